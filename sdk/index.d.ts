@@ -1,0 +1,175 @@
+/** What a user's device is. `web` also stands for mini-programs and hybrid shells. */
+export type Platform = "web" | "android" | "ios" | "ipad" | "windows" | "mac" | "linux";
+
+export interface CreateOptions {
+  /** One instance is kept per SDKAppID: create() again gives the same one back. With UserSigs it is the one inside them. */
+  SDKAppID: number;
+  /** Where the presence server is, e.g. "https://presence.example.com". Default: the origin of the page. */
+  serverURL?: string;
+  /** Seconds without a stream after which everybody is reported as UNKNOWN; 0: never. Default 60. */
+  staleAfter?: number;
+  /** Default "web". */
+  platform?: Platform;
+  /** Names this device. Default: made by the SDK, and kept for the origin where tabs share a stream. */
+  deviceID?: string;
+  /** Options of the original (proxyServer, scene, …) are ignored. */
+  [other: string]: unknown;
+}
+
+export interface UserStatus {
+  userID: string;
+  /** One of TYPES.USER_STATUS_*: 0 unknown, 1 online, 2 offline, 3 not logged in. */
+  statusType: number;
+  /** "" when there is none. */
+  customStatus: string;
+  /** Grows with every change: of two statuses of one user the higher version is the newer. */
+  version: number;
+  /** When the custom status clears itself (RFC 3339); absent if it doesn't. */
+  expiresAt?: string;
+}
+
+export interface FailedUser {
+  userID: string;
+  code: number;
+  message: string;
+}
+
+export interface Response<Data> {
+  code: 0;
+  data: Data;
+}
+
+/** What every promise of the SDK is rejected with. */
+export interface ChatError extends Error {
+  /**
+   * The server's code, or the SDK's own: 2002 no userID, 2003 no userSig, 2024 not logged in, 2025 logged in already,
+   * 2800 network, 2801 timeout, 2905 unknown API, 2996 too many calls, 3000 logging in, 3001 login failed,
+   * 3002 kicked by another device, 3004 userSig expired, 3005 logged out, 3006 kicked by the server,
+   * 70013 the userSig is another user's, 70206 no IDs, 70402 malformed.
+   */
+  code: number;
+  data: any;
+}
+
+export interface LoginData {
+  actionStatus: "OK";
+  errorCode: 0;
+  errorInfo: string;
+  /** Shared by all tabs of a browser. Absent when repeatLogin. */
+  deviceID?: string;
+  /** Your own status. Absent when repeatLogin. */
+  self?: UserStatus;
+  /** True if you were logged in already; the userSig given serves from now on. */
+  repeatLogin?: true;
+}
+
+export interface ChatEvent<Data> {
+  name: string;
+  data: Data;
+}
+
+/** The data of each event. */
+export interface EventData {
+  sdkStateReady: undefined;
+  sdkStateNotReady: undefined;
+  sdkDestroy: { SDKAppID: number };
+  onUserStatusUpdated: UserStatus[];
+  kickedOut: { type: "multipleAccount" | "multipleDevice" | "userSigExpired" | "REST_API_Kick" | "logout" };
+  netStateChange: { state: "connected" | "connecting" | "disconnected" };
+  error: { code: number; message: string };
+}
+
+export interface ChatSDK {
+  /**
+   * Connects, as a device of userID. userSig is a UserSig or a JWT. SDK_READY follows the promise. Again as the same
+   * user while logged in: the new userSig serves from now on (do so before the old one expires).
+   */
+  login(options: { userID: string; userSig: string }): Promise<Response<LoginData>>;
+  /** Logs out this device, and so every tab of this browser: the others get KICKED_OUT "logout". */
+  logout(): Promise<Response<{}>>;
+  /** Logs out, drops every listener, and emits SDK_DESTROY. create() then makes a new instance. */
+  destroy(): Promise<Response<{}>>;
+
+  /** Listeners survive logout, not destroy. The same handler twice is one. `context` is its `this`. */
+  on<Name extends keyof EventData>(name: Name, handler: (event: ChatEvent<EventData[Name]>) => void, context?: any): void;
+  on(name: string, handler: Function, context?: any): void;
+  once<Name extends keyof EventData>(name: Name, handler: (event: ChatEvent<EventData[Name]>) => void, context?: any): void;
+  once(name: string, handler: Function, context?: any): void;
+  off(name: string, handler: Function, context?: any): void;
+
+  /** True from SDK_READY to SDK_NOT_READY, also while the connection is being restored. */
+  isReady(): boolean;
+  /** "" when nobody is logged in. */
+  getLoginUser(): string;
+  getServerTime(): number;
+
+  /** Sets your custom status; "" clears it. With expiresIn (seconds) it clears itself. */
+  setSelfStatus(options: { customStatus: string; expiresIn?: number }): Promise<Response<UserStatus>>;
+  /** The statuses of any number of users; more than 500 take several calls. */
+  getUserStatus(options: {
+    userIDList: string[];
+  }): Promise<Response<{ successUserList: UserStatus[]; failureUserList: FailedUser[] }>>;
+  /**
+   * From now on USER_STATUS_UPDATED tells of these users; successUserList has their statuses of this moment. More than
+   * 100 take several calls. evictedUserList names the earliest subscribed, who had to make room.
+   */
+  subscribeUserStatus(options: {
+    userIDList: string[];
+  }): Promise<Response<{ successUserList: UserStatus[]; failureUserList: FailedUser[]; evictedUserList: string[] }>>;
+  /** No list, or an empty one: all. */
+  unsubscribeUserStatus(options?: {
+    userIDList?: string[] | undefined;
+  }): Promise<Response<{ failureUserList: FailedUser[] }>>;
+
+  /** Knows "isCommercialAbilityEnabled", which it always is; anything else is rejected with 2905. */
+  callExperimentalAPI(name: string, options?: any): Promise<any>;
+
+  /** Does nothing; for pages written for the original. */
+  setLogLevel(level: number): void;
+  /** Does nothing; for pages written for the original. */
+  registerPlugin(options: Object): void;
+}
+
+export declare const TYPES: {
+  readonly USER_STATUS_UNKNOWN: 0;
+  readonly USER_STATUS_ONLINE: 1;
+  readonly USER_STATUS_OFFLINE: 2;
+  readonly USER_STATUS_UNLOGINED: 3;
+  readonly KICKED_OUT_MULT_ACCOUNT: "multipleAccount";
+  readonly KICKED_OUT_MULT_DEVICE: "multipleDevice";
+  readonly KICKED_OUT_USERSIG_EXPIRED: "userSigExpired";
+  readonly KICKED_OUT_REST_API: "REST_API_Kick";
+  /** Logged out in another tab, or all devices at once. The original has no such type. */
+  readonly KICKED_OUT_LOGOUT: "logout";
+  readonly NET_STATE_CONNECTED: "connected";
+  readonly NET_STATE_CONNECTING: "connecting";
+  readonly NET_STATE_DISCONNECTED: "disconnected";
+};
+
+export declare const EVENT: {
+  readonly SDK_READY: "sdkStateReady";
+  readonly SDK_NOT_READY: "sdkStateNotReady";
+  readonly SDK_DESTROY: "sdkDestroy";
+  readonly USER_STATUS_UPDATED: "onUserStatusUpdated";
+  readonly KICKED_OUT: "kickedOut";
+  readonly NET_STATE_CHANGE: "netStateChange";
+  readonly ERROR: "error";
+  /** Never emitted here, like the next two. */
+  readonly FRIEND_LIST_UPDATED: "onFriendListUpdated";
+  readonly PROFILE_UPDATED: "onProfileUpdated";
+  readonly BLACKLIST_UPDATED: "blacklistUpdated";
+};
+
+export declare const VERSION: string;
+
+/** The instance for this SDKAppID, or null (and a line in the console) if that is no number. Never throws for it. */
+export declare function create(options: CreateOptions): ChatSDK;
+
+declare const TencentCloudChat: {
+  readonly create: typeof create;
+  readonly TYPES: typeof TYPES;
+  readonly EVENT: typeof EVENT;
+  readonly VERSION: typeof VERSION;
+};
+
+export default TencentCloudChat;
