@@ -3,7 +3,7 @@ import TencentCloudChat from "./sdk/presence.js";
 // What `presence -dev` sets up: three friends, and someone whom nobody knows.
 const PEOPLE = ["alice", "bob", "carol", "dave"];
 const FRIENDS = ["alice", "bob", "carol"];
-const PRESETS = ["In a call", "Listening to music", "Focusing", "Out for lunch", "On holiday"];
+const PRESETS = ["In a call", "Listening to music", "Focusing", "Out for lunch", "Away"];
 const STATUS = ["Unknown", "Online", "Offline", "Not logged in"];
 const KICKED = {
   logout: "You logged out in another tab.",
@@ -179,9 +179,8 @@ function draw(userID) {
   drawStatus(item, userID, status);
   const button = item.querySelector(".subscribe");
   const on = subscribed.has(userID);
-  button.setAttribute("aria-pressed", on);
-  button.setAttribute("aria-label", `${on ? "Subscribed to" : "Subscribe to"} ${userID}`);
-  button.textContent = on ? "Subscribed" : "Subscribe";
+  button.textContent = on ? "Unsubscribe" : "Subscribe";
+  button.setAttribute("aria-label", `${on ? "Unsubscribe from" : "Subscribe to"} ${userID}`);
 }
 
 function drawSelf(status) {
@@ -197,6 +196,7 @@ function drawStatus(item, userID, status) {
   const avatar = item.querySelector(".avatar");
   avatar.textContent = userID[0];
   avatar.dataset.type = status.statusType;
+  avatar.dataset.hue = PEOPLE.indexOf(userID);
   const text = item.querySelector(".status");
   text.replaceChildren(element("span", STATUS[status.statusType]));
   if (status.customStatus) text.append(" · ", element("b", status.customStatus));
@@ -275,17 +275,18 @@ const show = ({ userID, statusType, customStatus }) => console.log(userID, statu
 
 chat.on(TencentCloudChat.EVENT.USER_STATUS_UPDATED, ({ data }) => data.forEach(show));
 await chat.login({ userID: "${userID}", userSig: token }); // a token that your backend made
-const { data } = await chat.subscribeUserStatus({ userIDList: ["bob", "dave"] });
+
+const { data } = await chat.subscribeUserStatus({ userIDList: ["dave"] });
 data.successUserList.forEach(show);
 await chat.setSelfStatus({ customStatus: "In a call", expiresIn: 3600 });`;
 }
 
 /** The code as nodes: keywords and strings coloured, nothing parsed. */
 function highlighted(code) {
-  return code.split(/("[^"]*"|\b(?:import|from|const|await)\b)/).map((part, i) => {
+  return code.split(/("[^"]*"|\/\/ .*|\b(?:import|from|const|await)\b)/).map((part, i) => {
     if (i % 2 === 0) return part;
     const span = element("span", part);
-    span.className = part.startsWith('"') ? "string" : "keyword";
+    span.className = { '"': "string", "/": "comment" }[part[0]] ?? "keyword";
     return span;
   });
 }

@@ -1,0 +1,300 @@
+package sdk_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+func TestTwoPeople(t *testing.T) {
+	s := startServer(t, true)
+	b := startBrowser(t)
+	alice, bob := b.profile().demo(s.url, "alice"), b.profile().demo(s.url, "bob")
+
+	alice.await(`document.querySelector("#person-bob .status").textContent === "Online"`)
+	bob.do(chromedp.Click(`#presets button[value="In a call"]`))
+	alice.await(`document.querySelector("#person-bob .status").textContent === "Online · In a call"`)
+	bob.await(`document.querySelector("#you-status").textContent === "Online · In a call"`)
+	bob.do(chromedp.Click("#log-out"))
+	alice.await(`document.querySelector("#person-bob .status").textContent.startsWith("Not logged in")`)
+	bob.await(`!document.querySelector("#notice").hidden`)
+
+	alice.isFine()
+	bob.isFine()
+}
+
+func TestSubscribingInThePage(t *testing.T) {
+	s := startServer(t, true)
+	b := startBrowser(t)
+	alice, dave := b.profile().demo(s.url, "alice"), b.profile().demo(s.url, "dave")
+
+	dave.set("unheard")
+	alice.do(chromedp.Click("#person-dave .subscribe"))
+	alice.await(`document.querySelector("#person-dave .status").textContent.includes("unheard")`)
+	dave.set("heard")
+	alice.sees("dave 1 heard")
+	alice.reload()
+	alice.await(`document.querySelector("#person-dave .subscribe")?.textContent === "Unsubscribe"`)
+	alice.isFine()
+}
+
+// TestKeyboard sets a status without a mouse, and looks at the page as a screen reader does.
+func TestKeyboard(t *testing.T) {
+	s := startServer(t, true)
+	alice := startBrowser(t).profile().demo(s.url, "alice")
+	alice.do(chromedp.Focus("#custom"), chromedp.KeyEvent("Typing\r"))
+	alice.sees("alice 1 Typing")
+	nameless := alice.eval(`[...document.querySelectorAll("button, input, select, a")].filter((e) => e.checkVisibility() &&
+		!(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)`)
+	if nameless != "[]" {
+		t.Errorf("without a name: %s", nameless)
+	}
+	alice.isFine()
+}
+
+func TestTenTabsAreOneDevice(t *testing.T) {
+	s := startServer(t, true)
+	b := startBrowser(t)
+	bob := b.profile().demo(s.url, "bob")
+	alice := b.profile()
+	var tabs []*tab
+	for range 10 {
+		tabs = append(tabs, alice.demo(s.url, "alice"))
+	}
+	if n := s.streams(); n != 2 {
+		t.Errorf("%d streams for alice's ten tabs and bob's one, want 2", n)
+	}
+	bob.set("to all")
+	for _, tab := range tabs {
+		tab.sees("bob 1 to all") // over HTTP/1.1, where six connections are all there are
+		tab.eval(`chat.getUserStatus({ userIDList: ["bob"] }).then(() => 0)`)
+	}
+	tabs[9].eval(`chat.subscribeUserStatus({ userIDList: ["dave"] }).then(() => 0)`)
+	tabs[0].await(`seen.some((s) => s.startsWith("dave 3"))`)
+
+	tabs[4].eval(`chat.logout().then(() => 0)`)
+	bob.sees("alice 3")
+	for i, tab := range tabs {
+		tab.await(`!chat.isReady()`)
+		if i != 4 {
+			tab.await(`document.querySelector("#log").textContent.includes("KICKED_OUTlogout")`)
+		}
+		tab.isFine()
+	}
+}
+
+// TestLeaderDies closes, crashes and reloads the tab that holds the stream, again and again.
+func TestLeaderDies(t *testing.T) {
+	s := startServer(t, true, "TIMING__RECONNECT_GRACE=5s")
+	b := startBrowser(t)
+	bob := b.profile().demo(s.url, "bob")
+	alice := b.profile()
+	first, second := alice.demo(s.url, "alice"), alice.demo(s.url, "alice")
+	third, last := alice.demo(s.url, "alice"), alice.demo(s.url, "alice")
+
+	bob.set("1")
+	last.sees("bob 1 1")
+	first.close()
+	bob.set("2")
+	last.sees("bob 1 2")
+	second.crash()
+	bob.set("3")
+	last.sees("bob 1 3")
+	third.reload()
+	bob.set("4")
+	last.sees("bob 1 4")
+	if told := last.told("bob"); told != `["bob 1 1","bob 1 2","bob 1 3","bob 1 4"]` {
+		t.Errorf("the last tab was told %s", told)
+	}
+	last.set("still alice")
+	bob.sees("alice 1 still alice")
+	if told := bob.told("alice"); strings.Contains(told, "alice 3") || strings.Contains(told, "alice 0") {
+		t.Errorf("alice flickered for bob: %s", told)
+	}
+	last.isFine()
+}
+
+func TestReloadDoesNotFlicker(t *testing.T) {
+	s := startServer(t, true)
+	b := startBrowser(t)
+	bob, alice := b.profile().demo(s.url, "bob"), b.profile().demo(s.url, "alice")
+	bob.await(`document.querySelector("#person-alice .status").textContent === "Online"`)
+	bob.eval("seen.length = 0")
+	for i := range 3 {
+		alice.reload()
+		alice.set(fmt.Sprint("reload ", i))
+	}
+	bob.sees("alice 1 reload 2")
+	if told := bob.told("alice"); told != `["alice 1 reload 0","alice 1 reload 1","alice 1 reload 2"]` {
+		t.Errorf("bob was told %s", told)
+	}
+	if n := s.streams(); n != 2 {
+		t.Errorf("%d streams, want 2", n)
+	}
+}
+
+func TestOfflineAndOnline(t *testing.T) {
+	s := startServer(t, true)
+	b := startBrowser(t)
+	bob, profile := b.profile().demo(s.url, "bob"), b.profile()
+	alice, second := profile.demo(s.url, "alice"), profile.demo(s.url, "alice")
+
+	alice.goOffline(true)
+	alice.await(`document.querySelector("#net").dataset.state !== "connected"`)
+	second.await(`document.querySelector("#net").dataset.state !== "connected"`)
+	bob.set("meanwhile")
+	alice.goOffline(false)
+	alice.sees("bob 1 meanwhile")
+	second.sees("bob 1 meanwhile")
+	alice.await(`document.querySelector("#net").dataset.state === "connected"`)
+	second.await(`document.querySelector("#net").dataset.state === "connected"`)
+	alice.set("back")
+	bob.sees("alice 1 back")
+	if told := bob.told("alice"); strings.Contains(told, "alice 3") {
+		t.Errorf("alice flickered for bob: %s", told)
+	}
+}
+
+// TestServerKilled kills the server with -9 and starts it again on the same database.
+func TestServerKilled(t *testing.T) {
+	s := startServer(t, false)
+	s.admin("addFriends", map[string]any{"userID": "alice", "friendIDList": []string{"bob"}}, &struct{}{})
+	b := startBrowser(t)
+	alice, bob := b.profile().login(s, "alice", 3600), b.profile().login(s, "bob", 3600)
+	alice.set("before")
+	bob.sees("alice 1 before")
+
+	s.kill()
+	alice.await(`document.querySelector("#log").textContent.includes("disconnected")`)
+	s.start()
+	alice.await(`document.querySelector("#log").lastChild.textContent === "connected"`)
+	bob.await(`document.querySelector("#log").lastChild.textContent === "connected"`)
+	alice.set("after")
+	bob.sees("alice 1 after")
+	if told := bob.told("alice"); told != `["alice 1 before","alice 1 after"]` {
+		t.Errorf("bob was told %s", told)
+	}
+}
+
+// TestTokenExpiry: the tab that leads is logged out when its token expires; the next one, whose token is good, goes on.
+func TestTokenExpiry(t *testing.T) {
+	s := startServer(t, false)
+	s.admin("addFriends", map[string]any{"userID": "alice", "friendIDList": []string{"bob"}}, &struct{}{})
+	b := startBrowser(t)
+	bob, alice := b.profile().login(s, "bob", 3600), b.profile()
+	short, long := alice.login(s, "alice", 3), alice.login(s, "alice", 3600)
+
+	short.await(`document.querySelector("#log").textContent.includes("userSigExpired")`)
+	bob.set("after it expired")
+	long.sees("bob 1 after it expired")
+	long.set("still here")
+	bob.sees("alice 1 still here")
+	if told := bob.told("alice"); strings.Contains(told, "alice 3") {
+		t.Errorf("alice flickered for bob: %s", told)
+	}
+}
+
+func TestKick(t *testing.T) {
+	s := startServer(t, false)
+	alice := startBrowser(t).profile()
+	first, second := alice.login(s, "alice", 3600), alice.login(s, "alice", 3600)
+	s.admin("kick", map[string]any{"userID": "alice"}, &struct{}{})
+	for _, p := range []*tab{first, second} {
+		p.await(`document.querySelector("#log").textContent.includes("REST_API_Kick")`)
+		p.await("!chat.isReady()")
+		if code := p.eval(`chat.getUserStatus({ userIDList: ["alice"] }).catch((error) => error.code)`); code != "3006" {
+			t.Errorf("after a kick calls are rejected with %s, want 3006", code)
+		}
+	}
+	first.eval(`chat.login({ userID: "alice", userSig: %q }).then(() => 0)`, s.token("alice", 3600))
+}
+
+// TestProxy has nginx in between, with its default buffering.
+func TestProxy(t *testing.T) {
+	nginx := require(t, "nginx", "it is the reverse proxy in between")
+	s := startServer(t, true)
+	proxy := startNginx(t, nginx, s.address)
+	b := startBrowser(t)
+	alice, bob := b.profile().demo(proxy, "alice"), b.profile().demo(proxy, "bob")
+	for i := range 5 {
+		bob.set(fmt.Sprint("through ", i))
+		alice.sees(fmt.Sprint("bob 1 through ", i))
+	}
+	bob.eval(`chat.logout().then(() => 0)`)
+	alice.sees("bob 3 through 4")
+	alice.isFine()
+}
+
+func startNginx(t *testing.T, path, upstream string) string {
+	t.Helper()
+	folder, address := t.TempDir(), freeAddress(t)
+	config := fmt.Sprintf(`daemon off; pid nginx.pid; error_log stderr notice;
+		events {}
+		http {
+			access_log off;
+			client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e;
+			server { listen %s; location / { proxy_pass http://%s; } }
+		}`, address, upstream)
+	if err := os.WriteFile(filepath.Join(folder, "nginx.conf"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(path, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
+	said := &output{url: "http://" + address + "/livez", ready: make(chan struct{})}
+	command.Stderr = said
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		command.Process.Signal(os.Interrupt)
+		command.Wait()
+	})
+	<-said.ready
+	return "http://" + address
+}
+
+// output of a program; ready is closed once the URL answers after something was said.
+type output struct {
+	url   string
+	ready chan struct{}
+	done  bool
+}
+
+func (o *output) Write(text []byte) (int, error) {
+	if o.done {
+		return len(text), nil
+	}
+	if response, err := http.Get(o.url); err == nil {
+		response.Body.Close()
+		o.done = true
+		close(o.ready)
+	}
+	return len(text), nil
+}
+
+// TestSeedInConsole runs every snippet of the original's documentation in the page, word for word.
+func TestSeedInConsole(t *testing.T) {
+	s := startServer(t, true)
+	alice := startBrowser(t).profile().demo(s.url, "alice")
+	snippets, err := filepath.Glob("testdata/seed/*.ts")
+	if err != nil || len(snippets) < 7 {
+		t.Fatalf("%d snippets, %v", len(snippets), err)
+	}
+	for _, name := range snippets {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alice.console(string(text))
+		if strings.Contains(string(text), "let promise") {
+			alice.eval("promise.then(({ code }) => { if (code !== 0) throw code; })")
+		}
+	}
+	alice.sees("alice 1 xxx")
+	alice.isFine()
+}

@@ -1,0 +1,225 @@
+package sdk_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	testSecret   = "a secret for tests, 32 bytes long"
+	testAdminKey = "an admin key for tests, 32 bytes"
+	patience     = time.Minute // for one test; every wait inside is for the event itself
+)
+
+// binary builds the server once for all tests.
+var binary = sync.OnceValues(func() (string, error) {
+	folder, err := os.MkdirTemp("", "presence-sdk-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(folder, "presence")
+	out, err := exec.Command("go", "build", "-o", path, "..").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// require skips the test where a program is missing, and fails it where CI promises to have it.
+func require(t *testing.T, program, why string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err == nil {
+		return path
+	}
+	missing(t, "%s is not installed: %s", program, why)
+	return ""
+}
+
+func missing(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("PRESENCE_CI") == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// A server is the built binary on a free port, in a folder of its own.
+type server struct {
+	t       *testing.T
+	address string
+	url     string
+	flags   []string
+	env     []string
+	folder  string
+	command *exec.Cmd
+	ended   chan struct{}
+}
+
+// startServer starts a server that ends with the test. Without -dev it keeps its database, so that it can be killed and
+// started again. env adds to its configuration, as KEY=value without the prefix.
+func startServer(t *testing.T, dev bool, env ...string) *server {
+	t.Helper()
+	s := &server{t: t, address: freeAddress(t), folder: t.TempDir()}
+	s.url = "http://" + s.address
+	s.env = append(os.Environ(), "PRESENCE_LISTEN="+s.address, "PRESENCE_AUTH__ADMIN_KEY="+testAdminKey)
+	if dev {
+		s.flags = []string{"-dev"}
+	} else {
+		s.env = append(s.env, "PRESENCE_AUTH__SECRET="+testSecret,
+			"PRESENCE_DATABASE__PATH="+filepath.Join(s.folder, "presence.db"))
+	}
+	for _, setting := range env {
+		s.env = append(s.env, "PRESENCE_"+setting)
+	}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// start returns when the server is ready: each line of its log is the occasion to ask.
+func (s *server) start() {
+	s.t.Helper()
+	path, err := binary()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.command = exec.Command(path, s.flags...)
+	s.command.Dir, s.command.Env, s.command.Stdout, s.command.Stderr = s.folder, s.cleanEnv(), writer, writer
+	if err := s.command.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	writer.Close()
+	s.ended = make(chan struct{})
+	go func(command *exec.Cmd, ended chan struct{}) {
+		command.Wait()
+		close(ended)
+	}(s.command, s.ended)
+
+	var said bytes.Buffer
+	for lines := bufio.NewScanner(reader); lines.Scan(); {
+		said.Write(append(lines.Bytes(), '\n'))
+		if s.ready() {
+			go io.Copy(io.Discard, reader)
+			return
+		}
+	}
+	s.t.Fatalf("the server ended before it was ready:\n%s", &said)
+}
+
+// cleanEnv leaves out what is meant for this test, not for the server, which refuses keys it doesn't know.
+func (s *server) cleanEnv() []string {
+	var env []string
+	for _, setting := range s.env {
+		if len(setting) < 11 || setting[:11] != "PRESENCE_CI" {
+			env = append(env, setting)
+		}
+	}
+	return env
+}
+
+func (s *server) ready() bool {
+	response, err := http.Get(s.url + "/readyz")
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+// kill is kill -9.
+func (s *server) kill() {
+	s.command.Process.Kill()
+	<-s.ended
+}
+
+// call makes one call of the API and puts its data into data.
+func (s *server) call(method, path, token string, body, data any) {
+	s.t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request, err := http.NewRequest(method, s.url+path, bytes.NewReader(text))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer := struct {
+		Code    int
+		Message string
+		Data    any
+	}{Data: data}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		s.t.Fatalf("%s: %v", path, err)
+	}
+	if answer.Code != 0 {
+		s.t.Fatalf("%s answered %d: %s", path, answer.Code, answer.Message)
+	}
+}
+
+func (s *server) admin(path string, body, data any) {
+	s.t.Helper()
+	s.call(http.MethodPost, "/v1/admin/"+path, testAdminKey, body, data)
+}
+
+// token issues one that lives for so many seconds.
+func (s *server) token(userID string, seconds int) string {
+	s.t.Helper()
+	var issued struct{ Token string }
+	s.admin("issueToken", map[string]any{"userID": userID, "expiresIn": seconds}, &issued)
+	return issued.Token
+}
+
+// streams is how many streams are open in all.
+func (s *server) streams() int {
+	s.t.Helper()
+	var stats struct{ Streams int }
+	s.call(http.MethodGet, "/v1/admin/stats", testAdminKey, nil, &stats)
+	return stats.Streams
+}
+
+func withPatience(t *testing.T, parent context.Context) context.Context {
+	ctx, cancel := context.WithTimeout(parent, patience)
+	t.Cleanup(cancel)
+	return ctx
+}

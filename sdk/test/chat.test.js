@@ -1,0 +1,284 @@
+// The API against the real server.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import TencentCloudChat, * as module from "../presence.js";
+import { rejects, startServer } from "./server.js";
+
+const { EVENT, TYPES } = TencentCloudChat;
+const users = (count) => Array.from({ length: count }, (_, i) => `user${i}`);
+
+test("the module has the original's shape", () => {
+  assert.deepEqual(Object.keys(TencentCloudChat).sort(), ["EVENT", "TYPES", "VERSION", "create"]);
+  for (const name in TencentCloudChat) assert.equal(module[name], TencentCloudChat[name]);
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url)));
+  assert.equal(TencentCloudChat.VERSION, version);
+});
+
+test("create keeps one instance per SDKAppID until it is destroyed", async () => {
+  const serverURL = "http://127.0.0.1:9";
+  const chat = TencentCloudChat.create({ SDKAppID: 1400000000, serverURL });
+  assert.equal(TencentCloudChat.create({ SDKAppID: "1400000000", serverURL: "http://other" }), chat);
+  assert.notEqual(TencentCloudChat.create({ SDKAppID: 1400000001, serverURL }), chat);
+  assert.equal((await chat.destroy()).code, 0);
+  assert.notEqual(TencentCloudChat.create({ SDKAppID: 1400000000, serverURL }), chat);
+});
+
+test("create without a number gives null and does not throw", (t) => {
+  t.mock.method(console, "error", () => {});
+  assert.equal(TencentCloudChat.create({ SDKAppID: "none" }), null);
+  assert.equal(TencentCloudChat.create(), null);
+});
+
+test("before login every call is rejected with 2024, and ERROR tells", async (t) => {
+  const chat = TencentCloudChat.create({ SDKAppID: 2, serverURL: "http://127.0.0.1:9" });
+  t.after(() => chat.destroy());
+  const errors = [];
+  chat.on(EVENT.ERROR, ({ data }) => errors.push(data.code));
+  await rejects(chat.setSelfStatus({ customStatus: "x" }), 2024);
+  await rejects(chat.getUserStatus({ userIDList: ["a"] }), 2024);
+  await rejects(chat.subscribeUserStatus({ userIDList: ["a"] }), 2024);
+  await rejects(chat.unsubscribeUserStatus(), 2024);
+  await rejects(chat.logout(), 2024);
+  assert.deepEqual(errors, [2024, 2024, 2024, 2024]);
+  assert.equal(chat.getLoginUser(), "");
+  assert.equal(chat.isReady(), false);
+});
+
+test("listeners", (t) => {
+  const chat = TencentCloudChat.create({ SDKAppID: 3, serverURL: "http://127.0.0.1:9" });
+  t.after(() => chat.destroy());
+  const failures = t.mock.method(console, "error", () => {});
+  const heard = [];
+  const context = { me: true };
+  const twice = () => heard.push("twice");
+  const gone = () => heard.push("gone");
+  chat.on(EVENT.SDK_DESTROY, () => { throw new Error("mine"); });
+  chat.on(EVENT.SDK_DESTROY, twice);
+  chat.on(EVENT.SDK_DESTROY, twice);
+  chat.once(EVENT.SDK_DESTROY, function (event) { heard.push(this === context, event); }, context);
+  chat.on(EVENT.SDK_DESTROY, gone);
+  chat.off(EVENT.SDK_DESTROY, gone);
+  chat.off(EVENT.SDK_DESTROY, gone);
+  assert.throws(() => chat.on("", gone), { code: 70402 });
+  assert.throws(() => chat.on("x", "not a function"), { code: 70402 });
+  return chat.destroy().then(() => {
+    assert.deepEqual(heard, ["twice", true, { name: "sdkDestroy", data: { SDKAppID: 3 } }]);
+    assert.equal(failures.mock.callCount(), 1);
+  });
+});
+
+test("a server", async (t) => {
+  const server = await startServer(t, { PRESENCE_LIMITS__WINDOW: "1s", PRESENCE_TIMING__RECONNECT_GRACE: "300ms" });
+
+  await t.test("login resolves before SDK_READY", async (t) => {
+    const { chat, seen } = server.create(t);
+    const answer = await chat.login({ userID: "alice", userSig: server.token("alice") });
+    assert.equal(answer.code, 0);
+    assert.equal(answer.data.actionStatus, "OK");
+    assert.equal(answer.data.self.statusType, TYPES.USER_STATUS_ONLINE);
+    assert.equal(chat.isReady(), false);
+    assert.equal(chat.getLoginUser(), "alice");
+    await seen.next("SDK_READY");
+    assert.equal(chat.isReady(), true);
+    assert.equal(seen.names().indexOf("SDK_READY"), 0, `first ${seen.names()}`);
+  });
+
+  await t.test("login refuses what is no login", async (t) => {
+    const { chat } = server.create(t);
+    await rejects(chat.login(), 2002);
+    await rejects(chat.login({ userID: 5, userSig: "x" }), 2002);
+    await rejects(chat.login({ userID: "alice" }), 2003);
+    await rejects(chat.login({ userID: "alice", userSig: "nonsense" }), 70003);
+    await rejects(chat.getUserStatus({ userIDList: ["alice"] }), 3001);
+    await rejects(chat.login({ userID: "alice", userSig: server.token("bob") }), 70013);
+    const pending = chat.login({ userID: "alice", userSig: server.token("alice") });
+    await rejects(chat.login({ userID: "alice", userSig: server.token("alice") }), 2025);
+    await rejects(chat.getUserStatus({ userIDList: ["alice"] }), 3000);
+    await pending;
+    await rejects(chat.login({ userID: "bob", userSig: server.token("bob") }), 2025);
+    assert.equal((await chat.login({ userID: "alice", userSig: server.token("alice") })).data.repeatLogin, true);
+  });
+
+  await t.test("login without a server", async (t) => {
+    const { chat } = server.create(t, { serverURL: "http://127.0.0.1:9" });
+    await rejects(chat.login({ userID: "alice", userSig: "x" }), 2800);
+  });
+
+  await t.test("setSelfStatus", async (t) => {
+    const { chat, seen } = await server.login(t, "alice");
+    await rejects(chat.setSelfStatus(), 70402);
+    await rejects(chat.setSelfStatus({ customStatus: 5 }), 70402);
+    await rejects(chat.setSelfStatus({ customStatus: null }), 70402);
+    const { code, data } = await chat.setSelfStatus({ customStatus: "in a call" });
+    assert.equal(code, 0);
+    assert.equal(data.userID, "alice");
+    assert.equal(data.statusType, 1);
+    assert.equal(data.customStatus, "in a call");
+    assert.deepEqual(await seen.status("alice", ({ customStatus }) => customStatus), data);
+    assert.ok((await chat.setSelfStatus({ customStatus: "brief", expiresIn: 1 })).data.expiresAt);
+    await seen.status("alice", ({ customStatus }) => customStatus === "brief");
+    await seen.status("alice", ({ customStatus }) => customStatus === "");
+    await chat.setSelfStatus({ customStatus: "" });
+  });
+
+  await t.test("more users than a call takes are asked in several, none is lost", async (t) => {
+    await server.admin("importUsers", { userIDList: users(700) });
+    const { chat } = await server.login(t, "alice");
+    const asked = [...users(700), "nobody", "user0"];
+    const { data } = await chat.getUserStatus({ userIDList: asked });
+    assert.deepEqual(data.successUserList.map(({ userID }) => userID), users(700));
+    assert.deepEqual(data.failureUserList.map(({ userID, code }) => [userID, code]), [["nobody", 70107]]);
+    const subscribed = (await chat.subscribeUserStatus({ userIDList: users(250) })).data;
+    assert.equal(subscribed.successUserList.length, 250);
+    assert.equal(subscribed.successUserList[0].statusType, TYPES.USER_STATUS_UNLOGINED);
+    assert.deepEqual(subscribed.evictedUserList, users(50));
+    assert.deepEqual((await chat.unsubscribeUserStatus({ userIDList: users(250) })).data, { failureUserList: [] });
+  });
+
+  await t.test("lists that are none", async (t) => {
+    const { chat } = await server.login(t, "alice");
+    for (const name of ["getUserStatus", "subscribeUserStatus"]) {
+      await rejects(chat[name](), 70402);
+      await rejects(chat[name]({ userIDList: "a" }), 70402);
+      await rejects(chat[name]({ userIDList: [] }), 70206);
+      await rejects(chat[name]({ userIDList: [1] }), 70402);
+    }
+    await rejects(chat.unsubscribeUserStatus({ userIDList: "a" }), 70402);
+  });
+
+  await t.test("subscribing tells the status, and then every change, until unsubscribed in any of four ways", async (t) => {
+    const { chat: bob } = await server.login(t, "bob");
+    const { chat, seen } = await server.login(t, "carol");
+    for (const options of [undefined, {}, { userIDList: undefined }, { userIDList: [] }]) {
+      const { data } = await chat.subscribeUserStatus({ userIDList: ["bob"] });
+      assert.equal(data.successUserList[0].statusType, TYPES.USER_STATUS_ONLINE);
+      await bob.setSelfStatus({ customStatus: "heard" });
+      await seen.status("bob", ({ customStatus }) => customStatus === "heard");
+      assert.deepEqual((await chat.unsubscribeUserStatus(options)).data, { failureUserList: [] });
+      await bob.setSelfStatus({ customStatus: "unheard" });
+      await chat.setSelfStatus({ customStatus: String(Math.random()) });
+      await seen.status("carol");
+      assert.ok(!JSON.stringify(seen.events).includes("unheard"));
+    }
+  });
+
+  await t.test("too many calls are tried once more, then rejected with 2996", async (t) => {
+    const { chat } = await server.login(t, "erin");
+    const calls = await Promise.allSettled(users(50).map((userID) => chat.getUserStatus({ userIDList: [userID] })));
+    const rejected = calls.filter(({ status }) => status === "rejected");
+    assert.equal(rejected.length, 10, "20 at first, 20 in the next window");
+    for (const { reason } of rejected) assert.equal(reason.code, 2996);
+  });
+
+  await t.test("logout is seen at once, leaves listeners, and ends only this device", async (t) => {
+    const first = await server.login(t, "frank");
+    const second = await server.login(t, "frank");
+    const watcher = await server.login(t, "grace");
+    await watcher.chat.subscribeUserStatus({ userIDList: ["frank"] });
+    const logout = first.chat.logout();
+    assert.equal(first.seen.names().at(-1), "SDK_NOT_READY", "before the promise");
+    assert.deepEqual(await logout, { code: 0, data: {} });
+    await rejects(first.chat.getUserStatus({ userIDList: ["frank"] }), 3005);
+    assert.equal(second.chat.isReady(), true);
+    await second.chat.logout();
+    assert.equal((await watcher.seen.status("frank")).statusType, TYPES.USER_STATUS_UNLOGINED);
+    await first.chat.login({ userID: "frank", userSig: server.token("frank") });
+    await first.seen.next("SDK_READY");
+  });
+
+  await t.test("the same instance as another user", async (t) => {
+    const { chat, seen } = await server.login(t, "heidi");
+    await chat.logout();
+    const { data } = await chat.login({ userID: "ivan", userSig: server.token("ivan") });
+    assert.equal(data.self.userID, "ivan");
+    await seen.next("SDK_READY");
+  });
+
+  await t.test("a kick: KICKED_OUT, SDK_NOT_READY, then 3006", async (t) => {
+    const { chat, seen } = await server.login(t, "judy");
+    await server.admin("kick", { userID: "judy" });
+    await seen.next("SDK_NOT_READY");
+    assert.deepEqual(seen.events.slice(-3, -1).concat(seen.events.at(-1)).filter(({ name }) => name !== "ERROR").slice(-2), [
+      { name: "KICKED_OUT", data: { type: "REST_API_Kick" } },
+      { name: "SDK_NOT_READY", data: undefined },
+    ]);
+    await rejects(chat.getUserStatus({ userIDList: ["judy"] }), 3006);
+    const { token } = await server.admin("issueToken", { userID: "judy" });
+    assert.equal((await chat.login({ userID: "judy", userSig: token })).code, 0);
+  });
+
+  await t.test("an expired userSig ends the session, a fresh one given in time does not", async (t) => {
+    const expiring = server.create(t);
+    const renewed = server.create(t);
+    for (const { chat } of [expiring, renewed]) await chat.login({ userID: "mallory", userSig: server.token("mallory", 2) });
+    await renewed.chat.login({ userID: "mallory", userSig: server.token("mallory") });
+    assert.deepEqual(await expiring.seen.next("KICKED_OUT"), { type: TYPES.KICKED_OUT_USERSIG_EXPIRED });
+    await rejects(expiring.chat.setSelfStatus({ customStatus: "" }), 3004);
+    await rejects(expiring.chat.login({ userID: "mallory", userSig: server.token("mallory", -60) }), 70001);
+    await renewed.seen.next("NET_STATE_CHANGE", ({ state }) => state === "connected");
+    await renewed.chat.setSelfStatus({ customStatus: "still here" });
+    await renewed.seen.status("mallory", ({ customStatus }) => customStatus === "still here");
+    assert.ok(!renewed.seen.names().includes("KICKED_OUT"));
+  });
+
+  await t.test("the original's kits ask for this before they subscribe", async (t) => {
+    const { chat } = server.create(t);
+    assert.deepEqual(await chat.callExperimentalAPI("isCommercialAbilityEnabled", 128), { code: 0, data: { enabled: true } });
+    await rejects(chat.callExperimentalAPI("other"), 2905);
+    chat.setLogLevel(0);
+    chat.registerPlugin({});
+  });
+});
+
+test("with the switch off others answer 72001, oneself doesn't", async (t) => {
+  const server = await startServer(t, { PRESENCE_FEATURES__USER_STATUS: "false" });
+  const { chat } = await server.login(t, "alice");
+  await rejects(chat.getUserStatus({ userIDList: ["alice", "bob"] }), 72001);
+  await rejects(chat.subscribeUserStatus({ userIDList: ["bob"] }), 72001);
+  await rejects(chat.unsubscribeUserStatus(), 72001);
+  assert.equal((await chat.getUserStatus({ userIDList: ["alice"] })).data.successUserList.length, 1);
+  assert.equal((await chat.setSelfStatus({ customStatus: "x" })).code, 0);
+});
+
+test("kill -9 of the server: stale becomes UNKNOWN, and true again on return", async (t) => {
+  const server = await startServer(t);
+  const bob = await server.login(t, "bob", { staleAfter: 0 });
+  const alice = await server.login(t, "alice", { staleAfter: 0.05 });
+  await server.admin("importUsers", { userIDList: ["carol"] });
+  await alice.chat.subscribeUserStatus({ userIDList: ["bob"] });
+  await alice.chat.getUserStatus({ userIDList: ["carol"] }); // watched by nobody, but shown
+
+  await server.kill();
+  const unknown = await alice.seen.next("USER_STATUS_UPDATED");
+  assert.deepEqual(unknown.map(({ userID, statusType }) => [userID, statusType]).sort(), [["alice", 0], ["bob", 0], ["carol", 0]]);
+
+  await server.start();
+  const back = new Map();
+  while (back.size < 3) {
+    for (const { userID, statusType } of await alice.seen.next("USER_STATUS_UPDATED")) back.set(userID, statusType);
+  }
+  assert.deepEqual(Object.fromEntries(back), { alice: 1, bob: 1, carol: 3 });
+
+  await bob.chat.setSelfStatus({ customStatus: "after" });
+  await alice.seen.status("bob", ({ customStatus }) => customStatus === "after");
+  assert.ok(!bob.seen.events.some(({ data }) => data?.[0]?.statusType === 0), "staleAfter 0 switches it off");
+  const states = alice.seen.events.filter(({ name }) => name === "NET_STATE_CHANGE").map(({ data }) => data.state);
+  assert.equal(states[0], "connecting");
+  assert.equal(states.at(-1), "connected");
+});
+
+test("an orderly stop: nobody is kicked, and changes made meanwhile arrive", async (t) => {
+  const server = await startServer(t, { PRESENCE_TIMING__DRAIN: "200ms" });
+  const alice = await server.login(t, "alice");
+  await server.admin("importUsers", { userIDList: ["bob"] });
+  await alice.chat.subscribeUserStatus({ userIDList: ["bob"] });
+  server.process.kill("SIGTERM");
+  await alice.seen.next("NET_STATE_CHANGE", ({ state }) => state !== "connected");
+  if (server.process.exitCode === null) await new Promise((resolve) => server.process.once("exit", resolve));
+  await server.start();
+  await server.admin("setUserStatus", { userID: "bob", customStatus: "meanwhile" });
+  await alice.seen.status("bob", ({ customStatus }) => customStatus === "meanwhile");
+  assert.ok(!alice.seen.names().includes("KICKED_OUT"));
+});
