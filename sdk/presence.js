@@ -1,4 +1,4 @@
-// The original's API for user status, on a presence server. index.d.ts describes each method.
+// index.d.ts describes this API.
 
 import { Session, fail } from "./session.js";
 
@@ -27,44 +27,35 @@ export const EVENT = {
   KICKED_OUT: "kickedOut",
   NET_STATE_CHANGE: "netStateChange",
   ERROR: "error",
-  FRIEND_LIST_UPDATED: "onFriendListUpdated", // this and the next two are never emitted, but pages listen for them
+  FRIEND_LIST_UPDATED: "onFriendListUpdated",
   PROFILE_UPDATED: "onProfileUpdated",
   BLACKLIST_UPDATED: "blacklistUpdated",
 };
 
-// Why calls are refused while nobody is logged in.
-const REASONS = {
-  2024: "not logged in",
-  3000: "still logging in",
-  3001: "the login failed",
-  3002: "kicked out by another device",
-  3004: "the userSig has expired",
-  3005: "logged out",
-  3006: "kicked out by the server",
-};
-const REASON_OF_KICK = { multipleDevice: 3002, userSigExpired: 3004, logout: 3005, REST_API_Kick: 3006 };
+// Why nobody is logged in; also 2024: not yet, 3000: pending, 3001: failed.
+const REASONS = { multipleDevice: 3002, userSigExpired: 3004, logout: 3005, REST_API_Kick: 3006 };
 
-const instances = new Map(); // SDKAppID → Chat
+const instances = {}; // by SDKAppID
 
 export function create(options) {
-  const id = parseInt(options?.SDKAppID);
-  if (Number.isNaN(id)) {
-    console.error("create: SDKAppID must be a number");
-    return null;
-  }
-  if (!instances.has(id)) instances.set(id, new Chat({ ...options, SDKAppID: id }));
-  return instances.get(id);
+  const SDKAppID = parseInt(options?.SDKAppID);
+  if (SDKAppID >= 0) return (instances[SDKAppID] ??= new Chat({ ...options, SDKAppID }));
+  console.error("create: SDKAppID must be a number");
+  return null;
 }
 
 const ok = (data) => ({ code: 0, data });
 
+function check(isRight, code, message) {
+  if (!isRight) throw fail(code, message);
+}
+
 class Chat {
   #options;
-  #listeners = new Map(); // event name → Map of handler → {context, once}
+  #listeners = [];
   #session;
-  #loggedIn = false;
   #ready = false;
-  #reason = 2024; // why calls are refused while not logged in
+  #reason = 2024; // 0: logged in
 
   constructor({ SDKAppID, serverURL = "", platform = "web", deviceID, staleAfter = 60 }) {
     const base = new URL(serverURL, globalThis.location?.href).href.replace(/\/+$/, "");
@@ -72,23 +63,25 @@ class Chat {
   }
 
   async login(options) {
-    const { userID, userSig } = options ?? {};
-    if (!userID || typeof userID !== "string") throw fail(2002, "userID must be a string");
-    if (!userSig || typeof userSig !== "string") throw fail(2003, "userSig must be a string");
-    if (this.#session) return this.#loginAgain(userID, userSig);
-    const session = (this.#session = new Session({
+    const { userID, userSig: token } = options ?? {};
+    check(userID && typeof userID === "string", 2002, "userID must be a string");
+    check(token && typeof token === "string", 2003, "userSig must be a string");
+    if (this.#session) return this.#loginAgain(userID, token);
+
+    const session = new Session({
       ...this.#options,
       userID,
-      token: userSig,
+      token,
       emit: (name, data) => this.#session === session && this.#emit(name, data),
       kicked: (type) => this.#session === session && this.#kicked(type),
-    }));
+    });
+    this.#session = session;
     this.#reason = 3000;
     try {
-      await session.call("getUserStatus", { userIDList: [userID] }); // another tab's stream says nothing of our userSig
+      await session.call("getUserStatus", { userIDList: [userID] }); // the stream may be another tab's
       const { deviceID, self } = await session.open();
-      this.#loggedIn = true;
-      setTimeout(() => this.#session === session && this.#becomeReady());
+      this.#reason = 0;
+      setTimeout(() => this.#session === session && this.#emit("SDK_READY", undefined, (this.#ready = true)));
       return ok({ actionStatus: "OK", errorCode: 0, errorInfo: "", deviceID, self });
     } catch (error) {
       if (this.#session === session) this.#leave(3001);
@@ -96,42 +89,44 @@ class Chat {
     }
   }
 
-  /** The same user again: the fresher userSig serves from now on. */
-  #loginAgain(userID, userSig) {
-    if (!this.#loggedIn) throw fail(2025, REASONS[3000]);
-    if (userID !== this.#session.userID) throw fail(2025, `already logged in as ${this.#session.userID}`);
-    this.#session.token = userSig;
+  #loginAgain(userID, token) {
+    check(!this.#reason, 2025, "a login is pending");
+    check(userID === this.#session.userID, 2025, "login of another user");
+    this.#session.token = token;
     return ok({ actionStatus: "OK", errorCode: 0, errorInfo: "", repeatLogin: true });
   }
 
   async logout() {
-    if (!this.#session) throw fail(2024, REASONS[2024]);
     const session = this.#session;
+    check(session, 2024, "not logged in");
     session.share("KICKED_OUT", { type: "logout" });
-    this.#leave(3005);
-    await session.call("logout", { deviceID: session.deviceID }).catch(() => {}); // unreachable: the grace period ends it
+    this.#leave(REASONS.logout);
+    await session.call("logout", { deviceID: session.deviceID }).catch(() => {});
     return ok({});
   }
 
   async destroy() {
+    const { SDKAppID } = this.#options;
     if (this.#session) await this.logout();
-    this.#emit("SDK_DESTROY", { SDKAppID: this.#options.SDKAppID });
-    this.#listeners.clear();
+    this.#emit("SDK_DESTROY", { SDKAppID });
+    this.#listeners = [];
     this.#reason = 2024;
-    if (instances.get(this.#options.SDKAppID) === this) instances.delete(this.#options.SDKAppID);
+    if (instances[SDKAppID] === this) delete instances[SDKAppID];
     return ok({});
   }
 
-  on(name, handler, context) {
-    this.#listen(name, handler, { context });
+  on(name, handler, context, once) {
+    check(name && handler?.call, 70402, "name or handler missing");
+    this.off(name, handler);
+    this.#listeners.push({ name, handler, context, once });
   }
 
   once(name, handler, context) {
-    this.#listen(name, handler, { context, once: true });
+    this.on(name, handler, context, true);
   }
 
   off(name, handler) {
-    this.#listeners.get(name)?.delete(handler);
+    this.#listeners = this.#listeners.filter((listener) => listener.name !== name || listener.handler !== handler);
   }
 
   isReady() {
@@ -139,7 +134,7 @@ class Chat {
   }
 
   getLoginUser() {
-    return this.#loggedIn ? this.#session.userID : "";
+    return this.#reason ? "" : this.#session.userID;
   }
 
   getServerTime() {
@@ -149,7 +144,7 @@ class Chat {
   async setSelfStatus(options) {
     const session = this.#current();
     const { customStatus, expiresIn } = options ?? {};
-    if (typeof customStatus !== "string") throw fail(70402, "customStatus must be a string");
+    check(typeof customStatus === "string", 70402, "customStatus must be a string");
     return ok(session.note([await session.call("setSelfStatus", { customStatus, expiresIn })])[0]);
   }
 
@@ -166,69 +161,57 @@ class Chat {
   async unsubscribeUserStatus(options) {
     const session = this.#current();
     const userIDList = options?.userIDList ?? [];
-    if (!Array.isArray(userIDList)) throw fail(70402, "userIDList must be an array");
+    check(Array.isArray(userIDList), 70402, "userIDList must be an array");
     const data = userIDList.length
       ? await session.callForAll("unsubscribeUserStatus", 100, userIDList)
       : await session.call("unsubscribeUserStatus", {});
-    session.mute(userIDList);
+    session.forget(userIDList);
     return ok(data);
   }
 
   async callExperimentalAPI(name) {
-    if (name !== "isCommercialAbilityEnabled") throw fail(2905, `unknown API ${name}`);
+    check(name === "isCommercialAbilityEnabled", 2905, `unknown API ${name}`);
     return ok({ enabled: true });
   }
 
-  // Pages written for the original call these; there is nothing to do.
   setLogLevel() {}
   registerPlugin() {}
 
   async #query(name, size, options) {
     const session = this.#current();
     const userIDList = options?.userIDList;
-    if (!Array.isArray(userIDList)) throw fail(70402, "userIDList must be an array");
-    if (!userIDList.length) throw fail(70206, "userIDList is empty");
+    check(Array.isArray(userIDList), 70402, "userIDList must be an array");
+    check(userIDList.length, 70206, "userIDList is empty");
     const data = await session.callForAll(name, size, userIDList);
     return ok({ ...data, successUserList: session.note(data.successUserList) });
   }
 
-  /** The session, or the rejection that says why there is none. */
   #current() {
-    if (this.#loggedIn) return this.#session;
-    const error = { code: this.#reason, message: REASONS[this.#reason] };
+    if (!this.#reason) return this.#session;
+    const error = fail(this.#reason, "not logged in");
     this.#emit("ERROR", error);
-    throw fail(error.code, error.message);
-  }
-
-  #becomeReady() {
-    this.#ready = true;
-    this.#emit("SDK_READY");
+    throw error;
   }
 
   #kicked(type) {
-    if (this.#loggedIn) this.#emit("KICKED_OUT", { type });
-    this.#leave(REASON_OF_KICK[type]);
+    if (!this.#reason) this.#emit("KICKED_OUT", { type });
+    this.#leave(REASONS[type]);
   }
 
   #leave(reason) {
-    const wasLoggedIn = this.#loggedIn;
+    const wasLoggedIn = !this.#reason;
     this.#session?.close();
     this.#session = undefined;
-    this.#loggedIn = this.#ready = false;
+    this.#ready = false;
     this.#reason = reason;
     if (wasLoggedIn) this.#emit("SDK_NOT_READY");
   }
 
-  #listen(name, handler, how) {
-    if (!name || typeof handler !== "function") throw fail(70402, "on and once take an event name and a function");
-    if (!this.#listeners.has(name)) this.#listeners.set(name, new Map());
-    this.#listeners.get(name).set(handler, how);
-  }
-
   #emit(key, data) {
-    const name = EVENT[key];
-    const event = data === undefined ? { name } : { name, data };
-    for (const [handler, { context, once }] of [...(this.#listeners.get(name) ?? [])]) {
+    const event = { name: EVENT[key] };
+    if (data) event.data = data;
+    for (const { name, handler, context, once } of this.#listeners) {
+      if (name !== event.name) continue;
       if (once) this.off(name, handler);
       try {
         handler.call(context, event);

@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,8 +25,11 @@ const (
 	patience     = time.Minute // for one test; every wait inside is for the event itself
 )
 
-// binary builds the server once for all tests.
+// binary builds the server once for all tests, unless PRESENCE_BINARY names one that is built already.
 var binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("PRESENCE_BINARY"); path != "" {
+		return path, nil
+	}
 	folder, err := os.MkdirTemp("", "presence-sdk-")
 	if err != nil {
 		return "", err
@@ -39,7 +44,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
+	if path, err := binary(); err == nil && path != os.Getenv("PRESENCE_BINARY") {
 		os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
@@ -141,15 +146,11 @@ func (s *server) start() {
 	s.t.Fatalf("the server ended before it was ready:\n%s", &said)
 }
 
-// cleanEnv leaves out what is meant for this test, not for the server, which refuses keys it doesn't know.
+// cleanEnv leaves out what is meant for these tests, because the server refuses keys that it doesn't know.
 func (s *server) cleanEnv() []string {
-	var env []string
-	for _, setting := range s.env {
-		if len(setting) < 11 || setting[:11] != "PRESENCE_CI" {
-			env = append(env, setting)
-		}
-	}
-	return env
+	return slices.DeleteFunc(slices.Clone(s.env), func(setting string) bool {
+		return strings.HasPrefix(setting, "PRESENCE_CI=") || strings.HasPrefix(setting, "PRESENCE_BINARY=")
+	})
 }
 
 func (s *server) ready() bool {

@@ -1,6 +1,6 @@
-// One event stream, kept open over fetch: unlike EventSource it sends the token in a header and notices silence.
+// The event stream over fetch, which unlike EventSource sends a token in a header.
 
-/** Returns a function that takes the text of a stream in pieces, and calls receive({event, data, id}) and retry(ms). */
+/** Returns a function to feed a stream to, in pieces of text. */
 export function parser(receive, retry) {
   let rest = "";
   let fields = {};
@@ -14,25 +14,19 @@ export function parser(receive, retry) {
     if (data) receive({ event, data: JSON.parse(data), id: +id });
   };
   return (text) => {
-    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/); // a last \r may be half of a \r\n
+    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/); // a last \r may be half a \r\n
     rest = lines.pop();
     lines.forEach(line);
   };
 }
 
-/**
- * The owner answers request() with [url, headers], and is told receive(event), lost(state, silence) and
- * refused(status, answer). After each end the next try follows, until stop().
- */
 export class Stream {
   #owner;
   #controller;
-  #delay; // ms before the next try
-  #failures = 0;
-  #keepalive = 15_000;
-  #heardAt;
   #endPause;
   #stopped;
+  #failures = 0;
+  #delay;
 
   constructor(owner) {
     this.#owner = owner;
@@ -40,82 +34,56 @@ export class Stream {
 
   async run() {
     while (!this.#stopped) {
-      const silence = await this.#connect();
+      this.#controller = new AbortController();
+      this.#delay = 500;
+      await this.#connect(...this.#owner.request()).catch(() => {}); // the next try resumes
+      this.cut();
       if (this.#stopped) return;
-      this.#owner.lost(this.#failures ? "disconnected" : "connecting", silence);
+      this.#owner.lost(this.#failures ? "disconnected" : "connecting");
       await this.#pause();
     }
-  }
-
-  stop() {
-    this.#stopped = true;
-    this.#endPause?.();
-    this.cut();
   }
 
   cut() {
     this.#controller?.abort();
   }
 
-  /** The network or the user is back. */
-  wake() {
+  stop() {
+    this.#stopped = true;
+    this.cut();
+    this.hurry();
+  }
+
+  hurry() {
     this.#failures = 0;
     this.#endPause?.();
-    if (Date.now() - this.#heardAt > this.#keepalive + 1000) this.cut();
   }
 
-  /** Resolves at the end of one connection with how long it had been silent, if that was why. */
-  async #connect() {
-    const { signal } = (this.#controller = new AbortController());
-    let silence = 0;
-    let timer;
-    const heard = () => {
-      this.#heardAt = Date.now();
-      clearTimeout(timer);
-      timer = setTimeout(() => this.cut((silence = 2 * this.#keepalive)), 2 * this.#keepalive);
-    };
-    heard();
-    this.#delay = 500;
-    try {
-      const [url, headers] = this.#owner.request();
-      const response = await fetch(url, { headers, cache: "no-store", signal });
-      if (response.status === 200) await this.#read(response.body.getReader(), heard);
-      else await this.#refused(response);
-    } catch {
-      // unreachable, cut or garbled: all the same, the next try resumes
-    }
-    clearTimeout(timer);
-    this.cut();
-    return silence;
-  }
-
-  async #read(reader, heard) {
-    const decoder = new TextDecoder();
+  async #connect(url, headers) {
+    const response = await fetch(url, { headers, cache: "no-store", signal: this.#controller.signal });
+    if (response.status !== 200) return this.#refused(response);
     const feed = parser((event) => this.#receive(event), (ms) => (this.#delay = Math.max(ms, 100)));
+    const reader = response.body.getReader();
+    const decoder = new TextDecoder();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       feed(decoder.decode(value, { stream: true }));
-      heard();
     }
   }
 
   #receive(event) {
     if (this.#stopped) return;
-    if (event.event === "READY") {
-      this.#failures = 0;
-      this.#keepalive = 1000 * event.data.keepaliveSeconds;
-    }
+    this.#failures = 0;
     this.#owner.receive(event);
   }
 
   async #refused(response) {
-    const answer = await response.json().catch(() => ({}));
     this.#delay = Math.max(this.#delay, 1000 * response.headers.get("Retry-After"));
-    this.#owner.refused(response.status, answer);
+    this.#owner.refused(response.status, await response.json().catch(() => ({})));
   }
 
-  /** Longer after each failure, never less than the server asked for, and not in step with other clients. */
+  /** Grows, is never less than the server asks for, and not the same for all clients. */
   #pause() {
     const delay = Math.max(this.#delay, Math.min(this.#delay * 2 ** this.#failures++, 30_000));
     return new Promise((resolve) => {
