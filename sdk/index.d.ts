@@ -12,8 +12,11 @@ export interface CreateOptions {
   platform?: Platform;
   /** Names this device. Default: made by the SDK, and kept for the origin where tabs share a stream. */
   deviceID?: string;
-  /** Options of the original (proxyServer, scene, …) are ignored. */
-  [other: string]: unknown;
+  /** An option of the original that is ignored here, like the next three. */
+  proxyServer?: unknown;
+  fileUploadProxy?: unknown;
+  fileDownloadProxy?: unknown;
+  scene?: unknown;
 }
 
 export interface UserStatus {

@@ -78,11 +78,14 @@ class Chat {
     this.#session = session;
     this.#reason = 3000;
     try {
-      await session.call("getUserStatus", { userIDList: [userID] }); // the stream may be another tab's
+      // The stream may be another tab's, which has not tried our userSig.
+      const { successUserList } = await session.call("getUserStatus", { userIDList: [userID] });
+      check(this.#session === session, 3005, "logged out");
+      session.note(successUserList);
       const { deviceID, self } = await session.open();
       this.#reason = 0;
       setTimeout(() => this.#session === session && this.#emit("SDK_READY", undefined, (this.#ready = true)));
-      return ok({ actionStatus: "OK", errorCode: 0, errorInfo: "", deviceID, self });
+      return ok({ actionStatus: "OK", errorCode: 0, errorInfo: "", deviceID, self: session.note([self])[0] });
     } catch (error) {
       if (this.#session === session) this.#leave(3001);
       throw error;

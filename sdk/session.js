@@ -31,7 +31,7 @@ export class Session {
     return new Promise((resolve, reject) => {
       this.#opened = resolve;
       this.#failed = reject;
-      setTimeout(() => reject(fail(2801, "timeout")), TIMEOUT);
+      AbortSignal.timeout(TIMEOUT).onabort = () => reject(fail(2801, "timeout"));
       this.#join();
     });
   }
@@ -138,7 +138,7 @@ export class Session {
     const name = `presence ${this.base} ${this.userID}`;
     this.#channel = new BroadcastChannel(name);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
-    navigator.locks.request(name, { signal }, () => this.#lead(name)).catch(() => this.#lead());
+    navigator.locks.request(name, { signal }, () => this.#lead(name)).catch(() => signal.aborted || this.#lead());
     this.share("HELLO");
   }
 
@@ -151,7 +151,6 @@ export class Session {
     clearTimeout(this.#staleTimer);
   }
 
-  /** Keeps the lock until the promise resolves. */
   #lead(name) {
     if (this.#leaving.signal.aborted) return;
     this.deviceID ??= rememberedID(name);
@@ -187,10 +186,11 @@ export class Session {
   #begin(ready, id) {
     const { self, deviceID, keepaliveSeconds } = ready;
     if (self.userID !== this.userID) return this.#failed(fail(70013, "userSig of another user"));
-    // A snapshot: the server's history is another, its versions may be lower.
+    // A snapshot: of another history, whose versions may be lower.
     if (id === 0) for (const known of this.#known.values()) known.told = known.status.version = -1;
+    this.note([self]);
     if (this.#ready) this.tell([self]);
-    else this.#known.set(self.userID, { status: { ...self }, told: self.version });
+    else this.#known.get(self.userID).told = self.version;
     this.#ready = ready;
     this.#silence = 2000 * keepaliveSeconds;
     this.deviceID = deviceID;
@@ -208,7 +208,7 @@ export class Session {
     this.#heardAt = Date.now();
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = setTimeout(() => {
-      this.#setNet("connecting", this.#silence);
+      if (this.#net === "connected") this.#setNet("connecting", this.#silence);
       this.#stream?.cut();
     }, this.#silence);
   }
@@ -247,7 +247,7 @@ export class Session {
   }
 }
 
-/** So that a reload is the same device. Under the lock, lest two tabs each make one. */
+// Under the lock, lest two tabs make one each.
 function rememberedID(name) {
   const fresh = crypto.getRandomValues(new Uint32Array(4)).join("-");
   try {

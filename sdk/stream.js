@@ -87,8 +87,8 @@ export class Stream {
   #pause() {
     const delay = Math.max(this.#delay, Math.min(this.#delay * 2 ** this.#failures++, 30_000));
     return new Promise((resolve) => {
-      this.#endPause = resolve;
-      setTimeout(resolve, delay * (1 + Math.random() / 2));
+      const timer = setTimeout(resolve, delay * (1 + Math.random() / 2));
+      this.#endPause = () => resolve(clearTimeout(timer));
     });
   }
 }
