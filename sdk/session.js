@@ -110,8 +110,7 @@ export class Session {
   }
 
   receive(event) {
-    const { type } = event.data;
-    if (type !== "userSigExpired") this.share(event.event, event.data, event); // another tab's token may be fresher
+    this.share(event.event, event.data, event);
     this.#take(event);
   }
 
@@ -198,7 +197,7 @@ export class Session {
   }
 
   #kicked(type, code = 3001, message) {
-    if (type === "userSigExpired" && this.#sentToken !== this.token) return; // the fresh one comes next
+    if (type === "userSigExpired" && this.#sentToken !== this.token) return; // ours was not sent: it may be fresher
     this.#failed(fail(code, message));
     this.kicked(type);
   }
