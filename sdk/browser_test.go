@@ -85,12 +85,23 @@ func (p *profile) demo(url, userID string) *tab {
 	return tab
 }
 
-// login opens a bare page of the server, which isn't in -dev mode, and logs in with a token that lives for seconds.
-// The page has a #log, to which each event adds a line.
+// login opens a bare page of a server that isn't in -dev mode, and logs in there.
 func (p *profile) login(s *server, userID string, seconds int) *tab {
 	p.t.Helper()
-	tab := p.tab(s.url + "/sdk/package.json")
-	tab.eval(`import("/sdk/presence.js").then(async ({ default: sdk }) => {
+	tab := p.bare(s)
+	tab.login(s, userID, seconds)
+	return tab
+}
+
+func (p *profile) bare(s *server) *tab {
+	p.t.Helper()
+	return p.tab(s.url + "/sdk/package.json")
+}
+
+// login loads the SDK and logs in with a token that lives for seconds. Each event adds a line to the page's #log.
+func (p *tab) login(s *server, userID string, seconds int) {
+	p.t.Helper()
+	p.eval(`import("/sdk/presence.js").then(async ({ default: sdk }) => {
 		window.TencentCloudChat = sdk;
 		window.chat = sdk.create({ SDKAppID: 1, serverURL: location.origin });
 		document.body.innerHTML = "<ol id=log></ol>";
@@ -100,9 +111,8 @@ func (p *profile) login(s *server, userID string, seconds int) *tab {
 		});
 		await chat.login({ userID: %q, userSig: %q });
 	})`, userID, s.token(userID, seconds))
-	tab.await("chat.isReady()")
-	tab.record()
-	return tab
+	p.await("chat.isReady()")
+	p.record()
 }
 
 func (p *tab) close() {

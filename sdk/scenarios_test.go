@@ -134,9 +134,28 @@ func TestReloadDoesNotFlicker(t *testing.T) {
 	if told := bob.told("alice"); told != `["alice 1 reload 0","alice 1 reload 1","alice 1 reload 2"]` {
 		t.Errorf("bob was told %s", told)
 	}
-	if n := s.streams(); n != 2 {
-		t.Errorf("%d streams, want 2", n)
+	if devices := s.devices("alice"); len(devices) != 1 {
+		t.Errorf("alice reloaded and has %d devices, want 1: %v", len(devices), devices)
 	}
+}
+
+// TestWithoutLocks: where the browser has no Web Locks, each tab is a device of its own.
+func TestWithoutLocks(t *testing.T) {
+	s := startServer(t, false)
+	alice := startBrowser(t).profile()
+	first, second := alice.bare(s), alice.bare(s)
+	for _, tab := range []*tab{first, second} {
+		tab.eval(`Object.defineProperty(navigator, "locks", { value: undefined }), 0`)
+		tab.login(s, "alice", 3600)
+	}
+	if n := s.streams(); n != 2 {
+		t.Errorf("%d streams, want one for each tab", n)
+	}
+	second.set("to both")
+	first.sees("alice 1 to both")
+	first.eval(`chat.logout().then(() => 0)`)
+	second.set("one is left")
+	second.sees("alice 1 one is left")
 }
 
 func TestOfflineAndOnline(t *testing.T) {

@@ -219,6 +219,14 @@ func (s *server) streams() int {
 	return stats.Streams
 }
 
+// devices are those that the server knows of a user.
+func (s *server) devices(userID string) []any {
+	s.t.Helper()
+	var explained struct{ Devices []any }
+	s.call(http.MethodGet, "/v1/admin/explain?userID="+userID, testAdminKey, nil, &explained)
+	return explained.Devices
+}
+
 func withPatience(t *testing.T, parent context.Context) context.Context {
 	ctx, cancel := context.WithTimeout(parent, patience)
 	t.Cleanup(cancel)

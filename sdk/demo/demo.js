@@ -26,7 +26,7 @@ let token = "";
 // Being someone
 
 async function become(userID) {
-  if (chat.getLoginUser()) await chat.logout();
+  await chat.logout().catch(() => {}); // nobody was logged in
   statuses.clear();
   subscribed.clear();
   window.myUserID = userID;
@@ -39,8 +39,12 @@ async function become(userID) {
     await call("login", { userID, userSig: token });
     await start();
   } catch (error) {
-    notice(`Logging in failed: ${error.message} (${error.code ?? "network"}).`, "Try again");
+    notice(`Logging in failed: ${error.message} (${error.code ?? "network"}).`, "Try again", logInAgain);
   }
+}
+
+function logInAgain() {
+  become(window.myUserID);
 }
 
 async function devToken(userID) {
@@ -110,7 +114,7 @@ chat.on(EVENT.NET_STATE_CHANGE, ({ data }) => {
 
 chat.on(EVENT.KICKED_OUT, ({ data }) => {
   log("event", "KICKED_OUT", data.type);
-  notice(KICKED[data.type], "Log in again");
+  notice(KICKED[data.type], "Log in again", logInAgain);
 });
 
 chat.on(EVENT.SDK_READY, () => drawNet(TYPES.NET_STATE_CONNECTED));
@@ -228,10 +232,10 @@ function log(kind, what, detail) {
   while ($("log").children.length > 200) $("log").lastChild.remove();
 }
 
-function notice(text, action) {
+function notice(text, action, act) {
   const button = element("button", action);
   button.type = "button";
-  button.addEventListener("click", () => become(window.myUserID));
+  button.addEventListener("click", act);
   $("notice").replaceChildren(text, button);
   $("notice").hidden = false;
 }
@@ -244,7 +248,7 @@ async function attempt(action) {
   try {
     await action();
   } catch (error) {
-    notice(`${error.message} (${error.code ?? "error"})`, "Log in again");
+    notice(`That did not work: ${error.message} (${error.code ?? "error"}).`, "Dismiss", () => ($("notice").hidden = true));
   }
 }
 
@@ -318,7 +322,7 @@ $("status-form").addEventListener("submit", (event) => {
 
 $("log-out").addEventListener("click", () => attempt(async () => {
   await call("logout", {});
-  notice("You are logged out.", "Log in again");
+  notice("You are logged out.", "Log in again", logInAgain);
 }));
 
 $("clear-log").addEventListener("click", () => $("log").replaceChildren());

@@ -1,7 +1,9 @@
 // The API against the real server.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import TencentCloudChat, * as module from "../presence.js";
 import { rejects, startServer } from "./server.js";
@@ -281,4 +283,42 @@ test("an orderly stop: nobody is kicked, and changes made meanwhile arrive", asy
   await server.admin("setUserStatus", { userID: "bob", customStatus: "meanwhile" });
   await alice.seen.status("bob", ({ customStatus }) => customStatus === "meanwhile");
   assert.ok(!alice.seen.names().includes("KICKED_OUT"));
+});
+
+/** A TCP proxy to the server that can fall silent, as a network does that lost the way: nothing comes, nothing ends. */
+async function startProxy(t, server) {
+  const open = new Set();
+  const proxy = createServer((client) => {
+    const upstream = connect(new URL(server.url).port, "127.0.0.1");
+    open.add(upstream);
+    client.pipe(upstream).pipe(client);
+    for (const socket of [client, upstream]) {
+      socket.on("error", () => {});
+      socket.on("close", () => (client.destroy(), upstream.destroy()));
+      t.after(() => socket.destroy());
+    }
+  }).listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  t.after(() => proxy.close());
+  const silence = () => open.forEach((upstream) => upstream.unpipe() && upstream.pause());
+  return { url: `http://127.0.0.1:${proxy.address().port}`, silence };
+}
+
+test("a stream that is silent for two keepalives is dead, and the next one brings what was missed", async (t) => {
+  const server = await startServer(t, { PRESENCE_TIMING__KEEPALIVE: "1s" });
+  const proxy = await startProxy(t, server);
+  const alice = await server.login(t, "alice", { serverURL: proxy.url });
+  await server.admin("importUsers", { userIDList: ["bob"] });
+  await alice.chat.subscribeUserStatus({ userIDList: ["bob"] });
+  proxy.silence();
+  await server.admin("setUserStatus", { userID: "bob", customStatus: "unheard" });
+  await alice.seen.next("NET_STATE_CHANGE", ({ state }) => state === "connecting");
+  await alice.seen.status("bob", ({ customStatus }) => customStatus === "unheard");
+});
+
+test("a UserSig of the original logs in", async (t) => {
+  const server = await startServer(t, { PRESENCE_AUTH__SDK_APP_ID: "1400000000" });
+  const { chat } = server.create(t);
+  const { data } = await chat.login({ userID: "alice", userSig: server.userSig("alice", 1400000000) });
+  assert.equal(data.self.userID, "alice");
 });

@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { deflateSync } from "node:zlib";
 import TencentCloudChat from "../presence.js";
 
 const SECRET = "a secret for tests, 32 bytes long";
@@ -88,6 +89,22 @@ class Server {
     const now = Math.floor(Date.now() / 1000);
     const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub: userID, iat: now, exp: now + seconds, jti: randomUUID() })}`;
     return `${text}.${createHmac("sha256", SECRET).update(text).digest("base64url")}`;
+  }
+
+  /** The original's kind of token. */
+  userSig(userID, appID) {
+    const [time, expire] = [Math.floor(Date.now() / 1000), 3600];
+    const text = `TLS.identifier:${userID}\nTLS.sdkappid:${appID}\nTLS.time:${time}\nTLS.expire:${expire}\n`;
+    const sig = {
+      "TLS.ver": "2.0",
+      "TLS.identifier": userID,
+      "TLS.sdkappid": appID,
+      "TLS.time": time,
+      "TLS.expire": expire,
+      "TLS.sig": createHmac("sha256", SECRET).update(text).digest("base64"),
+    };
+    const swap = { "+": "*", "/": "-", "=": "_" };
+    return deflateSync(JSON.stringify(sig)).toString("base64").replace(/[+/=]/g, (c) => swap[c]);
   }
 
   async admin(name, body) {
