@@ -2,7 +2,6 @@ package sdk_test
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -264,36 +263,12 @@ func startNginx(t *testing.T, path, upstream string) string {
 		t.Fatal(err)
 	}
 	command := exec.Command(path, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
-	said := &output{url: "http://" + address + "/livez", ready: make(chan struct{})}
-	command.Stderr = said
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	ended := run(t, command, "http://"+address+"/livez")
 	t.Cleanup(func() {
 		command.Process.Signal(os.Interrupt)
-		command.Wait()
+		<-ended
 	})
-	<-said.ready
 	return "http://" + address
-}
-
-// output of a program; ready is closed once the URL answers after something was said.
-type output struct {
-	url   string
-	ready chan struct{}
-	done  bool
-}
-
-func (o *output) Write(text []byte) (int, error) {
-	if o.done {
-		return len(text), nil
-	}
-	if response, err := http.Get(o.url); err == nil {
-		response.Body.Close()
-		o.done = true
-		close(o.ready)
-	}
-	return len(text), nil
 }
 
 // TestSeedInConsole runs every snippet of the original's documentation in the page, word for word.

@@ -1,12 +1,10 @@
 package sdk_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -78,7 +76,7 @@ type server struct {
 	env     []string
 	folder  string
 	command *exec.Cmd
-	ended   chan struct{}
+	ended   <-chan struct{}
 }
 
 // startServer starts a server that ends with the test. Without -dev it keeps its database, so that it can be killed and
@@ -112,38 +110,48 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// start returns when the server is ready: each line of its log is the occasion to ask.
+// start returns when the server is ready.
 func (s *server) start() {
 	s.t.Helper()
 	path, err := binary()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	s.command = exec.Command(path, s.flags...)
-	s.command.Dir, s.command.Env, s.command.Stdout, s.command.Stderr = s.folder, s.cleanEnv(), writer, writer
-	if err := s.command.Start(); err != nil {
-		s.t.Fatal(err)
+	s.command.Dir, s.command.Env = s.folder, s.cleanEnv()
+	s.ended = run(s.t, s.command, s.url+"/readyz")
+}
+
+// run starts a program and returns when url answers 200. The channel is closed when the program has ended.
+func run(t *testing.T, command *exec.Cmd, url string) <-chan struct{} {
+	t.Helper()
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
 	}
-	writer.Close()
-	s.ended = make(chan struct{})
-	go func(command *exec.Cmd, ended chan struct{}) {
+	ended := make(chan struct{})
+	go func() {
 		command.Wait()
 		close(ended)
-	}(s.command, s.ended)
-
-	var said bytes.Buffer
-	for lines := bufio.NewScanner(reader); lines.Scan(); {
-		said.Write(append(lines.Bytes(), '\n'))
-		if s.ready() {
-			go io.Copy(io.Discard, reader)
-			return
+	}()
+	for !answers(url) {
+		select {
+		case <-ended:
+			t.Fatalf("%s ended before it was ready:\n%s", command.Path, &said)
+		default:
 		}
 	}
-	s.t.Fatalf("the server ended before it was ready:\n%s", &said)
+	return ended
+}
+
+func answers(url string) bool {
+	response, err := http.Get(url)
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 // cleanEnv leaves out what is meant for these tests, because the server refuses keys that it doesn't know.
@@ -151,15 +159,6 @@ func (s *server) cleanEnv() []string {
 	return slices.DeleteFunc(slices.Clone(s.env), func(setting string) bool {
 		return strings.HasPrefix(setting, "PRESENCE_CI=") || strings.HasPrefix(setting, "PRESENCE_BINARY=")
 	})
-}
-
-func (s *server) ready() bool {
-	response, err := http.Get(s.url + "/readyz")
-	if err != nil {
-		return false
-	}
-	response.Body.Close()
-	return response.StatusCode == http.StatusOK
 }
 
 // kill is kill -9.

@@ -60,20 +60,16 @@ class Server {
     this.nextAppID = 1;
   }
 
-  /** Resolves when the server is ready: each line of its log is the occasion to ask. */
-  start() {
+  /** Resolves when the server is ready. */
+  async start() {
     this.process = spawn(this.path, { cwd: this.folder, env: this.env });
-    return new Promise((resolve, reject) => {
-      let said = "";
-      const look = async (chunk) => {
-        said += chunk;
-        const answer = await fetch(`${this.url}/readyz`).catch(() => {});
-        if (answer?.ok) resolve();
-      };
-      this.process.stdout.on("data", look);
-      this.process.stderr.on("data", look);
-      this.process.once("exit", () => reject(new Error(`the server ended before it was ready:\n${said}`)));
-    });
+    let said = "";
+    for (const output of [this.process.stdout, this.process.stderr]) output.on("data", (chunk) => (said += chunk));
+    for (;;) {
+      const answer = await fetch(`${this.url}/readyz`).catch(() => {});
+      if (answer?.ok) return;
+      assert.equal(this.process.exitCode, null, `the server ended before it was ready:\n${said}`);
+    }
   }
 
   /** kill -9 */
