@@ -1,0 +1,225 @@
+package presence
+
+import (
+	"database/sql"
+	"slices"
+	"time"
+)
+
+// An operation is a change of state as a value. Applying one reads no clock,
+// no randomness and no configuration: the batch brings one time, the limits
+// and the switches, so that the same operations in the same batches always
+// give the same state.
+//
+// An error returned by apply is the caller's, and the operation has then
+// changed nothing; a fault of the database is kept in the batch.
+type operation interface {
+	apply(*batch) error
+}
+
+// batch is what one transaction does: the operations' view of the state, and
+// what has to follow in memory once it is committed.
+type batch struct {
+	now      micros
+	run      int64
+	settings Settings
+	switches switches
+	version  int64
+	nextUser uint32
+
+	store    *store
+	model    *model // as committed before this batch; read only
+	begun    bool
+	err      error // the first fault of the database
+	accounts map[uint32]*account
+	names    map[string]*account // nil: deleted in this batch
+	changed  map[*account]bool   // visibly or not: to be stored
+	tell     []*account          // changed visibly
+	follow   []func(*model)
+}
+
+func (s *Service) newBatch(now micros) *batch {
+	return &batch{
+		now:      now,
+		run:      s.run,
+		settings: s.model.settings,
+		switches: s.model.switches,
+		version:  s.model.version,
+		nextUser: s.nextUser,
+		store:    s.store,
+		model:    &s.model,
+		accounts: make(map[uint32]*account),
+		names:    make(map[string]*account),
+		changed:  make(map[*account]bool),
+	}
+}
+
+// after lets f follow in memory, after the commit and in this order.
+func (b *batch) after(f func(*model)) { b.follow = append(b.follow, f) }
+
+func (b *batch) nextVersion() int64 {
+	b.version++
+	return b.version
+}
+
+// peek returns the account as it is now, to read, or nil.
+func (b *batch) peek(userID string) *account {
+	if a, ok := b.names[userID]; ok {
+		return a
+	}
+	if u := b.model.byName[userID]; u != nil {
+		return &u.account
+	}
+	return nil
+}
+
+// account returns a copy of the account to change, the same one each time in
+// a batch, or nil if there is no such user.
+func (b *batch) account(userID string) *account {
+	a := b.peek(userID)
+	if a == nil || b.accounts[a.id] != nil {
+		return a
+	}
+	copied := *a
+	copied.devices = slices.Clone(a.devices)
+	return b.keep(&copied)
+}
+
+// accountByID is account for a user known by number.
+func (b *batch) accountByID(id uint32) *account {
+	if a := b.accounts[id]; a != nil {
+		return b.names[a.userID]
+	}
+	if u := b.model.user(id); u != nil {
+		return b.account(u.userID)
+	}
+	return nil
+}
+
+func (b *batch) keep(a *account) *account {
+	b.accounts[a.id], b.names[a.userID] = a, a
+	b.after(func(m *model) { m.put(a, b.now) })
+	return a
+}
+
+// register returns the account of a user who may be new.
+func (b *batch) register(userID string) *account {
+	if a := b.account(userID); a != nil {
+		return a
+	}
+	a := b.keep(&account{id: b.nextUser, userID: userID, statusType: Unlogined, version: b.nextVersion()})
+	b.nextUser++
+	b.changed[a] = true
+	return a
+}
+
+// change is how an account changes: mutate, then whatever has fallen due is
+// applied, a visible difference gets the next version, and it is stored.
+func (b *batch) change(a *account, mutate func()) {
+	before := *a
+	mutate()
+	for _, d := range a.settle(b.now, span(b.settings.CustomStatusTTL)) {
+		b.deleteDevice(a, d.id)
+	}
+	if !a.looksLike(&before) {
+		a.version = b.nextVersion()
+		b.tell = append(b.tell, a)
+		b.changed[a] = true
+	}
+	if a.clearAt != before.clearAt || a.revokedAt != before.revokedAt {
+		b.changed[a] = true
+	}
+}
+
+// exec writes. After a fault it does nothing; see err.
+func (b *batch) exec(query string, args ...any) {
+	if b.err == nil && !b.begun {
+		_, b.err = b.store.exec("BEGIN IMMEDIATE")
+		b.begun = b.err == nil
+	}
+	if b.err == nil {
+		_, b.err = b.store.exec(query, args...)
+	}
+}
+
+// numbers returns the integers in the first column of what a query finds.
+func (b *batch) numbers(query string, args ...any) []int64 {
+	if b.err != nil {
+		return nil
+	}
+	stmt, err := b.store.prepare(query)
+	if err != nil {
+		b.err = err
+		return nil
+	}
+	rows, err := stmt.Query(args...)
+	found, err := collect(rows, err, func(rows *sql.Rows) (n int64, err error) {
+		err = rows.Scan(&n)
+		return n, err
+	})
+	b.err = err
+	return found
+}
+
+func (b *batch) count(query string, args ...any) int {
+	if n := b.numbers(query, args...); len(n) == 1 {
+		return int(n[0])
+	}
+	return 0
+}
+
+func (b *batch) deleteDevice(a *account, deviceID string) {
+	b.exec("DELETE FROM devices WHERE user = ? AND device_id = ?", a.id, deviceID)
+}
+
+func (b *batch) saveDevice(a *account, d *device) {
+	b.exec("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.id, d.id, string(d.platform), d.loginAt, d.run, d.stream, d.since, d.graceUntil, d.retainUntil)
+}
+
+func (b *batch) saveAccount(a *account) {
+	b.exec(`INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+		status_type = excluded.status_type, custom_status = excluded.custom_status, expires_at = excluded.expires_at,
+		clear_at = excluded.clear_at, version = excluded.version, revoked_at = excluded.revoked_at`,
+		a.id, a.userID, int(a.statusType), a.customStatus, a.expiresAt, a.clearAt, a.version, a.revokedAt)
+}
+
+// commit makes the batch durable. A batch that changed nothing costs nothing.
+func (b *batch) commit() error {
+	for _, a := range b.accounts {
+		if b.changed[a] && b.names[a.userID] == a {
+			b.saveAccount(a)
+		}
+	}
+	if b.begun {
+		b.exec(`UPDATE service SET version = ?, clock = ?, run = ?, next_user = ?, user_status = ?, user_status_since = ?,
+			friend_notifications = ?, friends_since = ?`, b.version, b.now, b.run, b.nextUser,
+			b.switches.userStatus, b.switches.userStatusSince,
+			b.switches.friendNotifications, b.switches.friendNotificationsSince)
+		b.exec("COMMIT")
+	}
+	if b.err != nil && b.begun {
+		b.store.exec("ROLLBACK") // SQLite may have done so itself already
+	}
+	return b.err
+}
+
+// publish brings the committed batch into memory and tells the sessions.
+func (b *batch) publish(m *model) {
+	m.version, m.settings, m.switches = b.version, b.settings, b.switches
+	for _, f := range b.follow {
+		f(m)
+	}
+	for _, a := range b.tell {
+		if u := m.user(a.id); u != nil {
+			m.announce(u)
+		}
+	}
+}
+
+// expiry returns when something that is to last for d from now ends, in whole
+// milliseconds, as it is shown.
+func (b *batch) expiry(d time.Duration) micros {
+	const milli = 1000
+	return (b.now + span(d) + milli - 1) / milli * milli
+}

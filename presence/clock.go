@@ -1,0 +1,25 @@
+package presence
+
+import (
+	"sync"
+	"time"
+)
+
+// clock tells the time of the service. It never goes back, whatever the
+// machine's clock does: while that is behind, time goes on at its own pace.
+type clock struct {
+	mu     sync.Mutex
+	last   micros
+	lastAt time.Time // with a monotonic reading
+}
+
+func newClock(atLeast micros) *clock { return &clock{last: atLeast, lastAt: time.Now()} }
+
+func (c *clock) now() micros {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	c.last = max(now.UnixMicro(), c.last+span(now.Sub(c.lastAt)))
+	c.lastAt = now
+	return c.last
+}

@@ -1,0 +1,190 @@
+package presence
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"time"
+)
+
+// Connect logs the device in and returns its session, which must be closed. An
+// unknown user is registered. While it is open the user is ONLINE.
+//
+// It registers the session first and reads after, so that nothing falls
+// between what the device missed and what is live.
+//
+// Errors: an [*Error] with CodeMalformed for a bad ID or platform, CodeRevoked
+// for credentials from before a kick, CodeUnavailable; [ErrKicked].
+func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
+	if d.ID == "" {
+		d.ID = rand.Text()
+	}
+	if d.Platform == "" {
+		d.Platform = Web
+	}
+	if err := checkDevice(d); err != nil {
+		return nil, err
+	}
+	if s.isDraining() {
+		return nil, ErrClosed
+	}
+	session := s.newSession(d)
+	if err := s.do(ctx, &connect{device: d, session: session}); err != nil {
+		return nil, err
+	}
+	if err := s.load(ctx, session); err != nil {
+		session.Close()
+		return nil, unreadable(err)
+	}
+	return session, nil
+}
+
+func checkDevice(d Device) error {
+	for _, id := range []string{d.UserID, d.ID} {
+		if err := checkID(id); err != nil {
+			return err
+		}
+	}
+	if err := checkPlatform(d.Platform); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (s *Service) newSession(d Device) *Session {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return &Session{
+		svc:      s,
+		stream:   s.streams.Add(1),
+		deviceID: d.ID,
+		expires:  d.ExpiresAt,
+		wake:     make(chan struct{}, 1),
+		waiting:  make(map[*user]struct{}),
+		resuming: d.Resume,
+		cursor:   d.Cursor,
+		timer:    timer,
+	}
+}
+
+// open attaches a new session to its user. An older one of the same device
+// ends: it is dead, only nobody knew.
+func (m *model) open(u *user, s *Session) {
+	s.user = u
+	if !s.resuming {
+		s.cursor = m.version
+	} else if !m.issued(s.cursor) {
+		s.cursor = 0
+	}
+	m.attach(u, s)
+	if m.draining {
+		m.end(s, ending{kind: endClosed})
+	}
+	for _, older := range u.ofDevice(s.deviceID) {
+		if older != s {
+			m.end(older, ending{kind: endSuperseded})
+		}
+	}
+}
+
+// endDevice ends all sessions of one device.
+func (m *model) endDevice(u *user, deviceID string, why ending) {
+	for _, s := range u.ofDevice(deviceID) {
+		m.end(s, why)
+	}
+}
+
+func (u *user) ofDevice(deviceID string) []*Session {
+	var found []*Session
+	for _, s := range u.sessions {
+		if s.deviceID == deviceID {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// watch is one stored reason to be told about target.
+type watch struct {
+	rule   rule
+	target uint32
+	since  int64
+}
+
+// load reads whom the session's user watches, and has everything wait that the
+// session has missed since its cursor. It reads again when the set changed
+// meanwhile.
+func (s *Service) load(ctx context.Context, session *Session) error {
+	for {
+		changes, needed := s.loading(session)
+		if !needed {
+			return nil
+		}
+		watches, err := s.store.watches(ctx, session.user.id)
+		if err != nil {
+			return err
+		}
+		if s.loaded(session, watches, changes) {
+			return nil
+		}
+	}
+}
+
+func (s *Service) loading(session *Session) (changes int, needed bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if session.ending.kind != notEnded {
+		return 0, false
+	}
+	w := session.user.watching
+	return w.changes, session.resuming || !w.loaded
+}
+
+func (s *Service) loaded(session *Session, watches []watch, changes int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if session.ending.kind != notEnded {
+		return true
+	}
+	u := session.user
+	if u.watching.changes != changes {
+		return false
+	}
+	for _, w := range watches {
+		if t := s.model.user(w.target); t != nil {
+			s.model.catchUp(session, t, w)
+		}
+	}
+	u.watching.loaded = true
+	if session.resuming && u.version > session.cursor {
+		session.waiting[u] = struct{}{}
+	}
+	return true
+}
+
+// catchUp links one watch, and has t wait if the session has missed it.
+func (m *model) catchUp(s *Session, t *user, w watch) {
+	if !s.user.watching.loaded {
+		m.link(s.user, t, w.rule)
+	}
+	missed := max(t.version, w.since, m.switches.since(w.rule)) > s.cursor
+	if missed && m.tells(s.user, t) {
+		s.waiting[t] = struct{}{}
+	}
+}
+
+func (sw *switches) since(r rule) int64 {
+	if r == byFriendship {
+		return max(sw.userStatusSince, sw.friendNotificationsSince)
+	}
+	return sw.userStatusSince
+}
+
+func (st *store) watches(ctx context.Context, user uint32) ([]watch, error) {
+	rows, err := st.read.QueryContext(ctx, `SELECT 0, target, since FROM subscriptions WHERE user = ?1
+		UNION ALL SELECT 1, friend, since FROM friends WHERE user = ?1`, user)
+	return collect(rows, err, func(rows *sql.Rows) (w watch, err error) {
+		err = rows.Scan(&w.rule, &w.target, &w.since)
+		return w, err
+	})
+}

@@ -1,0 +1,57 @@
+package presence
+
+import (
+	"context"
+	"time"
+	"unicode/utf8"
+)
+
+// maxExpiry is the longest time a custom status may be set for.
+const maxExpiry = 365 * 24 * time.Hour
+
+// Set sets the custom status of a user, and returns the user's status then.
+// text is any UTF-8 within Settings.CustomStatusBytes; "" clears it. It ends
+// after expiresIn, at most 365 days; 0 is never. A user who is UNLOGINED
+// loses it after Settings.CustomStatusTTL.
+//
+// Setting what is set already changes nothing, unless the expiry differs.
+//
+// Errors: CodeMalformed for the text or expiresIn, CodeUnknownUser,
+// CodeUnavailable.
+func (s *Service) Set(ctx context.Context, userID, text string, expiresIn time.Duration) (Status, error) {
+	if expiresIn < 0 || expiresIn > maxExpiry {
+		return Status{}, malformed("expiresIn must be at most %d seconds", int(maxExpiry.Seconds()))
+	}
+	if !utf8.ValidString(text) {
+		return Status{}, malformed("customStatus must be UTF-8")
+	}
+	op := &setStatus{userID: userID, text: text, expiresIn: expiresIn}
+	err := s.do(ctx, op)
+	return op.result, err
+}
+
+// setStatus sets or clears a custom status.
+type setStatus struct {
+	userID    string
+	text      string
+	expiresIn time.Duration // 0: until it is set again
+	result    Status
+}
+
+func (op *setStatus) apply(b *batch) error {
+	if len(op.text) > b.settings.CustomStatusBytes {
+		return malformed("customStatus must have at most %d bytes", b.settings.CustomStatusBytes)
+	}
+	a := b.account(op.userID)
+	if a == nil {
+		return unknownUser()
+	}
+	b.change(a, func() {
+		a.customStatus, a.expiresAt, a.clearAt = op.text, 0, 0
+		if op.text != "" && op.expiresIn > 0 {
+			a.expiresAt = b.expiry(op.expiresIn)
+		}
+	})
+	op.result = a.status()
+	return nil
+}

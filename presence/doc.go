@@ -1,0 +1,49 @@
+// Package presence keeps the status of users and tells those who watch them.
+//
+// [Open] opens a [Service] on one SQLite file. A user is registered with
+// [Service.Import], is ONLINE while one of their devices holds a [Session]
+// ([Service.Connect]), and may have a custom status ([Service.Set]). Whoever
+// subscribes to a user ([Service.Subscribe]), or has them as a friend
+// ([Service.AddFriends]), gets every change from [Session.Next]:
+//
+//	svc, err := presence.Open(presence.Config{Path: "presence.db"})
+//	…
+//	session, err := svc.Connect(ctx, presence.Device{UserID: "alice", Platform: presence.Web})
+//	…
+//	defer session.Close()
+//	for {
+//		event, err := session.Next(ctx)
+//		…
+//	}
+//
+// # How it works
+//
+// Everything that changes state is an operation. One goroutine, the writer,
+// takes the operations that wait, applies them in order, commits them in one
+// SQLite transaction, and only then changes the model in memory, tells the
+// sessions and answers the callers. So nothing is announced or acknowledged
+// before it is durable. Reads of status come from the model and never wait for
+// the disk.
+//
+// A session holds no queue but the set of users who changed since it was last
+// asked; what it hands out is their status now. A slow reader therefore gets
+// fewer and fresher events and always the last one, in bounded memory.
+//
+// What falls due with time (a grace, a retention, an expiry) is a deadline,
+// stored with what it belongs to. The janitor sleeps until the next one and
+// proposes an operation that looks at the clock again, so that it can never
+// undo anything newer.
+//
+// # Locks
+//
+// One matters: Service.mu guards the model and the waiting sets of all
+// sessions. Only the writer changes users, under the lock, after the commit;
+// it may therefore read them without. Nothing blocks while holding it.
+// The janitor's own lock is taken before it, never after.
+//
+// # Database driver
+//
+// The package links modernc.org/sqlite, which registers itself with
+// database/sql as "sqlite"; a program that links a second driver of that name
+// panics at start.
+package presence

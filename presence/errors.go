@@ -1,0 +1,88 @@
+package presence
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code is the stable number of an error: part of the public protocol.
+// Most are the numbers of the system whose API the product implements.
+type Code int
+
+// The codes that this package returns.
+const (
+	CodeMalformed   Code = 70402 // a malformed ID, platform or value
+	CodeUnknownUser Code = 70107 // no such user
+	CodeRevoked     Code = 70052 // credentials issued before the user was kicked
+	CodeSwitchedOff Code = 72001 // the user status switch is off
+	CodeLimit       Code = 70398 // a limit of stored things is reached
+	CodeUnavailable Code = 60022 // the database can't be written, or the service is overloaded or closing
+)
+
+// Error is an error that is the caller's to act on: what was wrong with the
+// call, or why it can't be carried out now. Errors of any other type are
+// faults of the service itself.
+type Error struct {
+	Code    Code
+	Message string
+	Cause   error // what is behind it, for logs; may be nil
+}
+
+// Error returns the message and the cause.
+func (e *Error) Error() string {
+	if e.Cause == nil {
+		return e.Message
+	}
+	return e.Message + ": " + e.Cause.Error()
+}
+
+// Unwrap returns the cause, or nil.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Is reports whether target is an [*Error] of the same code.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code
+}
+
+// ErrorCode returns the code of the first [*Error] in err's chain, or 0.
+func ErrorCode(err error) Code {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return 0
+}
+
+var (
+	// ErrKicked is returned by Connect to a device that was told to go away
+	// less than a minute ago and merely reconnects.
+	ErrKicked = errors.New("presence: the device was kicked")
+
+	// ErrClosed is returned by Next once the service drains, and by every
+	// call after Close.
+	ErrClosed = &Error{Code: CodeUnavailable, Message: "the service is shutting down"}
+
+	// ErrOverloaded is returned by a write when too many wait already.
+	ErrOverloaded = &Error{Code: CodeUnavailable, Message: "the service is overloaded"}
+)
+
+// Failure tells why one user ID of a list failed, while others did not.
+type Failure struct {
+	UserID  string `json:"userID"`
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+func failure(userID string, err *Error) Failure {
+	return Failure{UserID: userID, Code: err.Code, Message: err.Message}
+}
+
+func malformed(format string, args ...any) *Error {
+	return &Error{Code: CodeMalformed, Message: fmt.Sprintf(format, args...)}
+}
+
+func unreadable(err error) *Error {
+	return &Error{Code: CodeUnavailable, Message: "the database can't be read", Cause: err}
+}
+
+func unknownUser() *Error { return &Error{Code: CodeUnknownUser, Message: "no such user"} }

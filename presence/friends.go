@@ -1,0 +1,135 @@
+package presence
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+)
+
+// AddFriends puts friends into the list of userID and, if mutual, userID into
+// theirs. Returned are those who failed: malformed and unknown IDs, userID
+// itself, and with CodeLimit those for whom either list was full; who is a
+// friend already succeeds.
+//
+// Errors: CodeUnknownUser for userID, CodeUnavailable.
+func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) ([]Failure, error) {
+	op := &befriend{userID: userID, friends: friends, mutual: mutual}
+	err := s.do(ctx, op)
+	return op.failed, err
+}
+
+// RemoveFriends undoes AddFriends. Who was no friend succeeds. Nothing more is
+// told because of the friendship, what was waiting included.
+//
+// Errors: as AddFriends.
+func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []string, mutual bool) ([]Failure, error) {
+	op := &unfriend{userID: userID, friends: friends, mutual: mutual}
+	err := s.do(ctx, op)
+	return op.failed, err
+}
+
+// Friends returns up to limit IDs of the user's friend list in byte order,
+// those behind after, and whether there are more. after "" starts at the
+// beginning.
+//
+// Errors: CodeUnknownUser, CodeUnavailable.
+func (s *Service) Friends(ctx context.Context, userID, after string, limit int) (friends []string, more bool, err error) {
+	id, ok := s.number(userID)
+	if !ok {
+		return nil, false, unknownUser()
+	}
+	return s.store.page(ctx, `SELECT user_id FROM friends JOIN users ON id = friend
+		WHERE user = ? AND user_id > ? ORDER BY user_id LIMIT ?`, limit, id, after)
+}
+
+// page runs a query for IDs whose last parameter is a limit.
+func (st *store) page(ctx context.Context, query string, limit int, args ...any) (ids []string, more bool, err error) {
+	rows, err := st.read.QueryContext(ctx, query, append(args, limit+1)...)
+	ids, err = collect(rows, err, func(rows *sql.Rows) (id string, err error) {
+		err = rows.Scan(&id)
+		return id, err
+	})
+	if err != nil {
+		return nil, false, unreadable(err)
+	}
+	if len(ids) > limit {
+		return ids[:limit], true, nil
+	}
+	return ids, false, nil
+}
+
+// befriend puts users into a friend list and, if mutual, the other way round.
+type befriend struct {
+	userID  string
+	friends []string
+	mutual  bool
+	failed  []Failure
+}
+
+func (op *befriend) apply(b *batch) error {
+	return eachFriend(b, op.userID, op.friends, &op.failed, func(user, friend *account) *Error {
+		pairs := [][2]uint32{{user.id, friend.id}}
+		if op.mutual {
+			pairs = append(pairs, [2]uint32{friend.id, user.id})
+		}
+		pairs = slices.DeleteFunc(pairs, func(p [2]uint32) bool { return b.areFriends(p) })
+		for _, p := range pairs {
+			if b.count("SELECT count(*) FROM friends WHERE user = ?", p[0]) >= b.settings.Friends {
+				return &Error{Code: CodeLimit, Message: "the friend list is full"}
+			}
+		}
+		for _, p := range pairs {
+			b.exec("INSERT INTO friends VALUES (?, ?, ?)", p[0], p[1], b.nextVersion())
+			b.after(func(m *model) { m.watch(m.user(p[0]), m.user(p[1]), byFriendship) })
+		}
+		return nil
+	})
+}
+
+// unfriend undoes befriend.
+type unfriend struct {
+	userID  string
+	friends []string
+	mutual  bool
+	failed  []Failure
+}
+
+func (op *unfriend) apply(b *batch) error {
+	return eachFriend(b, op.userID, op.friends, &op.failed, func(user, friend *account) *Error {
+		b.unfriend(user.id, friend.id)
+		if op.mutual {
+			b.unfriend(friend.id, user.id)
+		}
+		return nil
+	})
+}
+
+func (b *batch) areFriends(p [2]uint32) bool {
+	return b.count("SELECT count(*) FROM friends WHERE user = ? AND friend = ?", p[0], p[1]) > 0
+}
+
+func (b *batch) unfriend(user, friend uint32) {
+	b.exec("DELETE FROM friends WHERE user = ? AND friend = ?", user, friend)
+	b.after(func(m *model) { m.unwatch(m.user(user), m.user(friend), byFriendship) })
+}
+
+// eachFriend calls do for every friend named, and gathers what fails.
+func eachFriend(b *batch, userID string, friends []string, failed *[]Failure, do func(user, friend *account) *Error) error {
+	user := b.peek(userID)
+	if user == nil {
+		return unknownUser()
+	}
+	for _, id := range unique(friends) {
+		friend, err := b.find(id)
+		if err == nil && friend.id == user.id {
+			err = malformed("nobody is their own friend")
+		}
+		if err == nil {
+			err = do(user, friend)
+		}
+		if err != nil {
+			*failed = append(*failed, failure(id, err))
+		}
+	}
+	return nil
+}

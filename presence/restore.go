@@ -1,0 +1,91 @@
+package presence
+
+import (
+	"context"
+	"database/sql"
+)
+
+// restore reads the whole state into the model.
+func (s *Service) restore(ctx context.Context) error {
+	m := &s.model
+	m.byName = make(map[string]*user)
+	m.kicked.until = make(map[deviceKey]micros)
+	err := s.store.read.QueryRowContext(ctx, `SELECT version, clock, run, next_user, user_status, user_status_since,
+		friend_notifications, friends_since FROM service`).Scan(&m.version, &s.lastBatch, &s.run, &s.nextUser,
+		&m.switches.userStatus, &m.switches.userStatusSince,
+		&m.switches.friendNotifications, &m.switches.friendNotificationsSince)
+	if err != nil {
+		return err
+	}
+	s.clock = newClock(s.lastBatch)
+	devices, err := s.store.devices(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.restoreUsers(ctx, devices); err != nil {
+		return err
+	}
+	if m.jumps, err = s.store.jumps(ctx); err != nil {
+		return err
+	}
+	kicks, err := s.store.kicks(ctx)
+	for _, k := range kicks {
+		m.kicked.add(k.deviceKey, k.until)
+	}
+	return err
+}
+
+func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device) error {
+	rows, err := s.store.read.QueryContext(ctx, `SELECT id, user_id, status_type, custom_status, expires_at,
+		clear_at, version, revoked_at FROM users ORDER BY id`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a account
+		if err := rows.Scan(&a.id, &a.userID, &a.statusType, &a.customStatus, &a.expiresAt,
+			&a.clearAt, &a.version, &a.revokedAt); err != nil {
+			return err
+		}
+		a.devices = devices[a.id]
+		s.model.put(&a, s.lastBatch)
+	}
+	return rows.Err()
+}
+
+func (st *store) devices(ctx context.Context) (map[uint32][]device, error) {
+	rows, err := st.read.QueryContext(ctx, `SELECT user, device_id, platform, login_at, run, stream, since,
+		grace_until, retain_until FROM devices ORDER BY user, login_at`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := make(map[uint32][]device)
+	for rows.Next() {
+		var user uint32
+		var d device
+		if err := rows.Scan(&user, &d.id, &d.platform, &d.loginAt, &d.run, &d.stream, &d.since,
+			&d.graceUntil, &d.retainUntil); err != nil {
+			return nil, err
+		}
+		all[user] = append(all[user], d)
+	}
+	return all, rows.Err()
+}
+
+func (st *store) jumps(ctx context.Context) ([]jump, error) {
+	rows, err := st.read.QueryContext(ctx, "SELECT above, below FROM jumps ORDER BY above")
+	return collect(rows, err, func(rows *sql.Rows) (j jump, err error) {
+		err = rows.Scan(&j.above, &j.below)
+		return j, err
+	})
+}
+
+func (st *store) kicks(ctx context.Context) ([]kicked, error) {
+	rows, err := st.read.QueryContext(ctx, "SELECT user_id, device_id, until FROM kicked ORDER BY until")
+	return collect(rows, err, func(rows *sql.Rows) (k kicked, err error) {
+		err = rows.Scan(&k.userID, &k.deviceID, &k.until)
+		return k, err
+	})
+}

@@ -1,0 +1,102 @@
+package presence
+
+// endRuns notes that every earlier run of the process is gone. Whoever was
+// ONLINE gets the restart grace to come back, so that a restart alone changes
+// no status, however many users were online.
+type endRuns struct {
+	clock micros // of the last batch of those runs
+}
+
+func (op *endRuns) apply(b *batch) error {
+	for _, u := range b.model.users {
+		if u != nil && len(u.devices) > 0 {
+			op.endFor(b, u.userID)
+		}
+	}
+	return nil
+}
+
+func (op *endRuns) endFor(b *batch, userID string) {
+	grace := span(b.settings.RestartGrace)
+	a := b.peek(userID)
+	for i := range a.devices {
+		state := a.devices[i].stateAt(op.clock)
+		if state != connected && state != inGrace {
+			continue
+		}
+		a = b.account(userID)
+		b.change(a, func() {
+			d := &a.devices[i]
+			if state == connected {
+				b.dropDevice(a, d, b.now, grace)
+				return
+			}
+			d.graceUntil = max(d.graceUntil, b.now+grace)
+			b.saveDevice(a, d)
+		})
+	}
+}
+
+// jump is a range of versions, without its ends, that were never given out.
+type jump struct{ above, below int64 }
+
+// jumpsKept bounds what is remembered of earlier starts. A cursor from before
+// them counts as never given out, which costs its client one snapshot.
+const jumpsKept = 1000
+
+// beginRun starts a run: the next incarnation, and the version jumps to at
+// least the seconds since 1970 << 20. So versions given out after a backup was
+// made, and lost by restoring it, are never given out again.
+type beginRun struct{}
+
+func (beginRun) apply(b *batch) error {
+	b.run++
+	j := jump{above: b.version, below: max(b.version, b.now/1_000_000<<20)}
+	b.exec("INSERT OR REPLACE INTO jumps VALUES (?, ?)", j.above, j.below)
+	b.version = j.below
+	jumps := append(b.model.jumps[:len(b.model.jumps):len(b.model.jumps)], j)
+	if len(jumps) > jumpsKept {
+		jumps = jumps[1:]
+		b.exec("DELETE FROM jumps WHERE above < ?", jumps[0].above)
+		b.exec("UPDATE jumps SET above = 0 WHERE above = ?", jumps[0].above)
+		jumps[0].above = 0
+	}
+	b.after(func(m *model) { m.jumps = jumps })
+	return nil
+}
+
+// issued reports whether n is a version that this history gave out.
+func (m *model) issued(n int64) bool {
+	if n <= 0 || n > m.version {
+		return false
+	}
+	for _, j := range m.jumps {
+		if j.above < n && n < j.below {
+			return false
+		}
+	}
+	return true
+}
+
+// configure changes the settings. A switch that goes on counts from then.
+type configure struct{ settings Settings }
+
+func (op *configure) apply(b *batch) error {
+	to := b.switches
+	b.turn(&to.userStatus, &to.userStatusSince, op.settings.UserStatus)
+	b.turn(&to.friendNotifications, &to.friendNotificationsSince, op.settings.FriendNotifications)
+	changed := to != b.switches
+	b.settings, b.switches = op.settings, to
+	if changed {
+		b.exec("UPDATE service SET version = ?", b.version) // the rest is written with the commit
+		b.after(func(m *model) { m.setSwitches(to) })
+	}
+	return nil
+}
+
+func (b *batch) turn(on *bool, since *int64, to bool) {
+	if to && !*on {
+		*since = b.nextVersion()
+	}
+	*on = to
+}

@@ -1,0 +1,165 @@
+package presence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+)
+
+// Service keeps the status of users in one database. Its methods may be called
+// from any goroutine.
+//
+// A call that changes something returns once the change is durable and
+// announced; until then ctx can only keep it from being begun.
+type Service struct {
+	log          *slog.Logger
+	store        *store
+	clock        *clock
+	janitor      *janitor
+	checkpointer *checkpointer
+
+	mu    sync.RWMutex
+	model model
+
+	streams atomic.Int64          // counts the sessions of this run
+	fault   atomic.Pointer[Error] // why the last write failed; nil: it didn't
+
+	queueMu    sync.RWMutex // held for writing only to close the queue
+	closed     bool
+	queue      chan *request
+	writerDone chan struct{}
+
+	// Of the writer.
+	run       int64
+	nextUser  uint32
+	lastBatch micros
+}
+
+// Open opens the service on its database file, which it makes if there is
+// none, and applies what fell due while nothing ran. Everyone who was ONLINE
+// has the restart grace to come back.
+//
+// It fails, with the reason in one line, when the settings are impossible, when
+// the file can't be opened or written, belongs to another program, has the
+// schema of a newer release, or is in use by another process.
+func Open(config Config) (*Service, error) {
+	settings := DefaultSettings()
+	if config.Settings != nil {
+		settings = *config.Settings
+	}
+	if err := settings.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		log:        config.Logger,
+		queue:      make(chan *request, queueLength),
+		writerDone: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	ctx := context.Background()
+	var err error
+	if s.store, err = openStore(ctx, config.Path); err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx, settings); err != nil {
+		s.store.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start loads the model and begins the run, before anyone can ask.
+func (s *Service) start(ctx context.Context, settings Settings) error {
+	if err := s.restore(ctx); err != nil {
+		return fmt.Errorf("read the database: %w", err)
+	}
+	s.janitor = newJanitor(s)
+	for _, op := range []operation{&configure{settings}, &endRuns{clock: s.lastBatch}, beginRun{}} {
+		if err := s.writeOne(op); err != nil {
+			return err
+		}
+	}
+	for op := s.proposeSettling(); op != nil; op = s.proposeSettling() {
+		if err := s.writeOne(op); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.checkpointer, err = newCheckpointer(s.store, s.log); err != nil {
+		return err
+	}
+	go s.checkpointer.run()
+	go func() {
+		defer close(s.writerDone)
+		s.writeLoop()
+	}()
+	go s.janitor.run()
+	return nil
+}
+
+// writeOne applies an operation while there is no writer yet.
+func (s *Service) writeOne(op operation) error {
+	r := &request{op: op, done: make(chan struct{})}
+	s.write([]*request{r})
+	return r.err
+}
+
+// Drain ends all sessions with [ErrClosed] and refuses new ones. Their devices
+// count as still connected: the next run gives them the restart grace.
+func (s *Service) Drain() {
+	s.mu.Lock()
+	s.model.draining = true
+	for _, u := range s.model.byName {
+		for len(u.sessions) > 0 {
+			s.model.end(u.sessions[0], ending{kind: endClosed})
+		}
+	}
+	woken := s.model.takeWoken()
+	s.mu.Unlock()
+	rouse(woken)
+}
+
+// Close drains, finishes the operations that wait, and closes the database.
+// Calls made later fail with [ErrClosed].
+func (s *Service) Close() error {
+	s.queueMu.Lock()
+	if s.closed {
+		s.queueMu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.queueMu.Unlock()
+	s.Drain()
+	s.janitor.close()
+	close(s.queue)
+	<-s.writerDone
+	return errors.Join(s.checkpointer.close(), s.store.close())
+}
+
+func (s *Service) isDraining() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.model.draining
+}
+
+// Settings returns the settings in force.
+func (s *Service) Settings() Settings {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.model.settings
+}
+
+// Configure changes the settings. A switch that goes off withdraws at once
+// what was waiting to be sent because of it. Times in force apply to what
+// begins from now on: a grace that has begun keeps its end.
+func (s *Service) Configure(ctx context.Context, settings Settings) error {
+	if err := settings.Validate(); err != nil {
+		return err
+	}
+	return s.do(ctx, &configure{settings})
+}

@@ -1,0 +1,238 @@
+package presence
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+)
+
+// Device says who connects, with what.
+type Device struct {
+	UserID   string
+	ID       string   // unique among the user's devices, as [CheckID] allows; "": a random one
+	Platform Platform // "": Web
+
+	// Resume says that the device had a stream before, up to Cursor: the
+	// cursor of the last event it got. It is then first told what it missed.
+	// A cursor that was never given out counts as 0, which asks for everything.
+	Resume bool
+	Cursor int64
+
+	IssuedAt  time.Time // of the credentials: a later kick refuses them. Zero: none does
+	ExpiresAt time.Time // of the credentials: the session ends then. Zero: never
+}
+
+// EventType is what an [Event] tells, with the names of the wire.
+type EventType string
+
+// The events of a session. The first is always Ready, and nothing follows
+// KickedOut.
+const (
+	Ready     EventType = "READY"
+	Updated   EventType = "USER_STATUS_UPDATED"
+	Keepalive EventType = "KEEPALIVE"
+	KickedOut EventType = "KICKED_OUT"
+)
+
+// Event is what Next returns.
+type Event struct {
+	Type EventType
+
+	// Cursor is a version: everything that concerns this device up to it has
+	// been told. Given back in Device.Cursor, it resumes here.
+	Cursor int64
+
+	Statuses []Status // of Updated, by version; valid until the next call of Next
+	Kick     Kick     // of KickedOut
+
+	// Of Ready.
+	DeviceID  string
+	Self      Status
+	Keepalive time.Duration // a Keepalive follows each silence of this length
+}
+
+// ending is why a session can't go on.
+type ending struct {
+	kind endingKind
+	kick Kick
+}
+
+type endingKind int8
+
+const (
+	notEnded      endingKind = iota
+	endSuperseded            // the device has a newer session
+	endKicked
+	endClosed // the service drains
+)
+
+// Session is one stream of one device. It is pulled: what changes while nobody
+// asks waits as a set of users, not as a queue.
+type Session struct {
+	svc      *Service
+	stream   int64
+	deviceID string
+	expires  time.Time
+	wake     chan struct{} // something waits, or the session ended; holds one
+
+	// Guarded by Service.mu.
+	user    *user
+	ending  ending
+	waiting map[*user]struct{} // changed since they were last handed out
+
+	// Of the one goroutine that calls Next.
+	resuming   bool
+	cursor     int64 // of the last event; before READY, where to start from
+	greeted    bool
+	over       bool
+	lastEvent  time.Time
+	lastUpdate time.Time
+	timer      *time.Timer
+	batch      []Status
+}
+
+// DeviceID returns the ID of the session's device.
+func (s *Session) DeviceID() string { return s.deviceID }
+
+// Next waits for the next event and returns it. Only one goroutine may call it
+// at a time. What it returns besides an event:
+//
+//   - ctx's error, once ctx is done; the session goes on.
+//   - [io.EOF] after KICKED_OUT, after Close, and when the device has opened a
+//     newer session.
+//   - [ErrClosed] once the service drains.
+func (s *Session) Next(ctx context.Context) (Event, error) {
+	for {
+		event, wait, err := s.poll(time.Now())
+		if err != nil || event.Type != "" {
+			return event, err
+		}
+		s.timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return Event{}, ctx.Err()
+		case <-s.wake:
+		case <-s.timer.C:
+		}
+	}
+}
+
+// poll returns the event that is due at now, or how long nothing will be.
+func (s *Session) poll(now time.Time) (Event, time.Duration, error) {
+	s.svc.mu.RLock()
+	defer s.svc.mu.RUnlock()
+	m := &s.svc.model
+	switch {
+	case s.over || s.ending.kind == endSuperseded:
+		return Event{}, 0, io.EOF
+	case s.ending.kind == endClosed:
+		return Event{}, 0, ErrClosed
+	case s.ending.kind == endKicked:
+		return s.kickedOut(s.ending.kick), 0, nil
+	case !s.expires.IsZero() && !now.Before(s.expires):
+		return s.kickedOut(KickedExpired), 0, nil
+	case !s.greeted:
+		return s.ready(m, now), 0, nil
+	}
+	batchAt := s.lastUpdate.Add(m.settings.BatchWindow)
+	if len(s.waiting) > 0 && !now.Before(batchAt) {
+		return s.updated(m, now), 0, nil
+	}
+	keepaliveAt := s.lastEvent.Add(m.settings.Keepalive)
+	if len(s.waiting) == 0 && !now.Before(keepaliveAt) {
+		s.cursor, s.lastEvent = m.version, now
+		return Event{Type: Keepalive, Cursor: s.cursor}, 0, nil
+	}
+	next := keepaliveAt
+	if len(s.waiting) > 0 {
+		next = batchAt
+	}
+	if !s.expires.IsZero() && s.expires.Before(next) {
+		next = s.expires
+	}
+	return Event{}, next.Sub(now), nil
+}
+
+func (s *Session) ready(m *model, now time.Time) Event {
+	s.greeted, s.lastEvent = true, now
+	if !s.resuming {
+		delete(s.waiting, s.user) // Self says it
+	}
+	return Event{
+		Type:      Ready,
+		Cursor:    s.cursor,
+		DeviceID:  s.deviceID,
+		Self:      s.user.status(),
+		Keepalive: m.settings.Keepalive,
+	}
+}
+
+// manyWaiting is the size from which an emptied set is not kept for reuse.
+const manyWaiting = 256
+
+// updated hands out all that waits, as it is now.
+func (s *Session) updated(m *model, now time.Time) Event {
+	s.batch = s.batch[:0]
+	for u := range s.waiting {
+		if !s.returned(m, u) {
+			s.batch = append(s.batch, u.status())
+		}
+	}
+	if len(s.batch) > 1 {
+		slices.SortFunc(s.batch, func(a, b Status) int { return int(a.Version - b.Version) })
+	}
+	if len(s.waiting) > manyWaiting {
+		s.waiting = make(map[*user]struct{})
+	} else {
+		clear(s.waiting)
+	}
+	s.cursor, s.lastEvent, s.lastUpdate = m.version, now, now
+	return Event{Type: Updated, Cursor: s.cursor, Statuses: s.batch}
+}
+
+// returned reports whether u was deleted and then registered again, and the
+// new user waits too: their status stands for both.
+func (s *Session) returned(m *model, u *user) bool {
+	if u.statusType != Unknown {
+		return false
+	}
+	_, waits := s.waiting[m.byName[u.userID]]
+	return waits
+}
+
+func (s *Session) kickedOut(why Kick) Event {
+	s.over = true
+	return Event{Type: KickedOut, Cursor: s.cursor, Kick: why}
+}
+
+func (s *Session) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func rouse(sessions []*Session) {
+	for _, s := range sessions {
+		s.rouse()
+	}
+}
+
+// Close ends the session. The device then has the reconnect grace to come
+// back; Logout forgets it instead. Closing twice, or after the session ended
+// by itself, does nothing.
+func (s *Session) Close() {
+	s.svc.mu.Lock()
+	attached := s.svc.model.detach(s)
+	if attached {
+		s.ending = ending{kind: endSuperseded}
+		clear(s.waiting)
+	}
+	ended := endedStream{user: s.user.id, deviceID: s.deviceID, stream: s.stream, at: s.svc.clock.now()}
+	s.svc.mu.Unlock()
+	s.rouse()
+	if attached {
+		s.svc.janitor.streamEnded(ended)
+	}
+}

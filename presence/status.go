@@ -1,0 +1,137 @@
+package presence
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// StatusType is a user's normal status. It follows from the user's devices
+// and the time alone; nobody can set it.
+type StatusType int8
+
+// The normal statuses, with the numbers of the wire.
+const (
+	Unknown   StatusType = 0 // never stored: no such user, or not any more
+	Online    StatusType = 1 // a device is connected, or was within the grace
+	Offline   StatusType = 2 // a native device dropped without logging out
+	Unlogined StatusType = 3 // never logged in, logged out, or only web devices that went away
+)
+
+// String returns the name, such as "ONLINE".
+func (t StatusType) String() string {
+	switch t {
+	case Unknown:
+		return "UNKNOWN"
+	case Online:
+		return "ONLINE"
+	case Offline:
+		return "OFFLINE"
+	case Unlogined:
+		return "UNLOGINED"
+	}
+	return fmt.Sprintf("StatusType(%d)", int8(t))
+}
+
+// Status is what others see of a user.
+type Status struct {
+	UserID       string
+	StatusType   StatusType
+	CustomStatus string    // "" is none
+	Version      int64     // of the last visible change; grows with every change of any user
+	ExpiresAt    time.Time // when CustomStatus ends, to the millisecond; zero: it doesn't
+}
+
+// AppendJSON appends the status as it stands in every answer and event:
+//
+//	{"userID":"alice","statusType":1,"customStatus":"In a call","version":42,"expiresAt":"2026-11-23T15:00:00Z"}
+func (s Status) AppendJSON(b []byte) []byte {
+	b = append(b, `{"userID":`...)
+	b = appendQuoted(b, s.UserID)
+	b = append(b, `,"statusType":`...)
+	b = strconv.AppendInt(b, int64(s.StatusType), 10)
+	b = append(b, `,"customStatus":`...)
+	b = appendQuoted(b, s.CustomStatus)
+	b = append(b, `,"version":`...)
+	b = strconv.AppendInt(b, s.Version, 10)
+	if !s.ExpiresAt.IsZero() {
+		b = append(b, `,"expiresAt":"`...)
+		b = s.ExpiresAt.UTC().AppendFormat(b, time.RFC3339Nano)
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}
+
+// MarshalJSON returns what AppendJSON appends.
+func (s Status) MarshalJSON() ([]byte, error) { return s.AppendJSON(nil), nil }
+
+// appendQuoted appends s as a JSON string. Strings are checked to be UTF-8
+// before they are stored, so the only error there could be can't happen.
+func appendQuoted(b []byte, s string) []byte {
+	b, _ = jsontext.AppendQuote(b, s)
+	return b
+}
+
+// Platform is the kind of a device.
+type Platform string
+
+// The platforms. All but Web are native: such a device that drops without
+// logging out leaves its user OFFLINE instead of UNLOGINED.
+const (
+	Web     Platform = "web" // also mini-programs and hybrid shells
+	Android Platform = "android"
+	IOS     Platform = "ios"
+	IPad    Platform = "ipad"
+	Windows Platform = "windows"
+	Mac     Platform = "mac"
+	Linux   Platform = "linux"
+)
+
+// Native reports whether the platform is any but Web.
+func (p Platform) Native() bool { return p != Web }
+
+func checkPlatform(p Platform) *Error {
+	switch p {
+	case Web, Android, IOS, IPad, Windows, Mac, Linux:
+		return nil
+	}
+	return malformed("the platform must be one of web, android, ios, ipad, windows, mac, linux")
+}
+
+const maxIDBytes = 128
+
+// CheckID returns nil for a well-formed user or device ID, else an [*Error]
+// with CodeMalformed: 1 to 128 bytes of UTF-8, no control characters, no
+// leading or trailing space.
+func CheckID(id string) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	return nil
+}
+
+func checkID(id string) *Error {
+	switch {
+	case id == "":
+		return malformed("an ID must not be empty")
+	case len(id) > maxIDBytes:
+		return malformed("an ID must have at most %d bytes", maxIDBytes)
+	case !utf8.ValidString(id):
+		return malformed("an ID must be UTF-8")
+	}
+	for _, r := range id {
+		if unicode.IsControl(r) {
+			return malformed("an ID must not contain control characters")
+		}
+	}
+	first, _ := utf8.DecodeRuneInString(id)
+	last, _ := utf8.DecodeLastRuneInString(id)
+	if unicode.IsSpace(first) || unicode.IsSpace(last) {
+		return malformed("an ID must not begin or end with a space")
+	}
+	return nil
+}

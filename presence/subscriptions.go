@@ -1,0 +1,172 @@
+package presence
+
+import (
+	"context"
+	"database/sql"
+)
+
+func switchedOff() *Error {
+	return &Error{Code: CodeSwitchedOff, Message: "user status is switched off"}
+}
+
+// Subscribed is the outcome of [Service.Subscribe]. Its lists are nil when empty.
+type Subscribed struct {
+	Statuses []Status  // as they were at the moment of subscribing, in the order asked
+	Failed   []Failure // malformed and unknown IDs
+	Evicted  []string  // subscriptions that gave way, the earliest first
+}
+
+// Subscribe makes userID told about the targets, as of now: every change from
+// then on comes as an event. Repeats count once, subscribing again makes a
+// subscription the newest, and subscribing to oneself succeeds and counts for
+// nothing.
+//
+// Errors: CodeUnknownUser for userID itself, CodeSwitchedOff, CodeUnavailable.
+func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (Subscribed, error) {
+	op := &subscribe{userID: userID, targets: targets}
+	err := s.do(ctx, op)
+	return op.result, err
+}
+
+// Unsubscribe ends subscriptions. Nothing more about the targets is told
+// because of them, what was waiting included. Targets that are registered but
+// not subscribed to succeed; malformed and unknown ones are returned.
+//
+// Errors: as Subscribe.
+func (s *Service) Unsubscribe(ctx context.Context, userID string, targets []string) ([]Failure, error) {
+	op := &unsubscribe{userID: userID, targets: targets}
+	err := s.do(ctx, op)
+	return op.failed, err
+}
+
+// UnsubscribeAll is Unsubscribe from all that userID subscribes to.
+func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
+	return s.do(ctx, &unsubscribe{userID: userID, all: true})
+}
+
+// Subscriptions returns the statuses of all that userID subscribes to, the
+// newest subscription first. Nil for none, and for an unknown user.
+//
+// Errors: CodeUnavailable when the database can't be read.
+func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, error) {
+	id, ok := s.number(userID)
+	if !ok {
+		return nil, nil
+	}
+	rows, err := s.store.read.QueryContext(ctx, "SELECT target FROM subscriptions WHERE user = ? ORDER BY since DESC", id)
+	targets, err := collect(rows, err, func(rows *sql.Rows) (target uint32, err error) {
+		err = rows.Scan(&target)
+		return target, err
+	})
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return s.statusesOf(targets), nil
+}
+
+// statusesOf returns the statuses of those who still exist.
+func (s *Service) statusesOf(ids []uint32) []Status {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var all []Status
+	for _, id := range ids {
+		if u := s.model.user(id); u != nil {
+			all = append(all, u.status())
+		}
+	}
+	return all
+}
+
+// subscribe makes the user told about others, and drops the earliest
+// subscriptions over the limit.
+type subscribe struct {
+	userID  string
+	targets []string
+	result  Subscribed
+}
+
+func (op *subscribe) apply(b *batch) error {
+	if !b.settings.UserStatus {
+		return switchedOff()
+	}
+	user := b.peek(op.userID)
+	if user == nil {
+		return unknownUser()
+	}
+	for _, id := range unique(op.targets) {
+		target, err := b.find(id)
+		if err != nil {
+			op.result.Failed = append(op.result.Failed, failure(id, err))
+			continue
+		}
+		op.result.Statuses = append(op.result.Statuses, target.status())
+		if target.id != user.id {
+			b.subscribe(user.id, target.id)
+		}
+	}
+	op.result.Evicted = b.evict(user.id)
+	return nil
+}
+
+func (b *batch) subscribe(user, target uint32) {
+	b.exec("INSERT OR REPLACE INTO subscriptions VALUES (?, ?, ?)", user, target, b.nextVersion())
+	b.after(func(m *model) { m.watch(m.user(user), m.user(target), bySubscription) })
+}
+
+func (b *batch) unsubscribe(user, target uint32) {
+	b.exec("DELETE FROM subscriptions WHERE user = ? AND target = ?", user, target)
+	b.after(func(m *model) { m.unwatch(m.user(user), m.user(target), bySubscription) })
+}
+
+// evict drops the earliest subscriptions over the limit, and names them.
+func (b *batch) evict(user uint32) []string {
+	over := b.count("SELECT count(*) FROM subscriptions WHERE user = ?", user) - b.settings.Subscriptions
+	if over <= 0 {
+		return nil
+	}
+	var evicted []string
+	for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ? ORDER BY since LIMIT ?", user, over) {
+		b.unsubscribe(user, uint32(target))
+		evicted = append(evicted, b.peekByID(uint32(target)).userID)
+	}
+	return evicted
+}
+
+// peekByID is peek for a user known by number.
+func (b *batch) peekByID(id uint32) *account {
+	if a := b.accounts[id]; a != nil {
+		return a
+	}
+	return &b.model.user(id).account
+}
+
+// unsubscribe ends subscriptions.
+type unsubscribe struct {
+	userID  string
+	targets []string
+	all     bool // instead of targets
+	failed  []Failure
+}
+
+func (op *unsubscribe) apply(b *batch) error {
+	if !b.settings.UserStatus {
+		return switchedOff()
+	}
+	user := b.peek(op.userID)
+	if user == nil {
+		return unknownUser()
+	}
+	if op.all {
+		for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ?", user.id) {
+			b.unsubscribe(user.id, uint32(target))
+		}
+	}
+	for _, id := range unique(op.targets) {
+		if target, err := b.find(id); err != nil {
+			op.failed = append(op.failed, failure(id, err))
+		} else {
+			b.unsubscribe(user.id, target.id)
+		}
+	}
+	return nil
+}

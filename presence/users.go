@@ -1,0 +1,187 @@
+package presence
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Import registers users: they are UNLOGINED until they log in. Who exists
+// already succeeds and is left alone. Returned are the malformed IDs.
+//
+// Errors: CodeUnavailable.
+func (s *Service) Import(ctx context.Context, userIDs []string) ([]Failure, error) {
+	op := &importUsers{userIDs: userIDs}
+	err := s.do(ctx, op)
+	return op.failed, err
+}
+
+// Delete removes users and every trace of them. Their sessions are kicked, and
+// the open sessions of those who watch them are told [Unknown]. Returned are
+// malformed and unknown IDs.
+//
+// Errors: CodeUnavailable.
+func (s *Service) Delete(ctx context.Context, userIDs []string) ([]Failure, error) {
+	op := &deleteUsers{userIDs: userIDs}
+	err := s.do(ctx, op)
+	return op.failed, err
+}
+
+// Admit is to be asked before credentials are accepted. It registers a user
+// who is unknown, and refuses with CodeRevoked credentials that were issued at
+// issuedAt or within its second, and not after the user was kicked last. Zero:
+// they are never refused.
+//
+// Errors: also CodeMalformed, CodeUnavailable.
+func (s *Service) Admit(ctx context.Context, userID string, issuedAt time.Time) error {
+	if err := checkID(userID); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	u := s.model.byName[userID]
+	var revoked bool
+	if u != nil {
+		revoked = u.refuses(issuedAt)
+	}
+	s.mu.RUnlock()
+	switch {
+	case u == nil:
+		_, err := s.Import(ctx, []string{userID})
+		return err
+	case revoked:
+		return errRevoked()
+	}
+	return nil
+}
+
+func errRevoked() error {
+	return &Error{Code: CodeRevoked, Message: "the user was kicked after the credentials were issued"}
+}
+
+// Get returns the statuses of users in the order asked, repeats dropped.
+// Returned apart are malformed and unknown IDs. It never waits for the disk.
+func (s *Service) Get(userIDs ...string) ([]Status, []Failure) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.model.statuses(userIDs)
+}
+
+// Query is Get for a user who asks: it fails with CodeSwitchedOff while the
+// user status switch is off, unless the user asks for nobody but themselves.
+func (s *Service) Query(asker string, userIDs []string) ([]Status, []Failure, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	isOther := func(id string) bool { return id != asker }
+	if !s.model.settings.UserStatus && slices.ContainsFunc(userIDs, isOther) {
+		return nil, nil, switchedOff()
+	}
+	found, failed := s.model.statuses(userIDs)
+	return found, failed, nil
+}
+
+func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
+	found = make([]Status, 0, len(userIDs))
+	for _, id := range unique(userIDs) {
+		if u := m.byName[id]; u != nil {
+			found = append(found, u.status())
+		} else if err := checkID(id); err != nil {
+			failed = append(failed, failure(id, err))
+		} else {
+			failed = append(failed, failure(id, unknownUser()))
+		}
+	}
+	return found, failed
+}
+
+// Users returns the statuses of up to limit registered users in byte order of
+// their IDs, those behind after, and whether there are more. after "" starts
+// at the beginning.
+//
+// Errors: CodeUnavailable.
+func (s *Service) Users(ctx context.Context, after string, limit int) (users []Status, more bool, err error) {
+	ids, more, err := s.store.page(ctx, "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?", limit, after)
+	if err != nil {
+		return nil, false, err
+	}
+	users, _ = s.Get(ids...)
+	return users, more, nil
+}
+
+// number returns users.id of a user, and whether there is one.
+func (s *Service) number(userID string) (uint32, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	u := s.model.byName[userID]
+	if u == nil {
+		return 0, false
+	}
+	return u.id, true
+}
+
+// importUsers registers users who may exist already.
+type importUsers struct {
+	userIDs []string
+	failed  []Failure
+}
+
+func (op *importUsers) apply(b *batch) error {
+	for _, id := range unique(op.userIDs) {
+		if err := checkID(id); err != nil {
+			op.failed = append(op.failed, failure(id, err))
+			continue
+		}
+		b.register(id)
+	}
+	return nil
+}
+
+// deleteUsers removes users and every trace of them.
+type deleteUsers struct {
+	userIDs []string
+	failed  []Failure
+}
+
+func (op *deleteUsers) apply(b *batch) error {
+	for _, id := range unique(op.userIDs) {
+		if _, err := b.find(id); err != nil {
+			op.failed = append(op.failed, failure(id, err))
+			continue
+		}
+		b.delete(b.account(id))
+	}
+	return nil
+}
+
+func (b *batch) delete(a *account) {
+	b.expelAll(a, KickedByAdmin)
+	b.exec("DELETE FROM subscriptions WHERE user = ? OR target = ?", a.id, a.id)
+	b.exec("DELETE FROM friends WHERE user = ? OR friend = ?", a.id, a.id)
+	b.exec("DELETE FROM users WHERE id = ?", a.id)
+	b.names[a.userID] = nil
+	version := b.nextVersion()
+	b.after(func(m *model) { m.remove(m.user(a.id), version) })
+}
+
+// find returns the account to read, or why there is none.
+func (b *batch) find(userID string) (*account, *Error) {
+	if err := checkID(userID); err != nil {
+		return nil, err
+	}
+	if a := b.peek(userID); a != nil {
+		return a, nil
+	}
+	return nil, unknownUser()
+}
+
+// unique returns the strings without repeats, in the order of the first.
+func unique(all []string) []string {
+	seen := make(map[string]struct{}, len(all))
+	kept := make([]string, 0, len(all))
+	for _, s := range all {
+		if _, ok := seen[s]; !ok {
+			seen[s] = struct{}{}
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}

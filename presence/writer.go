@@ -1,0 +1,147 @@
+package presence
+
+import (
+	"context"
+	"time"
+)
+
+// request is one operation that waits for the writer.
+type request struct {
+	op   operation
+	err  error
+	done chan struct{}
+}
+
+const (
+	// queueLength bounds the operations that wait: far less than a second of
+	// work, and more than 10,000 streams that come back at once.
+	queueLength = 16384
+
+	// batchLength bounds the operations of one transaction.
+	batchLength = 1024
+)
+
+// do has the operation applied, and returns once it is durable and announced,
+// or has failed. ctx is looked at before it is queued and not after: an
+// operation begun is never left half told.
+func (s *Service) do(ctx context.Context, op operation) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r := &request{op: op, done: make(chan struct{})}
+	if err := s.enqueue(r); err != nil {
+		return err
+	}
+	<-r.done
+	return r.err
+}
+
+func (s *Service) enqueue(r *request) error {
+	s.queueMu.RLock()
+	defer s.queueMu.RUnlock()
+	if s.closed {
+		return ErrClosed
+	}
+	select {
+	case s.queue <- r:
+		return nil
+	default:
+		return ErrOverloaded
+	}
+}
+
+// writeLoop is the writer: it ends when the queue is closed and empty.
+func (s *Service) writeLoop() {
+	batch := make([]*request, 0, batchLength)
+	for first := range s.queue {
+		batch = s.gather(append(batch[:0], first))
+		s.write(batch)
+		clear(batch)
+		s.checkpointer.wrote(s.store, len(batch))
+	}
+}
+
+// gather adds what waits already: the more callers wait, the more share one
+// fsync.
+func (s *Service) gather(batch []*request) []*request {
+	for len(batch) < batchLength {
+		select {
+		case r, ok := <-s.queue:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// write applies, commits, publishes and answers, in that order.
+func (s *Service) write(requests []*request) {
+	s.lastBatch = max(s.clock.now(), s.lastBatch+1)
+	b := s.newBatch(s.lastBatch)
+	for _, r := range requests {
+		r.err = r.op.apply(b)
+	}
+	if err := b.commit(); err != nil {
+		s.refuse(requests, err)
+		return
+	}
+	if b.begun {
+		s.fault.Store(nil)
+	}
+	s.publish(b)
+	for _, r := range requests {
+		close(r.done)
+	}
+}
+
+// publish brings the batch into memory, and wakes sessions without the lock.
+func (s *Service) publish(b *batch) {
+	s.mu.Lock()
+	b.publish(&s.model)
+	s.run, s.nextUser = b.run, b.nextUser
+	woken := s.model.takeWoken()
+	due := s.model.nextDue()
+	s.mu.Unlock()
+	rouse(woken)
+	s.janitor.expect(due)
+}
+
+// refuse answers a batch that could not be made durable: nothing of it was
+// done. The reason is kept for Ready until a write succeeds.
+func (s *Service) refuse(requests []*request, err error) {
+	fault := &Error{Code: CodeUnavailable, Message: "the database can't be written", Cause: err}
+	if s.fault.Swap(fault) == nil {
+		s.log.Error("database can't be written", "error", err)
+	}
+	for _, r := range requests {
+		r.err = fault
+		close(r.done)
+	}
+}
+
+// probe writes without changing anything, to see whether that works again.
+type probe struct{}
+
+func (probe) apply(b *batch) error {
+	b.exec("UPDATE service SET clock = ?", b.now)
+	return nil
+}
+
+// Ready returns nil while the service can do all its work, else the reason as
+// an [*Error] with CodeUnavailable. After a failed write it tries another.
+func (s *Service) Ready(ctx context.Context) error {
+	if s.isDraining() {
+		return ErrClosed
+	}
+	if s.fault.Load() == nil {
+		return nil
+	}
+	return s.do(ctx, probe{})
+}
+
+// retryDelay is how long to wait before proposing again what failed.
+const retryDelay = time.Second
