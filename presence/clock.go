@@ -23,3 +23,6 @@ func (c *clock) now() micros {
 	c.lastAt = now
 	return c.last
 }
+
+// Now returns the time of the service, which never goes back.
+func (s *Service) Now() time.Time { return moment(s.clock.now()) }

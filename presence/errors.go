@@ -62,6 +62,10 @@ var (
 	// call after Close.
 	ErrClosed = &Error{Code: CodeUnavailable, Message: "the service is shutting down"}
 
+	// ErrSwitchedOff is returned by Query, Subscribe and Unsubscribe while the
+	// user status switch is off.
+	ErrSwitchedOff = &Error{Code: CodeSwitchedOff, Message: "user status is switched off"}
+
 	// ErrOverloaded is returned by a write when too many wait already.
 	ErrOverloaded = &Error{Code: CodeUnavailable, Message: "the service is overloaded"}
 )

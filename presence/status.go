@@ -51,11 +51,11 @@ type Status struct {
 //	{"userID":"alice","statusType":1,"customStatus":"In a call","version":42,"expiresAt":"2026-11-23T15:00:00Z"}
 func (s Status) AppendJSON(b []byte) []byte {
 	b = append(b, `{"userID":`...)
-	b = appendQuoted(b, s.UserID)
+	b = AppendQuoted(b, s.UserID)
 	b = append(b, `,"statusType":`...)
 	b = strconv.AppendInt(b, int64(s.StatusType), 10)
 	b = append(b, `,"customStatus":`...)
-	b = appendQuoted(b, s.CustomStatus)
+	b = AppendQuoted(b, s.CustomStatus)
 	b = append(b, `,"version":`...)
 	b = strconv.AppendInt(b, s.Version, 10)
 	if !s.ExpiresAt.IsZero() {
@@ -69,9 +69,21 @@ func (s Status) AppendJSON(b []byte) []byte {
 // MarshalJSON returns what AppendJSON appends.
 func (s Status) MarshalJSON() ([]byte, error) { return s.AppendJSON(nil), nil }
 
-// appendQuoted appends s as a JSON string. Strings are checked to be UTF-8
-// before they are stored, so the only error there could be can't happen.
-func appendQuoted(b []byte, s string) []byte {
+// AppendList appends the statuses as a JSON list: [] for none.
+func AppendList(b []byte, list []Status) []byte {
+	b = append(b, '[')
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = s.AppendJSON(b)
+	}
+	return append(b, ']')
+}
+
+// AppendQuoted appends s as a JSON string on one line. Invalid UTF-8 in s is
+// replaced; the strings of a [Service] have none.
+func AppendQuoted(b []byte, s string) []byte {
 	b, _ = jsontext.AppendQuote(b, s)
 	return b
 }

@@ -5,10 +5,6 @@ import (
 	"database/sql"
 )
 
-func switchedOff() *Error {
-	return &Error{Code: CodeSwitchedOff, Message: "user status is switched off"}
-}
-
 // Subscribed is the outcome of [Service.Subscribe]. Its lists are nil when empty.
 type Subscribed struct {
 	Statuses []Status  // as they were at the moment of subscribing, in the order asked
@@ -87,7 +83,7 @@ type subscribe struct {
 
 func (op *subscribe) apply(b *batch) error {
 	if !b.settings.UserStatus {
-		return switchedOff()
+		return ErrSwitchedOff
 	}
 	user := b.peek(op.userID)
 	if user == nil {
@@ -150,7 +146,7 @@ type unsubscribe struct {
 
 func (op *unsubscribe) apply(b *batch) error {
 	if !b.settings.UserStatus {
-		return switchedOff()
+		return ErrSwitchedOff
 	}
 	user := b.peek(op.userID)
 	if user == nil {

@@ -73,7 +73,7 @@ func (s *Service) Query(asker string, userIDs []string) ([]Status, []Failure, er
 	defer s.mu.RUnlock()
 	isOther := func(id string) bool { return id != asker }
 	if !s.model.settings.UserStatus && slices.ContainsFunc(userIDs, isOther) {
-		return nil, nil, switchedOff()
+		return nil, nil, ErrSwitchedOff
 	}
 	found, failed := s.model.statuses(userIDs)
 	return found, failed, nil

@@ -1,0 +1,117 @@
+package httpapi
+
+import (
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/presence-server/presence/presence"
+)
+
+// object is a JSON object under construction: the data of an answer. It is
+// written by hand where the statuses of hundreds of users are in it.
+type object []byte
+
+func (o object) field(name string) object {
+	if len(o) > 0 {
+		o = append(o, ',')
+	}
+	o = presence.AppendQuoted(o, name)
+	return append(o, ':')
+}
+
+// statuses adds a list; nil is [].
+func (o object) statuses(name string, list []presence.Status) object {
+	return presence.AppendList(o.field(name), list)
+}
+
+// list adds a list of anything that JSON can tell; nil is [].
+func list[T any](o object, name string, all []T) object {
+	if len(all) == 0 {
+		return append(o.field(name), "[]"...)
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		panic(err) // only for a type that JSON can't tell
+	}
+	return append(o.field(name), text...)
+}
+
+func (o object) text(name, value string) object {
+	return presence.AppendQuoted(o.field(name), value)
+}
+
+// members makes an object of a value's members.
+func members(value any) (object, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	return text[1 : len(text)-1], nil
+}
+
+func statusObject(s presence.Status) object {
+	text := s.AppendJSON(nil)
+	return text[1 : len(text)-1]
+}
+
+// respond is where an answer or an error becomes HTTP.
+func (h *Handler) respond(w http.ResponseWriter, r *http.Request, data object, err error) {
+	if err == nil {
+		write(w, http.StatusOK, data)
+		return
+	}
+	refused := refusalOf(err)
+	h.logRefusal(r, refused, err)
+	refuse(w, refused)
+}
+
+func write(w http.ResponseWriter, status int, data object) {
+	body := make([]byte, 0, len(data)+32)
+	body = append(body, `{"code":0,"data":{`...)
+	body = append(body, data...)
+	body = append(body, "}}\n"...)
+	writeJSON(w, status, body)
+}
+
+func refuse(w http.ResponseWriter, refused *refusal) {
+	if refused.after > 0 {
+		seconds := int64(math.Ceil(refused.after.Seconds()))
+		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	if refused.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	body := strconv.AppendInt([]byte(`{"code":`), int64(refused.err.Code), 10)
+	body = append(body, `,"message":`...)
+	body = presence.AppendQuoted(body, refused.err.Message)
+	writeJSON(w, refused.status, append(body, "}\n"...))
+}
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(body) // a client that has gone needs no answer
+}
+
+// logRefusal logs what the client isn't told: faults of ours.
+func (h *Handler) logRefusal(r *http.Request, refused *refusal, err error) {
+	level := slog.LevelDebug
+	switch refused.err.Code {
+	case CodeInternal:
+		level = slog.LevelError
+	case presence.CodeUnavailable:
+		level = slog.LevelWarn
+	}
+	h.log.Log(r.Context(), level, "request refused", "request", requestID(r), "path", r.URL.Path,
+		"code", int(refused.err.Code), "error", err)
+}
+
+// rfc3339 is how every time is told.
+func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

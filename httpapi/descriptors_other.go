@@ -1,0 +1,5 @@
+//go:build !unix
+
+package httpapi
+
+func descriptors() int { return 0 }

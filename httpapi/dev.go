@@ -1,0 +1,55 @@
+package httpapi
+
+import (
+	"context"
+	"io/fs"
+	"net/http"
+
+	"github.com/presence-server/presence/presence"
+	"github.com/presence-server/presence/sdk"
+)
+
+// demoPolicy lets the demo page load nothing but what this server serves.
+const demoPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// routeDev adds the demo page, and tokens for anyone.
+func (h *Handler) routeDev() {
+	h.routes["/v1/dev/token"] = post(h.devToken)
+	page := sdk.Demo()
+	files := http.FileServerFS(page)
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", demoPolicy)
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		w.Header().Set("Cache-Control", "no-cache")
+		files.ServeHTTP(w, r)
+	}
+	h.routes["/"] = get(serve)
+	entries, _ := fs.ReadDir(page, ".") // embedded: it can't fail
+	for _, e := range entries {
+		h.routes["/"+e.Name()] = get(serve)
+	}
+}
+
+func (h *Handler) devToken(w http.ResponseWriter, r *http.Request) {
+	in := body(w, r)
+	userID, lifetime := in.userID("userID"), in.seconds("expiresIn")
+	if in.err != nil {
+		h.respond(w, r, nil, in.err)
+		return
+	}
+	data, err := h.issue(userID, lifetime)
+	h.respond(w, r, data, err)
+}
+
+// AddDemoUsers makes three friends, and someone who knows nobody.
+func AddDemoUsers(ctx context.Context, svc *presence.Service) error {
+	if _, err := svc.Import(ctx, []string{"alice", "bob", "carol", "dave"}); err != nil {
+		return err
+	}
+	if _, err := svc.AddFriends(ctx, "alice", []string{"bob", "carol"}, true); err != nil {
+		return err
+	}
+	_, err := svc.AddFriends(ctx, "bob", []string{"carol"}, true)
+	return err
+}

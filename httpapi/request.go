@@ -1,0 +1,211 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/presence-server/presence/presence"
+)
+
+const (
+	maxBody     = 1 << 20          // bytes
+	bodyTimeout = 10 * time.Second // to send it in
+)
+
+// fields are the members of a request's body. Asking for one that is of the
+// wrong type gives its zero value, and leaves the fault in err. null is a
+// wrong type, unless it is said otherwise.
+type fields struct {
+	values map[string]jsontext.Value
+	err    error
+}
+
+// body reads the request's body, one JSON object. No body at all is {}.
+// Members that nobody asks for are ignored.
+func body(w http.ResponseWriter, r *http.Request) *fields {
+	f := new(fields)
+	var text []byte
+	if text, f.err = readBody(w, r); f.err != nil || len(text) == 0 {
+		return f
+	}
+	if err := json.Unmarshal(text, &f.values); err != nil {
+		f.err = malformed("the body must be one JSON object: %s", reason(err))
+	} else if f.values == nil {
+		f.err = malformed("the body must be one JSON object")
+	}
+	return f
+}
+
+func reason(err error) string {
+	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return fmt.Sprintf("%s at byte %d", e.Err, e.ByteOffset)
+	}
+	return "it is something else"
+}
+
+func (f *fields) has(name string) bool {
+	_, ok := f.values[name]
+	return ok
+}
+
+func (f *fields) isNull(name string) bool { return f.values[name].Kind() == 'n' }
+
+func (f *fields) wrong(name, want string) {
+	if f.err == nil {
+		f.err = malformed("%s must be %s", name, want)
+	}
+}
+
+// text returns a string, which must be there.
+func (f *fields) text(name string) string {
+	var text string
+	if v := f.values[name]; v.Kind() != '"' || json.Unmarshal(v, &text) != nil {
+		f.wrong(name, "a string")
+	}
+	return text
+}
+
+// userID returns a well-formed user ID, which must be there.
+func (f *fields) userID(name string) string {
+	id := f.text(name)
+	if err := presence.CheckID(id); err != nil && f.err == nil {
+		f.err = malformed("%s: %s", name, err)
+	}
+	return id
+}
+
+// flag returns a boolean, or what it is when absent.
+func (f *fields) flag(name string, absent bool) bool {
+	if !f.has(name) {
+		return absent
+	}
+	switch f.values[name].Kind() {
+	case 't':
+		return true
+	case 'f':
+		return false
+	}
+	f.wrong(name, "true or false")
+	return false
+}
+
+// seconds returns a whole number of seconds up to a year, or 0 when absent.
+func (f *fields) seconds(name string) time.Duration {
+	if !f.has(name) {
+		return 0
+	}
+	const most = 31536000
+	var n int64
+	v := f.values[name]
+	if v.Kind() != '0' || json.Unmarshal(v, &n) != nil || n < 1 || n > most {
+		f.wrong(name, fmt.Sprintf("a whole number of seconds from 1 to %d", most))
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// ids returns a list of strings without repeats: at least one, and no more
+// than most, or an error with CodeIDCount.
+func (f *fields) ids(name string, most int) []string {
+	ids := f.someIDs(name, most)
+	if len(ids) == 0 && f.err == nil {
+		f.err = fail(CodeIDCount, "%s must not be empty", name)
+	}
+	return ids
+}
+
+// someIDs is ids for a list that may also be empty, absent or null.
+func (f *fields) someIDs(name string, most int) []string {
+	if !f.has(name) || f.isNull(name) {
+		return nil
+	}
+	ids, ok := stringsIn(f.values[name])
+	if !ok {
+		f.wrong(name, "a list of strings")
+	}
+	if len(ids) > most && f.err == nil {
+		f.err = fail(CodeIDCount, "%s must have at most %d IDs", name, most)
+	}
+	return ids
+}
+
+// stringsIn returns the strings of a JSON list without repeats, and whether it
+// is a list of strings.
+func stringsIn(list jsontext.Value) ([]string, bool) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(list))
+	if token, err := d.ReadToken(); err != nil || token.Kind() != '[' {
+		return nil, false
+	}
+	var all []string
+	seen := make(map[string]struct{})
+	for d.PeekKind() == '"' {
+		token, err := d.ReadToken()
+		if err != nil {
+			return nil, false
+		}
+		text := token.String()
+		if _, ok := seen[text]; !ok {
+			seen[text] = struct{}{}
+			all = append(all, text)
+		}
+	}
+	return all, d.PeekKind() == ']'
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(bodyTimeout)) // what can't have one goes without
+	defer control.SetReadDeadline(time.Time{})
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, &refusal{
+			err:    malformed("the body must have at most %d bytes", maxBody),
+			status: http.StatusRequestEntityTooLarge,
+		}
+	}
+	if err != nil {
+		return nil, malformed("the body can't be read")
+	}
+	return body, nil
+}
+
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// pageOf returns the after and limit of a query.
+func pageOf(q url.Values) (after string, limit int, err error) {
+	limit = defaultPage
+	if text := q.Get("limit"); text != "" {
+		limit, err = strconv.Atoi(text)
+		if err != nil || limit < 1 || limit > maxPage {
+			return "", 0, malformed("limit must be from 1 to %d", maxPage)
+		}
+	}
+	return q.Get("after"), limit, nil
+}
+
+type requestIDKey struct{}
+
+// withRequestID gives the request a name under which the log tells of it.
+func withRequestID(w http.ResponseWriter, r *http.Request) *http.Request {
+	id := rand.Text()[:16]
+	w.Header().Set("X-Request-ID", id)
+	return r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+}
+
+func requestID(r *http.Request) string {
+	id, _ := r.Context().Value(requestIDKey{}).(string)
+	return id
+}

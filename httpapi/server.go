@@ -1,0 +1,105 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync/atomic"
+	"time"
+
+	"github.com/presence-server/presence/presence"
+)
+
+// Server is an HTTP server on a listener of its own, with timeouts that suit
+// event streams. What it serves can be exchanged: at first it is a service that
+// is starting.
+type Server struct {
+	http     http.Server
+	listener net.Listener
+	scheme   string
+	serving  atomic.Pointer[http.Handler]
+	failed   chan error // holds one
+	done     chan struct{}
+}
+
+// Listen starts a server: HTTPS with HTTP/2 when it is given the files of a
+// certificate and its key, else HTTP/1.1. It must be closed.
+func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{listener: listener, scheme: "http", failed: make(chan error, 1), done: make(chan struct{})}
+	s.Show(starting())
+	s.http = http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		WriteTimeout:      30 * time.Second, // of answers; a stream sets its own for each write
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	serve := s.http.Serve
+	if cert != "" {
+		s.scheme = "https"
+		serve = func(l net.Listener) error { return s.http.ServeTLS(l, cert, key) }
+	}
+	go func() {
+		defer close(s.done)
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	}()
+	return s, nil
+}
+
+// ServeHTTP serves what was shown last.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*s.serving.Load()).ServeHTTP(w, r)
+}
+
+// Show has h serve all requests from now on.
+func (s *Server) Show(h http.Handler) { s.serving.Store(&h) }
+
+// URL returns where the server listens.
+func (s *Server) URL() string { return s.scheme + "://" + s.listener.Addr().String() + "/" }
+
+// Failed gives the error because of which the server can't go on, if there is
+// one.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Close takes no more requests, lets those under way end for as long as
+// patience, and cuts the rest.
+func (s *Server) Close(patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		s.http.Close()
+	}
+	<-s.done
+}
+
+// Profiles serves what Go's profiler can tell.
+func Profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// starting returns what to serve until there is a service: it lives, but is
+// not ready.
+func starting() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/livez" {
+			write(w, http.StatusOK, nil)
+			return
+		}
+		refuse(w, refusalOf(fail(presence.CodeUnavailable, "the service is starting")))
+	})
+}

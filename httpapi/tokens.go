@@ -1,0 +1,152 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/presence-server/presence/presence"
+)
+
+// Credentials are what a request proves.
+type Credentials struct {
+	UserID string
+
+	// IssuedAt is when the proof was made: a kick refuses what was issued up
+	// to then. Zero: kicks don't matter to it.
+	IssuedAt time.Time
+
+	// ExpiresAt is when an event stream opened with it ends. Zero: never.
+	ExpiresAt time.Time
+}
+
+// Tokens are the built-in credentials, made and checked with one secret.
+//
+// A token is either a JWT (HS256; sub is the user ID, exp is required, iat is
+// when it was issued, and without one it is older than any kick) or a UserSig
+// of the original.
+type Tokens struct {
+	Secret   []byte           // of HMAC-SHA256. Never empty
+	SDKAppID int64            // that UserSigs must be for
+	Now      func() time.Time // nil: time.Now
+}
+
+// Authenticate is a value for Config.Authenticate: it takes the token of the
+// Authorization header or, for the event stream, of the query.
+func (t *Tokens) Authenticate(r *http.Request) (Credentials, error) {
+	token := bearer(r)
+	if token == "" && isStream(r) {
+		token = r.URL.Query().Get("access_token")
+	}
+	if token == "" {
+		return Credentials{}, fail(CodeNoToken, "no token: send Authorization: Bearer TOKEN")
+	}
+	return t.Verify(token)
+}
+
+// bearer returns the token of the Authorization header, or "".
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// Verify returns what a token proves, or an [*presence.Error] with
+// CodeExpired, CodeInvalidToken or CodeWrongApp.
+func (t *Tokens) Verify(token string) (Credentials, error) {
+	verify := t.verifyUserSig
+	if strings.Count(token, ".") == 2 { // the alphabet of a UserSig has none
+		verify = t.verifyJWT
+	}
+	c, err := verify(token)
+	if err != nil {
+		return Credentials{}, err
+	}
+	if presence.CheckID(c.UserID) != nil {
+		return Credentials{}, fail(CodeInvalidToken, "the token is not for a user ID")
+	}
+	return c, nil
+}
+
+func (t *Tokens) verifyJWT(token string) (Credentials, error) {
+	var c claims
+	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return t.Secret, nil },
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithExpirationRequired(), jwt.WithTimeFunc(t.now))
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return Credentials{}, fail(CodeExpired, "the token has expired")
+	case err != nil:
+		return Credentials{}, fail(CodeInvalidToken, "the token is not valid")
+	}
+	return Credentials{UserID: c.Subject, IssuedAt: c.issuedAt, ExpiresAt: c.ExpiresAt.Time}, nil
+}
+
+// claims takes iat to the microsecond, so that a token issued right after a
+// kick is told from one issued before. The library cuts it to seconds.
+type claims struct {
+	jwt.RegisteredClaims
+	issuedAt time.Time // 1970 when there is none: older than any kick
+}
+
+// UnmarshalJSON reads the claims, iat in its full precision.
+func (c *claims) UnmarshalJSON(text []byte) error {
+	if err := json.Unmarshal(text, &c.RegisteredClaims); err != nil {
+		return err
+	}
+	var precise struct {
+		IssuedAt float64 `json:"iat"`
+	}
+	if err := json.Unmarshal(text, &precise); err != nil {
+		return err
+	}
+	c.issuedAt = time.UnixMicro(int64(math.Round(precise.IssuedAt * 1e6)))
+	return nil
+}
+
+// Issue makes a JWT for the user that is valid for at least lifetime, and less
+// than a second longer.
+func (t *Tokens) Issue(userID string, lifetime time.Duration) (token string, expires time.Time, err error) {
+	now := t.now()
+	expires = now.Add(lifetime + time.Second - time.Nanosecond).Truncate(time.Second)
+	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"sub": userID,
+		"iat": float64(now.UnixMicro()) / 1e6,
+		"exp": expires.Unix(),
+	}).SignedString(t.Secret)
+	return token, expires, err
+}
+
+func (t *Tokens) now() time.Time {
+	if t.Now != nil {
+		return t.Now()
+	}
+	return time.Now()
+}
+
+// MinSecret is the fewest bytes of a secret that can't be guessed.
+const MinSecret = 16
+
+// SecretFile returns the secret that a file holds. If there is no such file, it
+// makes one with a random secret, which only its owner can read.
+func SecretFile(path string) ([]byte, error) {
+	secret, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		secret = []byte(rand.Text() + rand.Text())
+		return secret, os.WriteFile(path, secret, 0o600)
+	case err == nil && len(secret) < MinSecret:
+		return nil, fmt.Errorf("%s must have at least %d bytes", path, MinSecret)
+	}
+	return secret, err
+}

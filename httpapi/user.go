@@ -1,0 +1,102 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/presence-server/presence/presence"
+)
+
+// The calls of a user.
+
+func (h *Handler) setSelfStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+	in := body(w, r)
+	text, expiresIn := in.text("customStatus"), in.seconds("expiresIn")
+	if in.err != nil {
+		return nil, in.err
+	}
+	status, err := h.service.Set(r.Context(), userID, text, expiresIn)
+	return statusObject(status), err
+}
+
+func (h *Handler) getUserStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+	in := body(w, r)
+	ids := in.ids("userIDList", h.limits.Load().QueryUsers)
+	if in.err != nil {
+		return nil, in.err
+	}
+	if slices.ContainsFunc(ids, func(id string) bool { return id != userID }) {
+		if err := h.mayWatch(userID, "getUserStatus"); err != nil {
+			return nil, err
+		}
+	}
+	found, failed, err := h.service.Query(userID, ids)
+	if err != nil {
+		return nil, err
+	}
+	data := make(object, 0, 128*len(found))
+	return list(data.statuses("successUserList", found), "failureUserList", failed), nil
+}
+
+func (h *Handler) subscribeUserStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+	in := body(w, r)
+	ids := in.ids("userIDList", h.limits.Load().SubscribeUsers)
+	if in.err != nil {
+		return nil, in.err
+	}
+	if err := h.mayWatch(userID, "subscribeUserStatus"); err != nil {
+		return nil, err
+	}
+	done, err := h.service.Subscribe(r.Context(), userID, ids)
+	data := object{}.statuses("successUserList", done.Statuses)
+	return list(list(data, "failureUserList", done.Failed), "evictedUserList", done.Evicted), err
+}
+
+func (h *Handler) unsubscribeUserStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+	in := body(w, r)
+	ids := in.someIDs("userIDList", h.limits.Load().SubscribeUsers)
+	if in.err != nil {
+		return nil, in.err
+	}
+	if err := h.mayWatch(userID, "unsubscribeUserStatus"); err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		return list(object{}, "failureUserList", []string{}), h.service.UnsubscribeAll(r.Context(), userID)
+	}
+	failed, err := h.service.Unsubscribe(r.Context(), userID, ids)
+	return list(object{}, "failureUserList", failed), err
+}
+
+// mayWatch refuses a well-formed call while the switch is off, and counts it
+// otherwise.
+func (h *Handler) mayWatch(userID, command string) error {
+	if !h.service.Settings().UserStatus {
+		return presence.ErrSwitchedOff
+	}
+	limits := h.limits.Load()
+	wait := h.calls.take(callKey{userID, command}, limits.CallsPerWindow, limits.Window)
+	if wait == 0 {
+		return nil
+	}
+	return &refusal{err: fail(CodeTooOften, "at most %d calls in %s", limits.CallsPerWindow, limits.Window), after: wait}
+}
+
+func (h *Handler) subscriptions(_ http.ResponseWriter, r *http.Request, userID string) (object, error) {
+	all, err := h.service.Subscriptions(r.Context(), userID)
+	return object{}.statuses("userList", all), err
+}
+
+func (h *Handler) logout(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+	in := body(w, r)
+	deviceID := ""
+	if in.has("deviceID") {
+		if deviceID = in.text("deviceID"); deviceID == "" && in.err == nil {
+			in.err = malformed("deviceID must not be empty")
+		}
+	}
+	if in.err != nil {
+		return nil, in.err
+	}
+	return nil, h.service.Logout(r.Context(), userID, deviceID)
+}

@@ -1,0 +1,104 @@
+package httpapi
+
+import (
+	"bytes"
+	"compress/zlib"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// A UserSig, version 2.0, is the original's token: a JSON object, deflated
+// (RFC 1950), in base64 with other signs for three of its own. Its signature is
+// an HMAC-SHA256 over lines of its fields. The format is documented by the
+// generators that the original publishes, tls-sig-api-v2.
+type userSig struct {
+	Version    string  `json:"'TLS.ver'"`
+	Identifier string  `json:"'TLS.identifier'"`
+	SDKAppID   int64   `json:"'TLS.sdkappid'"`
+	Time       int64   `json:"'TLS.time'"`   // when it was issued, seconds since 1970
+	Expire     int64   `json:"'TLS.expire'"` // seconds that it is valid from then
+	UserBuf    *string `json:"'TLS.userbuf'"`
+	Sig        []byte  `json:"'TLS.sig'"`
+}
+
+const (
+	maxUserSig = 4096    // bytes, as sent
+	maxSigJSON = 8 << 10 // bytes, inflated: a few hundred are usual
+	maxSigTime = 1 << 33 // seconds, of time and of expire: the year 2242
+)
+
+func (t *Tokens) verifyUserSig(token string) (Credentials, error) {
+	sig, err := parseUserSig(token)
+	if err != nil {
+		return Credentials{}, fail(CodeInvalidToken, "the token is neither a JWT nor a UserSig")
+	}
+	issued := time.Unix(sig.Time, 0)
+	expires := time.Unix(sig.Time+sig.Expire, 0)
+	switch {
+	case sig.SDKAppID != t.SDKAppID:
+		return Credentials{}, fail(CodeWrongApp, "the UserSig is of another SDKAppID")
+	case !hmac.Equal(sig.Sig, sig.sign(t.Secret)):
+		return Credentials{}, fail(CodeInvalidToken, "the UserSig is not valid")
+	case !t.now().Before(expires):
+		return Credentials{}, fail(CodeExpired, "the UserSig has expired")
+	}
+	return Credentials{UserID: sig.Identifier, IssuedAt: issued, ExpiresAt: expires}, nil
+}
+
+var base64Signs = strings.NewReplacer("*", "+", "-", "/", "_", "=")
+
+func parseUserSig(token string) (userSig, error) {
+	var sig userSig
+	if len(token) > maxUserSig {
+		return sig, fmt.Errorf("over %d bytes", maxUserSig)
+	}
+	deflated, err := base64.StdEncoding.DecodeString(base64Signs.Replace(token))
+	if err != nil {
+		return sig, err
+	}
+	text, err := inflate(deflated)
+	if err != nil {
+		return sig, err
+	}
+	if err := json.Unmarshal(text, &sig); err != nil {
+		return sig, err
+	}
+	if sig.Version != "2.0" || sig.Time < 0 || sig.Time > maxSigTime || sig.Expire < 0 || sig.Expire > maxSigTime {
+		return sig, fmt.Errorf("version %q, time %d, expire %d", sig.Version, sig.Time, sig.Expire)
+	}
+	return sig, nil
+}
+
+// inflate stops at maxSigJSON: a few bytes can stand for gigabytes.
+func inflate(deflated []byte) ([]byte, error) {
+	z, err := zlib.NewReader(bytes.NewReader(deflated))
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(z, maxSigJSON+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxSigJSON {
+		return nil, fmt.Errorf("inflates to over %d bytes", maxSigJSON)
+	}
+	return text, nil
+}
+
+// sign returns what TLS.sig has to be.
+func (s *userSig) sign(secret []byte) []byte {
+	mac := hmac.New(sha256.New, secret)
+	fmt.Fprintf(mac, "TLS.identifier:%s\nTLS.sdkappid:%d\nTLS.time:%d\nTLS.expire:%d\n",
+		s.Identifier, s.SDKAppID, s.Time, s.Expire)
+	if s.UserBuf != nil {
+		fmt.Fprintf(mac, "TLS.userbuf:%s\n", *s.UserBuf)
+	}
+	return mac.Sum(nil)
+}
