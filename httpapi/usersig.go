@@ -19,13 +19,13 @@ import (
 // an HMAC-SHA256 over lines of its fields. The format is documented by the
 // generators that the original publishes, tls-sig-api-v2.
 type userSig struct {
-	Version    string  `json:"'TLS.ver'"`
-	Identifier string  `json:"'TLS.identifier'"`
-	SDKAppID   int64   `json:"'TLS.sdkappid'"`
-	Time       int64   `json:"'TLS.time'"`   // when it was issued, seconds since 1970
-	Expire     int64   `json:"'TLS.expire'"` // seconds that it is valid from then
-	UserBuf    *string `json:"'TLS.userbuf'"`
-	Sig        []byte  `json:"'TLS.sig'"`
+	Version    string  `json:"TLS.ver"`
+	Identifier string  `json:"TLS.identifier"`
+	SDKAppID   int64   `json:"TLS.sdkappid"`
+	Time       int64   `json:"TLS.time"`   // when it was issued, seconds since 1970
+	Expire     int64   `json:"TLS.expire"` // seconds that it is valid from then
+	UserBuf    *string `json:"TLS.userbuf"`
+	Sig        []byte  `json:"TLS.sig"`
 }
 
 const (

@@ -202,6 +202,13 @@ func (s *server) admin(path string, body, data any) {
 	s.call(http.MethodPost, "/v1/admin/"+path, testAdminKey, body, data)
 }
 
+// befriend registers two users as friends.
+func (s *server) befriend(userID, friendID string) {
+	s.t.Helper()
+	s.admin("importUsers", map[string]any{"userIDList": []string{userID, friendID}}, &struct{}{})
+	s.admin("addFriends", map[string]any{"userID": userID, "friendIDList": []string{friendID}}, &struct{}{})
+}
+
 // token issues one that lives for so many seconds.
 func (s *server) token(userID string, seconds int) string {
 	s.t.Helper()
