@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/tls"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,13 +20,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/toml/v2"
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/rawbytes"
@@ -83,75 +84,40 @@ func run(ctx context.Context, args []string) error {
 //go:embed presence.toml
 var sample []byte
 
-// config is presence.toml, key by key.
+// config is presence.toml: its keys are the names of the fields.
 type config struct {
-	Listen   string `koanf:"listen"`
-	Database struct {
-		Path string `koanf:"path"`
-	} `koanf:"database"`
-	Auth struct {
-		Secret   string `koanf:"secret"`
-		SDKAppID int64  `koanf:"sdk_app_id"`
-		AdminKey string `koanf:"admin_key"`
-	} `koanf:"auth"`
-	Features struct {
-		UserStatus          bool `koanf:"user_status"`
-		FriendNotifications bool `koanf:"friend_notifications"`
-	} `koanf:"features"`
-	Limits struct {
-		QueryUsers         int           `koanf:"query_users"`
-		SubscribeUsers     int           `koanf:"subscribe_users"`
-		Subscriptions      int           `koanf:"subscriptions"`
-		CallsPerWindow     int           `koanf:"calls_per_window"`
-		Window             time.Duration `koanf:"window"`
-		CustomStatusBytes  int           `koanf:"custom_status_bytes"`
-		DevicesPerPlatform int           `koanf:"devices_per_platform"`
-		Friends            int           `koanf:"friends"`
-		Streams            int           `koanf:"streams"`
-	} `koanf:"limits"`
-	Timing struct {
-		ReconnectGrace   time.Duration `koanf:"reconnect_grace"`
-		RestartGrace     time.Duration `koanf:"restart_grace"`
-		OfflineRetention time.Duration `koanf:"offline_retention"`
-		CustomStatusTTL  time.Duration `koanf:"custom_status_ttl"`
-		Keepalive        time.Duration `koanf:"keepalive"`
-		BatchWindow      time.Duration `koanf:"batch_window"`
-		WriteTimeout     time.Duration `koanf:"write_timeout"`
-		Drain            time.Duration `koanf:"drain"`
-	} `koanf:"timing"`
-	TLS struct {
-		Cert string `koanf:"cert"`
-		Key  string `koanf:"key"`
-	} `koanf:"tls"`
-	CORS struct {
-		Origins []string `koanf:"origins"`
-	} `koanf:"cors"`
-	Ops struct {
-		Listen string `koanf:"listen"`
-	} `koanf:"ops"`
-	Log struct {
-		Level  slog.Level `koanf:"level"`
-		Format string     `koanf:"format"`
-	} `koanf:"log"`
-}
+	Listen   string
+	Database struct{ Path string }
+	Auth     struct {
+		Secret   string
+		SDKAppID int64
+		AdminKey string
+	}
+	TLS  struct{ Cert, Key string }
+	CORS struct{ Origins []string }
+	Ops  struct{ Listen string }
+	Log  struct{ Level, Format string }
 
-const envPrefix = "PRESENCE_"
+	// Of the tables features, limits and timing.
+	settings presence.Settings
+	limits   httpapi.Limits
+
+	level slog.Level // Log.Level
+}
 
 // readConfig reads the defaults, the file, the environment and the flags, each
 // over what comes before, and tells all faults at once.
-func readConfig(f flags) (config, error) {
-	var c config
-	types := keyTypes("", reflect.TypeOf(c))
-	good := koanf.New(".")
-	if err := good.Load(rawbytes.Provider(sample), toml.Parser()); err != nil {
+func readConfig(f flags) (c config, err error) {
+	k := koanf.New(".")
+	if err := k.Load(rawbytes.Provider(sample), toml.Parser()); err != nil {
 		return c, err
 	}
-	given, err := readGiven(f.file, types)
+	given, err := readGiven(f.file, k)
 	if err != nil {
 		return c, err
 	}
-	faults := takeOver(good, given, types)
-	if err := good.Unmarshal("", &c); err != nil {
+	faults := takeOver(k, given)
+	if err := c.decode(k); err != nil {
 		return c, err
 	}
 	if faults = append(faults, c.faults(f.dev)...); len(faults) > 0 {
@@ -160,35 +126,21 @@ func readConfig(f flags) (config, error) {
 	return c, nil
 }
 
-// keyTypes returns the type of every key below a struct.
-func keyTypes(prefix string, t reflect.Type) map[string]reflect.Type {
-	types := make(map[string]reflect.Type)
-	for field := range t.Fields() {
-		key := prefix + field.Tag.Get("koanf")
-		if field.Type.Kind() != reflect.Struct {
-			types[key] = field.Type
-			continue
-		}
-		for key, t := range keyTypes(key+".", field.Type) {
-			types[key] = t
-		}
-	}
-	return types
-}
+const envPrefix = "PRESENCE_"
 
 // readGiven reads the file, and the environment over it.
-func readGiven(file string, types map[string]reflect.Type) (*koanf.Koanf, error) {
-	k := koanf.New(".")
+func readGiven(file string, defaults *koanf.Koanf) (*koanf.Koanf, error) {
 	text, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}
-	if err := k.Load(rawbytes.Provider(text), toml.Parser()); err != nil {
+	given := koanf.New(".")
+	if err := given.Load(rawbytes.Provider(text), toml.Parser()); err != nil {
 		return nil, fmt.Errorf("the configuration is not TOML: %w", err)
 	}
-	return k, k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
+	return given, given.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, text string) (string, any) {
 		key := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "__", ".")
-		return key, fromText(value, types[key])
+		return key, fromText(text, defaults.Get(key))
 	}}), nil)
 }
 
@@ -204,130 +156,141 @@ func readFile(file string) ([]byte, error) {
 	return text, err
 }
 
-// fromText makes of an environment variable what TOML would give for a type,
-// or leaves it as it is.
-func fromText(text string, t reflect.Type) any {
-	var value any
-	var err error
-	switch t {
-	case reflect.TypeFor[bool]():
-		value, err = strconv.ParseBool(text)
-	case reflect.TypeFor[int](), reflect.TypeFor[int64]():
-		value, err = strconv.ParseInt(text, 10, 64)
-	case reflect.TypeFor[[]string]():
-		list := []any{}
-		for part := range strings.SplitSeq(text, ",") {
-			if part = strings.TrimSpace(part); part != "" {
-				list = append(list, part)
-			}
+// fromText makes of an environment variable what TOML would give for a key with
+// this default, or leaves it as it is.
+func fromText(text string, standard any) any {
+	switch standard.(type) {
+	case bool:
+		if value, err := strconv.ParseBool(text); err == nil {
+			return value
 		}
-		value = list
-	default:
-		return text
+	case int64:
+		if value, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return value
+		}
+	case []any:
+		list := []any{}
+		for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+			list = append(list, part)
+		}
+		return list
 	}
-	if err != nil {
-		return text
-	}
-	return value
+	return text
 }
 
-// takeOver sets in good what is given, but for unknown keys and values of the
+// takeOver sets in k what is given, but for unknown keys and values of the
 // wrong type, which are returned as faults.
-func takeOver(good, given *koanf.Koanf, types map[string]reflect.Type) (faults []string) {
+func takeOver(k, given *koanf.Koanf) (faults []string) {
 	for _, key := range given.Keys() {
 		value := given.Get(key)
-		if want := mismatch(value, types[key]); want != "" {
-			faults = append(faults, fmt.Sprintf("%s = %s: %s", key, shown(key, value), want))
-			continue
+		reason := mismatch(value, k.Get(key))
+		if reason == "" {
+			if err := k.Set(key, value); err != nil {
+				reason = err.Error()
+			}
 		}
-		if err := good.Set(key, value); err != nil {
-			faults = append(faults, fmt.Sprintf("%s: %s", key, err))
+		if reason != "" {
+			faults = append(faults, fmt.Sprintf("%s = %s: %s", key, shown(key, value), reason))
 		}
 	}
 	return faults
 }
 
-// mismatch says why a value can't be of a type, or "" if it can.
-func mismatch(value any, t reflect.Type) string {
+// mismatch says why a value can't replace a default, or "" if it can.
+func mismatch(value, standard any) string {
 	text, isString := value.(string)
-	switch t {
-	case nil:
-		return "there is no such key"
-	case reflect.TypeFor[time.Duration]():
-		if _, err := time.ParseDuration(text); err != nil {
+	switch standard := standard.(type) {
+	case string:
+		_, err := time.ParseDuration(standard)
+		if _, wrong := time.ParseDuration(text); err == nil && wrong != nil {
 			return `must be a duration, such as "90s" or "1h30m"`
 		}
-	case reflect.TypeFor[slog.Level]():
-		if new(slog.Level).UnmarshalText([]byte(text)) != nil {
-			return "must be debug, info, warn or error"
+		if !isString {
+			return "must be a string"
 		}
-	case reflect.TypeFor[[]string]():
+	case bool:
+		if _, ok := value.(bool); !ok {
+			return "must be true or false"
+		}
+	case int64:
+		if _, ok := value.(int64); !ok {
+			return "must be a whole number"
+		}
+	case []any:
 		list, ok := value.([]any)
 		if !ok || slices.ContainsFunc(list, func(one any) bool { _, ok := one.(string); return !ok }) {
 			return "must be a list of strings"
 		}
-	case reflect.TypeFor[bool]():
-		if _, ok := value.(bool); !ok {
-			return "must be true or false"
-		}
-	case reflect.TypeFor[string]():
-		if !isString {
-			return "must be a string"
-		}
 	default:
-		if _, ok := value.(int64); !ok {
-			return "must be a whole number"
-		}
+		return "there is no such key"
 	}
 	return ""
 }
 
 // shown is a value as a fault tells it: not if it is secret.
 func shown(key string, value any) string {
-	if strings.HasPrefix(key, "auth.") && key != "auth.sdk_app_id" {
+	if key == "auth.secret" || key == "auth.admin_key" {
 		return "…"
 	}
-	return fmt.Sprintf("%#v", value)
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	return string(text)
+}
+
+// decode takes the tables apart.
+func (c *config) decode(k *koanf.Koanf) error {
+	tables := []struct {
+		name string
+		into any
+	}{
+		{"", c}, {"features", &c.settings}, {"limits", &c.settings}, {"timing", &c.settings}, {"limits", &c.limits}, {"timing", &c.limits},
+	}
+	for _, table := range tables {
+		err := k.UnmarshalWithConf(table.name, table.into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+			MatchName: isNameOf,
+			DecodeHook: mapstructure.ComposeDecodeHookFunc(
+				mapstructure.StringToTimeDurationHookFunc(), mapstructure.TextUnmarshallerHookFunc()),
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isNameOf reports whether a key such as query_users is that of a field.
+func isNameOf(key, field string) bool {
+	return strings.EqualFold(strings.ReplaceAll(key, "_", ""), field)
 }
 
 // faults returns every value that can't be, each with its key and the reason.
 func (c *config) faults(dev bool) (faults []string) {
-	fault := func(key string, value any, reason string) {
-		faults = append(faults, fmt.Sprintf("%s = %s: %s", key, shown(key, value), reason))
-	}
-	if host, _, err := net.SplitHostPort(c.Listen); err != nil {
-		fault("listen", c.Listen, `must be host:port, such as "127.0.0.1:8080" or ":8080"`)
-	} else if dev && !isLoopback(host) {
-		fault("listen", c.Listen, "must be on loopback with -dev")
-	}
-	if _, _, err := net.SplitHostPort(c.Ops.Listen); c.Ops.Listen != "" && err != nil {
-		fault("ops.listen", c.Ops.Listen, "must be host:port, or empty")
-	}
-	if c.Database.Path == "" {
-		fault("database.path", c.Database.Path, "must not be empty")
-	}
-	for key, secret := range map[string]string{"auth.secret": c.Auth.Secret, "auth.admin_key": c.Auth.AdminKey} {
-		if secret != "" && len(secret) < httpapi.MinSecret {
-			fault(key, secret, fmt.Sprintf("must have at least %d bytes", httpapi.MinSecret))
+	must := func(ok bool, key string, value any, reason string) {
+		if !ok {
+			faults = append(faults, fmt.Sprintf("%s = %s: %s", key, shown(key, value), reason))
 		}
 	}
-	if c.Auth.SDKAppID < 0 {
-		fault("auth.sdk_app_id", c.Auth.SDKAppID, "must not be negative")
-	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		fault("tls", c.TLS, "set both cert and key, or neither")
-	} else if _, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key); c.TLS.Cert != "" && err != nil {
-		fault("tls.cert", c.TLS.Cert, err.Error())
+	host, _, err := net.SplitHostPort(c.Listen)
+	must(err == nil, "listen", c.Listen, `must be host:port, such as "127.0.0.1:8080" or ":8080"`)
+	must(err != nil || !dev || isLoopback(host), "listen", c.Listen, "must be on loopback with -dev")
+	_, _, err = net.SplitHostPort(c.Ops.Listen)
+	must(err == nil || c.Ops.Listen == "", "ops.listen", c.Ops.Listen, "must be host:port, or empty")
+	must(c.Database.Path != "", "database.path", c.Database.Path, "must not be empty")
+	must(isSecret(c.Auth.Secret), "auth.secret", c.Auth.Secret, tooShort)
+	must(isSecret(c.Auth.AdminKey), "auth.admin_key", c.Auth.AdminKey, tooShort)
+	must(c.Auth.SDKAppID >= 0, "auth.sdk_app_id", c.Auth.SDKAppID, "must not be negative")
+	if c.TLS.Cert != "" || c.TLS.Key != "" {
+		_, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+		must(err == nil, "tls.cert", c.TLS.Cert, fmt.Sprint("must go with tls.key: ", err))
 	}
 	for _, origin := range c.CORS.Origins {
-		if !isOrigin(origin) {
-			fault("cors.origins", origin, `must be "*" or like "https://chat.example.com"`)
-		}
+		must(isOrigin(origin), "cors.origins", origin, `must be "*" or like "https://chat.example.com"`)
 	}
-	if c.Log.Format != "text" && c.Log.Format != "json" {
-		fault("log.format", c.Log.Format, "must be text or json")
-	}
-	for _, err := range []error{c.settings().Validate(), c.limits().Validate()} {
+	must(c.level.UnmarshalText([]byte(c.Log.Level)) == nil, "log.level", c.Log.Level, "must be debug, info, warn or error")
+	must(c.Log.Format == "text" || c.Log.Format == "json", "log.format", c.Log.Format, "must be text or json")
+	for _, err := range []error{c.settings.Validate(), c.limits.Validate()} {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, err := range all.Unwrap() {
 				faults = append(faults, err.Error())
@@ -336,6 +299,10 @@ func (c *config) faults(dev bool) (faults []string) {
 	}
 	return faults
 }
+
+var tooShort = fmt.Sprintf("must be empty or have at least %d bytes", httpapi.MinSecret)
+
+func isSecret(s string) bool { return s == "" || len(s) >= httpapi.MinSecret }
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
@@ -348,37 +315,6 @@ func isOrigin(origin string) bool {
 	}
 	u, err := url.Parse(origin)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Scheme+"://"+u.Host == origin
-}
-
-// settings are what the configuration says to package presence.
-func (c *config) settings() presence.Settings {
-	return presence.Settings{
-		UserStatus:          c.Features.UserStatus,
-		FriendNotifications: c.Features.FriendNotifications,
-		Subscriptions:       c.Limits.Subscriptions,
-		CustomStatusBytes:   c.Limits.CustomStatusBytes,
-		DevicesPerPlatform:  c.Limits.DevicesPerPlatform,
-		Friends:             c.Limits.Friends,
-		ReconnectGrace:      c.Timing.ReconnectGrace,
-		RestartGrace:        c.Timing.RestartGrace,
-		OfflineRetention:    c.Timing.OfflineRetention,
-		CustomStatusTTL:     c.Timing.CustomStatusTTL,
-		Keepalive:           c.Timing.Keepalive,
-		BatchWindow:         c.Timing.BatchWindow,
-	}
-}
-
-// limits are what the configuration says to package httpapi.
-func (c *config) limits() httpapi.Limits {
-	return httpapi.Limits{
-		QueryUsers:     c.Limits.QueryUsers,
-		SubscribeUsers: c.Limits.SubscribeUsers,
-		CallsPerWindow: c.Limits.CallsPerWindow,
-		Window:         c.Limits.Window,
-		Streams:        c.Limits.Streams,
-		WriteTimeout:   c.Timing.WriteTimeout,
-		Drain:          c.Timing.Drain,
-	}
 }
 
 // secret returns what tokens are signed with.
@@ -394,7 +330,7 @@ func (c *config) secret() ([]byte, error) {
 // serve starts in the order written here, and stops in the reverse.
 func serve(ctx context.Context, f flags, c config) error {
 	level := new(slog.LevelVar)
-	level.Set(c.Log.Level)
+	level.Set(c.level)
 	log := newLogger(os.Stderr, c.Log.Format, level)
 	if f.dev {
 		folder, err := os.MkdirTemp("", "presence-dev-")
@@ -409,7 +345,7 @@ func serve(ctx context.Context, f flags, c config) error {
 	if err != nil {
 		return err
 	}
-	defer web.Close(c.Timing.Drain)
+	defer web.Close(c.limits.Drain)
 	if c.Ops.Listen != "" {
 		ops, err := httpapi.Listen(c.Ops.Listen, "", "", log)
 		if err != nil {
@@ -423,8 +359,7 @@ func serve(ctx context.Context, f flags, c config) error {
 	if err != nil {
 		return err
 	}
-	settings := c.settings()
-	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &settings, Logger: log})
+	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -440,7 +375,7 @@ func serve(ctx context.Context, f flags, c config) error {
 		AdminKey: c.Auth.AdminKey,
 		Origins:  c.CORS.Origins,
 		Dev:      f.dev,
-		Limits:   c.limits(),
+		Limits:   c.limits,
 		Logger:   log,
 	})
 	if err != nil {
@@ -503,11 +438,11 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.svc.Configure(ctx, c.settings()); err != nil {
+	if err := r.svc.Configure(ctx, c.settings); err != nil {
 		return err
 	}
-	r.api.SetLimits(c.limits())
-	r.level.Set(c.Log.Level)
+	r.api.SetLimits(c.limits)
+	r.level.Set(c.level)
 	for _, key := range r.fixed(c) {
 		r.log.Warn("change takes effect at the next start", "key", key)
 	}

@@ -95,7 +95,7 @@ func (p *profile) login(s *server, userID string, seconds int) *tab {
 
 func (p *profile) bare(s *server) *tab {
 	p.t.Helper()
-	return p.tab(s.url + "/sdk/package.json")
+	return p.tab(s.URL + "/sdk/package.json")
 }
 
 // login loads the SDK and logs in with a token that lives for seconds. Each event adds a line to the page's #log.

@@ -2,6 +2,8 @@ package sdk_test
 
 import (
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +16,7 @@ import (
 func TestTwoPeople(t *testing.T) {
 	s := startServer(t, true)
 	b := startBrowser(t)
-	alice, bob := b.profile().demo(s.url, "alice"), b.profile().demo(s.url, "bob")
+	alice, bob := b.profile().demo(s.URL, "alice"), b.profile().demo(s.URL, "bob")
 
 	alice.await(`document.querySelector("#person-bob .status").textContent === "Online"`)
 	bob.do(chromedp.Click(`#presets button[value="In a call"]`))
@@ -31,7 +33,7 @@ func TestTwoPeople(t *testing.T) {
 func TestSubscribingInThePage(t *testing.T) {
 	s := startServer(t, true)
 	b := startBrowser(t)
-	alice, dave := b.profile().demo(s.url, "alice"), b.profile().demo(s.url, "dave")
+	alice, dave := b.profile().demo(s.URL, "alice"), b.profile().demo(s.URL, "dave")
 
 	dave.set("unheard")
 	alice.do(chromedp.Click("#person-dave .subscribe"))
@@ -46,7 +48,7 @@ func TestSubscribingInThePage(t *testing.T) {
 // TestKeyboard sets a status without a mouse, and looks at the page as a screen reader does.
 func TestKeyboard(t *testing.T) {
 	s := startServer(t, true)
-	alice := startBrowser(t).profile().demo(s.url, "alice")
+	alice := startBrowser(t).profile().demo(s.URL, "alice")
 	alice.do(chromedp.Focus("#custom"), chromedp.KeyEvent("Typing\r"))
 	alice.sees("alice 1 Typing")
 	nameless := alice.eval(`[...document.querySelectorAll("button, input, select, a")].filter((e) => e.checkVisibility() &&
@@ -60,11 +62,11 @@ func TestKeyboard(t *testing.T) {
 func TestTenTabsAreOneDevice(t *testing.T) {
 	s := startServer(t, true)
 	b := startBrowser(t)
-	bob := b.profile().demo(s.url, "bob")
+	bob := b.profile().demo(s.URL, "bob")
 	alice := b.profile()
 	var tabs []*tab
 	for range 10 {
-		tabs = append(tabs, alice.demo(s.url, "alice"))
+		tabs = append(tabs, alice.demo(s.URL, "alice"))
 	}
 	if n := s.streams(); n != 2 {
 		t.Errorf("%d streams for alice's ten tabs and bob's one, want 2", n)
@@ -92,10 +94,10 @@ func TestTenTabsAreOneDevice(t *testing.T) {
 func TestLeaderDies(t *testing.T) {
 	s := startServer(t, true, "TIMING__RECONNECT_GRACE=5s")
 	b := startBrowser(t)
-	bob := b.profile().demo(s.url, "bob")
+	bob := b.profile().demo(s.URL, "bob")
 	alice := b.profile()
-	first, second := alice.demo(s.url, "alice"), alice.demo(s.url, "alice")
-	third, last := alice.demo(s.url, "alice"), alice.demo(s.url, "alice")
+	first, second := alice.demo(s.URL, "alice"), alice.demo(s.URL, "alice")
+	third, last := alice.demo(s.URL, "alice"), alice.demo(s.URL, "alice")
 
 	bob.set("1")
 	last.sees("bob 1 1")
@@ -122,7 +124,7 @@ func TestLeaderDies(t *testing.T) {
 func TestReloadDoesNotFlicker(t *testing.T) {
 	s := startServer(t, true)
 	b := startBrowser(t)
-	bob, alice := b.profile().demo(s.url, "bob"), b.profile().demo(s.url, "alice")
+	bob, alice := b.profile().demo(s.URL, "bob"), b.profile().demo(s.URL, "alice")
 	bob.await(`document.querySelector("#person-alice .status").textContent === "Online"`)
 	bob.eval("seen.length = 0")
 	for i := range 3 {
@@ -160,8 +162,8 @@ func TestWithoutLocks(t *testing.T) {
 func TestOfflineAndOnline(t *testing.T) {
 	s := startServer(t, true)
 	b := startBrowser(t)
-	bob, profile := b.profile().demo(s.url, "bob"), b.profile()
-	alice, second := profile.demo(s.url, "alice"), profile.demo(s.url, "alice")
+	bob, profile := b.profile().demo(s.URL, "bob"), b.profile()
+	alice, second := profile.demo(s.URL, "alice"), profile.demo(s.URL, "alice")
 
 	alice.goOffline(true)
 	alice.await(`document.querySelector("#net").dataset.state !== "connected"`)
@@ -188,7 +190,7 @@ func TestServerKilled(t *testing.T) {
 	alice.set("before")
 	bob.sees("alice 1 before")
 
-	s.kill()
+	s.Kill()
 	alice.await(`document.querySelector("#log").textContent.includes("disconnected")`)
 	s.start()
 	alice.await(`document.querySelector("#log").textContent.includes("disconnectedconnected")`)
@@ -222,7 +224,7 @@ func TestKick(t *testing.T) {
 	s := startServer(t, false)
 	alice := startBrowser(t).profile()
 	first, second := alice.login(s, "alice", 3600), alice.login(s, "alice", 3600)
-	s.admin("kick", map[string]any{"userID": "alice"}, &struct{}{})
+	s.admin("kick", map[string]any{"userID": "alice"}, nil)
 	for _, p := range []*tab{first, second} {
 		p.await(`document.querySelector("#log").textContent.includes("REST_API_Kick")`)
 		p.await("!chat.isReady()")
@@ -237,7 +239,7 @@ func TestKick(t *testing.T) {
 func TestProxy(t *testing.T) {
 	nginx := require(t, "nginx", "it is the reverse proxy in between")
 	s := startServer(t, true)
-	proxy := startNginx(t, nginx, s.address)
+	proxy := startNginx(t, nginx, s.URL)
 	b := startBrowser(t)
 	alice, bob := b.profile().demo(proxy, "alice"), b.profile().demo(proxy, "bob")
 	for i := range 5 {
@@ -257,24 +259,51 @@ func startNginx(t *testing.T, path, upstream string) string {
 		http {
 			access_log off;
 			client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e;
-			server { listen %s; location / { proxy_pass http://%s; } }
+			server { listen %s; location / { proxy_pass %s; } }
 		}`, address, upstream)
 	if err := os.WriteFile(filepath.Join(folder, "nginx.conf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	command := exec.Command(path, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
-	ended := run(t, command, "http://"+address+"/livez")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		command.Process.Signal(os.Interrupt)
-		<-ended
+		command.Wait()
 	})
-	return "http://" + address
+	proxy := "http://" + address
+	for ctx := withPatience(t, t.Context()); !answers(proxy + "/livez"); {
+		if ctx.Err() != nil {
+			t.Fatal("nginx doesn't answer")
+		}
+	}
+	return proxy
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func answers(url string) bool {
+	response, err := http.Get(url)
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 // TestSeedInConsole runs every snippet of the original's documentation in the page, word for word.
 func TestSeedInConsole(t *testing.T) {
 	s := startServer(t, true)
-	alice := startBrowser(t).profile().demo(s.url, "alice")
+	alice := startBrowser(t).profile().demo(s.URL, "alice")
 	snippets, err := filepath.Glob("testdata/seed/*.ts")
 	if err != nil || len(snippets) < 7 {
 		t.Fatalf("%d snippets, %v", len(snippets), err)

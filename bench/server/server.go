@@ -1,0 +1,221 @@
+// Package server runs the built program as a child process, for tests and
+// benchmarks: on a free port, in a folder of its own, to be killed and started
+// again there.
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// The secrets of every server that New makes.
+const (
+	Secret   = "a secret for tests, 32 bytes long"
+	AdminKey = "an admin key for tests, 32 bytes"
+)
+
+// Server is one child process after another, all on the same address and
+// database.
+type Server struct {
+	URL    string // without a slash at the end
+	Folder string // the working folder; the database is presence.db in it
+	Flags  []string
+
+	// Env is added to the configuration, as SECTION__KEY=value.
+	Env []string
+
+	binary  string
+	address string
+	command *exec.Cmd
+	log     output
+	ended   chan struct{}
+}
+
+// Build builds the program of the module that the working folder is in, with
+// flags of go build.
+func Build(folder string, flags ...string) (binary string, err error) {
+	binary = filepath.Join(folder, "presence")
+	args := append([]string{"build", "-o", binary}, flags...)
+	out, err := exec.Command("go", append(args, "github.com/presence-server/presence")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// New returns a server that isn't started yet.
+func New(binary, folder string, env ...string) (*Server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	address := l.Addr().String()
+	return &Server{URL: "http://" + address, Folder: folder, Env: env, binary: binary, address: address}, nil
+}
+
+// Launch starts the process, and doesn't wait until it is ready.
+func (s *Server) Launch() error {
+	s.command = exec.Command(s.binary, s.Flags...)
+	s.command.Dir = s.Folder
+	s.command.Env = s.environment()
+	s.command.Stdout, s.command.Stderr = &s.log, &s.log
+	if err := s.command.Start(); err != nil {
+		return err
+	}
+	command, ended := s.command, make(chan struct{})
+	s.ended = ended
+	go func() {
+		command.Wait()
+		close(ended)
+	}()
+	return nil
+}
+
+// Start starts the process, and returns when it is ready.
+func (s *Server) Start() error {
+	if err := s.Launch(); err != nil {
+		return err
+	}
+	for {
+		response, err := http.Get(s.URL + "/readyz")
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-s.ended:
+			return fmt.Errorf("the server ended before it was ready:\n%s", s.Log())
+		default:
+		}
+	}
+}
+
+// environment leaves out what is meant for the tests, because the server
+// refuses keys that it doesn't know.
+func (s *Server) environment() []string {
+	var env []string
+	for _, setting := range os.Environ() {
+		if !strings.HasPrefix(setting, "PRESENCE_") {
+			env = append(env, setting)
+		}
+	}
+	env = append(env, "PRESENCE_LISTEN="+s.address, "PRESENCE_AUTH__SECRET="+Secret, "PRESENCE_AUTH__ADMIN_KEY="+AdminKey)
+	for _, setting := range s.Env {
+		env = append(env, "PRESENCE_"+setting)
+	}
+	return env
+}
+
+// Pid returns the process ID.
+func (s *Server) Pid() int { return s.command.Process.Pid }
+
+// Signal sends a signal to the process.
+func (s *Server) Signal(signal os.Signal) error { return s.command.Process.Signal(signal) }
+
+// Wait waits until the process has ended, and returns its exit code, which is
+// -1 if a signal ended it.
+func (s *Server) Wait() int {
+	<-s.ended
+	return s.command.ProcessState.ExitCode()
+}
+
+// Kill ends the process as kill -9 does. If it isn't running, it does nothing.
+func (s *Server) Kill() {
+	if s.command == nil {
+		return
+	}
+	s.command.Process.Kill()
+	<-s.ended
+}
+
+// Log returns what the processes have printed.
+func (s *Server) Log() string { return s.log.String() }
+
+// output gathers what a process prints, to be read meanwhile.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write adds text.
+func (o *output) Write(text []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(text)
+}
+
+// String returns all of it.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// Answer is what a call answers.
+type Answer struct {
+	Status  int // of HTTP
+	Code    int
+	Message string
+	Data    json.RawMessage
+}
+
+// Call makes one call of the API, a GET if body is nil.
+func (s *Server) Call(ctx context.Context, path, token string, body any) (Answer, error) {
+	var answer Answer
+	method, text := http.MethodGet, []byte(nil)
+	if body != nil {
+		method = http.MethodPost
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return answer, err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, s.URL+path, bytes.NewReader(text))
+	if err != nil {
+		return answer, err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return answer, err
+	}
+	defer response.Body.Close()
+	answer.Status = response.StatusCode
+	return answer, json.NewDecoder(response.Body).Decode(&answer)
+}
+
+// Must is Call for what has to succeed: an answer with a code is an error. It
+// decodes the data into data, if that isn't nil.
+func (s *Server) Must(ctx context.Context, path, token string, body, data any) error {
+	answer, err := s.Call(ctx, path, token, body)
+	if err != nil {
+		return err
+	}
+	if answer.Code != 0 {
+		return fmt.Errorf("%s answered %d: %s", path, answer.Code, answer.Message)
+	}
+	if data == nil {
+		return nil
+	}
+	return json.Unmarshal(answer.Data, data)
+}
+
+// Token issues a token that lives for so many seconds.
+func (s *Server) Token(ctx context.Context, userID string, seconds int) (string, error) {
+	var issued struct{ Token string }
+	body := map[string]any{"userID": userID, "expiresIn": seconds}
+	err := s.Must(ctx, "/v1/admin/issueToken", AdminKey, body, &issued)
+	return issued.Token, err
+}

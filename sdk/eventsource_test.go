@@ -1,0 +1,49 @@
+package sdk_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestPlainEventSource uses the stream without the SDK: a browser's own EventSource comes back by itself after the
+// server was killed, and misses nothing that happened before it did.
+func TestPlainEventSource(t *testing.T) {
+	s := startServer(t, false)
+	s.befriend("alice", "bob")
+	page := startBrowser(t).profile().bare(s)
+	page.eval(`(() => {
+		document.body.innerHTML = "<p id=opened>0</p><ol id=log></ol>";
+		window.seen = [];
+		window.stream = new EventSource("/v1/events?deviceID=page&access_token=%s");
+		stream.addEventListener("READY", () => opened.textContent++);
+		stream.addEventListener("USER_STATUS_UPDATED", ({ data }) => JSON.parse(data).forEach((s) => {
+			seen.push([s.userID, s.statusType, s.customStatus].join(" ").trim());
+			log.append(Object.assign(document.createElement("li"), { textContent: data }));
+		}));
+		stream.addEventListener("KICKED_OUT", ({ data }) => log.append(JSON.parse(data).type));
+	})()`, s.token("alice", 3600))
+	page.await(`opened.textContent === "1"`)
+	bob := func(text string) {
+		s.call("/v1/setSelfStatus", s.token("bob", 60), map[string]any{"customStatus": text}, nil)
+	}
+
+	bob("before")
+	page.sees("bob 3 before")
+	for i := range 2 {
+		s.Kill()
+		s.start()
+		bob(fmt.Sprint("missed ", i)) // mostly before the browser tries again
+		bob(fmt.Sprint("after ", i))
+		page.sees(fmt.Sprint("bob 3 after ", i))
+	}
+	page.await(`opened.textContent === "3"`)
+	if told := page.told("alice"); strings.Contains(told, "alice 3") {
+		t.Errorf("alice was shown as logged out, although her page came back within the grace: %s", told)
+	}
+
+	// Kicked, it is told why, tries once more, and gives up at the 204.
+	s.admin("kick", map[string]any{"userID": "alice"}, nil)
+	page.await(`document.body.textContent.includes("REST_API_Kick")`)
+	page.eval(`new Promise((resolve) => stream.addEventListener("error", () => stream.readyState === EventSource.CLOSED && resolve(0)))`)
+}
