@@ -1,0 +1,238 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/presence-server/presence/bench/server"
+	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/presence"
+)
+
+// TestSampleHoldsTheDefaults: who imports the packages and who runs the program
+// start from the same.
+func TestSampleHoldsTheDefaults(t *testing.T) {
+	t.Chdir(t.TempDir())
+	c, err := readConfig(flags{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.settings != presence.DefaultSettings() {
+		t.Errorf("presence.toml has\n%+v\nand DefaultSettings\n%+v", c.settings, presence.DefaultSettings())
+	}
+	if c.limits != httpapi.DefaultLimits() {
+		t.Errorf("presence.toml has\n%+v\nand DefaultLimits\n%+v", c.limits, httpapi.DefaultLimits())
+	}
+}
+
+// TestSampleIsCommented: every key of the sample stands below a comment, or
+// right below another key.
+func TestSampleIsCommented(t *testing.T) {
+	before := ""
+	for line := range strings.Lines(string(sample)) {
+		if strings.Contains(line, " = ") && !strings.HasPrefix(line, "#") && (before == "\n" || strings.HasPrefix(before, "[")) {
+			t.Errorf("no comment above %s", line)
+		}
+		before = line
+	}
+}
+
+// TestConfigTakesOver: each key of the file and of the environment arrives.
+func TestConfigTakesOver(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "presence.toml", `
+		listen = ":1"
+		[features]
+		user_status = false
+		[limits]
+		streams = 7
+		window = "3s"
+		[timing]
+		custom_status_ttl = "1h"`)
+	t.Setenv("PRESENCE_LISTEN", ":2")
+	t.Setenv("PRESENCE_FEATURES__FRIEND_NOTIFICATIONS", "false")
+	t.Setenv("PRESENCE_LIMITS__FRIENDS", "8")
+	t.Setenv("PRESENCE_CORS__ORIGINS", "https://a.example, http://b.example:81")
+	t.Setenv("PRESENCE_LOG__LEVEL", "debug")
+	c, err := readConfig(flags{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, ok := range map[string]bool{
+		"the environment goes before the file": c.Listen == ":2",
+		"features.user_status":                 !c.settings.UserStatus,
+		"features.friend_notifications":        !c.settings.FriendNotifications,
+		"limits.streams":                       c.limits.Streams == 7,
+		"limits.window":                        c.limits.Window.Seconds() == 3,
+		"limits.friends":                       c.settings.Friends == 8,
+		"timing.custom_status_ttl":             c.settings.CustomStatusTTL.Hours() == 1,
+		"cors.origins":                         slices.Equal(c.CORS.Origins, []string{"https://a.example", "http://b.example:81"}),
+		"log.level":                            c.level == -4,
+		"what is left out stays":               c.settings.Subscriptions == 200,
+	} {
+		if !ok {
+			t.Errorf("not so: %s\n%+v", what, c)
+		}
+	}
+}
+
+// TestConfigTellsAllFaults: at once, each with key, value and reason, and
+// without a secret.
+func TestConfigTellsAllFaults(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "presence.toml", `
+		listen = "nowhere"
+		limts = 4
+		[limits]
+		query_users = "many"
+		streams = -1
+		window = 5
+		[timing]
+		drain = "soon"
+		keepalive = "0s"
+		[auth]
+		secret = "too short"
+		[tls]
+		cert = "no such file"
+		[cors]
+		origins = ["https://a.example/path"]
+		[log]
+		level = "loud"
+		format = "xml"`)
+	t.Setenv("PRESENCE_LIMITS__NONSENSE", "1")
+	_, err := readConfig(flags{dev: true})
+	if err == nil {
+		t.Fatal("no fault found")
+	}
+	for _, want := range []string{
+		`listen = "nowhere": must be host:port`,
+		`limts = 4: there is no such key`,
+		`limits.nonsense = "1": there is no such key`,
+		`limits.query_users = "many": must be a whole number`,
+		`limits.streams = -1: must not be negative`,
+		`limits.window = 5: must be a duration`,
+		`timing.drain = "soon": must be a duration`,
+		`timing.keepalive = "0s": must be from 1ms`,
+		`auth.secret = …: must be empty or have at least 16 bytes`,
+		`tls.cert = "no such file": must go with tls.key`,
+		`cors.origins = "https://a.example/path": must be`,
+		`log.level = "loud": must be debug`,
+		`log.format = "xml": must be text or json`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("not told: %s\nbut:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "too short") {
+		t.Errorf("a secret is told:\n%v", err)
+	}
+}
+
+// TestDevStaysOnLoopback: tokens for anyone are for nobody else.
+func TestDevStaysOnLoopback(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("PRESENCE_LISTEN", ":8080")
+	if _, err := readConfig(flags{dev: true}); err == nil || !strings.Contains(err.Error(), "loopback") {
+		t.Errorf("-dev on every address: %v", err)
+	}
+}
+
+// TestReload: SIGHUP changes what can change live, and says what can't.
+func TestReload(t *testing.T) {
+	c := newChild(t)
+	file := filepath.Join(c.Folder, "presence.toml")
+	write(t, file, "")
+	c.start()
+	c.befriend("alice", "bob")
+	token := c.token("alice")
+	ask := map[string]any{"userIDList": []string{"bob"}}
+	c.call("/v1/getUserStatus", token, ask, nil)
+
+	write(t, file, "database.path = \"other.db\"\n[features]\nuser_status = false\n[limits]\ncustom_status_bytes = 4\n")
+	c.Signal(syscall.SIGHUP)
+	c.awaitsLog("configuration changed")
+	if answer, _ := c.Call(c.ctx, "/v1/getUserStatus", token, ask); answer.Code != 72001 || answer.Status != 403 {
+		t.Errorf("with the switch off asking is answered %+v", answer)
+	}
+	if answer, _ := c.Call(c.ctx, "/v1/setSelfStatus", token, map[string]any{"customStatus": "12345"}); answer.Code != 70402 {
+		t.Errorf("over the new limit setting is answered %+v", answer)
+	}
+	if !strings.Contains(c.Log(), "key=database") {
+		t.Errorf("it isn't said that the database stays the same:\n%s", c.Log())
+	}
+
+	write(t, file, "[features]\nuser_status = 3\n")
+	c.Signal(syscall.SIGHUP)
+	c.awaitsLog("configuration not changed")
+	if answer, _ := c.Call(c.ctx, "/v1/getUserStatus", token, ask); answer.Code != 72001 {
+		t.Errorf("a faulty configuration changed something: %+v", answer)
+	}
+}
+
+// awaitsLog calls the server until its log has a text.
+func (c *child) awaitsLog(text string) {
+	c.t.Helper()
+	for !strings.Contains(c.Log(), text) {
+		c.call("/livez", "", nil, nil)
+	}
+}
+
+// TestStartRefused: what keeps it from starting is told in one line, and the
+// file is left as it was.
+func TestStartRefused(t *testing.T) {
+	folder := t.TempDir()
+	foreign := filepath.Join(folder, "foreign.db")
+	write(t, foreign, strings.Repeat("not a database\n", 100))
+	running := newChild(t)
+	running.start()
+	for name, test := range map[string]struct{ path, want string }{
+		"foreign":     {foreign, "not a presence database"},
+		"in use":      {filepath.Join(running.Folder, "presence.db"), "in use by another process"},
+		"no folder":   {filepath.Join(folder, "missing", "presence.db"), "no such file or directory"},
+		"is a folder": {folder, "is a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newChild(t, "DATABASE__PATH="+test.path)
+			if err := c.Launch(); err != nil {
+				t.Fatal(err)
+			}
+			if code := c.Wait(); code != 1 {
+				t.Errorf("exit code %d, want 1", code)
+			}
+			if lines := strings.Split(strings.TrimSpace(c.Log()), "\n"); len(lines) != 1 || !strings.Contains(lines[0], test.want) {
+				t.Errorf("it says\n%s\nwant one line with %q", c.Log(), test.want)
+			}
+		})
+	}
+	if text, _ := os.ReadFile(foreign); !strings.HasPrefix(string(text), "not a database\n") {
+		t.Error("the foreign file was changed")
+	}
+}
+
+// TestSecretFile: without a secret one is made, and found again.
+func TestSecretFile(t *testing.T) {
+	c := newChild(t, "AUTH__SECRET=")
+	c.start()
+	token := c.token("alice")
+	file, err := os.Stat(filepath.Join(c.Folder, "presence.db.secret"))
+	if err != nil || file.Mode().Perm() != 0o600 {
+		t.Errorf("the secret's file: %v %v", file, err)
+	}
+	c.Kill()
+	c.start()
+	c.call("/v1/setSelfStatus", token, map[string]any{"customStatus": "still me"}, nil)
+	if strings.Contains(c.Log(), server.AdminKey) || strings.Contains(c.Log(), token) {
+		t.Error("the log tells secrets")
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
