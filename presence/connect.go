@@ -52,9 +52,7 @@ func checkDevice(d Device) error {
 }
 
 func (s *Service) newSession(d Device) *Session {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	return &Session{
+	session := &Session{
 		svc:      s,
 		stream:   s.streams.Add(1),
 		deviceID: d.ID,
@@ -63,8 +61,10 @@ func (s *Service) newSession(d Device) *Session {
 		waiting:  make(map[*user]struct{}),
 		resuming: d.Resume,
 		cursor:   d.Cursor,
-		timer:    timer,
 	}
+	session.alarm = time.AfterFunc(time.Hour, session.rouse)
+	session.alarm.Stop()
+	return session
 }
 
 // open attaches a new session to its user. An older one of the same device

@@ -47,7 +47,7 @@ func (op *setStatus) apply(b *batch) error {
 		return unknownUser()
 	}
 	b.change(a, func() {
-		a.customStatus, a.expiresAt, a.clearAt = op.text, 0, 0
+		a.customStatus, a.expiresAt, a.clearAt = op.text, 0, b.now+span(b.settings.CustomStatusTTL)
 		if op.text != "" && op.expiresIn > 0 {
 			a.expiresAt = b.expiry(op.expiresIn)
 		}

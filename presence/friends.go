@@ -7,9 +7,10 @@ import (
 )
 
 // AddFriends puts friends into the list of userID and, if mutual, userID into
-// theirs. Returned are those who failed: malformed and unknown IDs, userID
-// itself, and with CodeLimit those for whom either list was full; who is a
-// friend already succeeds.
+// theirs. Open sessions are told the status of a new friend. Returned are
+// those who failed: malformed and unknown IDs, userID itself, and with
+// CodeLimit those for whom either list was full; who is a friend already
+// succeeds.
 //
 // Errors: CodeUnknownUser for userID, CodeUnavailable.
 func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) ([]Failure, error) {

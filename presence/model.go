@@ -90,8 +90,15 @@ func (m *model) watch(w, t *user, r rule) {
 		return
 	}
 	w.watching.changes++
-	if w.watching.loaded {
-		m.link(w, t, r)
+	if !w.watching.loaded {
+		return
+	}
+	told := m.tells(w, t)
+	m.link(w, t, r)
+	// A subscription is answered with the status; of a friendship made by
+	// others the watcher learns in no other way.
+	if r == byFriendship && !told && m.tells(w, t) {
+		m.notify(w, t)
 	}
 }
 
@@ -274,20 +281,35 @@ func (m *model) remove(u *user, version int64) {
 			list := m.user(id).watching.watched(r)
 			*list = slices.DeleteFunc(*list, func(t uint32) bool { return t == u.id })
 		}
-		*u.audience(r) = nil
+		// The audience stays: it decides whether UNKNOWN, while it waits, may
+		// still be told. It goes with the last session that holds it.
 	}
 	delete(m.byName, u.userID)
 	m.users[u.id] = nil
 }
 
-// setSwitches changes the switches and withdraws what they no longer allow.
-func (m *model) setSwitches(to switches) {
-	m.switches = to
+// switched withdraws what the switches no longer allow, and has all wait that
+// they newly do: what changed before they went on has not been told.
+func (m *model) switched(from switches) {
 	for _, w := range m.byName {
 		for _, s := range w.sessions {
 			for t := range s.waiting {
 				m.withdraw(w, t)
 			}
+		}
+		for _, r := range []rule{bySubscription, byFriendship} {
+			if w.watching != nil && m.switches.since(r) > from.since(r) {
+				m.tellAll(w, r)
+			}
+		}
+	}
+}
+
+// tellAll has all that w watches by the rule wait for w's sessions.
+func (m *model) tellAll(w *user, r rule) {
+	for _, id := range *w.watching.watched(r) {
+		if t := m.user(id); m.tells(w, t) {
+			m.notify(w, t)
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package presence
 
+import "slices"
+
 // endRuns notes that every earlier run of the process is gone. Whoever was
 // ONLINE gets the restart grace to come back, so that a restart alone changes
 // no status, however many users were online.
@@ -8,32 +10,27 @@ type endRuns struct {
 }
 
 func (op *endRuns) apply(b *batch) error {
+	wasOnline := func(d device) bool { return d.stateAt(op.clock) >= inGrace }
 	for _, u := range b.model.users {
-		if u != nil && len(u.devices) > 0 {
-			op.endFor(b, u.userID)
+		if u != nil && slices.ContainsFunc(u.devices, wasOnline) {
+			a := b.account(u.userID)
+			b.change(a, func() { op.endFor(b, a) })
 		}
 	}
 	return nil
 }
 
-func (op *endRuns) endFor(b *batch, userID string) {
+func (op *endRuns) endFor(b *batch, a *account) {
 	grace := span(b.settings.RestartGrace)
-	a := b.peek(userID)
 	for i := range a.devices {
-		state := a.devices[i].stateAt(op.clock)
-		if state != connected && state != inGrace {
-			continue
-		}
-		a = b.account(userID)
-		b.change(a, func() {
-			d := &a.devices[i]
-			if state == connected {
-				b.dropDevice(a, d, b.now, grace)
-				return
-			}
+		d := &a.devices[i]
+		switch d.stateAt(op.clock) {
+		case connected:
+			b.dropDevice(a, d, b.now, grace)
+		case inGrace:
 			d.graceUntil = max(d.graceUntil, b.now+grace)
 			b.saveDevice(a, d)
-		})
+		}
 	}
 }
 
@@ -85,11 +82,11 @@ func (op *configure) apply(b *batch) error {
 	to := b.switches
 	b.turn(&to.userStatus, &to.userStatusSince, op.settings.UserStatus)
 	b.turn(&to.friendNotifications, &to.friendNotificationsSince, op.settings.FriendNotifications)
-	changed := to != b.switches
+	from := b.switches
 	b.settings, b.switches = op.settings, to
-	if changed {
+	if to != from {
 		b.exec("UPDATE service SET version = ?", b.version) // the rest is written with the commit
-		b.after(func(m *model) { m.setSwitches(to) })
+		b.after(func(m *model) { m.switched(from) })
 	}
 	return nil
 }

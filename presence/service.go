@@ -79,13 +79,13 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 		return fmt.Errorf("read the database: %w", err)
 	}
 	s.janitor = newJanitor(s)
-	for _, op := range []operation{&configure{settings}, &endRuns{clock: s.lastBatch}, beginRun{}} {
-		if err := s.writeOne(op); err != nil {
-			return err
-		}
+	// The jump comes first: a version given out before it could be one that a
+	// client holds from a history that was lost with a restored backup.
+	if err := s.writeFirst(beginRun{}, &configure{settings}, &endRuns{clock: s.lastBatch}); err != nil {
+		return err
 	}
 	for op := s.proposeSettling(); op != nil; op = s.proposeSettling() {
-		if err := s.writeOne(op); err != nil {
+		if err := s.writeFirst(op); err != nil {
 			return err
 		}
 	}
@@ -102,11 +102,18 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 	return nil
 }
 
-// writeOne applies an operation while there is no writer yet.
-func (s *Service) writeOne(op operation) error {
-	r := &request{op: op, done: make(chan struct{})}
-	s.write([]*request{r})
-	return r.err
+// writeFirst applies operations as one batch while there is no writer yet.
+func (s *Service) writeFirst(ops ...operation) error {
+	var batch []*request
+	for _, op := range ops {
+		batch = append(batch, &request{op: op, done: make(chan struct{})})
+	}
+	s.write(batch)
+	var errs []error
+	for _, r := range batch {
+		errs = append(errs, r.err)
+	}
+	return errors.Join(errs...)
 }
 
 // Drain ends all sessions with [ErrClosed] and refuses new ones. Their devices
@@ -155,8 +162,9 @@ func (s *Service) Settings() Settings {
 }
 
 // Configure changes the settings. A switch that goes off withdraws at once
-// what was waiting to be sent because of it. Times in force apply to what
-// begins from now on: a grace that has begun keeps its end.
+// what was waiting to be sent because of it; one that goes on has all whom it
+// concerns told as they are. Times in force apply to what begins from now on:
+// a grace that has begun keeps its end.
 func (s *Service) Configure(ctx context.Context, settings Settings) error {
 	if err := settings.Validate(); err != nil {
 		return err

@@ -88,7 +88,8 @@ type Session struct {
 	over       bool
 	lastEvent  time.Time
 	lastUpdate time.Time
-	timer      *time.Timer
+	alarm      *time.Timer // wakes it when something is due with time
+	alarmAt    time.Time
 	batch      []Status
 }
 
@@ -104,54 +105,65 @@ func (s *Session) DeviceID() string { return s.deviceID }
 //   - [ErrClosed] once the service drains.
 func (s *Session) Next(ctx context.Context) (Event, error) {
 	for {
-		event, wait, err := s.poll(time.Now())
+		now := time.Now()
+		event, next, err := s.poll(now)
 		if err != nil || event.Type != "" {
 			return event, err
 		}
-		s.timer.Reset(wait)
+		s.setAlarm(now, next)
 		select {
 		case <-ctx.Done():
 			return Event{}, ctx.Err()
 		case <-s.wake:
-		case <-s.timer.C:
 		}
 	}
 }
 
-// poll returns the event that is due at now, or how long nothing will be.
-func (s *Session) poll(now time.Time) (Event, time.Duration, error) {
+// setAlarm has the session woken at next. An alarm that is set for earlier
+// stays: waking once for nothing is cheaper than setting it with every event.
+func (s *Session) setAlarm(now, next time.Time) {
+	if s.alarmAt.After(now) && !next.Before(s.alarmAt) {
+		return
+	}
+	s.alarmAt = next
+	s.alarm.Reset(next.Sub(now))
+}
+
+// poll returns the event that is due at now, or when the next one will be
+// unless something happens.
+func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 	s.svc.mu.RLock()
 	defer s.svc.mu.RUnlock()
 	m := &s.svc.model
 	switch {
 	case s.over || s.ending.kind == endSuperseded:
-		return Event{}, 0, io.EOF
+		return Event{}, next, io.EOF
 	case s.ending.kind == endClosed:
-		return Event{}, 0, ErrClosed
+		return Event{}, next, ErrClosed
 	case s.ending.kind == endKicked:
-		return s.kickedOut(s.ending.kick), 0, nil
+		return s.kickedOut(s.ending.kick), next, nil
 	case !s.expires.IsZero() && !now.Before(s.expires):
-		return s.kickedOut(KickedExpired), 0, nil
+		return s.kickedOut(KickedExpired), next, nil
 	case !s.greeted:
-		return s.ready(m, now), 0, nil
+		return s.ready(m, now), next, nil
 	}
 	batchAt := s.lastUpdate.Add(m.settings.BatchWindow)
 	if len(s.waiting) > 0 && !now.Before(batchAt) {
-		return s.updated(m, now), 0, nil
+		return s.updated(m, now), next, nil
 	}
 	keepaliveAt := s.lastEvent.Add(m.settings.Keepalive)
 	if len(s.waiting) == 0 && !now.Before(keepaliveAt) {
 		s.cursor, s.lastEvent = m.version, now
-		return Event{Type: Keepalive, Cursor: s.cursor}, 0, nil
+		return Event{Type: Keepalive, Cursor: s.cursor}, next, nil
 	}
-	next := keepaliveAt
+	next = keepaliveAt
 	if len(s.waiting) > 0 {
 		next = batchAt
 	}
 	if !s.expires.IsZero() && s.expires.Before(next) {
 		next = s.expires
 	}
-	return Event{}, next.Sub(now), nil
+	return Event{}, next, nil
 }
 
 func (s *Session) ready(m *model, now time.Time) Event {
@@ -231,6 +243,7 @@ func (s *Session) Close() {
 	}
 	ended := endedStream{user: s.user.id, deviceID: s.deviceID, stream: s.stream, at: s.svc.clock.now()}
 	s.svc.mu.Unlock()
+	s.alarm.Stop()
 	s.rouse()
 	if attached {
 		s.svc.janitor.streamEnded(ended)

@@ -116,7 +116,9 @@ var (
 
 	// A page size can only be chosen before anything is written. Random rows
 	// of small pages make a small log: twice the rate of the default 4096.
-	creationPragmas = []string{"page_size(1024)", fmt.Sprintf("application_id(%d)", applicationID), "user_version(0)"}
+	// The driver executes pragmas in alphabetical order, so the one that writes
+	// the file, application_id, can't stand here.
+	creationPragmas = []string{"page_size(1024)"}
 )
 
 func dsn(path string, pragmas []string) string {
@@ -161,7 +163,8 @@ func create(ctx context.Context, path string) error {
 		return err
 	}
 	defer db.Close()
-	if err := db.PingContext(ctx); err != nil {
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
 	}
 	return db.Close()

@@ -80,8 +80,9 @@ func (s *Service) Query(asker string, userIDs []string) ([]Status, []Failure, er
 }
 
 func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
+	userIDs = unique(userIDs)
 	found = make([]Status, 0, len(userIDs))
-	for _, id := range unique(userIDs) {
+	for _, id := range userIDs {
 		if u := m.byName[id]; u != nil {
 			found = append(found, u.status())
 		} else if err := checkID(id); err != nil {

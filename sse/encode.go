@@ -1,21 +1,32 @@
 package sse
 
 import (
+	"math/rand/v2"
 	"strconv"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/r3labs/sse/v2"
 )
 
-// encode is where an event becomes bytes. The data is JSON on one line, so
-// nothing in it can forge a field of the stream; and every event has an id,
-// without which a browser would forget its cursor.
-func encode(event presence.Event) *sse.Event {
-	return &sse.Event{
-		ID:    strconv.AppendInt(nil, event.Cursor, 10),
-		Event: []byte(event.Type),
-		Data:  appendData(nil, event),
+// encode is where an event becomes bytes, up to the names of the fields, which
+// r3labs adds. The data is JSON on one line, so nothing in it can forge a field
+// of the stream; and every event has an id, without which a browser would
+// forget its cursor. The buffers of the event before are used again: r3labs is
+// done with it.
+func encode(e *sse.Event, event presence.Event) {
+	e.ID = strconv.AppendInt(e.ID[:0], event.Cursor, 10)
+	e.Event = append(e.Event[:0], event.Type...)
+	if cap(e.Data) > maxKept {
+		e.Data = nil
 	}
+	e.Data = appendData(e.Data[:0], event)
+}
+
+// comeBack tells the client when to connect again. r3labs writes a retry only
+// with data, so it comes as a KEEPALIVE that says nothing new.
+func (w *response) comeBack() {
+	encode(&w.event, presence.Event{Type: presence.Keepalive, Cursor: w.cursor})
+	w.event.Retry = strconv.AppendInt(nil, rand.Int64N(w.timing.Drain.Milliseconds()+1), 10)
 }
 
 func appendData(b []byte, event presence.Event) []byte {

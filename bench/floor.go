@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+)
+
+// The floors: what can't be avoided, in as few lines as possible.
+
+// serveFloor is one of them, until ctx is done.
+func serveFloor(ctx context.Context, name, address string) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
+	switch name {
+	case "stream":
+		new(streamFloor).route(mux)
+	case "statuses":
+		routeStatusesFloor(mux)
+	case "fsync":
+		if err := routeFsyncFloor(mux); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("no floor %q", name)
+	}
+	server := &http.Server{Addr: address, Handler: mux}
+	go func() {
+		<-ctx.Done()
+		server.Close()
+	}()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// streamFloor writes ready bytes to every stream.
+type streamFloor struct {
+	mu      sync.Mutex
+	streams []chan []byte
+}
+
+func (f *streamFloor) route(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
+		stream := make(chan []byte, 16)
+		f.mu.Lock()
+		f.streams = append(f.streams, stream)
+		f.mu.Unlock()
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "event: READY\ndata: {}\n\n")
+		flusher := w.(http.Flusher)
+		flusher.Flush()
+		for {
+			select {
+			case text := <-stream:
+				w.Write(text)
+				flusher.Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})
+	mux.HandleFunc("POST /publish", func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, stream := range f.streams {
+			stream <- text
+		}
+	})
+}
+
+// routeStatusesFloor answers with the statuses of all that are asked for,
+// which are encoded beforehand.
+func routeStatusesFloor(mux *http.ServeMux) {
+	rows := make(map[string][]byte)
+	for i := range queried {
+		id := userName(i)
+		rows[id] = fmt.Appendf(nil, `{"userID":%q,"statusType":3,"customStatus":"In a call","version":1882842187431948}`, id)
+	}
+	mux.HandleFunc("POST /v1/admin/getUserStatus", func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		var in struct {
+			UserIDList []string `json:"userIDList"`
+		}
+		json.Unmarshal(text, &in)
+		answer := []byte(`{"code":0,"data":{"successUserList":[`)
+		for i, id := range in.UserIDList {
+			if i > 0 {
+				answer = append(answer, ',')
+			}
+			answer = append(answer, rows[id]...)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(append(answer, `],"failureUserList":[]}}`...))
+	})
+}
+
+// routeFsyncFloor stores each status with a write and an fsync of its own.
+func routeFsyncFloor(mux *http.ServeMux) error {
+	file, err := os.CreateTemp("", "presence-bench-")
+	if err != nil {
+		return err
+	}
+	os.Remove(file.Name()) // it lives until it is closed
+	var mu sync.Mutex
+	mux.HandleFunc("POST /v1/setSelfStatus", func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		var in struct {
+			CustomStatus string `json:"customStatus"`
+		}
+		json.Unmarshal(text, &in)
+		mu.Lock()
+		defer mu.Unlock()
+		io.Copy(file, strings.NewReader(in.CustomStatus))
+		if err := file.Sync(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		io.WriteString(w, `{"code":0,"data":{}}`)
+	})
+	return nil
+}

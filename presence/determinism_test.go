@@ -1,0 +1,112 @@
+package presence
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The same operations in the same batches give the same rows, whatever the
+// clock of the machine says: what a replica of the log will rely on.
+func TestSameOperationsGiveTheSameState(t *testing.T) {
+	adjust := func(s *Settings) { s.Subscriptions, s.Friends, s.DevicesPerPlatform = 3, 2, 2 }
+	one, other := open(t, adjust), open(t, adjust)
+	applyScript(one)
+	applyScript(other)
+	dump, same := one.dump(), other.dump()
+	for table, rows := range dump {
+		if rows != same[table] {
+			t.Errorf("%s differs after the same operations:\n%s\nand\n%s", table, rows, same[table])
+		}
+	}
+	for _, table := range []string{"users", "devices", "kicked", "subscriptions", "friends", "jumps"} {
+		if dump[table] == "" {
+			t.Errorf("%s is empty: the script proves nothing about it", table)
+		}
+	}
+}
+
+// applyScript is the writer's work at times of its own, on a service whose
+// writer and janitor have stopped.
+func applyScript(w *world) {
+	w.t.Helper()
+	w.janitor.close()
+	close(w.queue)
+	<-w.writerDone
+	w.t.Cleanup(func() { w.checkpointer.close(); w.store.close() })
+	w.closed = true
+	w.model.version, w.model.jumps = 0, nil
+	if _, err := w.store.exec("DELETE FROM jumps"); err != nil {
+		w.t.Fatal(err)
+	}
+	for i, ops := range script(w) {
+		b := w.newBatch(1_000_000 * int64(1+i))
+		for _, op := range ops {
+			op.apply(b)
+		}
+		w.must(b.commit())
+		w.publish(b)
+	}
+}
+
+// script has every operation, and batches whose operations meet.
+func script(w *world) [][]operation {
+	device := func(user, id string, p Platform) operation {
+		d := Device{UserID: user, ID: id, Platform: p}
+		return &connect{device: d, session: w.newSession(d)}
+	}
+	everyone := []string{"a", "b", "c", "d", "e", "f"}
+	changed := w.settings
+	changed.FriendNotifications = false
+	batches := [][]operation{
+		{&importUsers{userIDs: everyone}, &setStatus{userID: "f", text: "new", expiresIn: time.Hour}},
+		{device("a", "1", Web), device("a", "2", IOS), device("b", "1", IOS), device("z", "1", Mac)},
+		{&subscribe{userID: "a", targets: everyone}, &befriend{userID: "a", friends: everyone, mutual: true}},
+		{device("a", "3", Web), device("a", "4", Web), device("a", "5", Web)},
+		{&drop{ended: []endedStream{{user: 1, deviceID: "1", stream: 3, at: 2_500_000}, {user: 2, deviceID: "1", stream: 3, at: 3}}}},
+		{&setStatus{userID: "c", text: "x"}, &setStatus{userID: "c", text: "y"}, &setStatus{userID: "c", text: "x"}},
+		{&logout{userID: "a", deviceID: "4"}, &kick{userID: "z"}, &unfriend{userID: "a", friends: everyone[:2]}},
+		{&deleteUsers{userIDs: []string{"d", "b"}}, &importUsers{userIDs: []string{"d"}}, &setStatus{userID: "d", text: "again"}},
+		{&unsubscribe{userID: "a", targets: []string{"e"}}, &subscribe{userID: "f", targets: everyone}, &unsubscribe{userID: "f", all: true}},
+		{&configure{changed}, &endRuns{clock: 9_000_000}, beginRun{}},
+		{&settle{users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, probe{}},
+	}
+	for i := range 20 { // a crowd, so that the order of maps would show
+		batches[0] = append(batches[0], &setStatus{userID: everyone[i%6], text: fmt.Sprint(i)})
+		batches[5] = append(batches[5], &connect{
+			device:  Device{UserID: fmt.Sprint("u", i), ID: "1", Platform: Linux},
+			session: w.newSession(Device{}),
+		})
+	}
+	return batches
+}
+
+// dump returns the rows of every table as text.
+func (w *world) dump() map[string]string {
+	w.t.Helper()
+	dump := make(map[string]string)
+	for _, table := range []string{"service", "users", "devices", "kicked", "subscriptions", "friends", "jumps"} {
+		rows, err := w.store.conn.QueryContext(w.t.Context(), "SELECT * FROM "+table)
+		w.must(err)
+		columns, err := rows.Columns()
+		w.must(err)
+		var all []string
+		for rows.Next() {
+			values := make([]any, len(columns))
+			for i := range values {
+				values[i] = new(any)
+			}
+			w.must(rows.Scan(values...))
+			var text []string
+			for i, v := range values {
+				text = append(text, fmt.Sprintf("%s=%v", columns[i], *v.(*any)))
+			}
+			all = append(all, strings.Join(text, " "))
+		}
+		w.must(rows.Err())
+		dump[table] = strings.Join(slices.Sorted(slices.Values(all)), "\n")
+	}
+	return dump
+}

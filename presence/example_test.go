@@ -1,0 +1,123 @@
+package presence_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/presence-server/presence/presence"
+)
+
+// openTemp opens a service that the example may forget.
+func openTemp() (svc *presence.Service, done func()) {
+	folder, err := os.MkdirTemp("", "presence")
+	if err != nil {
+		panic(err)
+	}
+	svc, err = presence.Open(presence.Config{Path: filepath.Join(folder, "presence.db")})
+	if err != nil {
+		panic(err)
+	}
+	return svc, func() { svc.Close(); os.RemoveAll(folder) }
+}
+
+// Register users, connect a device of one, and read its stream.
+func Example() {
+	svc, done := openTemp()
+	defer done()
+	ctx := context.Background()
+
+	svc.Import(ctx, []string{"alice", "bob"})
+	session, err := svc.Connect(ctx, presence.Device{UserID: "alice", ID: "tab", Platform: presence.Web})
+	if err != nil {
+		panic(err)
+	}
+	defer session.Close()
+	event, _ := session.Next(ctx)
+	fmt.Println(event.Type, event.Self.UserID, event.Self.StatusType)
+
+	svc.Set(ctx, "alice", "In a call", 0)
+	event, _ = session.Next(ctx)
+	fmt.Println(event.Type, event.Statuses[0].CustomStatus)
+
+	found, _ := svc.Get("bob", "alice")
+	for _, status := range found {
+		fmt.Println(status.UserID, status.StatusType)
+	}
+	// Output:
+	// READY alice ONLINE
+	// USER_STATUS_UPDATED In a call
+	// bob UNLOGINED
+	// alice ONLINE
+}
+
+// The answer has the statuses as they are; what follows comes as events.
+func ExampleService_Subscribe() {
+	svc, done := openTemp()
+	defer done()
+	ctx := context.Background()
+	svc.Import(ctx, []string{"bob"})
+	alice, _ := svc.Connect(ctx, presence.Device{UserID: "alice"})
+	defer alice.Close()
+	alice.Next(ctx) // READY
+
+	answer, _ := svc.Subscribe(ctx, "alice", []string{"bob", "nobody"})
+	fmt.Println("now:", answer.Statuses[0].UserID, answer.Statuses[0].StatusType)
+	fmt.Println("failed:", answer.Failed[0].UserID, answer.Failed[0].Message)
+
+	bob, _ := svc.Connect(ctx, presence.Device{UserID: "bob"})
+	defer bob.Close()
+	event, _ := alice.Next(ctx)
+	fmt.Println("told:", event.Statuses[0].UserID, event.Statuses[0].StatusType)
+	// Output:
+	// now: bob UNLOGINED
+	// failed: nobody no such user
+	// told: bob ONLINE
+}
+
+// A custom status may end by itself.
+func ExampleService_Set() {
+	svc, done := openTemp()
+	defer done()
+	ctx := context.Background()
+	svc.Import(ctx, []string{"alice"})
+
+	status, _ := svc.Set(ctx, "alice", "Lunch", time.Hour)
+	left := status.ExpiresAt.Sub(svc.Now()).Round(time.Minute)
+	fmt.Printf("%s for %v\n", status.CustomStatus, left)
+
+	status, _ = svc.Set(ctx, "alice", "Lunch", 0)
+	fmt.Println("ends by itself:", !status.ExpiresAt.IsZero())
+	// Output:
+	// Lunch for 1h0m0s
+	// ends by itself: false
+}
+
+// A device that comes back with its cursor is told what it has missed: the
+// last status of everyone, not the history.
+func ExampleService_Connect_resume() {
+	svc, done := openTemp()
+	defer done()
+	ctx := context.Background()
+	svc.Import(ctx, []string{"bob"})
+	device := presence.Device{UserID: "alice", ID: "tab"}
+	session, _ := svc.Connect(ctx, device)
+	event, _ := session.Next(ctx)
+	svc.Subscribe(ctx, "alice", []string{"bob"})
+	session.Close()
+
+	svc.Set(ctx, "bob", "Lunch", 0)
+	svc.Set(ctx, "bob", "Back", 0)
+	device.Resume, device.Cursor = true, event.Cursor
+	session, _ = svc.Connect(ctx, device)
+	defer session.Close()
+	event, _ = session.Next(ctx)
+	fmt.Println(event.Type)
+	event, _ = session.Next(ctx)
+	fmt.Println(event.Type, event.Statuses[0].UserID, event.Statuses[0].CustomStatus)
+	// Output:
+	// READY
+	// USER_STATUS_UPDATED bob Back
+}

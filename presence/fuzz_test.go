@@ -1,0 +1,49 @@
+package presence
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func FuzzCheckID(f *testing.F) {
+	for _, id := range []string{"", "alice", " a", "a\nb", "\xff", strings.Repeat("é", 64), strings.Repeat("é", 65)} {
+		f.Add(id)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		if CheckID(id) != nil {
+			return
+		}
+		if id == "" || len(id) > 128 || !utf8.ValidString(id) || strings.TrimSpace(id) != id {
+			t.Errorf("%q is allowed as an ID", id)
+		}
+		if line := AppendQuoted(nil, id); strings.ContainsAny(id, "\r\n\x00") || !bytes.Contains(line, []byte{'"'}) {
+			t.Errorf("%q could break a line of the stream or of a log", id)
+		}
+	})
+}
+
+func FuzzStatusJSON(f *testing.F) {
+	f.Add("alice", int8(1), "In a call", int64(42), int64(1795446000000))
+	f.Add("\"\\", int8(3), "a\r\n\x00\u2028\U0001F642", int64(1)<<53-1, int64(0))
+	f.Fuzz(func(t *testing.T, userID string, statusType int8, text string, version, expiresMilli int64) {
+		if !utf8.ValidString(userID) || !utf8.ValidString(text) || expiresMilli < 0 || expiresMilli > 1<<47 {
+			t.Skip("no status of a service")
+		}
+		s := Status{UserID: userID, StatusType: StatusType(statusType), CustomStatus: text, Version: version}
+		if expiresMilli != 0 {
+			s.ExpiresAt = time.UnixMilli(expiresMilli).UTC()
+		}
+		line := s.AppendJSON(nil)
+		if bytes.ContainsAny(line, "\r\n\x00") {
+			t.Errorf("%q is not one line: it could forge a field of the stream", line)
+		}
+		var back Status // whose fields have the names of the wire, but for case
+		if err := json.Unmarshal(line, &back); err != nil || back != s {
+			t.Errorf("%s reads back as %+v, want %+v (%v)", line, back, s, err)
+		}
+	})
+}

@@ -1,0 +1,209 @@
+package presence
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var seed = flag.Uint64("seed", 0, "replay this walk of TestModel; 0: a few of them")
+
+const walkSteps = 400
+
+// TestModel walks at random through all that users, devices and time can do,
+// and compares what every stream has been told with the reference.
+func TestModel(t *testing.T) {
+	seeds := []uint64{1, 2, 3, 4, 5, 6}
+	if *seed != 0 {
+		seeds = []uint64{*seed}
+	}
+	for _, n := range seeds {
+		t.Run(fmt.Sprint("seed=", n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { newWalk(t, n).run() })
+		})
+	}
+}
+
+// walk is a service, the reference, and the clients as they see it.
+type walk struct {
+	*world
+	seed    uint64
+	rand    *rand.Rand
+	ref     *reference
+	streams map[string]*viewer // open, by device
+	left    map[string]*viewer // cut, and able to resume
+	last    map[string]Status  // as of the step before
+	steps   []string
+}
+
+// viewer is a client: its stream folded into what it shows.
+type viewer struct {
+	*stream
+	view map[string]Status
+}
+
+func newWalk(t *testing.T, seed uint64) *walk {
+	w := open(t, func(s *Settings) { s.BatchWindow, s.Subscriptions, s.OfflineRetention = 0, 3, time.Hour })
+	return &walk{
+		world: w, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
+		ref:     &reference{settings: w.settings, users: make(map[string]*refUser), kicked: make(map[string]time.Time)},
+		streams: make(map[string]*viewer), left: make(map[string]*viewer), last: make(map[string]Status),
+	}
+}
+
+func (k *walk) run() {
+	for range walkSteps {
+		k.step()
+		synctest.Wait()
+		k.ref.advance(time.Now())
+		k.checkStatuses()
+		for _, key := range slices.Sorted(maps.Keys(k.streams)) {
+			if k.rand.IntN(3) > 0 { // the others are slow readers
+				k.checkView(k.streams[key])
+			}
+		}
+		if k.t.Failed() {
+			k.t.Fatalf("replay with -run TestModel -seed %d; the last steps: %q", k.seed, k.steps[max(0, len(k.steps)-12):])
+		}
+	}
+}
+
+func (k *walk) step() {
+	moves := []struct {
+		weight int
+		name   string
+		move   func(user, other string)
+	}{
+		{20, "connect", k.connectFresh}, {10, "snapshot", k.snapshot}, {20, "resume", k.resumeOne}, {20, "drop", k.drop},
+		{12, "set", k.setSome}, {8, "set with expiry", k.setExpiring}, {4, "clear", k.clear},
+		{4, "logout", k.logout}, {2, "logout all", k.logoutAll}, {2, "kick", k.kick},
+		{15, "subscribe", k.subscribeSome}, {5, "unsubscribe", k.unsubscribeOne}, {1, "unsubscribe all", k.unsubscribeAll},
+		{10, "befriend", k.befriendOne}, {5, "unfriend", k.unfriendOne},
+		{3, "user status", k.toggleUserStatus}, {3, "friends", k.toggleFriends},
+		{3, "delete", k.deleteOne}, {6, "import", k.importOne},
+		{25, "time", k.passSome}, {4, "restart", k.restartAll},
+	}
+	total := 0
+	for _, m := range moves {
+		total += m.weight
+	}
+	n := k.rand.IntN(total)
+	user, other := k.anyone(), k.anyone()
+	for _, m := range moves {
+		if n -= m.weight; n < 0 {
+			k.steps = append(k.steps, fmt.Sprintf("%s %s %s", m.name, user, other))
+			m.move(user, other)
+			return
+		}
+	}
+}
+
+func (k *walk) anyone() string { return string("abcde"[k.rand.IntN(5)]) }
+
+func (k *walk) anyDevice(user string) Device {
+	d := []Device{{ID: "tab", Platform: Web}, {ID: "phone", Platform: IOS}, {ID: "pc", Platform: Linux}}[k.rand.IntN(3)]
+	d.UserID = user
+	return d
+}
+
+// checkStatuses holds what a query answers to the reference.
+func (k *walk) checkStatuses() {
+	now := time.Now()
+	found, _ := k.Get("a", "b", "c", "d", "e")
+	if len(found) != len(k.ref.users) {
+		k.t.Errorf("%d users exist, want %d", len(found), len(k.ref.users))
+		return
+	}
+	for _, s := range found {
+		u := k.ref.users[s.UserID]
+		if s.StatusType != u.statusType(now) || s.CustomStatus != u.text || !s.ExpiresAt.Equal(u.expires) {
+			k.t.Errorf("a query answers %v, want %s %q %v", s, u.statusType(now), u.text, u.expires)
+		}
+		before := k.last[s.UserID]
+		if s.Version < before.Version || s.Version == before.Version && s != before {
+			k.t.Errorf("%v after %v: a visible change takes the next version", s, before)
+		}
+		k.last[s.UserID] = s
+	}
+}
+
+// checkView reads the stream until it is silent, and holds what the client
+// then shows to the reference.
+func (k *walk) checkView(v *viewer) {
+	me := v.device.UserID
+	for _, event := range v.drain() {
+		for _, s := range event.Statuses {
+			if s.StatusType != Unknown && !k.ref.mayWatch(me, s.UserID) {
+				k.t.Errorf("%s is told %v, whom no rule allows to watch", me, s)
+			}
+			v.fold(s)
+		}
+	}
+	for _, target := range k.ref.watchedBy(me) {
+		now, _ := k.Get(target)
+		if got := v.view[target]; got != now[0] {
+			k.t.Errorf("%s/%s shows %v, want %v: the last change always arrives", me, v.device.ID, got, now[0])
+		}
+	}
+}
+
+func (v *viewer) fold(s Status) {
+	if s.Version >= v.view[s.UserID].Version {
+		v.view[s.UserID] = s
+	}
+}
+
+// drain returns all events that wait.
+func (v *viewer) drain() []Event {
+	ctx, cancel := context.WithCancel(v.w.t.Context())
+	cancel() // Next gives what waits even so
+	var events []Event
+	for {
+		event, err := v.Next(ctx)
+		if err == context.Canceled {
+			return events
+		}
+		v.w.must(err)
+		v.hold(event)
+		event.Statuses = slices.Clone(event.Statuses)
+		events = append(events, event)
+	}
+}
+
+// attach connects a device, and takes over what the client has shown so far.
+func (k *walk) attach(d Device, view map[string]Status) *viewer {
+	key := d.UserID + "/" + d.ID
+	if d.Resume && k.ref.refuses(d.UserID, d.ID, time.Now()) {
+		k.refused(d, "it was kicked within the last minute")
+		return nil
+	}
+	v := &viewer{k.connect(d), view}
+	k.ref.connect(d.UserID, d.ID, d.Platform.Native())
+	if older := k.streams[key]; older != nil {
+		older.ends(io.EOF)
+	}
+	delete(k.left, key)
+	k.streams[key] = v
+	v.fold(v.ready.Self)
+	return v
+}
+
+// gone ends the streams of a user, or of one device, as KICKED_OUT does.
+func (k *walk) gone(user, device string) {
+	for _, key := range slices.Sorted(maps.Keys(k.streams)) {
+		if v := k.streams[key]; v.device.UserID == user && (device == "" || v.device.ID == device) {
+			if event := v.next(); event.Type != KickedOut {
+				k.t.Errorf("%s gets %s, want KICKED_OUT", key, event.Type)
+			}
+			v.ends(io.EOF)
+			delete(k.streams, key)
+		}
+	}
+}

@@ -1,0 +1,200 @@
+package presence
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// The moves of the walk: each is made on the service and on the reference.
+
+// connectFresh is a client that knows nothing and asks for what it watches.
+func (k *walk) connectFresh(user, _ string) {
+	v := k.attach(k.anyDevice(user), make(map[string]Status))
+	found, _ := k.Get(k.ref.watchedBy(user)...)
+	for _, s := range found {
+		v.fold(s)
+	}
+}
+
+// snapshot is a client that knows nothing and resumes from 0.
+func (k *walk) snapshot(user, _ string) {
+	d := k.anyDevice(user)
+	d.Resume = true
+	k.attach(d, make(map[string]Status))
+}
+
+func (k *walk) resumeOne(string, string) {
+	if key, v := k.oneOf(k.left); v != nil {
+		d := v.device
+		d.Resume, d.Cursor = true, v.cursor
+		k.steps = append(k.steps, "is "+key)
+		k.attach(d, v.view)
+	}
+}
+
+func (k *walk) drop(string, string) {
+	if key, v := k.oneOf(k.streams); v != nil {
+		v.Close()
+		k.steps = append(k.steps, "is "+key)
+		k.ref.drop(v.device.UserID, v.device.ID, time.Now())
+		delete(k.streams, key)
+		k.left[key] = v
+	}
+}
+
+func (k *walk) oneOf(viewers map[string]*viewer) (string, *viewer) {
+	if len(viewers) == 0 {
+		return "", nil
+	}
+	keys := slices.Sorted(maps.Keys(viewers))
+	key := keys[k.rand.IntN(len(keys))]
+	return key, viewers[key]
+}
+
+func (k *walk) setSome(user, text string) { k.setFor(user, text, 0) }
+func (k *walk) clear(user, _ string)      { k.setFor(user, "", 0) }
+
+func (k *walk) setExpiring(user, text string) {
+	k.setFor(user, text, time.Duration(1+k.rand.Int64N(int64(20*time.Minute))))
+}
+
+func (k *walk) setFor(user, text string, expiresIn time.Duration) {
+	if k.ref.users[user] == nil {
+		_, err := k.Set(k.t.Context(), user, text, expiresIn)
+		wantCode(k.t, err, CodeUnknownUser, "setting for nobody")
+		return
+	}
+	now := time.Now()
+	expires := k.set(user, text, expiresIn).ExpiresAt
+	if late := expires.Sub(now.Add(expiresIn)); !expires.IsZero() && (late < -time.Microsecond || late > 2*time.Millisecond) {
+		k.t.Errorf("expires %v after it should", late)
+	}
+	if expires.IsZero() == (expiresIn > 0 && text != "") {
+		k.t.Errorf("expires at %v, set for %v", expires, expiresIn)
+	}
+	k.ref.set(user, text, expires, now)
+}
+
+func (k *walk) logout(user, _ string)    { k.logoutFrom(user, k.anyDevice(user).ID) }
+func (k *walk) logoutAll(user, _ string) { k.logoutFrom(user, "") }
+
+func (k *walk) logoutFrom(user, device string) {
+	if k.ref.users[user] != nil {
+		k.must(k.Logout(k.t.Context(), user, device))
+		k.ref.expel(user, device, time.Now())
+		k.gone(user, device)
+	}
+}
+
+func (k *walk) kick(user, _ string) {
+	if k.ref.users[user] != nil {
+		k.must(k.Kick(k.t.Context(), user))
+		k.ref.expel(user, "", time.Now())
+		k.gone(user, "")
+	}
+}
+
+func (k *walk) subscribeSome(user, other string) {
+	targets := []string{other, k.anyone()}
+	answer, err := k.Subscribe(k.t.Context(), user, targets)
+	switch {
+	case !k.ref.settings.UserStatus:
+		wantCode(k.t, err, CodeSwitchedOff, "subscribing needs the switch")
+		return
+	case k.ref.users[user] == nil:
+		wantCode(k.t, err, CodeUnknownUser, "nobody subscribes")
+		return
+	}
+	k.must(err)
+	wantList(k.t, answer.Evicted, k.ref.subscribe(user, unique(targets)...), "the earliest give way")
+	for _, v := range k.streams {
+		for _, s := range answer.Statuses {
+			if v.device.UserID == user { // the clients of a user share the answer
+				v.fold(s)
+			}
+		}
+	}
+}
+
+func (k *walk) unsubscribeOne(user, target string) {
+	if u := k.ref.users[user]; u != nil && k.ref.users[target] != nil && k.ref.settings.UserStatus {
+		k.unsubscribe(user, target)
+		u.subscriptions = without(u.subscriptions, target)
+	}
+}
+
+func (k *walk) unsubscribeAll(user, _ string) {
+	if u := k.ref.users[user]; u != nil && k.ref.settings.UserStatus {
+		k.must(k.UnsubscribeAll(k.t.Context(), user))
+		u.subscriptions = nil
+	}
+}
+
+func (k *walk) befriendOne(user, friend string) {
+	if u := k.ref.users[user]; u != nil && user != friend && k.ref.users[friend] != nil {
+		k.befriend(user, friend)
+		u.friends = append(without(u.friends, friend), friend)
+	}
+}
+
+func (k *walk) unfriendOne(user, friend string) {
+	if u := k.ref.users[user]; u != nil && user != friend && k.ref.users[friend] != nil {
+		k.unfriend(user, friend)
+		u.friends = without(u.friends, friend)
+	}
+}
+
+func (k *walk) toggleUserStatus(string, string) {
+	k.configure(func(s *Settings) { s.UserStatus = !s.UserStatus })
+	k.ref.settings = k.settings
+}
+
+func (k *walk) toggleFriends(string, string) {
+	k.configure(func(s *Settings) { s.FriendNotifications = !s.FriendNotifications })
+	k.ref.settings = k.settings
+}
+
+// deleteOne also reads the streams of all who watch: they are told UNKNOWN.
+func (k *walk) deleteOne(user, _ string) {
+	if k.ref.users[user] == nil {
+		return
+	}
+	var told []*viewer
+	for _, v := range k.streams {
+		if v.device.UserID != user && k.ref.mayWatch(v.device.UserID, user) {
+			told = append(told, v)
+		}
+	}
+	k.remove(user)
+	k.ref.delete(user, time.Now())
+	k.gone(user, "")
+	for _, v := range told {
+		k.checkView(v)
+		if got := v.view[user].StatusType; got != Unknown {
+			k.t.Errorf("%s shows the deleted %s as %s, want UNKNOWN", v.device.UserID, user, got)
+		}
+	}
+	delete(k.last, user)
+	maps.DeleteFunc(k.left, func(_ string, v *viewer) bool { return v.device.UserID == user })
+}
+
+func (k *walk) importOne(user, _ string) {
+	k.register(user)
+	k.ref.register(user)
+}
+
+func (k *walk) passSome(string, string) {
+	most := []time.Duration{time.Second, 15 * time.Second, time.Minute, 10 * time.Minute, 3 * time.Hour}
+	d := time.Duration(k.rand.Int64N(int64(most[k.rand.IntN(len(most))])))
+	k.steps = append(k.steps, d.String())
+	k.pass(d)
+}
+
+func (k *walk) restartAll(string, string) {
+	stopped := time.Now()
+	k.restart(time.Duration(k.rand.Int64N(int64(30 * time.Minute))))
+	k.ref.restart(stopped, time.Now())
+	maps.Copy(k.left, k.streams)
+	clear(k.streams)
+}

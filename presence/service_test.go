@@ -1,0 +1,227 @@
+package presence
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestPromise5AnsweredWriteSurvivesKill9(t *testing.T) {
+	w := open(t)
+	w.register("bob", "carol")
+	w.web("alice", "tab")
+	w.set("alice", "Hi", time.Hour)
+	status, _ := w.Get("alice")
+	w.subscribe("alice", "bob")
+	w.befriend("alice", "carol")
+	after := w.killed()
+
+	after.start()
+	if got, _ := after.Get("alice"); got[0] != status[0] {
+		t.Errorf("got %v after kill -9, want %v: an answered write survives", got, status)
+	}
+	subscriptions, err := after.Service.Subscriptions(t.Context(), "alice")
+	after.must(err)
+	wantList(t, describe(subscriptions), []string{"bob UNLOGINED"}, "an answered subscription survives")
+	after.friendsAre("alice", "carol")
+}
+
+// One at a time: each answer is followed by its own kill.
+func TestPromise5HoldsForEachAnswer(t *testing.T) {
+	w := open(t)
+	w.register("alice")
+	for _, text := range []string{"1", "2", "3", "4", "5"} {
+		w.set("alice", text, 0)
+		after := w.killed()
+		after.start()
+		after.is("alice UNLOGINED "+text, "an answered write survives")
+	}
+}
+
+func TestDeletedUserIsUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		tab := w.web("alice", "tab")
+		watcher := w.web("watcher", "tab")
+		w.subscribe("watcher", "alice")
+		w.befriend("watcher", "alice")
+		w.set("alice", "private", 0)
+		w.remove("alice")
+		tab.isKicked(KickedByAdmin)
+		watcher.wants("alice UNKNOWN")
+		_, failed := w.Get("alice")
+		if len(failed) != 1 || failed[0].Code != CodeUnknownUser {
+			t.Errorf("failed: %v, want alice as unknown", failed)
+		}
+		w.friendsAre("watcher")
+
+		w.register("alice")
+		w.is("alice UNLOGINED", "a new life begins with nothing of the old")
+		watcher.quiet("who watched the old life does not watch the new")
+		w.subscribe("watcher", "alice")
+		w.set("alice", "new", 0)
+		watcher.wants("alice UNLOGINED new")
+	})
+}
+
+func TestDeletedAndReturnedIsToldOnce(t *testing.T) {
+	w := open(t)
+	w.register("alice")
+	watcher := w.web("watcher", "tab")
+	w.subscribe("watcher", "alice")
+	w.remove("alice")
+	w.register("alice")
+	w.subscribe("watcher", "alice")
+	w.set("alice", "new", 0)
+	watcher.wants("alice UNLOGINED new") // the status of the new life stands for both
+}
+
+// A switch that another rule doesn't need must not take the news away.
+func TestDeletedIsToldThroughASwitch(t *testing.T) {
+	w := open(t)
+	w.register("friend", "target")
+	watcher := w.web("watcher", "tab")
+	w.subscribe("watcher", "target")
+	w.befriend("watcher", "friend")
+	w.remove("friend", "target")
+	w.configure(func(s *Settings) { s.FriendNotifications = false })
+	watcher.wants("target UNKNOWN")
+}
+
+func TestDrainEndsStreamsAndKeepsDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		alice := w.web("alice", "tab")
+		w.set("alice", "Hi", 0)
+		w.Drain()
+		alice.ends(ErrClosed)
+		_, err := w.Connect(t.Context(), Device{UserID: "bob"})
+		if err != ErrClosed || w.Ready(t.Context()) != ErrClosed {
+			t.Errorf("Connect gives %v, Ready %v: want ErrClosed while draining", err, w.Ready(t.Context()))
+		}
+		alice.Close()
+		w.pass(time.Hour)
+		w.is("alice ONLINE Hi", "drained devices are for the next run to judge")
+		w.set("alice", "Still there", 0)
+	})
+}
+
+func TestCallsAfterCloseAreRefused(t *testing.T) {
+	w := open(t)
+	alice := w.web("alice", "tab")
+	w.must(w.Close())
+	w.must(w.Close()) // twice does nothing
+	alice.ends(ErrClosed)
+	alice.Close()
+	ctx := t.Context()
+	calls := map[string]func() error{
+		"Connect":     func() error { _, err := w.Connect(ctx, Device{UserID: "alice"}); return err },
+		"Set":         func() error { _, err := w.Set(ctx, "alice", "", 0); return err },
+		"Import":      func() error { _, err := w.Import(ctx, nil); return err },
+		"Delete":      func() error { _, err := w.Delete(ctx, nil); return err },
+		"Subscribe":   func() error { _, err := w.Subscribe(ctx, "alice", nil); return err },
+		"Unsubscribe": func() error { _, err := w.Unsubscribe(ctx, "alice", nil); return err },
+		"AddFriends":  func() error { _, err := w.AddFriends(ctx, "alice", nil, true); return err },
+		"Logout":      func() error { return w.Logout(ctx, "alice", "") },
+		"Kick":        func() error { return w.Kick(ctx, "alice") },
+		"Configure":   func() error { return w.Configure(ctx, w.settings) },
+		"Ready":       func() error { return w.Ready(ctx) },
+	}
+	for name, call := range calls {
+		if err := call(); err != ErrClosed {
+			t.Errorf("%s after Close gives %v, want ErrClosed", name, err)
+		}
+	}
+	_, err := w.Service.Subscriptions(ctx, "alice")
+	wantCode(t, err, CodeUnavailable, "a read of the database after Close")
+}
+
+func TestConfigureRefusesTheImpossible(t *testing.T) {
+	w := open(t)
+	if err := w.Configure(t.Context(), Settings{}); err == nil {
+		t.Error("zero settings are accepted")
+	}
+	if got := w.Service.Settings(); got != w.settings {
+		t.Errorf("settings are %v after a refused change, want %v", got, w.settings)
+	}
+	w.configure(func(s *Settings) { s.CustomStatusBytes = 3 })
+	_, err := w.Set(t.Context(), "alice", "four", 0)
+	wantCode(t, err, CodeMalformed, "the new limit is in force")
+}
+
+func TestOverloadIsRefusedNotQueued(t *testing.T) {
+	w := open(t)
+	w.register("alice")
+	w.mu.RLock() // which the writer needs
+	var err error
+	for err == nil {
+		err = w.enqueue(&request{op: probe{}, done: make(chan struct{})})
+	}
+	w.mu.RUnlock()
+	if err != ErrOverloaded {
+		t.Errorf("got %v when too many wait, want ErrOverloaded", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Errorf("Close finishes what waits: %v", err)
+	}
+}
+
+func TestFailedWriteIsAsIfNeverAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		alice := w.web("alice", "tab")
+		w.writable(false)
+		_, err := w.Set(t.Context(), "alice", "Hi", 0)
+		wantCode(t, err, CodeUnavailable, "what isn't durable isn't acknowledged")
+		wantCode(t, w.Ready(t.Context()), CodeUnavailable, "the service can't do all its work")
+		alice.quiet("what isn't durable isn't announced")
+		w.is("alice ONLINE", "what isn't durable isn't answered")
+		alice.Close()
+		w.pass(time.Hour)
+
+		w.writable(true)
+		w.pass(retryDelay)
+		w.is("alice UNLOGINED", "the janitor tries again until it can")
+		w.must(w.Ready(t.Context()))
+	})
+}
+
+func (w *world) writable(yes bool) {
+	w.t.Helper()
+	pragma := "PRAGMA query_only = 1"
+	if yes {
+		pragma = "PRAGMA query_only = 0"
+	}
+	_, err := w.store.conn.ExecContext(w.t.Context(), pragma)
+	w.must(err)
+}
+
+func TestStatsCount(t *testing.T) {
+	w := open(t)
+	w.register("bob")
+	w.web("alice", "1")
+	w.ios("alice", "2")
+	w.subscribe("alice", "bob")
+	stats, err := w.Stats(t.Context())
+	w.must(err)
+	want := Stats{Users: UserCounts{Online: 1, Unlogined: 1}, Streams: 2, Subscriptions: 1, Version: stats.Version}
+	if stats != want {
+		t.Errorf("got %+v, want %+v", stats, want)
+	}
+}
+
+func TestUsersArePaged(t *testing.T) {
+	w := open(t)
+	w.register("c", "a", "b")
+	var got []string
+	after, more := "", true
+	for more {
+		var page []Status
+		var err error
+		page, more, err = w.Users(t.Context(), after, 2)
+		w.must(err)
+		got = append(got, describe(page)...)
+		after = page[len(page)-1].UserID
+	}
+	wantList(t, got, []string{"a UNLOGINED", "b UNLOGINED", "c UNLOGINED"}, "all users, in order")
+}
