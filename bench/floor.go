@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -91,6 +92,7 @@ func routeStatusesFloor(mux *http.ServeMux) {
 			UserIDList []string `json:"userIDList"`
 		}
 		json.Unmarshal(text, &in)
+		const end = `],"failureUserList":[]}}`
 		answer := []byte(`{"code":0,"data":{"successUserList":[`)
 		for i, id := range in.UserIDList {
 			if i > 0 {
@@ -99,7 +101,8 @@ func routeStatusesFloor(mux *http.ServeMux) {
 			answer = append(answer, rows[id]...)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		w.Write(append(answer, `],"failureUserList":[]}}`...))
+		w.Header().Set("Content-Length", strconv.Itoa(len(answer)+len(end)))
+		w.Write(append(answer, end...))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/presence-server/presence/bench/server"
@@ -29,12 +30,12 @@ func (b *bench) lines() []line {
 		{
 			name: "set, 64 clients", load: "saturated, 64 clients", unit: "setSelfStatus",
 			floor: "one write and fsync for each call", bound: "rate ≥ 5", ratio: byRate, limit: 5, least: true,
-			measure: func(ctx context.Context, b *bench) (result, error) { return b.set(ctx) },
+			measure: func(ctx context.Context, b *bench) (result, error) { return b.set() },
 		},
 		{
 			name: "get 500", load: "one client", unit: "getUserStatus of 500",
 			floor: "map of encoded statuses, encoding/json for the request", bound: "CPU ≤ 1.5", ratio: byCPU, limit: 1.5,
-			measure: func(ctx context.Context, b *bench) (result, error) { return b.get(ctx) },
+			measure: func(ctx context.Context, b *bench) (result, error) { return b.get() },
 		},
 	}
 }
@@ -56,18 +57,18 @@ func (b *bench) fanOut(ctx context.Context, n int) (r result, err error) {
 		return r, err
 	}
 	defer ours.end()
-	if err := b.importUsers(ctx, ours, append(users, "star")); err != nil {
+	if err := ours.importUsers(append(users, "star")); err != nil {
 		return r, err
 	}
-	err = each(n, 64, func(i int) error {
-		return b.post(ctx, ours.url+"/v1/subscribeUserStatus", b.token(users[i]), []byte(`{"userIDList":["star"]}`))
+	err = ours.callers(n, 64, func(c *caller, i int) error {
+		return c.post("/v1/subscribeUserStatus", b.token(users[i]), []byte(`{"userIDList":["star"]}`))
 	})
 	if err != nil {
 		return r, err
 	}
-	r.ours, err = b.publish(ctx, ours, users, func(i int) error {
+	r.ours, err = b.publish(ctx, ours, users, func(c *caller, i int) error {
 		body := fmt.Appendf(nil, `{"userID":"star","customStatus":"change %d"}`, i)
-		return b.post(ctx, ours.url+"/v1/admin/setUserStatus", server.AdminKey, body)
+		return c.post("/v1/admin/setUserStatus", server.AdminKey, body)
 	})
 	if err != nil {
 		return r, err
@@ -79,21 +80,26 @@ func (b *bench) fanOut(ctx context.Context, n int) (r result, err error) {
 		return r, err
 	}
 	defer floor.end()
-	r.floor, err = b.publish(ctx, floor, users, func(i int) error {
+	r.floor, err = b.publish(ctx, floor, users, func(c *caller, i int) error {
 		event := fmt.Appendf(nil, "id: 1882842187431948\nevent: USER_STATUS_UPDATED\n"+
 			`data: [{"userID":"star","statusType":3,"customStatus":"change %d","version":1882842187431948}]`+"\n\n", i)
-		return b.post(ctx, floor.url+"/publish", "", event)
+		return c.post("/publish", "", event)
 	})
 	return r, err
 }
 
 // publish measures changes that each go to all of the streams that it opens.
-func (b *bench) publish(ctx context.Context, t target, users []string, change func(i int) error) (cost, error) {
+func (b *bench) publish(ctx context.Context, t target, users []string, change func(c *caller, i int) error) (cost, error) {
 	s, err := b.open(t, users)
 	if err != nil {
 		return cost{}, err
 	}
 	defer s.close()
+	c, err := t.dial()
+	if err != nil {
+		return cost{}, err
+	}
+	defer c.conn.Close()
 	changes := b.scale(200)
 	pace := time.NewTicker(changePace)
 	defer pace.Stop()
@@ -101,7 +107,7 @@ func (b *bench) publish(ctx context.Context, t target, users []string, change fu
 		start := s.received.Load()
 		for i := range changes {
 			<-pace.C
-			if err := change(i); err != nil {
+			if err := change(c, i); err != nil {
 				return err
 			}
 			if err := s.wait(ctx, start+int64((i+1)*len(users))); err != nil {
@@ -112,36 +118,39 @@ func (b *bench) publish(ctx context.Context, t target, users []string, change fu
 	})
 }
 
-func (b *bench) importUsers(ctx context.Context, t target, users []string) error {
-	for len(users) > 0 {
-		n := min(1000, len(users))
-		body, err := json.Marshal(map[string]any{"userIDList": users[:n]})
+func (t target) importUsers(users []string) error {
+	c, err := t.dial()
+	if err != nil {
+		return err
+	}
+	defer c.conn.Close()
+	for some := range slices.Chunk(users, 1000) {
+		body, err := json.Marshal(map[string]any{"userIDList": some})
 		if err != nil {
 			return err
 		}
-		if err := b.post(ctx, t.url+"/v1/admin/importUsers", server.AdminKey, body); err != nil {
+		if err := c.post("/v1/admin/importUsers", server.AdminKey, body); err != nil {
 			return err
 		}
-		users = users[n:]
 	}
 	return nil
 }
 
 // set has many clients set their statuses, each as soon as the last is
 // answered.
-func (b *bench) set(ctx context.Context) (r result, err error) {
+func (b *bench) set() (r result, err error) {
 	tokens := make([]string, clients)
 	for i := range tokens {
 		tokens[i] = b.token(userName(i))
 	}
 	load := func(t target, calls int) (cost, error) {
 		work := func(calls int) error {
-			return each(calls, clients, func(i int) error {
+			return t.callers(calls, clients, func(c *caller, i int) error {
 				body := fmt.Appendf(nil, `{"customStatus":"In call %d"}`, i)
-				return b.post(ctx, t.url+"/v1/setSelfStatus", tokens[i%clients], body)
+				return c.post("/v1/setSelfStatus", tokens[i%clients], body)
 			})
 		}
-		if err := work(clients); err != nil { // everyone is registered, every connection open
+		if err := work(clients); err != nil { // everyone is registered
 			return cost{}, err
 		}
 		return t.cost(calls, func() error { return work(calls) })
@@ -151,7 +160,7 @@ func (b *bench) set(ctx context.Context) (r result, err error) {
 		return r, err
 	}
 	defer ours.end()
-	if r.ours, err = load(ours, b.scale(30_000)); err != nil {
+	if r.ours, err = load(ours, b.scale(50_000)); err != nil {
 		return r, err
 	}
 	ours.end()
@@ -160,12 +169,12 @@ func (b *bench) set(ctx context.Context) (r result, err error) {
 		return r, err
 	}
 	defer floor.end()
-	r.floor, err = load(floor, b.scale(3000))
+	r.floor, err = load(floor, b.scale(5000))
 	return r, err
 }
 
 // get has one client ask for many users.
-func (b *bench) get(ctx context.Context) (r result, err error) {
+func (b *bench) get() (r result, err error) {
 	users := userNames(queried)
 	ask, err := json.Marshal(map[string]any{"userIDList": users})
 	if err != nil {
@@ -174,7 +183,9 @@ func (b *bench) get(ctx context.Context) (r result, err error) {
 	calls := b.scale(2000)
 	load := func(t target) (cost, error) {
 		return t.cost(calls, func() error {
-			return each(calls, 1, func(int) error { return b.post(ctx, t.url+"/v1/admin/getUserStatus", server.AdminKey, ask) })
+			return t.callers(calls, 1, func(c *caller, _ int) error {
+				return c.post("/v1/admin/getUserStatus", server.AdminKey, ask)
+			})
 		})
 	}
 	ours, err := b.start()
@@ -182,11 +193,11 @@ func (b *bench) get(ctx context.Context) (r result, err error) {
 		return r, err
 	}
 	defer ours.end()
-	if err := b.importUsers(ctx, ours, users); err != nil {
+	if err := ours.importUsers(users); err != nil {
 		return r, err
 	}
-	err = each(queried, 64, func(i int) error {
-		return b.post(ctx, ours.url+"/v1/setSelfStatus", b.token(users[i]), []byte(`{"customStatus":"In a call"}`))
+	err = ours.callers(queried, 64, func(c *caller, i int) error {
+		return c.post("/v1/setSelfStatus", b.token(users[i]), []byte(`{"customStatus":"In a call"}`))
 	})
 	if err != nil {
 		return r, err

@@ -5,11 +5,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +26,6 @@ type bench struct {
 	folder string
 	binary string
 	tokens httpapi.Tokens
-	client *http.Client
 }
 
 func newBench(short bool) (*bench, error) {
@@ -34,7 +33,6 @@ func newBench(short bool) (*bench, error) {
 	if short {
 		b.times = 1
 	}
-	b.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
 	var err error
 	if b.folder, err = os.MkdirTemp("", "presence-bench-"); err != nil {
 		return nil, err
@@ -125,26 +123,75 @@ func (t target) cost(units int, work func() error) (cost, error) {
 	return cost{units, after - before, wall}, err
 }
 
+// caller makes calls over a connection of its own, one at a time, and costs the
+// machine little: the load must not take what the server needs.
+type caller struct {
+	conn    net.Conn
+	answers *bufio.Reader
+	request []byte
+}
+
+func (t target) dial() (*caller, error) {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(t.url, "http://"))
+	if err != nil {
+		return nil, err
+	}
+	return &caller{conn: conn, answers: bufio.NewReader(conn)}, nil
+}
+
 // post makes a call that must succeed.
-func (b *bench) post(ctx context.Context, url, token string, body []byte) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func (c *caller) post(path, token string, body []byte) error {
+	c.request = fmt.Appendf(c.request[:0], "POST %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Length: %d\r\n\r\n%s", path, token, len(body), body)
+	if _, err := c.conn.Write(c.request); err != nil {
+		return err
+	}
+	status, err := c.answers.ReadSlice('\n')
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := b.client.Do(request)
-	if err != nil {
+	ok := bytes.HasPrefix(status, []byte("HTTP/1.1 200 "))
+	length := 0
+	for {
+		line, err := c.answers.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) == 2 {
+			break
+		}
+		if text, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
+			if length, err = strconv.Atoi(string(text[:len(text)-2])); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := c.answers.Discard(length); err != nil {
 		return err
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK || bytes.Contains(text[:min(len(text), 20)], []byte(`"code":7`)) {
-		return fmt.Errorf("%s: %s: %.200s", url, response.Status, text)
+	if !ok {
+		return fmt.Errorf("%s does not answer 200", path)
 	}
 	return nil
+}
+
+// callers has many at once make the calls below n, each as soon as its last is
+// answered.
+func (t target) callers(n, atOnce int, call func(c *caller, i int) error) error {
+	var next atomic.Int64
+	return each(atOnce, atOnce, func(int) error {
+		c, err := t.dial()
+		if err != nil {
+			return err
+		}
+		defer c.conn.Close()
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			if err := call(c, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // each does work for every number below n, many at a time.

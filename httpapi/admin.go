@@ -118,7 +118,7 @@ func (h *Handler) getAnyStatus(w http.ResponseWriter, r *http.Request) (object, 
 		return nil, in.err
 	}
 	found, failed := h.service.Get(ids...)
-	return list(object{}.statuses("successUserList", found), "failureUserList", failed), nil
+	return answerStatuses(found, failed), nil
 }
 
 func (h *Handler) setUserStatus(w http.ResponseWriter, r *http.Request) (object, error) {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"log/slog"
 	"math"
 	"net/http"
@@ -11,12 +12,20 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// object is a JSON object under construction: the data of an answer. It is
-// written by hand where the statuses of hundreds of users are in it.
+// object is an answer under construction: the envelope, and the members of its
+// data that are there so far. nil has none. It is written in one piece and by
+// hand, because the statuses of hundreds of users may be in it.
 type object []byte
 
+const (
+	opening = `{"code":0,"data":{`
+	closing = "}}\n"
+)
+
 func (o object) field(name string) object {
-	if len(o) > 0 {
+	if len(o) == 0 {
+		o = append(o, opening...)
+	} else {
 		o = append(o, ',')
 	}
 	o = presence.AppendQuoted(o, name)
@@ -44,18 +53,25 @@ func (o object) text(name, value string) object {
 	return presence.AppendQuoted(o.field(name), value)
 }
 
+// answerStatuses is the answer of a query.
+func answerStatuses(found []presence.Status, failed []presence.Failure) object {
+	const usual = 160 // bytes of a status, rather more than less
+	data := make(object, 0, len(opening)+usual*len(found)+len(closing)+64)
+	return list(data.statuses("successUserList", found), "failureUserList", failed)
+}
+
 // members makes an object of a value's members.
 func members(value any) (object, error) {
 	text, err := json.Marshal(value)
-	if err != nil {
-		return nil, err
-	}
-	return text[1 : len(text)-1], nil
+	return inEnvelope(text), err
 }
 
-func statusObject(s presence.Status) object {
-	text := s.AppendJSON(nil)
-	return text[1 : len(text)-1]
+func statusObject(s presence.Status) object { return inEnvelope(s.AppendJSON(nil)) }
+
+// inEnvelope makes an object of the text of one.
+func inEnvelope(text []byte) object {
+	text = bytes.TrimPrefix(bytes.TrimSuffix(text, []byte("}")), []byte("{"))
+	return append(object(opening), text...)
 }
 
 // respond is where an answer or an error becomes HTTP.
@@ -70,11 +86,10 @@ func (h *Handler) respond(w http.ResponseWriter, r *http.Request, data object, e
 }
 
 func write(w http.ResponseWriter, status int, data object) {
-	body := make([]byte, 0, len(data)+32)
-	body = append(body, `{"code":0,"data":{`...)
-	body = append(body, data...)
-	body = append(body, "}}\n"...)
-	writeJSON(w, status, body)
+	if data == nil {
+		data = object(opening)
+	}
+	writeJSON(w, status, append(data, closing...))
 }
 
 func refuse(w http.ResponseWriter, refused *refusal) {

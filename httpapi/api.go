@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -37,7 +38,7 @@ type Config struct {
 	// Dev adds the demo page, and tokens for anyone. Never for real users.
 	Dev bool
 
-	Limits Limits
+	Limits Limits       // the zero value means [DefaultLimits]
 	Logger *slog.Logger // nil discards
 }
 
@@ -100,8 +101,8 @@ type Handler struct {
 	serve   http.Handler
 }
 
-// New returns a handler for the configuration. It fails without a Service, and
-// without anything that could tell who calls.
+// New returns a handler for the configuration. It fails without a Service,
+// without anything that could tell who calls, and with impossible limits.
 func New(config Config) (*Handler, error) {
 	h := &Handler{
 		service:      config.Service,
@@ -123,6 +124,12 @@ func New(config Config) (*Handler, error) {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	if config.Limits == (Limits{}) {
+		config.Limits = DefaultLimits()
+	}
+	if err := config.Limits.Validate(); err != nil {
+		return nil, err
+	}
 	h.SetLimits(config.Limits)
 	h.route()
 	h.serve = http.HandlerFunc(h.dispatch)
@@ -134,8 +141,8 @@ func New(config Config) (*Handler, error) {
 
 // SetLimits changes the limits for all calls and streams that begin from now on.
 func (h *Handler) SetLimits(l Limits) {
-	if n := descriptors(); l.Streams == 0 {
-		l.Streams = n - max(64, n/10) // the rest is for calls, and for the database
+	if n := descriptors(); l.Streams == 0 && n > 0 {
+		l.Streams = max(1, n-max(64, n/10)) // the rest is for calls, and for the database
 	}
 	h.limits.Store(&l)
 }
@@ -167,7 +174,8 @@ func (h *Handler) recover(w http.ResponseWriter, r *http.Request) {
 	if what == http.ErrAbortHandler {
 		panic(what)
 	}
-	h.log.Error("panic", "request", requestID(r), "path", r.URL.Path, "panic", what)
+	h.log.Error("panic", "request", requestID(r), "path", r.URL.Path, "panic", what,
+		"stack", string(debug.Stack()))
 	refuse(w, refusalOf(errors.New("panic")))
 }
 

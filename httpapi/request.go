@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -114,8 +113,8 @@ func (f *fields) seconds(name string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// ids returns a list of strings without repeats: at least one, and no more
-// than most, or an error with CodeIDCount.
+// ids returns a list of strings: at least one, and no more than most different
+// ones, or an error with CodeIDCount.
 func (f *fields) ids(name string, most int) []string {
 	ids := f.someIDs(name, most)
 	if len(ids) == 0 && f.err == nil {
@@ -133,40 +132,47 @@ func (f *fields) someIDs(name string, most int) []string {
 	if !ok {
 		f.wrong(name, "a list of strings")
 	}
-	if len(ids) > most && f.err == nil {
+	if len(ids) > most && f.err == nil && countDistinct(ids) > most {
 		f.err = fail(CodeIDCount, "%s must have at most %d IDs", name, most)
 	}
 	return ids
 }
 
-// stringsIn returns the strings of a JSON list without repeats, and whether it
-// is a list of strings.
+// stringsIn returns the strings of a JSON list, and whether it is one.
 func stringsIn(list jsontext.Value) ([]string, bool) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(list))
 	if token, err := d.ReadToken(); err != nil || token.Kind() != '[' {
 		return nil, false
 	}
 	var all []string
-	seen := make(map[string]struct{})
 	for d.PeekKind() == '"' {
 		token, err := d.ReadToken()
 		if err != nil {
 			return nil, false
 		}
-		text := token.String()
-		if _, ok := seen[text]; !ok {
-			seen[text] = struct{}{}
-			all = append(all, text)
-		}
+		all = append(all, token.String())
 	}
 	return all, d.PeekKind() == ']'
+}
+
+// countDistinct returns how many different strings there are.
+func countDistinct(all []string) int {
+	seen := make(map[string]struct{}, len(all))
+	for _, one := range all {
+		seen[one] = struct{}{}
+	}
+	return len(seen)
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Now().Add(bodyTimeout)) // what can't have one goes without
 	defer control.SetReadDeadline(time.Time{})
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var body bytes.Buffer
+	if r.ContentLength > 0 {
+		body.Grow(int(min(r.ContentLength, maxBody)) + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, &refusal{
 			err:    malformed("the body must have at most %d bytes", maxBody),
@@ -176,7 +182,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, malformed("the body can't be read")
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
 
 const (

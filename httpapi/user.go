@@ -34,8 +34,7 @@ func (h *Handler) getUserStatus(w http.ResponseWriter, r *http.Request, userID s
 	if err != nil {
 		return nil, err
 	}
-	data := make(object, 0, 128*len(found))
-	return list(data.statuses("successUserList", found), "failureUserList", failed), nil
+	return answerStatuses(found, failed), nil
 }
 
 func (h *Handler) subscribeUserStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {

@@ -138,14 +138,14 @@ func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 	switch {
 	case s.over || s.ending.kind == endSuperseded:
 		return Event{}, next, io.EOF
+	case !s.greeted:
+		return s.ready(m, now), next, nil
 	case s.ending.kind == endClosed:
 		return Event{}, next, ErrClosed
 	case s.ending.kind == endKicked:
 		return s.kickedOut(s.ending.kick), next, nil
 	case !s.expires.IsZero() && !now.Before(s.expires):
 		return s.kickedOut(KickedExpired), next, nil
-	case !s.greeted:
-		return s.ready(m, now), next, nil
 	}
 	batchAt := s.lastUpdate.Add(m.settings.BatchWindow)
 	if len(s.waiting) > 0 && !now.Before(batchAt) {

@@ -54,6 +54,7 @@ func Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, ti
 		close(removed)
 	}
 	out.server.CreateStream(streamID)
+	out.control.SetWriteDeadline(time.Time{}) // the server's own is for answers
 	out.server.ServeHTTP(out, ownRequest(ctx, r))
 
 	cancel(nil) // r3labs lets a subscriber go only when the request is done

@@ -1,0 +1,158 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/presence-server/presence/presence"
+)
+
+func TestCallsOfAUser(t *testing.T) {
+	s := newServer(t)
+	s.register("alice", "bob", "carol")
+	alice := s.user("alice")
+	bob, carol := status("bob", presence.Unlogined, ""), status("carol", presence.Unlogined, "")
+
+	alice.post("/v1/setSelfStatus", `{"customStatus":"In a call"}`).
+		is(status("alice", presence.Unlogined, "In a call"), "setSelfStatus answers the status object")
+	alice.post("/v1/setSelfStatus", `{"customStatus":"Back soon","expiresIn":60}`).
+		is(`{"userID":"alice","statusType":3,"customStatus":"Back soon","version":N,"expiresAt":"T"}`,
+			"a custom status may carry an expiry")
+	alice.post("/v1/setSelfStatus", `{"customStatus":"","expiresIn":60}`).
+		is(status("alice", presence.Unlogined, ""), `"" clears the custom status`)
+
+	alice.post("/v1/getUserStatus", `{"userIDList":["carol","nobody","bob","carol"," bad"]}`).
+		is(`{"successUserList":[`+carol+`,`+bob+`],"failureUserList":[`+
+			`{"userID":"nobody","code":70107,"message":"no such user"},`+
+			`{"userID":" bad","code":70402,"message":"an ID must not begin or end with a space"}]}`,
+			"the order asked, repeats dropped, and an ID inside a list fails alone")
+	alice.post("/v1/subscribeUserStatus", `{"userIDList":["bob","carol","nobody","alice"]}`).
+		is(`{"successUserList":[`+bob+`,`+carol+`,`+status("alice", presence.Unlogined, "")+`],"failureUserList":[`+
+			`{"userID":"nobody","code":70107,"message":"no such user"}],"evictedUserList":[]}`,
+			"subscribing answers the statuses, and to oneself it succeeds")
+	alice.get("/v1/subscriptions").is(`{"userList":[`+carol+`,`+bob+`]}`,
+		"newest first, and subscribing to oneself counts for nothing")
+	alice.post("/v1/unsubscribeUserStatus", `{"userIDList":["bob","alice","nobody"]}`).
+		is(`{"failureUserList":[{"userID":"nobody","code":70107,"message":"no such user"}]}`,
+			"unsubscribing from someone registered but not subscribed succeeds")
+	alice.get("/v1/subscriptions").is(`{"userList":[`+carol+`]}`, "unsubscribing ends that subscription only")
+	for _, all := range []string{`{"userIDList":null}`, `{"userIDList":[]}`, `{}`, ``} {
+		alice.post("/v1/subscribeUserStatus", `{"userIDList":["bob"]}`)
+		alice.post("/v1/unsubscribeUserStatus", all).is(`{"failureUserList":[]}`, "absent, null or []: all")
+		alice.get("/v1/subscriptions").is(`{"userList":[]}`, "absent, null or []: all")
+	}
+	alice.post("/v1/logout", `{"deviceID":"never seen"}`).is(`{}`, "logging out a device that isn't logged in is no error")
+	alice.post("/v1/logout", ``).is(`{}`, "no deviceID: all of the user's devices")
+}
+
+func TestTheEarliestSubscriptionsGiveWay(t *testing.T) {
+	s := newServer(t, func(o *options) { o.settings.Subscriptions = 2 })
+	s.register("alice", "bob", "carol", "dave")
+	alice := s.user("alice")
+	alice.post("/v1/subscribeUserStatus", `{"userIDList":["bob","carol"]}`)
+	alice.post("/v1/subscribeUserStatus", `{"userIDList":["bob"]}`)
+	alice.post("/v1/subscribeUserStatus", `{"userIDList":["dave"]}`).
+		is(`{"successUserList":[`+status("dave", presence.Unlogined, "")+`],"failureUserList":[],"evictedUserList":["carol"]}`,
+			"the earliest are dropped for new ones, subscribing again makes it the newest, and the answer names them")
+}
+
+func TestCallsOfTheServerSide(t *testing.T) {
+	s := newServer(t)
+	admin := s.admin()
+	for range 2 {
+		admin.post("/v1/admin/importUsers", `{"userIDList":["bob","alice","alice","carol","\u0000","\u0000"]}`).
+			is(`{"failureUserList":[{"userID":"\u0000","code":70402,"message":"an ID must not contain control characters"}]}`,
+				"a malformed ID inside a list fails alone, and importing again succeeds")
+	}
+	before := s.version()
+	admin.post("/v1/admin/importUsers", `{"userIDList":["alice"]}`).is(`{"failureUserList":[]}`, "importing again succeeds")
+	if s.version() != before {
+		t.Error("importing again changes nothing, but the version grew")
+	}
+	a, b, c := status("alice", presence.Unlogined, ""), status("bob", presence.Unlogined, ""), status("carol", presence.Unlogined, "")
+	admin.get("/v1/admin/users?limit=2").is(`{"userList":[`+a+`,`+b+`],"next":"bob"}`, "a page names the next")
+	admin.get("/v1/admin/users?after=bob&limit=2").is(`{"userList":[`+c+`]}`, "next is absent on the last page")
+	admin.get("/v1/admin/users?after=zed").is(`{"userList":[]}`, "userList is never null")
+
+	admin.post("/v1/admin/addFriends", `{"userID":"alice","friendIDList":["bob","carol","alice","nobody","nobody"]}`).
+		is(`{"failureUserList":[{"userID":"alice","code":70402,"message":"nobody is their own friend"},`+
+			`{"userID":"nobody","code":70107,"message":"no such user"}]}`, "an ID inside a list fails alone")
+	admin.get("/v1/admin/friends?userID=alice&limit=1").is(`{"friendIDList":["bob"],"next":"bob"}`, "a page names the next")
+	admin.get("/v1/admin/friends?userID=alice&after=bob").is(`{"friendIDList":["carol"]}`, "next is absent on the last page")
+	admin.get("/v1/admin/friends?userID=bob").is(`{"friendIDList":["alice"]}`, "friendships are mutual by default")
+	admin.post("/v1/admin/removeFriends", `{"userID":"alice","friendIDList":["bob"],"mutual":false}`).
+		is(`{"failureUserList":[]}`, "removing answers the failures")
+	admin.get("/v1/admin/friends?userID=bob").is(`{"friendIDList":["alice"]}`, "mutual false removes one direction only")
+	admin.get("/v1/admin/friends?userID=alice").is(`{"friendIDList":["carol"]}`, "mutual false removes one direction")
+
+	admin.post("/v1/admin/setUserStatus", `{"userID":"alice","customStatus":"On holiday","expiresIn":31536000}`).
+		is(`{"userID":"alice","statusType":3,"customStatus":"On holiday","version":N,"expiresAt":"T"}`, "setUserStatus answers the status")
+	admin.post("/v1/admin/getUserStatus", `{"userIDList":["bob","nobody"]}`).
+		is(`{"successUserList":[`+b+`],"failureUserList":[{"userID":"nobody","code":70107,"message":"no such user"}]}`,
+			"admin/getUserStatus answers as for users")
+	admin.post("/v1/admin/issueToken", `{"userID":"alice","expiresIn":60}`).is(`{"token":"…","expiresAt":"T"}`, "issueToken answers a token")
+	admin.post("/v1/admin/kick", `{"userID":"alice"}`).is(`{}`, "kick answers {}")
+	admin.post("/v1/admin/deleteUsers", `{"userIDList":["bob","nobody","bob","nobody"]}`).
+		is(`{"failureUserList":[{"userID":"nobody","code":70107,"message":"no such user"}]}`, "deleting names who wasn't there")
+	admin.get("/v1/admin/friends?userID=bob").fails(404, "70107", "deleting removes every trace")
+	admin.get("/v1/admin/stats").is(`{"users":{"online":0,"offline":0,"unlogined":2},"streams":0,"subscriptions":0,"version":N}`,
+		"stats counts users, streams and subscriptions")
+}
+
+func TestExplain(t *testing.T) {
+	s := newServer(t)
+	s.register("alice", "bob")
+	s.user("alice").stream("deviceID", "phone", "platform", "ios").ready()
+	s.admin().post("/v1/admin/addFriends", `{"userID":"alice","friendIDList":["bob"]}`)
+	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x","expiresIn":60}`)
+	s.admin().get("/v1/admin/explain?userID=alice").is(
+		`{"status":{"userID":"alice","statusType":1,"customStatus":"x","version":N,"expiresAt":"T"},`+
+			`"why":"ONLINE because devices are connected: 1",`+
+			`"devices":[{"deviceID":"phone","platform":"ios","state":"connected","since":"T","loginAt":"T"}],`+
+			`"deadlines":[{"at":"T","what":"the custom status expires"}],`+
+			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":1}`,
+		"explain tells why the status is what it is, and what changes next")
+}
+
+func TestFriendsLimit(t *testing.T) {
+	s := newServer(t, func(o *options) { o.settings.Friends = 2 })
+	s.register("alice", "bob", "carol", "dave")
+	add := func(list string) *answer {
+		return s.admin().post("/v1/admin/addFriends", `{"userID":"alice","friendIDList":`+list+`}`)
+	}
+	const full = `{"failureUserList":[{"userID":"dave","code":70398,"message":"the friend list is full"}]}`
+	add(`["bob","carol","dave"]`).is(full, "being over friends fails the ones over")
+	add(`["carol","dave","bob"]`).is(full, "being over friends does not fail those that already are friends")
+}
+
+// TestLimitsCountDistinctIDs asks with more IDs than allowed, repeats included.
+func TestLimitsCountDistinctIDs(t *testing.T) {
+	s := newServer(t, func(o *options) { o.config.Limits.QueryUsers, o.config.Limits.SubscribeUsers = 3, 2 })
+	s.register("alice", "a0", "a1", "a2", "a3")
+	list := func(n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(`"a%d","a%d"`, i, i))
+		}
+		return `{"userIDList":[` + strings.Join(all, ",") + `]}`
+	}
+	for _, c := range []struct {
+		path string
+		most int
+	}{{"/v1/getUserStatus", 3}, {"/v1/subscribeUserStatus", 2}, {"/v1/unsubscribeUserStatus", 2}} {
+		if a := s.user("alice").post(c.path, list(c.most)); a.status != 200 {
+			t.Errorf("%s: limits count distinct IDs, but %d of them, each twice, answer %d %s", c.path, c.most, a.status, a.body)
+		}
+		s.user("alice").post(c.path, list(c.most+1)).fails(400, "70206", "more than the limit is an error, never a silent cut")
+	}
+	var many []string
+	for i := range 1001 {
+		many = append(many, fmt.Sprintf(`"u%d"`, i))
+	}
+	all := strings.Join(many, ",")
+	for _, path := range []string{"importUsers", "deleteUsers", "getUserStatus"} {
+		s.admin().post("/v1/admin/"+path, `{"userIDList":[`+all+`]}`).fails(400, "70206", "up to 1000 IDs")
+	}
+	s.admin().post("/v1/admin/addFriends", `{"userID":"alice","friendIDList":[`+all+`]}`).fails(400, "70206", "up to 1000 IDs")
+}

@@ -1,0 +1,58 @@
+package httpapi_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+)
+
+// exchange sends a request of a page from elsewhere.
+func (s *server) exchange(method, path, origin string, header http.Header) *http.Response {
+	s.t.Helper()
+	request, err := http.NewRequestWithContext(s.t.Context(), method, s.http.URL+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request.Header = header
+	request.Header.Set("Origin", origin)
+	response, err := s.http.Client().Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { response.Body.Close() })
+	return response
+}
+
+func TestCORS(t *testing.T) {
+	const friend, stranger = "https://chat.example.com", "https://evil.example.com"
+	s := newServer(t, func(o *options) { o.config.Origins = []string{friend} })
+	for origin, allowed := range map[string]string{friend: friend, stranger: "", "null": "", friend + ".evil.example": ""} {
+		preflight := s.exchange("OPTIONS", "/v1/setSelfStatus", origin, http.Header{
+			"Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"authorization,content-type"}})
+		stream := s.exchange("OPTIONS", "/v1/events", origin, http.Header{
+			"Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Headers": {"authorization,cache-control,last-event-id"}})
+		actual := s.exchange("GET", "/v1/subscriptions", origin, http.Header{"Authorization": {"Bearer " + s.issue("alice")}})
+		for what, response := range map[string]*http.Response{"preflight": preflight, "preflight of a stream": stream, "call": actual} {
+			if got := response.Header.Get("Access-Control-Allow-Origin"); got != allowed {
+				t.Errorf("the %s of a page of %s is allowed for %q, want %q", what, origin, got, allowed)
+			}
+			if response.Header.Get("Access-Control-Allow-Credentials") != "" {
+				t.Error("cookies are never asked for")
+			}
+		}
+		if got := actual.Header.Get("Access-Control-Expose-Headers"); (got == "Retry-After, X-Request-Id") != (allowed != "") {
+			t.Errorf("a page of %s may see the headers %q", origin, got)
+		}
+		if text, _ := io.ReadAll(preflight.Body); len(text) > 0 {
+			t.Errorf("a preflight has no body, but %q", text)
+		}
+	}
+}
+
+func TestNoCORSUnlessAsked(t *testing.T) {
+	s := newServer(t)
+	response := s.exchange("GET", "/livez", "https://chat.example.com", http.Header{})
+	if got := response.Header.Get("Access-Control-Allow-Origin"); got != "" {
+		t.Errorf("no origins: only the server's own pages may call, but %q is allowed", got)
+	}
+}

@@ -1,0 +1,114 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"math"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/presence-server/presence/presence"
+)
+
+const fuzzSecret = "a secret for tests, 32 bytes long"
+
+// FuzzBody: what the fields of a body give is well-formed, or there is an
+// error that is the client's.
+func FuzzBody(f *testing.F) {
+	for _, text := range []string{``, `{}`, `null`, `{"s":"x","n":1,"l":["a","a","b"],"b":true,"u":"alice"}`, `{"s":"\ud800"}`,
+		`{"l":[1]}`, `{"n":1.5}`, `{"n":31536001}`, `{"s":"x","s":"y"}`, `{} {}`, "{\"s\":\"\xff\"}", `{"l":null}`, `[{"s":1}]`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		in := body(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(string(text))))
+		s, n, l, u := in.text("s"), in.seconds("n"), in.someIDs("l", 2), in.userID("u")
+		in.flag("b", true)
+		if in.err != nil {
+			if code := refusalOf(in.err).err.Code; code != presence.CodeMalformed && code != CodeIDCount {
+				t.Errorf("the client is told %d of %q", code, text)
+			}
+			return
+		}
+		if !json.Valid(text) {
+			t.Errorf("no JSON is taken: %q", text)
+		}
+		distinct := len(slices.Compact(slices.Sorted(slices.Values(l))))
+		if !utf8.ValidString(s) || presence.CheckID(u) != nil || n < 0 || n > 365*24*time.Hour || distinct > 2 {
+			t.Errorf("malformed values are taken: %q gives %q %d %q %q", text, s, n, l, u)
+		}
+	})
+}
+
+// FuzzUserSig: what is parsed fits into the times of Go, and nothing that isn't
+// signed is taken.
+func FuzzUserSig(f *testing.F) {
+	f.Add("eJyrVgrxCdYrSy1SslIy0jNQ0gHzM1NS80oy0zLBwok5mcmpUInilOzEgoLMFCUrQxMDKIDIlGTmpipZGZqjiqZWFGQWpSpZWZiZwISKM9OVrJSyXHN9" +
+		"Lcwtk-LNHf0Soyo889P0jbJNSgwL8y0cQ30tnAsrzbIKfTMtfDN8bZVqAXoGMDM_")
+	f.Add("")
+	f.Add("eJw_")
+	f.Fuzz(func(t *testing.T, token string) {
+		sig, err := parseUserSig(token)
+		if err == nil && (sig.Version != "2.0" || sig.Time < 0 || sig.Expire < 0 || sig.Time+sig.Expire > math.MaxInt32<<4) {
+			t.Errorf("%q is taken as %+v", token, sig)
+		}
+		tokens := &Tokens{Secret: []byte(fuzzSecret)}
+		if c, err := tokens.verifyUserSig(token); err == nil {
+			t.Errorf("%q is not signed with the key, but taken as %+v", token, c)
+		}
+	})
+}
+
+// FuzzVerify: whatever claims are signed, a token is for a user and for a time
+// that isn't over, or is refused with a code of tokens; and whatever isn't
+// signed is refused.
+func FuzzVerify(f *testing.F) {
+	for _, claims := range []string{`{"sub":"alice","exp":9999999999,"iat":1.5}`, `{"sub":"alice","exp":1e300}`, `{}`, `null`, `[]`,
+		`{"sub":"alice","exp":9999999999,"iat":1e300}`, `{"sub":" ","exp":9999999999}`, `{"sub":"a","exp":9999999999,"nbf":-1e99}`} {
+		f.Add(claims, "x.y.z")
+	}
+	f.Fuzz(func(t *testing.T, claims, other string) {
+		now := time.Unix(1700000000, 0)
+		tokens := &Tokens{Secret: []byte(fuzzSecret), Now: func() time.Time { return now }}
+		text := segment(`{"alg":"HS256","typ":"JWT"}`) + "." + segment(claims)
+		signature, err := jwt.SigningMethodHS256.Sign(text, tokens.Secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := tokens.Verify(text + "." + segment(string(signature)))
+		if err == nil && (presence.CheckID(c.UserID) != nil || !c.ExpiresAt.After(now) || c.IssuedAt.IsZero()) {
+			t.Errorf("%s is taken as %+v", claims, c)
+		}
+		if _, unsigned := tokens.Verify(other); unsigned == nil {
+			t.Errorf("%q is not signed, but taken", other)
+		}
+		if err != nil && presence.ErrorCode(err) != CodeInvalidToken && presence.ErrorCode(err) != CodeExpired {
+			t.Errorf("%s is refused with %v", claims, err)
+		}
+	})
+}
+
+func segment(text string) string { return (&jwt.Token{}).EncodeSegment([]byte(text)) }
+
+// FuzzLastEventID: any of them makes a device that resumes, at the number that
+// it is or at one that is never given out.
+func FuzzLastEventID(f *testing.F) {
+	for _, last := range []string{"0", "42", "-1", "9223372036854775807", "99999999999999999999", "x", " 1", "+1", "1e3", "\x00"} {
+		f.Add(last)
+	}
+	f.Fuzz(func(t *testing.T, last string) {
+		r := httptest.NewRequest("GET", "/v1/events", nil)
+		r.Header.Set("Last-Event-ID", last)
+		d := deviceOf(r, Credentials{UserID: "alice"})
+		if d.Resume != (last != "") {
+			t.Errorf("Last-Event-ID %q: resume is %v", last, d.Resume)
+		}
+		if d.Cursor > 0 && d.Cursor < math.MaxInt64 && strconv.FormatInt(d.Cursor, 10) != strings.TrimLeft(last, "+0") {
+			t.Errorf("Last-Event-ID %q is taken as %d", last, d.Cursor)
+		}
+	})
+}

@@ -1,0 +1,46 @@
+package httpapi
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestWindowStartsAtTheFirstCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l limiter
+		alice := callKey{"alice", "getUserStatus"}
+		take := func(key callKey, want time.Duration, why string) {
+			t.Helper()
+			if got := l.take(key, 2, 5*time.Second); got != want {
+				t.Errorf("%s: told to wait %v, want %v", why, got, want)
+			}
+		}
+		take(alice, 0, "the first call opens the window")
+		<-time.After(4 * time.Second)
+		take(alice, 0, "the second is allowed")
+		take(alice, time.Second, "the third waits for the end of the window, which started at the first")
+		take(callKey{"alice", "subscribeUserStatus"}, 0, "another command has its own count")
+		take(callKey{"bob", "getUserStatus"}, 0, "another user has their own count")
+		<-time.After(time.Second - time.Nanosecond)
+		take(alice, time.Nanosecond, "the window isn't over")
+		<-time.After(time.Nanosecond)
+		take(alice, 0, "a new window")
+		take(alice, 0, "a new window has the full number of calls")
+		take(alice, 5*time.Second, "and no more")
+	})
+}
+
+func TestLimiterForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l limiter
+		for i := range 1000 {
+			l.take(callKey{string(rune('a' + i)), "getUserStatus"}, 1, time.Second)
+		}
+		<-time.After(2 * time.Second)
+		l.take(callKey{"last", "getUserStatus"}, 1, time.Second)
+		if n := len(l.windows); n != 1 {
+			t.Errorf("windows that are over are forgotten, but %d are left", n)
+		}
+	})
+}

@@ -1,0 +1,207 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/presence-server/presence/presence"
+)
+
+// stream is the client's side of GET /v1/events.
+type stream struct {
+	t        testing.TB
+	response *http.Response
+	lines    *bufio.Reader
+	cancel   context.CancelFunc
+	last     string // id
+}
+
+type event struct {
+	id, name, data, retry string
+	raw                   string
+}
+
+// stream opens one; each pair of more is a query parameter, or the header
+// Last-Event-ID. It must be answered 200.
+func (c caller) stream(more ...string) *stream {
+	c.s.t.Helper()
+	st := c.open(more...)
+	if st.response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(st.response.Body)
+		c.s.t.Fatalf("GET /v1/events answers %s %s", st.response.Status, text)
+	}
+	return st
+}
+
+// open opens a stream, whatever the answer.
+func (c caller) open(more ...string) *stream {
+	c.s.t.Helper()
+	query, header := url.Values{}, http.Header{}
+	for i := 0; i < len(more); i += 2 {
+		if more[i] == "Last-Event-ID" {
+			header.Set(more[i], more[i+1])
+		} else {
+			query.Set(more[i], more[i+1])
+		}
+	}
+	if c.token != "" {
+		header.Set("Authorization", "Bearer "+c.token)
+	}
+	return c.s.openStream(c.s.http.Client(), c.s.http.URL+c.s.prefix+"/v1/events?"+query.Encode(), header)
+}
+
+func (s *server) openStream(client *http.Client, address string, header http.Header) *stream {
+	s.t.Helper()
+	s.remember(strings.TrimPrefix(header.Get("Authorization"), "Bearer "))
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	s.t.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request.Header = header
+	response, err := client.Do(request)
+	if err != nil {
+		s.t.Fatalf("GET /v1/events: %v", err)
+	}
+	s.t.Cleanup(func() { response.Body.Close() })
+	err = openSpec(s.t).check("GET", "/v1/events?"+request.URL.RawQuery, header, nil, response.StatusCode, response.Header,
+		bodyUnlessStream(s.t, response))
+	if err != nil {
+		s.t.Errorf("GET /v1/events: %v", err)
+	}
+	return &stream{t: s.t, response: response, lines: bufio.NewReader(response.Body), cancel: cancel}
+}
+
+func bodyUnlessStream(t testing.TB, response *http.Response) []byte {
+	t.Helper()
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body = io.NopCloser(strings.NewReader(string(text)))
+	return text
+}
+
+// next waits for the next event, and has openapi.yaml judge it.
+func (st *stream) next() event {
+	st.t.Helper()
+	e, err := st.read()
+	if err != nil {
+		st.t.Fatalf("the stream ended before the event that a test waits for: %v", err)
+	}
+	return e
+}
+
+// read returns the next event, or io.EOF after a clean end.
+func (st *stream) read() (event, error) {
+	st.t.Helper()
+	var e event
+	for {
+		line, err := st.lines.ReadString('\n')
+		if err != nil {
+			if e.raw != "" || line != "" {
+				err = errors.Join(errors.New("in the middle of an event"), err)
+			}
+			return e, err
+		}
+		e.raw += line
+		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		switch field {
+		case "id":
+			e.id = value
+		case "event":
+			e.name = value
+		case "data":
+			e.data += value
+		case "retry":
+			e.retry = value
+		case "":
+			st.judge(e)
+			return e, nil
+		default:
+			st.t.Errorf("a line that is no field of an event: %q", line)
+		}
+	}
+}
+
+func (st *stream) judge(e event) {
+	st.t.Helper()
+	if err := openSpec(st.t).checkEvent(e.name, []byte(e.data)); err != nil {
+		st.t.Errorf("event %q: %v", e.raw, err)
+	}
+	if e.id == "" {
+		st.t.Errorf("never an event without an id, which would reset the browser's cursor: %q", e.raw)
+	}
+	st.last = e.id
+}
+
+// ready opens nothing: it wants READY to be the next event.
+func (st *stream) ready() *stream {
+	st.t.Helper()
+	if e := st.next(); e.name != "READY" {
+		st.t.Fatalf("the first event of a stream is READY, not %q", e.raw)
+	}
+	return st
+}
+
+// is wants the next event that is no KEEPALIVE.
+func (st *stream) is(name, data, rule string) {
+	st.t.Helper()
+	e := st.next()
+	for e.name == "KEEPALIVE" {
+		e = st.next()
+	}
+	if e.name != name || normal(e.data) != data {
+		st.t.Fatalf("Broken: %s\ngot  %s %.500s\nwant %s %s", rule, e.name, normal(e.data), name, data)
+	}
+}
+
+// ends wants nothing more.
+func (st *stream) ends(rule string) {
+	st.t.Helper()
+	if e, err := st.read(); err != io.EOF {
+		st.t.Errorf("Broken: %s\ngot %q, %v", rule, e.raw, err)
+	}
+}
+
+var ids = regexp.MustCompile(`(?m)^id: \d+$`)
+
+// transcript reads to the end of the stream. Repeated KEEPALIVEs count once;
+// after each event, what acts for it is called.
+func (st *stream) transcript(acts map[string]func()) string {
+	st.t.Helper()
+	var all strings.Builder
+	before := ""
+	for {
+		e, err := st.read()
+		if err != nil {
+			all.WriteString(err.Error())
+			return all.String()
+		}
+		if e.name == "KEEPALIVE" && before == e.name {
+			continue
+		}
+		if act := acts[before+" "+e.name]; act != nil {
+			act()
+		}
+		before = e.name
+		all.WriteString(normal(ids.ReplaceAllString(e.raw, "id: N")) + "\n\n")
+	}
+}
+
+// status is a status object as normal tells it.
+func status(userID string, statusType presence.StatusType, customStatus string) string {
+	b := presence.Status{UserID: userID, StatusType: statusType, CustomStatus: customStatus}.AppendJSON(nil)
+	return normal(string(b))
+}
