@@ -81,7 +81,7 @@ func (h *Handler) respond(w http.ResponseWriter, r *http.Request, data object, e
 		return
 	}
 	refused := refusalOf(err)
-	h.logRefusal(r, refused, err)
+	h.logRefusal(w, r, refused, err)
 	refuse(w, refused)
 }
 
@@ -116,7 +116,7 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 }
 
 // logRefusal logs what the client isn't told: faults of ours.
-func (h *Handler) logRefusal(r *http.Request, refused *refusal, err error) {
+func (h *Handler) logRefusal(w http.ResponseWriter, r *http.Request, refused *refusal, err error) {
 	level := slog.LevelDebug
 	switch refused.err.Code {
 	case CodeInternal:
@@ -124,7 +124,7 @@ func (h *Handler) logRefusal(r *http.Request, refused *refusal, err error) {
 	case presence.CodeUnavailable:
 		level = slog.LevelWarn
 	}
-	h.log.Log(r.Context(), level, "request refused", "request", requestID(r), "path", r.URL.Path,
+	h.log.Log(r.Context(), level, "request refused", "request", requestID(w), "path", r.URL.Path,
 		"code", int(refused.err.Code), "error", err)
 }
 

@@ -159,7 +159,7 @@ func allowOrigins(origins []string) *cors.Cors {
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r = withRequestID(w, r)
+	nameRequest(w)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	defer h.recover(w, r)
 	h.serve.ServeHTTP(w, r)
@@ -174,7 +174,7 @@ func (h *Handler) recover(w http.ResponseWriter, r *http.Request) {
 	if what == http.ErrAbortHandler {
 		panic(what)
 	}
-	h.log.Error("panic", "request", requestID(r), "path", r.URL.Path, "panic", what,
+	h.log.Error("panic", "request", requestID(w), "path", r.URL.Path, "panic", what,
 		"stack", string(debug.Stack()))
 	refuse(w, refusalOf(errors.New("panic")))
 }

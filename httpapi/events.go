@@ -35,7 +35,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	}
 	defer session.Close()
 	err = sse.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain})
-	h.log.Debug("stream ended", "request", requestID(r), "user", c.UserID, "device", session.DeviceID(), "error", err)
+	h.log.Debug("stream ended", "request", requestID(w), "user", c.UserID, "device", session.DeviceID(), "error", err)
 }
 
 // deviceOf returns the device that a request for a stream comes from.

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -202,16 +201,10 @@ func pageOf(q url.Values) (after string, limit int, err error) {
 	return q.Get("after"), limit, nil
 }
 
-type requestIDKey struct{}
+const requestIDHeader = "X-Request-ID"
 
-// withRequestID gives the request a name under which the log tells of it.
-func withRequestID(w http.ResponseWriter, r *http.Request) *http.Request {
-	id := rand.Text()[:16]
-	w.Header().Set("X-Request-ID", id)
-	return r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
-}
+// nameRequest gives the request an ID under which the log tells of it. It
+// stands in the answer's head from the beginning.
+func nameRequest(w http.ResponseWriter) { w.Header().Set(requestIDHeader, rand.Text()[:16]) }
 
-func requestID(r *http.Request) string {
-	id, _ := r.Context().Value(requestIDKey{}).(string)
-	return id
-}
+func requestID(w http.ResponseWriter) string { return w.Header().Get(requestIDHeader) }

@@ -96,7 +96,7 @@ func Profiles() http.Handler {
 // not ready.
 func starting() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		withRequestID(w, r)
+		nameRequest(w)
 		if r.URL.Path == "/livez" {
 			write(w, http.StatusOK, nil)
 			return

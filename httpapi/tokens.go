@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -37,7 +38,13 @@ type Tokens struct {
 	Secret   []byte           // of HMAC-SHA256. Never empty
 	SDKAppID int64            // that UserSigs must be for
 	Now      func() time.Time // nil: time.Now
+
+	mu       sync.Mutex
+	verified map[string]Credentials // by token: a client sends the same one with each call
 }
+
+// maxVerified bounds the tokens that are remembered: a few MiB.
+const maxVerified = 10_000
 
 // Authenticate is a value for Config.Authenticate: it takes the token of the
 // Authorization header or, for the event stream, of the query.
@@ -64,6 +71,26 @@ func bearer(r *http.Request) string {
 // Verify returns what a token proves, or an [*presence.Error] with
 // CodeExpired, CodeInvalidToken or CodeWrongApp.
 func (t *Tokens) Verify(token string) (Credentials, error) {
+	t.mu.Lock()
+	c, ok := t.verified[token]
+	t.mu.Unlock()
+	if ok && t.now().Before(c.ExpiresAt) {
+		return c, nil
+	}
+	c, err := t.verify(token)
+	if err != nil {
+		return Credentials{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.verified == nil || len(t.verified) >= maxVerified {
+		t.verified = make(map[string]Credentials)
+	}
+	t.verified[token] = c
+	return c, nil
+}
+
+func (t *Tokens) verify(token string) (Credentials, error) {
 	verify := t.verifyUserSig
 	if strings.Count(token, ".") == 2 { // the alphabet of a UserSig has none
 		verify = t.verifyJWT

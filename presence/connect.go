@@ -59,6 +59,7 @@ func (s *Service) newSession(d Device) *Session {
 		expires:  d.ExpiresAt,
 		wake:     make(chan struct{}, 1),
 		waiting:  make(map[*user]struct{}),
+		unwatch:  func() bool { return true },
 		resuming: d.Resume,
 		cursor:   d.Cursor,
 	}

@@ -80,6 +80,7 @@ type Session struct {
 	user    *user
 	ending  ending
 	waiting map[*user]struct{} // changed since they were last handed out
+	unwatch func() bool        // stops watching ctx
 
 	// Of the one goroutine that calls Next.
 	resuming   bool
@@ -88,6 +89,7 @@ type Session struct {
 	over       bool
 	lastEvent  time.Time
 	lastUpdate time.Time
+	ctx        context.Context // of the last call of Next
 	alarm      *time.Timer // wakes it when something is due with time
 	alarmAt    time.Time
 	batch      []Status
@@ -104,18 +106,33 @@ func (s *Session) DeviceID() string { return s.deviceID }
 //     newer session.
 //   - [ErrClosed] once the service drains.
 func (s *Session) Next(ctx context.Context) (Event, error) {
+	s.watch(ctx)
 	for {
 		now := time.Now()
 		event, next, err := s.poll(now)
 		if err != nil || event.Type != "" {
 			return event, err
 		}
-		s.setAlarm(now, next)
-		select {
-		case <-ctx.Done():
-			return Event{}, ctx.Err()
-		case <-s.wake:
+		if err := ctx.Err(); err != nil {
+			return Event{}, err
 		}
+		s.setAlarm(now, next)
+		<-s.wake
+	}
+}
+
+// watch has the session woken when ctx is done. It is nearly always the ctx of
+// the last call, and waiting for one channel is much cheaper than for two.
+func (s *Session) watch(ctx context.Context) {
+	if s.ctx == ctx {
+		return
+	}
+	s.ctx = ctx
+	s.svc.mu.Lock()
+	defer s.svc.mu.Unlock()
+	s.unwatch()
+	if s.ending.kind == notEnded {
+		s.unwatch = context.AfterFunc(ctx, s.rouse)
 	}
 }
 
@@ -241,6 +258,7 @@ func (s *Session) Close() {
 		s.ending = ending{kind: endSuperseded}
 		clear(s.waiting)
 	}
+	s.unwatch()
 	ended := endedStream{user: s.user.id, deviceID: s.deviceID, stream: s.stream, at: s.svc.clock.now()}
 	s.svc.mu.Unlock()
 	s.alarm.Stop()

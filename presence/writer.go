@@ -2,6 +2,7 @@ package presence
 
 import (
 	"context"
+	"runtime"
 	"time"
 )
 
@@ -54,6 +55,7 @@ func (s *Service) enqueue(r *request) error {
 func (s *Service) writeLoop() {
 	batch := make([]*request, 0, batchLength)
 	for first := range s.queue {
+		runtime.Gosched() // those about to enqueue come along, and share the fsync
 		batch = s.gather(append(batch[:0], first))
 		s.write(batch)
 		clear(batch)

@@ -10,13 +10,12 @@ import (
 	"github.com/r3labs/sse/v2"
 )
 
-// after returns a response whose request is done: nothing follows what is
-// written to it.
-func after(t *testing.T, to http.ResponseWriter) *response {
+// begun returns a response that has begun an event, and waits for no other.
+func begun(t *testing.T, to http.ResponseWriter) *response {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(nil)
 	return &response{
 		ResponseWriter: to, control: http.NewResponseController(to), ctx: ctx, cancel: cancel, server: sse.New(),
+		begun: true, stock: fullStock,
 	}
 }
 
@@ -24,9 +23,10 @@ func after(t *testing.T, to http.ResponseWriter) *response {
 // must never see the first alone.
 func TestAnEventIsOneWrite(t *testing.T) {
 	recorder := httptest.NewRecorder()
-	w := after(t, recorder)
+	w := begun(t, recorder)
 	w.WriteHeader(200)
 	w.Flush()
+	w.begun = true
 	if recorder.Flushed {
 		t.Error("the head leaves together with READY")
 	}
@@ -46,8 +46,7 @@ type broken struct{ *httptest.ResponseRecorder }
 func (broken) Write([]byte) (int, error) { return 0, errors.New("the client is gone") }
 
 func TestAnErrorEndsTheRequest(t *testing.T) {
-	w := after(t, broken{httptest.NewRecorder()})
-	w.ctx, w.cancel = context.WithCancelCause(t.Context())
+	w := begun(t, broken{httptest.NewRecorder()})
 	w.Write([]byte("id: 1\n\n"))
 	w.Flush()
 	if cause := context.Cause(w.ctx); cause == nil || cause.Error() != "the client is gone" {

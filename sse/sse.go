@@ -2,10 +2,10 @@
 // Server-Sent Events.
 //
 // The wire writer is r3labs/sse. It is used as a writer only, never as the hub
-// that it also is: each response has a server and a stream of its own, and the
-// next event is taken from the session when r3labs has written the last one.
-// So what waits for a slow client stays in the session, where newer changes
-// replace older ones.
+// that it also is: each response has a server and a stream of its own, and an
+// event is taken from the session only when r3labs begins to write it. So what
+// waits for a slow client stays in the session, where newer changes replace
+// older ones.
 package sse
 
 import (
@@ -45,10 +45,12 @@ func Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, ti
 		cancel:         cancel,
 		session:        session,
 		server:         sse.New(),
+		event:          sse.Event{Data: []byte("-")}, // r3labs takes an empty one for the end
+		stock:          1,
 	}
 	removed := make(chan struct{})
 	out.server.AutoReplay = false
-	out.server.BufferSize = 1
+	out.server.BufferSize = 4
 	out.server.OnUnsubscribe = func(id string, _ *sse.Subscriber) {
 		out.server.RemoveStream(id)
 		close(removed)
