@@ -90,7 +90,7 @@ type Session struct {
 	lastEvent  time.Time
 	lastUpdate time.Time
 	ctx        context.Context // of the last call of Next
-	alarm      *time.Timer // wakes it when something is due with time
+	alarm      *time.Timer     // wakes it when something is due with time
 	alarmAt    time.Time
 	batch      []Status
 }
