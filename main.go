@@ -388,6 +388,8 @@ func serve(ctx context.Context, f flags, c config) error {
 	err = r.until(ctx, web.Failed())
 	log.Info("stopping")
 	svc.Drain()
+	web.Close(c.limits.Drain)
+	api.Wait()
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,11 @@ func DefaultLimits() Limits {
 	}
 }
 
+// Wait returns when all event streams have ended, as they do when the Service
+// drains. It is to be called when no more requests come: http.Server.Shutdown
+// doesn't wait for streams, whose connections are no longer the server's.
+func (h *Handler) Wait() { h.open.Wait() }
+
 // Validate returns every impossible value joined into one error, or nil. Each
 // is named as in presence.toml.
 func (l Limits) Validate() error {
@@ -96,6 +102,7 @@ type Handler struct {
 	limits  atomic.Pointer[Limits]
 	calls   limiter
 	streams atomic.Int64
+	open    sync.WaitGroup                         // of the same streams
 	routes  map[string]map[string]http.HandlerFunc // by path and method
 	folders map[string]http.HandlerFunc            // by prefix of the path; for GET
 	serve   http.Handler

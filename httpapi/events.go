@@ -19,23 +19,34 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	limits := h.limits.Load()
-	defer h.streams.Add(-1)
 	if n := h.streams.Add(1); limits.Streams > 0 && n > int64(limits.Streams) {
+		h.streams.Add(-1)
 		h.respond(w, r, nil, fail(presence.CodeUnavailable, "too many streams are open"))
 		return
 	}
 	session, err := h.service.Connect(r.Context(), deviceOf(r, c))
-	switch {
-	case errors.Is(err, presence.ErrKicked):
-		w.WriteHeader(http.StatusNoContent)
-		return
-	case err != nil:
-		h.respond(w, r, nil, err)
+	if err != nil {
+		h.streams.Add(-1)
+		h.refuseStream(w, r, err)
 		return
 	}
-	defer session.Close()
-	err = sse.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain})
-	h.log.Debug("stream ended", "request", requestID(w), "user", c.UserID, "device", session.DeviceID(), "error", err)
+	h.open.Add(1)
+	request := requestID(w)
+	sse.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
+		h.log.Debug("stream ended", "request", request, "user", c.UserID, "device", session.DeviceID(), "error", err)
+		h.streams.Add(-1)
+		h.open.Done()
+	})
+}
+
+// refuseStream has a kicked device give up: a 204 is what an EventSource takes
+// for the end.
+func (h *Handler) refuseStream(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, presence.ErrKicked) {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	h.respond(w, r, nil, err)
 }
 
 // deviceOf returns the device that a request for a stream comes from.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
-	"time"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/r3labs/sse/v2"
@@ -21,11 +19,9 @@ import (
 // between goroutines, a third of all that a change costs a stream (bench,
 // fan-out).
 type response struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	lasting bool // a write deadline may stay until the next write
+	wire
 	timing  Timing
-	ctx     context.Context // of the request
+	ctx     context.Context // done when the client has gone
 	cancel  context.CancelCauseFunc
 	session *presence.Session
 	server  *sse.Server
@@ -37,20 +33,19 @@ type response struct {
 	over   bool      // nothing is sent any more
 	cursor int64     // of the last event
 	pieces []byte
-	armed  time.Time // when the write deadline was set
 }
 
 // fullStock is how many times r3labs has the event after each delivery: fewer
 // than the 64 that it takes without waiting for what it writes.
 const fullStock = 32
 
-// WriteHeader sends nothing yet: the head leaves together with READY.
-func (w *response) WriteHeader(status int) {
+// WriteHeader writes the head.
+func (w *response) WriteHeader(int) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
-	h.Del("Connection")              // net/http knows better
-	w.ResponseWriter.WriteHeader(status)
+	h.Del("Connection")              // the wire knows better
+	w.writeHead()
 }
 
 // Write keeps a piece of an event. The first piece, the id of the event before,
@@ -94,32 +89,11 @@ func (w *response) end(why error) {
 const maxKept = 4096
 
 func (w *response) send() error {
-	w.arm()
-	_, err := w.ResponseWriter.Write(w.pieces)
-	if err == nil {
-		err = w.control.Flush()
-	}
-	if !w.lasting {
-		// One that passes between two events would end an HTTP/2 stream.
-		w.control.SetWriteDeadline(time.Time{})
-		w.armed = time.Time{}
-	}
+	err := w.write(w.pieces, w.timing.WriteTimeout)
 	if w.pieces = w.pieces[:0]; cap(w.pieces) > maxKept {
 		w.pieces = nil
 	}
 	return err
-}
-
-// arm sets the deadline of a write. One that was set a moment ago serves again,
-// as setting it costs about as much as encoding an event; so all of them are a
-// quarter longer. What can't have a deadline goes without.
-func (w *response) arm() {
-	timeout := w.timing.WriteTimeout
-	now := time.Now()
-	if timeout > 0 && now.Sub(w.armed) > timeout/4 {
-		w.control.SetWriteDeadline(now.Add(timeout + timeout/4))
-		w.armed = now
-	}
 }
 
 // take waits for the session's next event and fills it in.

@@ -14,8 +14,7 @@ import (
 func begun(t *testing.T, to http.ResponseWriter) *response {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	return &response{
-		ResponseWriter: to, control: http.NewResponseController(to), ctx: ctx, cancel: cancel, server: sse.New(),
-		begun: true, stock: fullStock,
+		wire: newLent(to), ctx: ctx, cancel: cancel, server: sse.New(), begun: true, stock: fullStock,
 	}
 }
 

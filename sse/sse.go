@@ -6,6 +6,11 @@
 // event is taken from the session only when r3labs begins to write it. So what
 // waits for a slow client stays in the session, where newer changes replace
 // older ones.
+//
+// A response lasts for hours and says little, so what it holds meanwhile is
+// what the server needs. A connection of HTTP/1 is therefore taken over from
+// net/http, whose buffers and goroutines for it are then free (takeOver); only
+// a stream of HTTP/2 stays with it.
 package sse
 
 import (
@@ -21,7 +26,7 @@ import (
 // Timing says how long a response may take for what.
 type Timing struct {
 	// WriteTimeout is how long one write may be stuck before the client
-	// counts as gone. Zero: forever.
+	// counts as gone, or up to a quarter longer. Zero: forever.
 	WriteTimeout time.Duration
 
 	// Drain is the window over which clients are told to come back after the
@@ -30,23 +35,41 @@ type Timing struct {
 }
 
 // Serve writes the events of a session until one of them ends: the session, the
-// request, or the connection. It returns nil after the session has ended by
-// itself or the service has drained, else why the response was cut short.
-// Closing the session is left to the caller.
-func Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing) error {
+// client's side, or the connection. Then it closes the session and calls done:
+// with nil after the session has ended by itself, the service has drained, or
+// the client has gone; else with why the response was cut short.
+//
+// Serve may return before that, when it has taken over the connection; the
+// handler must then return too.
+func Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
+	if c := takeOver(w, r); c != nil {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		go c.watch(cancel)
+		go func() {
+			err := serve(ctx, cancel, c, session, timing)
+			c.close()
+			session.Close()
+			done(err)
+		}()
+		return
+	}
 	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
+	err := serve(ctx, cancel, newLent(w), session, timing)
+	session.Close()
+	done(err)
+}
+
+// serve writes the events to a wire.
+func serve(ctx context.Context, cancel context.CancelCauseFunc, to wire, session *presence.Session, timing Timing) error {
 	out := &response{
-		ResponseWriter: w,
-		control:        http.NewResponseController(w),
-		lasting:        r.ProtoMajor == 1,
-		timing:         timing,
-		ctx:            ctx,
-		cancel:         cancel,
-		session:        session,
-		server:         sse.New(),
-		event:          sse.Event{Data: []byte("-")}, // r3labs takes an empty one for the end
-		stock:          1,
+		wire:    to,
+		timing:  timing,
+		ctx:     ctx,
+		cancel:  cancel,
+		session: session,
+		server:  sse.New(),
+		event:   sse.Event{Data: []byte("-")}, // r3labs takes an empty one for the end
+		stock:   1,
 	}
 	removed := make(chan struct{})
 	out.server.AutoReplay = false
@@ -56,12 +79,10 @@ func Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, ti
 		close(removed)
 	}
 	out.server.CreateStream(streamID)
-	out.control.SetWriteDeadline(time.Time{}) // the server's own is for answers
-	out.server.ServeHTTP(out, ownRequest(ctx, r))
+	out.server.ServeHTTP(out, request(ctx))
 
 	cancel(nil) // r3labs lets a subscriber go only when the request is done
 	<-removed
-	out.control.SetWriteDeadline(time.Time{}) // the connection may go on
 	if cause := context.Cause(ctx); cause != context.Canceled {
 		return cause
 	}
@@ -70,11 +91,9 @@ func Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, ti
 
 const streamID = "session"
 
-// ownRequest hides from r3labs what it would take from the client's request:
+// request is what r3labs gets to see: of the client's request it would take
 // the stream's name, and a cursor, which it wants to be small.
-func ownRequest(ctx context.Context, r *http.Request) *http.Request {
-	own := r.WithContext(ctx)
-	own.URL = &url.URL{RawQuery: "stream=" + streamID}
-	own.Header = nil
-	return own
+func request(ctx context.Context) *http.Request {
+	r := &http.Request{URL: &url.URL{RawQuery: "stream=" + streamID}}
+	return r.WithContext(ctx)
 }
