@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -17,6 +19,17 @@ func cpuTime(pid int) (time.Duration, error) {
 		return 0, err
 	}
 	return time.Duration(at.Nano()), nil
+}
+
+// resident returns the memory of a process that is in RAM, in bytes.
+func resident(pid int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, err
+	}
+	var size, pages int
+	_, err = fmt.Sscan(string(text), &size, &pages)
+	return pages * os.Getpagesize(), err
 }
 
 // median returns the middle value, and how far the others lie apart: the

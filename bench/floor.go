@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 )
 
@@ -24,6 +23,8 @@ func serveFloor(ctx context.Context, name, address string) error {
 		new(streamFloor).route(mux)
 	case "statuses":
 		routeStatusesFloor(mux)
+	case "nothing":
+		routeSetFloor(mux, func(string) error { return nil })
 	case "fsync":
 		if err := routeFsyncFloor(mux); err != nil {
 			return err
@@ -114,20 +115,30 @@ func routeFsyncFloor(mux *http.ServeMux) error {
 	}
 	os.Remove(file.Name()) // it lives until it is closed
 	var mu sync.Mutex
+	routeSetFloor(mux, func(text string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if _, err := io.WriteString(file, text); err != nil {
+			return err
+		}
+		return file.Sync()
+	})
+	return nil
+}
+
+// routeSetFloor has store keep what it is given.
+func routeSetFloor(mux *http.ServeMux, store func(text string) error) {
 	mux.HandleFunc("POST /v1/setSelfStatus", func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		var in struct {
 			CustomStatus string `json:"customStatus"`
 		}
 		json.Unmarshal(text, &in)
-		mu.Lock()
-		defer mu.Unlock()
-		io.Copy(file, strings.NewReader(in.CustomStatus))
-		if err := file.Sync(); err != nil {
+		if err := store(in.CustomStatus); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		io.WriteString(w, `{"code":0,"data":{}}`)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"code":0,"data":{"userID":"someone","statusType":3,"customStatus":%q,"version":1}}`, in.CustomStatus)
 	})
-	return nil
 }

@@ -23,19 +23,25 @@ const (
 func (b *bench) lines() []line {
 	return []line{
 		{
-			name: "fan-out 1,000", load: "14 changes/s, 1,000 streams that all watch", unit: "delivery",
-			floor: "net/http writing ready bytes", bound: "CPU ≤ 1.5", ratio: byCPU, limit: 1.5,
-			measure: func(ctx context.Context, b *bench) (result, error) { return b.fanOut(ctx, 1000) },
+			name: "fan-out 1,000", load: "14 changes/s, one at a time, 1,000 streams that all watch",
+			what: "CPU µs a delivery", ratioMost: 1.5,
+			measure: func(ctx context.Context) (result, error) { return b.fanOut(ctx, 1000) },
 		},
 		{
-			name: "set, 64 clients", load: "saturated, 64 clients", unit: "setSelfStatus",
-			floor: "one write and fsync for each call", bound: "rate ≥ 5", ratio: byRate, limit: 5, least: true,
-			measure: func(ctx context.Context, b *bench) (result, error) { return b.set() },
+			name: "idle memory", load: "10,000 streams", what: "KiB a stream", most: 20,
+			measure: func(ctx context.Context) (result, error) { return b.idle(b.scale(10_000)) },
 		},
 		{
-			name: "get 500", load: "one client", unit: "getUserStatus of 500",
-			floor: "map of encoded statuses, encoding/json for the request", bound: "CPU ≤ 1.5", ratio: byCPU, limit: 1.5,
-			measure: func(ctx context.Context, b *bench) (result, error) { return b.get() },
+			name: "set, 64 clients", load: "saturated; floor: an fsync for each", what: "setSelfStatus/s", ratioLeast: 5,
+			measure: func(context.Context) (result, error) { return b.set("fsync", byRate) },
+		},
+		{
+			name: "set, 64 clients, CPU", load: "saturated; floor: stores nothing", what: "CPU µs a setSelfStatus", ratioMost: 1.75,
+			measure: func(context.Context) (result, error) { return b.set("nothing", byCPU) },
+		},
+		{
+			name: "get 500", load: "one client; floor: encoded beforehand", what: "CPU µs a getUserStatus", ratioMost: 1.5,
+			measure: func(context.Context) (result, error) { return b.get() },
 		},
 	}
 }
@@ -66,7 +72,7 @@ func (b *bench) fanOut(ctx context.Context, n int) (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	r.ours, err = b.publish(ctx, ours, users, func(c *caller, i int) error {
+	did, err := b.publish(ctx, ours, users, func(c *caller, i int) error {
 		body := fmt.Appendf(nil, `{"userID":"star","customStatus":"change %d"}`, i)
 		return c.post("/v1/admin/setUserStatus", server.AdminKey, body)
 	})
@@ -80,12 +86,12 @@ func (b *bench) fanOut(ctx context.Context, n int) (r result, err error) {
 		return r, err
 	}
 	defer floor.end()
-	r.floor, err = b.publish(ctx, floor, users, func(c *caller, i int) error {
+	least, err := b.publish(ctx, floor, users, func(c *caller, i int) error {
 		event := fmt.Appendf(nil, "id: 1882842187431948\nevent: USER_STATUS_UPDATED\n"+
 			`data: [{"userID":"star","statusType":3,"customStatus":"change %d","version":1882842187431948}]`+"\n\n", i)
 		return c.post("/publish", "", event)
 	})
-	return r, err
+	return byCPU(did, least), err
 }
 
 // publish measures changes that each go to all of the streams that it opens.
@@ -138,7 +144,7 @@ func (t target) importUsers(users []string) error {
 
 // set has many clients set their statuses, each as soon as the last is
 // answered.
-func (b *bench) set() (r result, err error) {
+func (b *bench) set(floorName string, compare func(ours, floor cost) result) (r result, err error) {
 	tokens := make([]string, clients)
 	for i := range tokens {
 		tokens[i] = b.token(userName(i))
@@ -160,17 +166,18 @@ func (b *bench) set() (r result, err error) {
 		return r, err
 	}
 	defer ours.end()
-	if r.ours, err = load(ours, b.scale(50_000)); err != nil {
+	did, err := load(ours, b.scale(50_000))
+	if err != nil {
 		return r, err
 	}
 	ours.end()
-	floor, err := b.startFloor("fsync")
+	floor, err := b.startFloor(floorName)
 	if err != nil {
 		return r, err
 	}
 	defer floor.end()
-	r.floor, err = load(floor, b.scale(5000))
-	return r, err
+	least, err := load(floor, b.scale(10_000))
+	return compare(did, least), err
 }
 
 // get has one client ask for many users.
@@ -202,7 +209,8 @@ func (b *bench) get() (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	if r.ours, err = load(ours); err != nil {
+	did, err := load(ours)
+	if err != nil {
 		return r, err
 	}
 	ours.end()
@@ -211,6 +219,30 @@ func (b *bench) get() (r result, err error) {
 		return r, err
 	}
 	defer floor.end()
-	r.floor, err = load(floor)
-	return r, err
+	least, err := load(floor)
+	return byCPU(did, least), err
+}
+
+// idle opens streams on which nothing happens.
+func (b *bench) idle(n int) (r result, err error) {
+	ours, err := b.start()
+	if err != nil {
+		return r, err
+	}
+	defer ours.end()
+	users := userNames(n)
+	if err := ours.importUsers(users); err != nil {
+		return r, err
+	}
+	before, err := resident(ours.pid)
+	if err != nil {
+		return r, err
+	}
+	s, err := b.open(ours, users)
+	if err != nil {
+		return r, err
+	}
+	defer s.close()
+	after, err := resident(ours.pid)
+	return result{ours: float64(after-before) / 1024 / float64(n)}, err
 }

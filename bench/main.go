@@ -38,22 +38,23 @@ func main() {
 
 // A line is one line of the table.
 type line struct {
-	name  string
-	load  string // its shape
-	unit  string // of work
-	floor string // what it is compared with
-	bound string // what is to be reached, in words
-	ratio func(r result) float64
-	limit float64 // the ratio that is to be reached
-	least bool    // limit is the least, not the most
+	name string
+	load string // its shape
+	what string // the figure, with its unit
 
 	// measure does the work once, on the server and on the floor.
-	measure func(ctx context.Context, b *bench) (result, error)
+	measure func(ctx context.Context) (result, error)
+
+	// What is to be reached, each 0 if nothing is.
+	ratioMost, ratioLeast float64 // of the figure to that of the floor
+	most, least           float64 // of the figure itself
 }
 
-// result is what one measurement gave.
+// result is what one measurement gave: the figures, and how much was done in a
+// second. A floor of 0 is none.
 type result struct {
-	ours, floor cost
+	ours, floor         float64
+	oursRate, floorRate float64
 }
 
 // cost is what some work took.
@@ -63,11 +64,18 @@ type cost struct {
 	wall  time.Duration
 }
 
-func (c cost) cpuPerUnit() float64 { return float64(c.cpu.Nanoseconds()) / 1000 / float64(c.units) }
-func (c cost) rate() float64       { return float64(c.units) / c.wall.Seconds() }
+func (c cost) perUnit() float64 { return float64(c.cpu.Nanoseconds()) / 1000 / float64(c.units) }
+func (c cost) rate() float64    { return float64(c.units) / c.wall.Seconds() }
 
-func byCPU(r result) float64  { return r.ours.cpuPerUnit() / r.floor.cpuPerUnit() }
-func byRate(r result) float64 { return r.ours.rate() / r.floor.rate() }
+// byCPU compares the CPU time of a unit, in microseconds.
+func byCPU(ours, floor cost) result {
+	return result{ours.perUnit(), floor.perUnit(), ours.rate(), floor.rate()}
+}
+
+// byRate compares units a second.
+func byRate(ours, floor cost) result {
+	return result{ours.rate(), floor.rate(), ours.rate(), floor.rate()}
+}
 
 func run(ctx context.Context, short bool, only string) error {
 	b, err := newBench(short)
@@ -76,7 +84,7 @@ func run(ctx context.Context, short bool, only string) error {
 	}
 	defer b.close()
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\tload\tunit\tCPU µs\tfloor µs\tunits/s\tfloor/s\tratio\tspread\tto reach")
+	fmt.Fprintln(table, "\tload\tfigure\tours\tfloor\tratio\tspread\tours/s\tfloor/s\tto reach")
 	for _, l := range b.lines() {
 		if !strings.Contains(l.name, only) {
 			continue
@@ -91,26 +99,50 @@ func run(ctx context.Context, short bool, only string) error {
 
 // report measures a line a few times and prints the medians.
 func (b *bench) report(ctx context.Context, table *tabwriter.Writer, l line) error {
-	columns := make([][]float64, 5)
+	var ours, floor, ratio, oursRate, floorRate []float64
 	for range b.times {
-		r, err := l.measure(ctx, b)
+		r, err := l.measure(ctx)
 		if err != nil {
 			return err
 		}
-		for i, value := range []float64{r.ours.cpuPerUnit(), r.floor.cpuPerUnit(), r.ours.rate(), r.floor.rate(), l.ratio(r)} {
-			columns[i] = append(columns[i], value)
+		ours, floor = append(ours, r.ours), append(floor, r.floor)
+		oursRate, floorRate = append(oursRate, r.oursRate), append(floorRate, r.floorRate)
+		if r.floor > 0 {
+			ratio = append(ratio, r.ours/r.floor)
 		}
 	}
-	var middle [5]float64
-	var spread float64
-	for i, values := range columns {
-		middle[i], spread = median(values)
+	figure, spread := median(ours)
+	base, _ := median(floor)
+	fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t", l.name, l.load, l.what, figure)
+	times := 0.0
+	if len(ratio) > 0 {
+		times, spread = median(ratio)
+		fmt.Fprintf(table, "%.1f\t%.2f\t", base, times)
+	} else {
+		fmt.Fprint(table, "\t\t")
 	}
-	verdict := "reached"
-	if (middle[4] > l.limit) != l.least {
-		verdict = "not reached"
-	}
-	fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%.1f\t%.0f\t%.0f\t%.2f\t%.0f %%\t%s: %s\n", l.name, l.load, l.unit,
-		middle[0], middle[1], middle[2], middle[3], middle[4], 100*spread, l.bound, verdict)
+	perSecond, _ := median(oursRate)
+	basePerSecond, _ := median(floorRate)
+	fmt.Fprintf(table, "%.0f %%\t%.0f\t%.0f\t%s\n", 100*spread, perSecond, basePerSecond, l.verdict(figure, times))
 	return nil
+}
+
+// verdict says what is to be reached, and whether it is.
+func (l line) verdict(figure, ratio float64) string {
+	var words []string
+	check := func(bound float64, name, sign string, ok bool) {
+		if bound == 0 {
+			return
+		}
+		word := "no"
+		if ok {
+			word = "yes"
+		}
+		words = append(words, fmt.Sprintf("%s %s %g: %s", name, sign, bound, word))
+	}
+	check(l.ratioMost, "ratio", "≤", ratio <= l.ratioMost)
+	check(l.ratioLeast, "ratio", "≥", ratio >= l.ratioLeast)
+	check(l.most, "ours", "≤", figure <= l.most)
+	check(l.least, "ours", "≥", figure >= l.least)
+	return strings.Join(words, ", ")
 }

@@ -1,5 +1,3 @@
-// index.d.ts describes this API.
-
 import { Session, fail } from "./session.js";
 
 export const VERSION = "0.1.0";
@@ -33,7 +31,7 @@ export const EVENT = {
 };
 
 // Why nobody is logged in; also 2024: not yet, 3000: pending, 3001: failed.
-const REASONS = { multipleDevice: 3002, userSigExpired: 3004, logout: 3005, REST_API_Kick: 3006 };
+const REASONS = { multipleDevice: 3002, multipleAccount: 3003, userSigExpired: 3004, logout: 3005, REST_API_Kick: 3006 };
 
 const instances = {}; // by SDKAppID
 
@@ -58,7 +56,7 @@ class Chat {
   #reason = 2024; // 0: logged in
 
   constructor({ SDKAppID, serverURL = "", platform = "web", deviceID, staleAfter = 60 }) {
-    const base = new URL(serverURL, globalThis.location?.href).href.replace(/\/+$/, "");
+    const base = `${serverURL}`.replace(/\/+$/, "");
     this.#options = { SDKAppID, base, platform, deviceID, staleAfter };
   }
 
@@ -102,19 +100,20 @@ class Chat {
   async logout() {
     const session = this.#session;
     check(session, 2024, "not logged in");
-    session.share("KICKED_OUT", { type: "logout" });
+    const { deviceID } = session;
+    if (deviceID) session.share("KICKED_OUT", { type: "logout" });
     this.#leave(REASONS.logout);
-    await session.call("logout", { deviceID: session.deviceID }).catch(() => {});
+    if (deviceID) await session.call("logout", { deviceID }).catch(() => {}); // without: of all devices
     return ok({});
   }
 
   async destroy() {
     const { SDKAppID } = this.#options;
+    if (instances[SDKAppID] === this) delete instances[SDKAppID];
     if (this.#session) await this.logout();
     this.#emit("SDK_DESTROY", { SDKAppID });
     this.#listeners = [];
     this.#reason = 2024;
-    if (instances[SDKAppID] === this) delete instances[SDKAppID];
     return ok({});
   }
 
@@ -165,9 +164,7 @@ class Chat {
     const session = this.#current();
     const userIDList = options?.userIDList ?? [];
     check(Array.isArray(userIDList), 70402, "userIDList must be an array");
-    const data = userIDList.length
-      ? await session.callForAll("unsubscribeUserStatus", 100, userIDList)
-      : await session.call("unsubscribeUserStatus", {});
+    const data = await session.callForAll("unsubscribeUserStatus", 100, userIDList);
     session.forget(userIDList);
     return ok(data);
   }
@@ -192,7 +189,7 @@ class Chat {
   #current() {
     if (!this.#reason) return this.#session;
     const error = fail(this.#reason, "not logged in");
-    this.#emit("ERROR", error);
+    this.#emit("ERROR", { code: error.code, message: error.message });
     throw error;
   }
 

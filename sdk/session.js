@@ -55,15 +55,15 @@ export class Session {
       await new Promise((resolve) => setTimeout(resolve, 1000 * (headers.get("Retry-After") ?? 5)));
       return this.call(name, body, false);
     }
-    const { code, message, data } = await response.json().catch(() => ({ code: 2800, message: `HTTP ${status}` }));
-    if (code) throw fail(status === 429 ? 2996 : code, message, data);
+    const { code = 2800, message = `HTTP ${status}`, data } = (await response.json().catch(() => {})) ?? {};
+    if (code !== 0) throw fail(status === 429 ? 2996 : code, message, data);
     return data;
   }
 
   async callForAll(name, size, userIDList) {
     const all = [...new Set(userIDList)];
     const joined = {};
-    for (let i = 0; i < all.length; i += size) {
+    for (let i = 0; !i || i < all.length; i += size) { // [] is a call too
       const data = await this.call(name, { userIDList: all.slice(i, i + size) });
       for (const list in data) joined[list] = [...(joined[list] ?? []), ...data[list]];
     }
@@ -110,13 +110,14 @@ export class Session {
   }
 
   receive(event) {
-    this.share(event.event, event.data, event);
+    this.#channel?.postMessage(event);
     this.#take(event);
   }
 
-  refused(status, { code, message }) {
+  refused(status, { code = 2800, message }) {
     if (status === 204) this.#kicked("multipleDevice");
     if (status === 401) this.#kicked(code === 70052 ? "REST_API_Kick" : "userSigExpired", code, message);
+    if (status === 400) this.#failed(fail(code, message));
   }
 
   lost(state) {
@@ -131,9 +132,9 @@ export class Session {
     on("online", () => this.#wake());
     on("offline", () => this.#stream?.cut());
     on("pageshow", ({ persisted }) => persisted && (this.#leave(), this.#join())); // the lock is lost
+    on("visibilitychange", () => document.hidden || this.#wake(), globalThis.document);
     if (!globalThis.document || !navigator.locks || !globalThis.BroadcastChannel) return this.#lead();
 
-    on("visibilitychange", () => document.hidden || this.#wake(), document);
     const name = `presence ${this.base} ${this.userID}`;
     this.#channel = new BroadcastChannel(name);
     this.#channel.onmessage = ({ data }) => this.#hear(data);

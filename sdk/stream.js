@@ -85,7 +85,7 @@ export class Stream {
 
   /** Grows, is never less than the server asks for, and not the same for all clients. */
   #pause() {
-    const delay = Math.max(this.#delay, Math.min(this.#delay * 2 ** this.#failures++, 30_000));
+    const delay = Math.max(this.#delay, Math.min(this.#delay * 2 ** this.#failures++, 15_000));
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, delay * (1 + Math.random() / 2));
       this.#endPause = () => resolve(clearTimeout(timer));

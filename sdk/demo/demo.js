@@ -32,7 +32,7 @@ async function become(userID) {
   window.myUserID = userID;
   history.replaceState(null, "", `#${userID}`);
   document.title = `${capital(userID)} · Presence`;
-  $("notice").hidden = true;
+  hideNotice();
   drawAll();
   try {
     token = await devToken(userID);
@@ -101,10 +101,8 @@ for (const name of ["SDK_READY", "SDK_NOT_READY"]) chat.on(EVENT[name], () => lo
 
 chat.on(EVENT.USER_STATUS_UPDATED, ({ data }) => {
   log("event", "USER_STATUS_UPDATED", data.map((status) => `${status.userID}: ${inWords(status)}`).join("; "));
-  data.forEach((status) => {
-    show(status);
-    if (status.userID !== window.myUserID) announce(`${status.userID} is ${inWords(status)}`);
-  });
+  const changed = data.filter(show).filter(({ userID }) => userID !== window.myUserID);
+  if (changed.length) announce(changed.map((status) => `${status.userID} is ${inWords(status)}`).join("; "));
 });
 
 chat.on(EVENT.NET_STATE_CHANGE, ({ data }) => {
@@ -117,7 +115,10 @@ chat.on(EVENT.KICKED_OUT, ({ data }) => {
   notice(KICKED[data.type], "Log in again", logInAgain);
 });
 
-chat.on(EVENT.SDK_READY, () => drawNet(TYPES.NET_STATE_CONNECTED));
+chat.on(EVENT.SDK_READY, () => {
+  drawNet(TYPES.NET_STATE_CONNECTED);
+  drawAll();
+});
 chat.on(EVENT.SDK_NOT_READY, () => {
   for (const [userID, status] of statuses) statuses.set(userID, { ...status, statusType: 0, customStatus: "" });
   drawNet();
@@ -126,13 +127,16 @@ chat.on(EVENT.SDK_NOT_READY, () => {
 
 // The page
 
+/** Tells whether the page looks different now. */
 function show(status) {
   const before = statuses.get(status.userID);
   // What is reported as unknown, and then known again, keeps its version.
-  if (before?.version > status.version) return;
+  if (before?.version > status.version) return false;
   statuses.set(status.userID, status);
   draw(status.userID);
-  if (before && inWords(before) !== inWords(status)) highlight(status.userID);
+  if (!before || inWords(before) === inWords(status)) return false;
+  highlight(status.userID);
+  return true;
 }
 
 function drawAll() {
@@ -141,7 +145,9 @@ function drawAll() {
   const others = PEOPLE.filter((userID) => userID !== me);
   fill($("friends"), others.filter(isFriend), `${capital(me)} has no friends yet.`);
   fill($("others"), others.filter((userID) => !isFriend(userID)), "");
-  $("switch").replaceChildren(...PEOPLE.map(switchItem));
+  for (const button of document.querySelectorAll("#switch button")) {
+    button.setAttribute("aria-pressed", button.value === me);
+  }
   $("code").replaceChildren(...highlighted(tenLines(me)));
   PEOPLE.forEach(draw);
 }
@@ -163,8 +169,8 @@ function switchItem(userID) {
   const item = document.createElement("li");
   const here = element("button", userID);
   here.type = "button";
+  here.value = userID;
   here.setAttribute("aria-label", `Be ${userID} here`);
-  here.setAttribute("aria-pressed", userID === window.myUserID);
   here.addEventListener("click", () => attempt(() => become(userID)));
   const there = element("a", "↗");
   there.href = `#${userID}`;
@@ -185,6 +191,7 @@ function draw(userID) {
   const on = subscribed.has(userID);
   button.textContent = on ? "Unsubscribe" : "Subscribe";
   button.setAttribute("aria-label", `${on ? "Unsubscribe from" : "Subscribe to"} ${userID}`);
+  button.disabled = !chat.getLoginUser();
 }
 
 function drawSelf(status) {
@@ -193,7 +200,9 @@ function drawSelf(status) {
   for (const button of $("presets").children) {
     button.setAttribute("aria-pressed", button.value === status.customStatus && status.statusType !== 0);
   }
-  $("log-out").hidden = !chat.getLoginUser();
+  const isOut = !chat.getLoginUser();
+  $("log-out").hidden = isOut;
+  for (const control of $("status-form").elements) control.disabled = isOut;
 }
 
 function drawStatus(item, userID, status) {
@@ -203,7 +212,7 @@ function drawStatus(item, userID, status) {
   avatar.dataset.hue = PEOPLE.indexOf(userID);
   const text = item.querySelector(".status");
   text.replaceChildren(element("span", STATUS[status.statusType]));
-  if (status.customStatus) text.append(" · ", element("b", status.customStatus));
+  if (status.customStatus) text.append(" · ", element("bdi", status.customStatus));
   if (status.expiresAt) text.append(` · clears ${untilText(status.expiresAt)}`);
 }
 
@@ -236,8 +245,14 @@ function notice(text, action, act) {
   const button = element("button", action);
   button.type = "button";
   button.addEventListener("click", act);
-  $("notice").replaceChildren(text, button);
+  $("notice").replaceChildren(element("span", text), button);
   $("notice").hidden = false;
+}
+
+/** Keeps the keyboard where one was, when the notice goes with its button. */
+function hideNotice() {
+  if ($("notice").contains(document.activeElement)) $("main").focus({ preventScroll: true });
+  $("notice").hidden = true;
 }
 
 function announce(text) {
@@ -248,12 +263,13 @@ async function attempt(action) {
   try {
     await action();
   } catch (error) {
-    notice(`That did not work: ${error.message} (${error.code ?? "error"}).`, "Dismiss", () => ($("notice").hidden = true));
+    notice(`That did not work: ${error.message} (${error.code ?? "error"}).`, "Dismiss", hideNotice);
   }
 }
 
 function inWords({ statusType, customStatus }) {
-  return STATUS[statusType].toLowerCase() + (customStatus ? `, “${customStatus}”` : "");
+  // Isolated, lest a text from right to left turns around what follows.
+  return STATUS[statusType].toLowerCase() + (customStatus ? `, “\u2068${customStatus}\u2069”` : "");
 }
 
 function untilText(time) {
@@ -297,6 +313,8 @@ function highlighted(code) {
 
 // Controls
 
+$("switch").append(...PEOPLE.map(switchItem));
+
 for (const text of PRESETS) {
   const button = element("button", text);
   button.type = "button";
@@ -323,6 +341,7 @@ $("status-form").addEventListener("submit", (event) => {
 $("log-out").addEventListener("click", () => attempt(async () => {
   await call("logout", {});
   notice("You are logged out.", "Log in again", logInAgain);
+  $("notice").querySelector("button").focus(); // the one that was pressed is gone
 }));
 
 $("clear-log").addEventListener("click", () => $("log").replaceChildren());
