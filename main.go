@@ -272,11 +272,10 @@ func (c *config) faults(dev bool) (faults []string) {
 			faults = append(faults, fmt.Sprintf("%s = %s: %s", key, shown(key, value), reason))
 		}
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
-	must(err == nil, "listen", c.Listen, `must be host:port, such as "127.0.0.1:8080" or ":8080"`)
-	must(err != nil || !dev || isLoopback(host), "listen", c.Listen, "must be on loopback with -dev")
-	_, _, err = net.SplitHostPort(c.Ops.Listen)
-	must(err == nil || c.Ops.Listen == "", "ops.listen", c.Ops.Listen, "must be host:port, or empty")
+	must(isAddress(c.Listen), "listen", c.Listen, `must be host:port, such as "127.0.0.1:8080" or ":8080"`)
+	must(!dev || isLoopback(c.Listen), "listen", c.Listen, "must be on loopback with -dev")
+	must(c.Ops.Listen == "" || isAddress(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be host:port, or empty")
+	must(!dev || c.Ops.Listen == "" || isLoopback(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be on loopback with -dev")
 	must(c.Database.Path != "", "database.path", c.Database.Path, "must not be empty")
 	must(isSecret(c.Auth.Secret), "auth.secret", c.Auth.Secret, tooShort)
 	must(isSecret(c.Auth.AdminKey), "auth.admin_key", c.Auth.AdminKey, tooShort)
@@ -304,7 +303,14 @@ var tooShort = fmt.Sprintf("must be empty or have at least %d bytes", httpapi.Mi
 
 func isSecret(s string) bool { return s == "" || len(s) >= httpapi.MinSecret }
 
-func isLoopback(host string) bool {
+func isAddress(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	_, number := strconv.ParseUint(port, 10, 16)
+	return err == nil && number == nil
+}
+
+func isLoopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
@@ -429,6 +435,9 @@ func (r *reloader) until(ctx context.Context, failed <-chan error) error {
 		case err := <-failed:
 			return err
 		case <-hangup:
+			if r.flags.dev { // its terminal was closed
+				return nil
+			}
 			logError(r.log, "configuration not changed", r.reload(ctx))
 		}
 	}

@@ -163,8 +163,8 @@ func TestReadme(t *testing.T) {
 	readme := strings.ReplaceAll(string(text), "localhost:8080", strings.TrimPrefix(c.URL, "http://"))
 	shell := blocks(readme, "sh")
 	shown := blocks(readme, "text")[1:] // behind the picture
-	if len(shell) != 5 || len(shown) != 2 {
-		t.Fatalf("the README has %d blocks of shell and %d of output: this test knows 5 and 2", len(shell), len(shown))
+	if len(shell) != 6 || len(shown) != 2 {
+		t.Fatalf("the README has %d blocks of shell and %d of output: this test knows 6 and 2", len(shell), len(shown))
 	}
 	everyTerminal := "export ADMIN_KEY='" + server.AdminKey + "'\n" + shell[0]
 
@@ -174,15 +174,18 @@ func TestReadme(t *testing.T) {
 	dave.awaits(t, "event: READY")
 	third, thirdEnds := c.terminal(everyTerminal + shell[3])
 	<-thirdEnds
+	cleared := `"userID":"alice","statusType":3,"customStatus":"","version"`
+	dave.awaits(t, cleared)
+	bob.awaits(t, cleared)
+	c.terminal(everyTerminal + shell[4])
 	<-bobEnds
-	dave.awaits(t, `"customStatus":"","version"`)
 	if got := alike(third.String()); got != alike(shown[0]) {
 		t.Errorf("the third terminal shows:\n%s\nand in the README:\n%s", got, alike(shown[0]))
 	}
 	if got := alike(bob.String()); got != alike(shown[1]) {
 		t.Errorf("the first terminal shows:\n%s\nand in the README:\n%s", got, alike(shown[1]))
 	}
-	admin, adminEnds := c.terminal(everyTerminal + shell[4])
+	admin, adminEnds := c.terminal(everyTerminal + shell[5])
 	<-adminEnds
 	if n := strings.Count(admin.String(), `{"code":0,`); n != 4 {
 		t.Errorf("of the 4 calls of the server API %d succeed:\n%s", n, admin)

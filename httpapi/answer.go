@@ -115,17 +115,27 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Write(body) // a client that has gone needs no answer
 }
 
-// logRefusal logs what the client isn't told: faults of ours.
+// logRefusal logs what the client isn't told: faults of ours. A path that isn't
+// one of ours could hold anything, tokens included. Nobody's fault is what a
+// client has caused by leaving.
 func (h *Handler) logRefusal(w http.ResponseWriter, r *http.Request, refused *refusal, err error) {
 	level := slog.LevelDebug
-	switch refused.err.Code {
-	case CodeInternal:
+	switch {
+	case r.Context().Err() != nil:
+	case refused.err.Code == CodeInternal:
 		level = slog.LevelError
-	case presence.CodeUnavailable:
+	case refused.err.Code == presence.CodeUnavailable:
 		level = slog.LevelWarn
 	}
-	h.log.Log(r.Context(), level, "request refused", "request", requestID(w), "path", r.URL.Path,
+	h.log.Log(r.Context(), level, "request refused", "request", requestID(w), "path", h.known(r.URL.Path),
 		"code", int(refused.err.Code), "error", err)
+}
+
+func (h *Handler) known(path string) string {
+	if h.routes[path] == nil {
+		return "other"
+	}
+	return path
 }
 
 // rfc3339 is how every time is told.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -20,8 +21,9 @@ import (
 type Config struct {
 	Service *presence.Service
 
-	// Authenticate returns who a request comes from. Its errors become the
-	// answer: an [*presence.Error] as it is, any other as CodeInvalidToken.
+	// Authenticate returns who a request comes from; nobody, with an empty
+	// UserID, is answered CodeNoToken. Its errors become the answer: an
+	// [*presence.Error] as it is, any other as CodeInvalidToken.
 	// The handler itself refuses who was kicked since. Nil: Tokens does it.
 	Authenticate func(*http.Request) (Credentials, error)
 
@@ -181,7 +183,7 @@ func (h *Handler) recover(w http.ResponseWriter, r *http.Request) {
 	if what == http.ErrAbortHandler {
 		panic(what)
 	}
-	h.log.Error("panic", "request", requestID(w), "path", r.URL.Path, "panic", what,
+	h.log.Error("panic", "request", requestID(w), "path", h.known(r.URL.Path), "panic", what,
 		"stack", string(debug.Stack()))
 	refuse(w, refusalOf(errors.New("panic")))
 }
@@ -229,6 +231,10 @@ func post(serve http.HandlerFunc) map[string]http.HandlerFunc {
 }
 
 func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request) {
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		h.respond(w, r, nil, malformed("the query is malformed"))
+		return
+	}
 	methods := h.routes[r.URL.Path]
 	for prefix, serve := range h.folders {
 		if methods == nil && strings.HasPrefix(r.URL.Path, prefix) {
@@ -279,12 +285,24 @@ func (h *Handler) user(serve call) http.HandlerFunc {
 
 // admit returns who a request comes from, registered and not kicked.
 func (h *Handler) admit(r *http.Request) (Credentials, error) {
-	c, err := h.authenticate(r)
+	c, err := h.identify(r)
 	if err != nil {
-		if _, told := errors.AsType[*presence.Error](err); !told {
-			err = &presence.Error{Code: CodeInvalidToken, Message: "the credentials are not valid", Cause: err}
-		}
-		return Credentials{}, err
+		return c, err
 	}
 	return c, h.service.Admit(r.Context(), c.UserID, c.IssuedAt)
+}
+
+// identify returns who a request comes from.
+func (h *Handler) identify(r *http.Request) (Credentials, error) {
+	c, err := h.authenticate(r)
+	if err == nil {
+		if c.UserID == "" {
+			return c, fail(CodeNoToken, "no credentials")
+		}
+		return c, nil
+	}
+	if _, told := errors.AsType[*presence.Error](err); !told {
+		err = &presence.Error{Code: CodeInvalidToken, Message: "the credentials are not valid", Cause: err}
+	}
+	return Credentials{}, err
 }

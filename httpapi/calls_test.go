@@ -110,7 +110,7 @@ func TestExplain(t *testing.T) {
 		`{"status":{"userID":"alice","statusType":1,"customStatus":"x","version":N,"expiresAt":"T"},`+
 			`"why":"ONLINE because devices are connected: 1",`+
 			`"devices":[{"deviceID":"phone","platform":"ios","state":"connected","since":"T","loginAt":"T"}],`+
-			`"deadlines":[{"at":"T","what":"the custom status expires"}],`+
+			`"deadlines":[{"at":"T","what":"the custom status expires"},{"at":"T","what":"the token of device phone expires, which ends its stream"}],`+
 			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":1}`,
 		"explain tells why the status is what it is, and what changes next")
 }

@@ -13,7 +13,7 @@ func isStream(r *http.Request) bool { return r.URL.Path == "/v1/events" }
 
 // events serves the event stream.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
-	c, err := h.admit(r)
+	c, err := h.identify(r) // Connect admits, and has more to look at
 	if err != nil {
 		h.respond(w, r, nil, err)
 		return

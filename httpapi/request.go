@@ -15,10 +15,7 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-const (
-	maxBody     = 1 << 20          // bytes
-	bodyTimeout = 10 * time.Second // to send it in
-)
+const maxBody = 1 << 20 // bytes
 
 // fields are the members of a request's body. Asking for one that is of the
 // wrong type gives its zero value, and leaves the fault in err. null is a
@@ -37,18 +34,19 @@ func body(w http.ResponseWriter, r *http.Request) *fields {
 		return f
 	}
 	if err := json.Unmarshal(text, &f.values); err != nil {
-		f.err = malformed("the body must be one JSON object: %s", reason(err))
+		f.err = malformed("the body must be one JSON object%s", place(err))
 	} else if f.values == nil {
 		f.err = malformed("the body must be one JSON object")
 	}
 	return f
 }
 
-func reason(err error) string {
+// place says where a body is wrong, without a word of what is in it.
+func place(err error) string {
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return fmt.Sprintf("%s at byte %d", e.Err, e.ByteOffset)
+		return fmt.Sprintf(", which it is not at byte %d", e.ByteOffset)
 	}
-	return "it is something else"
+	return ""
 }
 
 func (f *fields) has(name string) bool {
@@ -164,24 +162,33 @@ func countDistinct(all []string) int {
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		return nil, errTooLarge()
+	}
+	// An embedding program's server may have no timeout. After an error it
+	// stays: what is left of the body is read before the answer is sent.
 	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Now().Add(bodyTimeout)) // what can't have one goes without
-	defer control.SetReadDeadline(time.Time{})
+	control.SetReadDeadline(time.Now().Add(requestTimeout)) // what can't have one goes without
 	var body bytes.Buffer
 	if r.ContentLength > 0 {
-		body.Grow(int(min(r.ContentLength, maxBody)) + bytes.MinRead)
+		body.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, &refusal{
-			err:    malformed("the body must have at most %d bytes", maxBody),
-			status: http.StatusRequestEntityTooLarge,
-		}
+		return nil, errTooLarge()
 	}
 	if err != nil {
 		return nil, malformed("the body can't be read")
 	}
+	control.SetReadDeadline(time.Time{})
 	return body.Bytes(), nil
+}
+
+func errTooLarge() error {
+	return &refusal{
+		err:    malformed("the body must have at most %d bytes", maxBody),
+		status: http.StatusRequestEntityTooLarge,
+	}
 }
 
 const (

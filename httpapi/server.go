@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,6 +27,15 @@ type Server struct {
 	done     chan struct{}
 }
 
+const (
+	// requestTimeout is how long a client may take to send a request.
+	requestTimeout = 10 * time.Second
+
+	// peerTimeout is how long the other end of HTTP/2 may not react. On
+	// HTTP/1 each stream sees to that itself.
+	peerTimeout = 10 * time.Second
+)
+
 // Listen starts a server: HTTPS with HTTP/2 when it is given the files of a
 // certificate and its key, else HTTP/1.1. It must be closed.
 func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
@@ -35,11 +46,16 @@ func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 	s := &Server{listener: listener, scheme: "http", failed: make(chan error, 1), done: make(chan struct{})}
 	s.Show(starting())
 	s.http = http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      30 * time.Second, // of answers; a stream sets its own for each write
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler:      s,
+		ReadTimeout:  requestTimeout,   // also of a body that nobody asks for
+		WriteTimeout: 30 * time.Second, // of answers; a stream has its own
+		IdleTimeout:  2 * time.Minute,
+		ErrorLog:     stdlog.New(serverLog{log}, "", 0),
+		HTTP2: &http.HTTP2Config{ // a peer whose network is gone says nothing, and takes nothing
+			SendPingTimeout:  peerTimeout,
+			PingTimeout:      peerTimeout,
+			WriteByteTimeout: peerTimeout,
+		},
 	}
 	serve := s.http.Serve
 	if cert != "" {
@@ -53,6 +69,20 @@ func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 		}
 	}()
 	return s, nil
+}
+
+// serverLog takes what net/http logs: mostly what clients do wrong, but also
+// that no more connections can be taken.
+type serverLog struct{ log *slog.Logger }
+
+// Write logs one line.
+func (l serverLog) Write(line []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.Contains(line, []byte("Accept error")) {
+		level = slog.LevelError
+	}
+	l.log.Log(context.Background(), level, string(bytes.TrimSpace(line)))
+	return len(line), nil
 }
 
 // ServeHTTP serves what was shown last.

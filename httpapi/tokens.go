@@ -1,18 +1,20 @@
 package httpapi
 
 import (
+	"bytes"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/presence-server/presence/presence"
 )
@@ -42,6 +44,10 @@ type Tokens struct {
 	mu       sync.Mutex
 	verified map[string]Credentials // by token: a client sends the same one with each call
 }
+
+// maxSkew is how far the clock of who issues a token may be ahead. One issued
+// later than that would outlive a kick.
+const maxSkew = time.Minute
 
 // maxVerified bounds the tokens that are remembered: a few MiB.
 const maxVerified = 10_000
@@ -116,29 +122,58 @@ func (t *Tokens) verifyJWT(token string) (Credentials, error) {
 	case err != nil:
 		return Credentials{}, fail(CodeInvalidToken, "the token is not valid")
 	}
+	if c.issuedAt.After(t.now().Add(maxSkew)) {
+		return Credentials{}, fail(CodeInvalidToken, "the token is issued in the future")
+	}
 	return Credentials{UserID: c.Subject, IssuedAt: c.issuedAt, ExpiresAt: c.ExpiresAt.Time}, nil
 }
 
-// claims takes iat to the microsecond, so that a token issued right after a
-// kick is told from one issued before. The library cuts it to seconds.
+// claims are those that matter here. They are read by themselves, because the
+// library cuts times to seconds, and a token issued right after a kick has to
+// be told from one issued before; and because it takes names in any case, and
+// twice, of which a proxy in front could take another one.
 type claims struct {
 	jwt.RegisteredClaims
 	issuedAt time.Time // 1970 when there is none: older than any kick
 }
 
-// UnmarshalJSON reads the claims, iat in its full precision.
+// UnmarshalJSON reads the claims.
 func (c *claims) UnmarshalJSON(text []byte) error {
-	if err := json.Unmarshal(text, &c.RegisteredClaims); err != nil {
+	var in struct {
+		Subject   string   `json:"sub"`
+		ExpiresAt *float64 `json:"exp"`
+		NotBefore *float64 `json:"nbf"`
+		IssuedAt  float64  `json:"iat"`
+	}
+	if err := json.Unmarshal(text, &in); err != nil {
 		return err
 	}
-	var precise struct {
-		IssuedAt float64 `json:"iat"`
+	c.Subject = in.Subject
+	var err error
+	if in.ExpiresAt != nil {
+		c.ExpiresAt, err = numericDate(*in.ExpiresAt)
 	}
-	if err := json.Unmarshal(text, &precise); err != nil {
-		return err
+	if in.NotBefore != nil && err == nil {
+		c.NotBefore, err = numericDate(*in.NotBefore)
 	}
-	c.issuedAt = time.UnixMicro(int64(math.Round(precise.IssuedAt * 1e6)))
-	return nil
+	c.issuedAt = time.UnixMicro(int64(math.Round(in.IssuedAt * 1e6)))
+	if math.Abs(in.IssuedAt) > maxNumericDate {
+		err = errDate
+	}
+	return err
+}
+
+// maxNumericDate is the year 36812: what is behind it can't be a date.
+const maxNumericDate = 1 << 40
+
+var errDate = errors.New("not a date")
+
+// numericDate is a NumericDate of RFC 7519, cut to seconds.
+func numericDate(seconds float64) (*jwt.NumericDate, error) {
+	if math.Abs(seconds) > maxNumericDate {
+		return nil, errDate
+	}
+	return jwt.NewNumericDate(time.Unix(int64(seconds), 0)), nil
 }
 
 // Issue makes a JWT for the user that is valid for at least lifetime, and less
@@ -164,16 +199,30 @@ func (t *Tokens) now() time.Time {
 // MinSecret is the fewest bytes of a secret that can't be guessed.
 const MinSecret = 16
 
-// SecretFile returns the secret that a file holds. If there is no such file, it
-// makes one with a random secret, which only its owner can read.
+// SecretFile returns the secret that a file holds, without white space around
+// it. If there is no such file, it makes one with a random secret, which only
+// its owner can read; it is there as a whole or not at all.
 func SecretFile(path string) ([]byte, error) {
 	secret, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		secret = []byte(rand.Text() + rand.Text())
-		return secret, os.WriteFile(path, secret, 0o600)
-	case err == nil && len(secret) < MinSecret:
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeSecret(path)
+	}
+	if secret = bytes.TrimSpace(secret); err == nil && len(secret) < MinSecret {
 		return nil, fmt.Errorf("%s must have at least %d bytes", path, MinSecret)
 	}
 	return secret, err
+}
+
+func makeSecret(path string) ([]byte, error) {
+	secret := rand.Text() + rand.Text()
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)) // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(secret + "\n")
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, err
+	}
+	return []byte(secret), os.Rename(f.Name(), path)
 }

@@ -2,6 +2,7 @@ package presence
 
 import (
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 )
@@ -22,6 +23,7 @@ type operation interface {
 type batch struct {
 	now      micros
 	run      int64
+	was      int64 // the run before this batch
 	settings Settings
 	switches switches
 	version  int64
@@ -42,6 +44,7 @@ func (s *Service) newBatch(now micros) *batch {
 	return &batch{
 		now:      now,
 		run:      s.run,
+		was:      s.run,
 		settings: s.model.settings,
 		switches: s.model.switches,
 		version:  s.model.version,
@@ -131,15 +134,17 @@ func (b *batch) change(a *account, mutate func()) {
 	}
 }
 
-// exec writes. After a fault it does nothing; see err.
-func (b *batch) exec(query string, args ...any) {
+// exec writes, and returns the number of rows. After a fault it does nothing;
+// see err.
+func (b *batch) exec(query string, args ...any) (rows int64) {
 	if b.err == nil && !b.begun {
 		_, b.err = b.store.exec("BEGIN IMMEDIATE")
 		b.begun = b.err == nil
 	}
 	if b.err == nil {
-		_, b.err = b.store.exec(query, args...)
+		rows, b.err = b.store.exec(query, args...)
 	}
+	return rows
 }
 
 // numbers returns the integers in the first column of what a query finds.
@@ -184,6 +189,19 @@ func (b *batch) saveAccount(a *account) {
 		a.id, a.userID, int(a.statusType), a.customStatus, a.expiresAt, a.clearAt, a.version, a.revokedAt)
 }
 
+// saveService stores what the service has to find again, unless another process
+// has begun a run since: the lock is no help when the file has two names, or
+// when somebody has removed the lock's.
+func (b *batch) saveService() {
+	rows := b.exec(`UPDATE service SET version = ?, clock = ?, run = ?, next_user = ?, user_status = ?, user_status_since = ?,
+		friend_notifications = ?, friends_since = ? WHERE run = ?`, b.version, b.now, b.run, b.nextUser,
+		b.switches.userStatus, b.switches.userStatusSince,
+		b.switches.friendNotifications, b.switches.friendNotificationsSince, b.was)
+	if rows != 1 && b.err == nil {
+		b.err = errors.New("another process has the database")
+	}
+}
+
 // commit makes the batch durable. A batch that changed nothing costs nothing.
 func (b *batch) commit() error {
 	for _, a := range b.accounts {
@@ -192,10 +210,7 @@ func (b *batch) commit() error {
 		}
 	}
 	if b.begun {
-		b.exec(`UPDATE service SET version = ?, clock = ?, run = ?, next_user = ?, user_status = ?, user_status_since = ?,
-			friend_notifications = ?, friends_since = ?`, b.version, b.now, b.run, b.nextUser,
-			b.switches.userStatus, b.switches.userStatusSince,
-			b.switches.friendNotifications, b.switches.friendNotificationsSince)
+		b.saveService()
 		b.exec("COMMIT")
 	}
 	if b.err != nil && b.begun {

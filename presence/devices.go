@@ -72,8 +72,9 @@ func (b *batch) login(a *account, op *connect) {
 	b.makeRoom(a, *d)
 }
 
-// makeRoom kicks devices of the newcomer's platform over the limit: the one
-// logged in longest first, but one that has dropped before any connected one.
+// makeRoom has devices of the newcomer's platform over the limit give way: the
+// one logged in longest, which is kicked; but first those that have dropped.
+// These are only forgotten, so that they may come back.
 func (b *batch) makeRoom(a *account, newcomer device) {
 	var rivals []device
 	for _, d := range a.devices {
@@ -83,14 +84,23 @@ func (b *batch) makeRoom(a *account, newcomer device) {
 	}
 	slices.SortStableFunc(rivals, func(x, y device) int { return int(min(x.run, 1) - min(y.run, 1)) })
 	for i := range len(rivals) + 1 - b.settings.DevicesPerPlatform {
-		b.expel(a, rivals[i].id, KickedMultipleDevice)
+		if rivals[i].run == 0 {
+			b.forget(a, rivals[i].id)
+		} else {
+			b.expel(a, rivals[i].id, KickedMultipleDevice)
+		}
 	}
 }
 
-// expel forgets a device and kicks its stream, if there is one.
-func (b *batch) expel(a *account, deviceID string, why Kick) {
+func (b *batch) forget(a *account, deviceID string) {
 	a.devices = slices.DeleteFunc(a.devices, func(d device) bool { return d.id == deviceID })
 	b.deleteDevice(a, deviceID)
+}
+
+// expel forgets a device and kicks it: its stream ends, if there is one, and it
+// is refused if it merely reconnects.
+func (b *batch) expel(a *account, deviceID string, why Kick) {
+	b.forget(a, deviceID)
 	key, until := deviceKey{a.userID, deviceID}, b.now+span(kickMemory)
 	b.exec("INSERT OR REPLACE INTO kicked VALUES (?, ?, ?)", key.userID, key.deviceID, until)
 	b.after(func(m *model) {

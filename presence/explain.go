@@ -68,10 +68,11 @@ func (s *Service) explain(userID string) (Explanation, uint32, error) {
 		Status:    u.status(),
 		Why:       u.why(now),
 		Devices:   []DeviceState{},
-		Deadlines: u.comingUp(now),
+		Deadlines: append(u.expiring(), u.comingUp(now)...),
 		Switches:  ExplainedSwitches{s.model.switches.userStatus, s.model.switches.friendNotifications},
 		Streams:   len(u.sessions),
 	}
+	slices.SortStableFunc(e.Deadlines, func(x, y Deadline) int { return x.At.Compare(y.At) })
 	for _, d := range u.devices {
 		e.Devices = append(e.Devices, DeviceState{
 			d.id, d.platform, d.stateAt(now).String(), moment(d.since), moment(d.loginAt),
@@ -102,7 +103,18 @@ func (a *account) why(now micros) string {
 	return fmt.Sprintf("%s because no device is logged in", Unlogined)
 }
 
-// comingUp lists what falls due, the earliest first.
+// expiring lists the streams that end with their credentials.
+func (u *user) expiring() []Deadline {
+	all := []Deadline{}
+	for _, s := range u.sessions {
+		if !s.expires.IsZero() {
+			all = append(all, Deadline{s.expires.UTC(), fmt.Sprintf("the token of device %s expires, which ends its stream", s.deviceID)})
+		}
+	}
+	return all
+}
+
+// comingUp lists what falls due.
 func (a *account) comingUp(now micros) []Deadline {
 	all := []Deadline{}
 	add := func(at micros, format string, args ...any) {
@@ -113,15 +125,15 @@ func (a *account) comingUp(now micros) []Deadline {
 	for i := range a.devices {
 		d := &a.devices[i]
 		if d.stateAt(now) == inGrace {
-			add(d.graceUntil, "device %s no longer counts as connected", d.id)
+			add(d.graceUntil, "device %s no longer counts as connected: the user is then %s", d.id, statusTypeAt(a.devices, d.graceUntil))
 		}
 		if d.run == 0 && d.platform.Native() {
-			add(max(d.graceUntil, d.retainUntil), "device %s is forgotten and no longer makes the user OFFLINE", d.id)
+			gone := max(d.graceUntil, d.retainUntil)
+			add(gone, "device %s is forgotten: the user is then %s", d.id, statusTypeAt(a.devices, gone))
 		}
 	}
 	add(a.expiresAt, "the custom status expires")
 	add(a.clearAt, "the custom status is cleared, because the user is UNLOGINED")
-	slices.SortStableFunc(all, func(x, y Deadline) int { return x.At.Compare(y.At) })
 	return all
 }
 

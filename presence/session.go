@@ -86,6 +86,7 @@ type Session struct {
 	resuming   bool
 	cursor     int64 // of the last event; before READY, where to start from
 	greeted    bool
+	keepalive  time.Duration
 	over       bool
 	lastEvent  time.Time
 	lastUpdate time.Time
@@ -168,7 +169,7 @@ func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 	if len(s.waiting) > 0 && !now.Before(batchAt) {
 		return s.updated(m, now), next, nil
 	}
-	keepaliveAt := s.lastEvent.Add(m.settings.Keepalive)
+	keepaliveAt := s.lastEvent.Add(s.keepalive)
 	if len(s.waiting) == 0 && !now.Before(keepaliveAt) {
 		s.cursor, s.lastEvent = m.version, now
 		return Event{Type: Keepalive, Cursor: s.cursor}, next, nil
@@ -185,6 +186,7 @@ func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 
 func (s *Session) ready(m *model, now time.Time) Event {
 	s.greeted, s.lastEvent = true, now
+	s.keepalive = m.settings.Keepalive // as told now, whatever is configured later
 	if !s.resuming {
 		delete(s.waiting, s.user) // Self says it
 	}
@@ -193,7 +195,7 @@ func (s *Session) ready(m *model, now time.Time) Event {
 		Cursor:    s.cursor,
 		DeviceID:  s.deviceID,
 		Self:      s.user.status(),
-		Keepalive: m.settings.Keepalive,
+		Keepalive: s.keepalive,
 	}
 }
 

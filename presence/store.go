@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -33,8 +32,11 @@ type store struct {
 // openStore opens or makes the file, locked against other processes and
 // brought to the newest schema. A file that isn't ours is left untouched.
 func openStore(ctx context.Context, path string) (*store, error) {
-	path, err := resolve(path)
+	path, err := touch(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkOurs(path); err != nil {
 		return nil, err
 	}
 	st := &store{path: path, lock: flock.New(path + "-lock"), stmts: make(map[string]*sql.Stmt)}
@@ -51,7 +53,7 @@ func (st *store) open(ctx context.Context) error {
 	} else if !got {
 		return fmt.Errorf("%s is in use by another process", st.path)
 	}
-	if err := ensureOurs(ctx, st.path); err != nil {
+	if err := create(ctx, st.path); err != nil {
 		return err
 	}
 	var err error
@@ -89,21 +91,23 @@ func (st *store) close() error {
 	return errors.Join(append(errs, st.lock.Close())...)
 }
 
-// resolve makes the path absolute and follows links, so that two names of one
-// file share one lock.
-func resolve(path string) (string, error) {
+// touch makes the file, empty, if there is none, and returns its path without
+// links: two names of one file then share one lock.
+func touch(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("no database path given")
 	}
-	path, err := filepath.Abs(path)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return "", err
 	}
-	real, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return path, nil
+	if err := f.Close(); err != nil {
+		return "", err
 	}
-	return real, err
+	if path, err = filepath.Abs(path); err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
 }
 
 // Every pragma stands in the DSN, because one that is executed reaches a
@@ -126,16 +130,16 @@ func dsn(path string, pragmas []string) string {
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String()
 }
 
-// ensureOurs makes the file if there is none, and refuses any other program's.
-// It reads the header itself: a connection would already change the file.
-func ensureOurs(ctx context.Context, path string) error {
+// checkOurs refuses any other program's file. It reads the header itself: a
+// connection would already change the file.
+func checkOurs(path string) error {
 	header := make([]byte, 100)
 	n, err := readHeader(path, header)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) || err == nil && n == 0:
-		return create(ctx, path)
 	case err != nil:
 		return err
+	case n == 0:
+		return nil
 	case n < len(header) || !strings.HasPrefix(string(header), "SQLite format 3\x00"):
 		return fmt.Errorf("%s is not a presence database: not an SQLite file", path)
 	case binary.BigEndian.Uint32(header[68:]) != applicationID:
@@ -157,7 +161,11 @@ func readHeader(path string, header []byte) (int, error) {
 	return n, err
 }
 
+// create makes a database of an empty file.
 func create(ctx context.Context, path string) error {
+	if file, err := os.Stat(path); err != nil || file.Size() > 0 {
+		return err
+	}
 	db, err := sql.Open("sqlite", dsn(path, creationPragmas))
 	if err != nil {
 		return err
@@ -170,13 +178,18 @@ func create(ctx context.Context, path string) error {
 	return db.Close()
 }
 
-// exec runs one statement on the writer's connection.
-func (st *store) exec(query string, args ...any) (sql.Result, error) {
+// exec runs one statement on the writer's connection, and returns how many rows
+// it changed.
+func (st *store) exec(query string, args ...any) (rows int64, err error) {
 	s, err := st.prepare(query)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return s.Exec(args...)
+	result, err := s.Exec(args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 func (st *store) prepare(query string) (*sql.Stmt, error) {

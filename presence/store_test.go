@@ -144,6 +144,36 @@ func TestUnusableDatabasesAreRefused(t *testing.T) {
 	refuses(t, filepath.Join(t.TempDir(), "no", "such.db"), "a folder that isn't there", "no such file or directory")
 }
 
+// TestPromise5AFileHasOneProcess: two would give out the same IDs, and lose what
+// was answered.
+func TestPromise5AFileHasOneProcess(t *testing.T) {
+	folder := t.TempDir()
+	file, link, second := filepath.Join(folder, "file.db"), filepath.Join(folder, "link.db"), filepath.Join(folder, "second.db")
+	if err := os.Symlink(file, link); err != nil { // to a file that isn't there yet
+		t.Fatal(err)
+	}
+	svc, err := Open(Config{Path: link})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer svc.Close()
+	refuses(t, link, "the same link again", "in use")
+	refuses(t, file, "the file itself", "in use")
+
+	// A lock can't tell that a file has two names, but a write can.
+	if err := os.Link(file, second); err != nil {
+		t.Fatal(err)
+	}
+	other, err := Open(Config{Path: second})
+	if err != nil {
+		t.Skipf("refused anyway: %v", err)
+	}
+	defer other.Close()
+	if _, err := svc.Import(t.Context(), []string{"lost"}); ErrorCode(err) != CodeUnavailable {
+		t.Errorf("promise 5: a write beside another process is answered %v", err)
+	}
+}
+
 func TestRefusedSettingsMakeNoFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "presence.db")
 	if _, err := Open(Config{Path: path, Settings: &Settings{}}); err == nil {

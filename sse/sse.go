@@ -25,8 +25,9 @@ import (
 
 // Timing says how long a response may take for what.
 type Timing struct {
-	// WriteTimeout is how long one write may be stuck before the client
-	// counts as gone, or up to a quarter longer. Zero: forever.
+	// WriteTimeout is how long one write may be stuck, or stay without an
+	// acknowledgement, before the client counts as gone, or up to a quarter
+	// longer. Zero: forever.
 	WriteTimeout time.Duration
 
 	// Drain is the window over which clients are told to come back after the
@@ -42,7 +43,7 @@ type Timing struct {
 // Serve may return before that, when it has taken over the connection; the
 // handler must then return too.
 func Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
-	if c := takeOver(w, r); c != nil {
+	if c := takeOver(w, r, timing.WriteTimeout); c != nil {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		go c.watch(cancel)
 		go func() {

@@ -30,7 +30,8 @@ type lent struct {
 
 func newLent(w http.ResponseWriter) *lent {
 	l := &lent{w, http.NewResponseController(w)}
-	l.control.SetWriteDeadline(time.Time{}) // the server's own is for answers
+	l.control.SetReadDeadline(time.Time{}) // the server's own are for requests
+	l.control.SetWriteDeadline(time.Time{})
 	return l
 }
 
@@ -60,7 +61,7 @@ type taken struct {
 }
 
 // takeOver returns the connection of a request, or nil if it can't be taken.
-func takeOver(w http.ResponseWriter, r *http.Request) *taken {
+func takeOver(w http.ResponseWriter, r *http.Request, timeout time.Duration) *taken {
 	if r.ProtoMajor != 1 {
 		return nil
 	}
@@ -69,6 +70,7 @@ func takeOver(w http.ResponseWriter, r *http.Request) *taken {
 	if err != nil {
 		return nil
 	}
+	limitSilence(conn, timeout)
 	return &taken{conn: conn, header: header, ended: make(chan struct{})}
 }
 
