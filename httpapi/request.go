@@ -165,10 +165,6 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
 		return nil, errTooLarge()
 	}
-	// An embedding program's server may have no timeout. After an error it
-	// stays: what is left of the body is read before the answer is sent.
-	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Now().Add(requestTimeout)) // what can't have one goes without
 	var body bytes.Buffer
 	if r.ContentLength > 0 {
 		body.Grow(int(r.ContentLength) + bytes.MinRead)
@@ -180,7 +176,6 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, malformed("the body can't be read")
 	}
-	control.SetReadDeadline(time.Time{})
 	return body.Bytes(), nil
 }
 

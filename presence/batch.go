@@ -112,7 +112,7 @@ func (b *batch) register(userID string) *account {
 	}
 	a := b.keep(&account{id: b.nextUser, userID: userID, statusType: Unlogined, version: b.nextVersion()})
 	b.nextUser++
-	b.changed[a] = true
+	b.insertAccount(a)
 	return a
 }
 
@@ -182,11 +182,14 @@ func (b *batch) saveDevice(a *account, d *device) {
 		a.id, d.id, string(d.platform), d.loginAt, d.run, d.stream, d.since, d.graceUntil, d.retainUntil)
 }
 
-func (b *batch) saveAccount(a *account) {
-	b.exec(`INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
-		status_type = excluded.status_type, custom_status = excluded.custom_status, expires_at = excluded.expires_at,
-		clear_at = excluded.clear_at, version = excluded.version, revoked_at = excluded.revoked_at`,
+func (b *batch) insertAccount(a *account) {
+	b.exec("INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		a.id, a.userID, int(a.statusType), a.customStatus, a.expiresAt, a.clearAt, a.version, a.revokedAt)
+}
+
+func (b *batch) saveAccount(a *account) {
+	b.exec("UPDATE users SET status_type = ?, custom_status = ?, expires_at = ?, clear_at = ?, version = ?, revoked_at = ? WHERE id = ?",
+		int(a.statusType), a.customStatus, a.expiresAt, a.clearAt, a.version, a.revokedAt, a.id)
 }
 
 // saveService stores what the service has to find again, unless another process
