@@ -47,7 +47,7 @@ func require(t *testing.T, program, why string) string {
 
 func missing(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if os.Getenv("PRESENCE_CI") == "1" {
+	if os.Getenv("SKIP_NO_TEST") == "1" {
 		t.Fatalf(format, args...)
 	}
 	t.Skipf(format, args...)
