@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/inspector"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -98,12 +99,13 @@ func (p *profile) bare(s *server) *tab {
 	return p.tab(s.URL + "/sdk/package.json")
 }
 
-// login loads the SDK and logs in with a token that lives for seconds. Each event adds a line to the page's #log.
+// login loads the SDK and logs in with a token that lives for seconds, at the origin of the page, which is the default.
+// Each event adds a line to the page's #log.
 func (p *tab) login(s *server, userID string, seconds int) {
 	p.t.Helper()
 	p.eval(`import("/sdk/presence.js").then(async ({ default: sdk }) => {
 		window.TencentCloudChat = sdk;
-		window.chat = sdk.create({ SDKAppID: 1, serverURL: location.origin });
+		window.chat = sdk.create({ SDKAppID: 1 });
 		document.body.innerHTML = "<ol id=log></ol>";
 		for (const name of Object.values(sdk.EVENT)) chat.on(name, ({ data }) => {
 			const text = data?.state ?? data?.type ?? JSON.stringify(data ?? name);
@@ -156,6 +158,17 @@ func (p *tab) goOffline(offline bool) {
 			Offline: offline, DownloadThroughput: none, UploadThroughput: none,
 		})
 		return chromedp.Void{}, errors.Join(byRule, state)
+	})
+}
+
+// media makes the page believe in a preference of its user, as "prefers-color-scheme" and "dark".
+func (p *tab) media(name, value string) {
+	p.t.Helper()
+	p.do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: name, Value: value}},
+		})
+		return chromedp.Void{}, err
 	})
 }
 

@@ -4,7 +4,7 @@ export type Platform = "web" | "android" | "ios" | "ipad" | "windows" | "mac" | 
 export interface CreateOptions {
   /** One instance is kept per SDKAppID: create() again gives the same one back. With UserSigs it is the one inside them. */
   SDKAppID: number;
-  /** Where the presence server is, e.g. "https://presence.example.com". Default: the origin of the page. */
+  /** Where the presence server is, e.g. "https://presence.example.com". Default: the origin of the page; Node needs it. */
   serverURL?: string;
   /** Seconds without a stream after which everybody is reported as UNKNOWN; 0: never. Default 60. */
   staleAfter?: number;
@@ -46,7 +46,7 @@ export interface Response<Data> {
 export interface ChatError extends Error {
   /**
    * The server's code, or the SDK's own: 2002 no userID, 2003 no userSig, 2024 not logged in, 2025 logged in already,
-   * 2800 network, 2801 timeout, 2905 unknown API, 2996 too many calls, 3000 logging in, 3001 login failed,
+   * 2800 network or no answer of a presence server, 2801 timeout, 2905 unknown API, 2996 too many calls, 3000 logging in, 3001 login failed,
    * 3002 kicked by another device, 3004 userSig expired, 3005 logged out, 3006 kicked by the server,
    * 70013 the userSig is another user's, 70206 no IDs, 70402 malformed.
    */
@@ -88,10 +88,13 @@ export interface ChatSDK {
    * user while logged in: the new userSig serves from now on (do so before the old one expires).
    */
   login(options: { userID: string; userSig: string }): Promise<Response<LoginData>>;
-  /** Logs out this device, and so every tab of this browser: the others get KICKED_OUT "logout". */
-  logout(): Promise<Response<{}>>;
-  /** Logs out, drops every listener, and emits SDK_DESTROY. create() then makes a new instance. */
-  destroy(): Promise<Response<{}>>;
+  /**
+   * Logs out this device, and so every tab of this browser: the others get KICKED_OUT "logout". Resolves to
+   * {code: 0, data: {}}; it is any, because the original declares Promise<void>, and so do the pages written for it.
+   */
+  logout(): Promise<any>;
+  /** Logs out, drops every listener, and emits SDK_DESTROY. create() makes a new instance from now on. Resolves as logout. */
+  destroy(): Promise<any>;
 
   /** Listeners survive logout, not destroy. The same handler twice is one. `context` is its `this`. */
   on<Name extends keyof EventData>(name: Name, handler: (event: ChatEvent<EventData[Name]>) => void, context?: any): void;
@@ -167,6 +170,12 @@ export declare const VERSION: string;
 
 /** The instance for this SDKAppID, or null (and a line in the console) if that is no number. Never throws for it. */
 export declare function create(options: CreateOptions): ChatSDK;
+
+// The original's EVENT and TYPES are enums, which pages use as types too.
+declare namespace TencentCloudChat {
+  type EVENT = (typeof EVENT)[keyof typeof EVENT];
+  type TYPES = (typeof TYPES)[keyof typeof TYPES];
+}
 
 declare const TencentCloudChat: {
   readonly create: typeof create;

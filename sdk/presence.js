@@ -101,7 +101,7 @@ class Chat {
     const session = this.#session;
     check(session, 2024, "not logged in");
     const { deviceID } = session;
-    if (deviceID) session.share("KICKED_OUT", { type: "logout" });
+    session.share("KICKED_OUT", { type: "logout" });
     this.#leave(REASONS.logout);
     if (deviceID) await session.call("logout", { deviceID }).catch(() => {}); // without: of all devices
     return ok({});

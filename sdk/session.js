@@ -63,7 +63,7 @@ export class Session {
   async callForAll(name, size, userIDList) {
     const all = [...new Set(userIDList)];
     const joined = {};
-    for (let i = 0; !i || i < all.length; i += size) { // [] is a call too
+    for (let i = 0; !i || i < all.length; i += size) {
       const data = await this.call(name, { userIDList: all.slice(i, i + size) });
       for (const list in data) joined[list] = [...(joined[list] ?? []), ...data[list]];
     }
@@ -115,9 +115,9 @@ export class Session {
   }
 
   refused(status, { code = 2800, message }) {
+    if (status === 400) this.#failed(fail(code, message));
     if (status === 204) this.#kicked("multipleDevice");
     if (status === 401) this.#kicked(code === 70052 ? "REST_API_Kick" : "userSigExpired", code, message);
-    if (status === 400) this.#failed(fail(code, message));
   }
 
   lost(state) {
@@ -193,6 +193,7 @@ export class Session {
     else this.#known.get(self.userID).told = self.version;
     this.#ready = ready;
     this.#silence = 2000 * keepaliveSeconds;
+    this.#watch();
     this.deviceID = deviceID;
     this.#opened(ready);
   }

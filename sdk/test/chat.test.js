@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import http from "node:http";
 import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import TencentCloudChat, * as module from "../presence.js";
@@ -23,8 +24,12 @@ test("create keeps one instance per SDKAppID until it is destroyed", async () =>
   const chat = TencentCloudChat.create({ SDKAppID: 1400000000, serverURL });
   assert.equal(TencentCloudChat.create({ SDKAppID: "1400000000", serverURL: "http://other" }), chat);
   assert.notEqual(TencentCloudChat.create({ SDKAppID: 1400000001, serverURL }), chat);
-  assert.equal((await chat.destroy()).code, 0);
-  assert.notEqual(TencentCloudChat.create({ SDKAppID: 1400000000, serverURL }), chat);
+  const destroyed = chat.destroy();
+  const next = TencentCloudChat.create({ SDKAppID: 1400000000, serverURL });
+  assert.notEqual(next, chat, "also before the promise");
+  assert.equal((await destroyed).code, 0);
+  await chat.destroy();
+  assert.equal(TencentCloudChat.create({ SDKAppID: 1400000000, serverURL }), next, "destroying the old leaves the new");
 });
 
 test("create without a number gives null and does not throw", (t) => {
@@ -37,13 +42,13 @@ test("before login every call is rejected with 2024, and ERROR tells", async (t)
   const chat = TencentCloudChat.create({ SDKAppID: 2, serverURL: "http://127.0.0.1:9" });
   t.after(() => chat.destroy());
   const errors = [];
-  chat.on(EVENT.ERROR, ({ data }) => errors.push(data.code));
+  chat.on(EVENT.ERROR, ({ data }) => errors.push(data));
   await rejects(chat.setSelfStatus({ customStatus: "x" }), 2024);
   await rejects(chat.getUserStatus({ userIDList: ["a"] }), 2024);
   await rejects(chat.subscribeUserStatus({ userIDList: ["a"] }), 2024);
   await rejects(chat.unsubscribeUserStatus(), 2024);
   await rejects(chat.logout(), 2024);
-  assert.deepEqual(errors, [2024, 2024, 2024, 2024]);
+  assert.deepEqual(errors, Array(4).fill({ code: 2024, message: "not logged in" }));
   assert.equal(chat.getLoginUser(), "");
   assert.equal(chat.isReady(), false);
 });
@@ -103,9 +108,16 @@ test("a server", async (t) => {
     assert.equal((await chat.login({ userID: "alice", userSig: server.token("alice") })).data.repeatLogin, true);
   });
 
-  await t.test("login without a server", async (t) => {
-    const { chat } = server.create(t, { serverURL: "http://127.0.0.1:9" });
-    await rejects(chat.login({ userID: "alice", userSig: "x" }), 2800);
+  await t.test("login without a server, or with what is none", async (t) => {
+    for (const serverURL of ["http://127.0.0.1:9", "nonsense", undefined]) {
+      const { chat } = server.create(t, { serverURL });
+      await rejects(chat.login({ userID: "alice", userSig: "x" }), 2800);
+    }
+  });
+
+  await t.test("login as a device that the server refuses", async (t) => {
+    const { chat } = server.create(t, { platform: "toaster" });
+    await rejects(chat.login({ userID: "alice", userSig: server.token("alice") }), 70402);
   });
 
   await t.test("setSelfStatus", async (t) => {
@@ -188,6 +200,35 @@ test("a server", async (t) => {
     assert.equal((await watcher.seen.status("frank")).statusType, TYPES.USER_STATUS_UNLOGINED);
     await first.chat.login({ userID: "frank", userSig: server.token("frank") });
     await first.seen.next("SDK_READY");
+  });
+
+  await t.test("logout while a login is pending fails the login, and leaves the user's other devices alone", async (t) => {
+    const phone = await server.login(t, "nina", { platform: "android" });
+    const { chat, seen } = server.create(t);
+    const login = chat.login({ userID: "nina", userSig: server.token("nina") });
+    const failed = rejects(login, 3005);
+    assert.deepEqual(await chat.logout(), { code: 0, data: {} });
+    await failed;
+    assert.deepEqual(seen.names(), [], "it was never ready");
+    await phone.chat.setSelfStatus({ customStatus: "still here" });
+    assert.equal((await phone.seen.status("nina")).customStatus, "still here");
+    assert.ok(!phone.seen.names().includes("KICKED_OUT"));
+  });
+
+  await t.test("a friendship made meanwhile brings the friend's status at once; the same version is told once", async (t) => {
+    const olga = await server.login(t, "olga");
+    const pete = await server.login(t, "pete");
+    await olga.chat.setSelfStatus({ customStatus: "before" });
+    for (let i = 0; i < 3; i++) {
+      await server.admin("addFriends", { userID: "olga", friendIDList: ["pete"] });
+      if (!i) assert.equal((await pete.seen.status("olga")).customStatus, "before");
+      await server.admin("removeFriends", { userID: "olga", friendIDList: ["pete"] });
+    }
+    await server.admin("addFriends", { userID: "olga", friendIDList: ["pete"] });
+    await olga.chat.setSelfStatus({ customStatus: "after" });
+    assert.equal((await pete.seen.status("olga")).customStatus, "after");
+    const told = pete.seen.events.flatMap(({ name, data }) => (name === "USER_STATUS_UPDATED" ? data : []));
+    assert.deepEqual(told.filter(({ userID }) => userID === "olga").map(({ customStatus }) => customStatus), ["before", "after"]);
   });
 
   await t.test("the same instance as another user", async (t) => {
@@ -321,4 +362,32 @@ test("a UserSig of the original logs in", async (t) => {
   const { chat } = server.create(t);
   const { data } = await chat.login({ userID: "alice", userSig: server.userSig("alice", 1400000000) });
   assert.equal(data.self.userID, "alice");
+});
+
+test("what is no answer of a presence server is a rejection with 2800", async (t) => {
+  const bodies = ["<h1>502 Bad Gateway</h1>", '{"error":"bad gateway"}', "null", ""];
+  for (const body of bodies) {
+    const proxy = http.createServer((_, response) => response.writeHead(502).end(body)).listen(0, "127.0.0.1");
+    await once(proxy, "listening");
+    t.after(() => proxy.close());
+    const chat = TencentCloudChat.create({ SDKAppID: 4, serverURL: `http://127.0.0.1:${proxy.address().port}` });
+    await rejects(chat.login({ userID: "alice", userSig: "x" }), 2800);
+    await chat.destroy();
+  }
+});
+
+test("429 waits as long as told, and is tried once more", async (t) => {
+  const asked = [];
+  const server = http.createServer((_, response) => {
+    asked.push(performance.now());
+    response.writeHead(429, { "Retry-After": "1" }).end('{"code":2996,"message":"too many"}');
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const chat = TencentCloudChat.create({ SDKAppID: 5, serverURL: `http://127.0.0.1:${server.address().port}` });
+  t.after(() => chat.destroy());
+  await rejects(chat.login({ userID: "alice", userSig: "x" }), 2996);
+  assert.equal(asked.length, 2);
+  assert.ok(asked[1] - asked[0] >= 999, `${asked[1] - asked[0]} ms`);
 });

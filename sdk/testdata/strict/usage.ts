@@ -38,6 +38,14 @@ class Store {
   }
 }
 
+// What the original declares: logout and destroy give nothing, and its enums are types.
+export async function leave(chat: ChatSDK, on: TencentCloudChat.EVENT, type: TencentCloudChat.TYPES): Promise<void> {
+  const left: Promise<void> = chat.logout();
+  chat.off(on, console.log);
+  if (type === TencentCloudChat.TYPES.USER_STATUS_ONLINE) await left;
+  return chat.destroy();
+}
+
 // And with the types spelled out.
 export async function typed(chat: ChatSDK): Promise<string | undefined> {
   chat.once(TencentCloudChat.EVENT.NET_STATE_CHANGE, ({ data: { state } }) => state === "connected");
