@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -100,14 +101,16 @@ type Handler struct {
 	adminKey     string
 	dev          bool
 	log          *slog.Logger
+	name         string // of this handler, in the IDs of its requests
 
-	limits  atomic.Pointer[Limits]
-	calls   limiter
-	streams atomic.Int64
-	open    sync.WaitGroup                         // of the same streams
-	routes  map[string]map[string]http.HandlerFunc // by path and method
-	folders map[string]http.HandlerFunc            // by prefix of the path; for GET
-	serve   http.Handler
+	limits   atomic.Pointer[Limits]
+	calls    limiter
+	requests atomic.Uint64
+	streams  atomic.Int64
+	open     sync.WaitGroup                         // of the same streams
+	routes   map[string]map[string]http.HandlerFunc // by path and method
+	folders  map[string]http.HandlerFunc            // by prefix of the path; for GET
+	serve    http.Handler
 }
 
 // New returns a handler for the configuration. It fails without a Service,
@@ -120,6 +123,7 @@ func New(config Config) (*Handler, error) {
 		adminKey:     config.AdminKey,
 		dev:          config.Dev,
 		log:          config.Logger,
+		name:         rand.Text()[:8],
 	}
 	if h.service == nil {
 		return nil, errors.New("httpapi: no Service")
@@ -168,7 +172,7 @@ func allowOrigins(origins []string) *cors.Cors {
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	nameRequest(w)
+	h.nameRequest(w)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	defer h.recover(w, r)
 	h.serve.ServeHTTP(w, r)

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -207,6 +206,9 @@ const requestIDHeader = "X-Request-ID"
 
 // nameRequest gives the request an ID under which the log tells of it. It
 // stands in the answer's head from the beginning.
-func nameRequest(w http.ResponseWriter) { w.Header().Set(requestIDHeader, rand.Text()[:16]) }
+func (h *Handler) nameRequest(w http.ResponseWriter) {
+	id := strconv.AppendUint(append([]byte(h.name), '-'), h.requests.Add(1), 36)
+	w.Header().Set(requestIDHeader, string(id))
+}
 
 func requestID(w http.ResponseWriter) string { return w.Header().Get(requestIDHeader) }

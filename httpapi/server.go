@@ -126,7 +126,7 @@ func Profiles() http.Handler {
 // not ready.
 func starting() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		nameRequest(w)
+		w.Header().Set(requestIDHeader, "starting")
 		if r.URL.Path == "/livez" {
 			write(w, http.StatusOK, nil)
 			return

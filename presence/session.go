@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -75,6 +76,7 @@ type Session struct {
 	deviceID string
 	expires  time.Time
 	wake     chan struct{} // something waits, or the session ended; holds one
+	ctxDone  atomic.Bool   // the ctx of a call of Next was done, maybe an earlier one's
 
 	// Guarded by Service.mu.
 	user    *user
@@ -114,8 +116,8 @@ func (s *Session) Next(ctx context.Context) (Event, error) {
 		if err != nil || event.Type != "" {
 			return event, err
 		}
-		if err := ctx.Err(); err != nil {
-			return Event{}, err
+		if s.ctxDone.CompareAndSwap(true, false) && ctx.Err() != nil {
+			return Event{}, ctx.Err()
 		}
 		s.setAlarm(now, next)
 		<-s.wake
@@ -133,8 +135,13 @@ func (s *Session) watch(ctx context.Context) {
 	defer s.svc.mu.Unlock()
 	s.unwatch()
 	if s.ending.kind == notEnded {
-		s.unwatch = context.AfterFunc(ctx, s.rouse)
+		s.unwatch = context.AfterFunc(ctx, s.noteDone)
 	}
+}
+
+func (s *Session) noteDone() {
+	s.ctxDone.Store(true)
+	s.rouse()
 }
 
 // setAlarm has the session woken at next. An alarm that is set for earlier
