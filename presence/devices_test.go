@@ -135,10 +135,13 @@ func TestDroppedDeviceGivesWayFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.DevicesPerPlatform = 2 })
 		w.ios("alice", "old")
-		w.ios("alice", "gone").Close()
+		gone := w.ios("alice", "gone")
+		gone.Close()
 		w.pass(time.Hour)
-		w.ios("alice", "new")
+		w.ios("alice", "new").Close()
 		w.devicesAre("alice", "old", "new")
+		gone.resume() // it was not kicked, only forgotten
+		w.devicesAre("alice", "old", "gone")
 	})
 }
 

@@ -202,9 +202,11 @@ func TestKeepaliveAfterSilence(t *testing.T) {
 		alice.wants("alice ONLINE Hi")
 		spoke := time.Now()
 		version := w.set("bob", "unwatched", 0).Version
+		told := w.settings.Keepalive // in READY: the client counts on it
+		w.configure(func(s *Settings) { s.Keepalive = time.Hour })
 		event := alice.next()
-		if silence := time.Since(spoke); event.Type != Keepalive || silence != w.settings.Keepalive {
-			t.Errorf("%s after %v, want KEEPALIVE after %v", event.Type, silence, w.settings.Keepalive)
+		if silence := time.Since(spoke); event.Type != Keepalive || silence != told {
+			t.Errorf("%s after %v, want KEEPALIVE after %v", event.Type, silence, told)
 		}
 		if event.Cursor != version {
 			t.Errorf("the cursor is %d, want %d: all up to it that concerns the device is sent", event.Cursor, version)

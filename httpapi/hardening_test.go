@@ -1,0 +1,122 @@
+package httpapi_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/presence-server/presence/httpapi"
+)
+
+// What attackers have tried on the built program, each as a test.
+
+// Every server's log is searched for the tokens it was sent, when it ends.
+func TestATokenInAPathIsNotLogged(t *testing.T) {
+	s := newServer(t)
+	token := s.issue("alice")
+	s.remember(token)
+	for _, path := range []string{"/v1/events&access_token=", "/v1/events%3Faccess_token=", "/v1/events/"} {
+		s.call(http.MethodGet, path+token, "", "").fails(404, "70402", "what isn't one of our paths isn't told in the log")
+	}
+}
+
+func TestAStatusTextIsNotLogged(t *testing.T) {
+	s := newServer(t)
+	a := s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"\ud800between us"}`)
+	a.fails(400, "70402", "a lone surrogate is malformed")
+	if strings.Contains(a.body+s.log.String(), "between us") {
+		t.Errorf("the text of a status is in the answer or the log: %s\n%s", a.body, s.log)
+	}
+}
+
+func TestADeletedUserStaysDeleted(t *testing.T) {
+	s := newServer(t)
+	alice := s.user("alice")
+	stream := alice.stream("deviceID", "d").ready()
+	s.admin().post("/v1/admin/deleteUsers", `{"userIDList":["alice"]}`).is(`{"failureUserList":[]}`, "a user is deleted")
+	stream.is("KICKED_OUT", `{"type":"REST_API_Kick"}`, "deleting ends the user's streams")
+	if again := alice.open("deviceID", "d", "Last-Event-ID", stream.last); again.response.StatusCode != http.StatusNoContent {
+		t.Errorf("a kicked device that merely reconnects gets %s, want 204", again.response.Status)
+	}
+	s.admin().get("/v1/admin/explain?userID=alice").fails(404, "70107", "who is refused is not registered by that")
+}
+
+func TestAMalformedQueryIsRefused(t *testing.T) {
+	s := newServer(t)
+	for _, query := range []string{"after=a%zz", "after=a;b"} {
+		s.admin().get("/v1/admin/users?"+query).fails(400, "70402", "half a query is not taken for the whole")
+	}
+}
+
+func TestNobodyIsNotAUser(t *testing.T) {
+	s := newServer(t, func(o *options) {
+		o.config.Authenticate = func(*http.Request) (httpapi.Credentials, error) { return httpapi.Credentials{}, nil }
+	})
+	s.call(http.MethodGet, "/v1/subscriptions", "", "").fails(401, "70002", "an empty user ID is no credentials")
+}
+
+// A proxy in front may read the first of two, or another case.
+func TestAJWTSaysOneThing(t *testing.T) {
+	s := newServer(t)
+	past, future := time.Now().Add(-time.Hour).Unix(), time.Now().Add(time.Hour).Unix()
+	for why, claims := range map[string]string{
+		"a name twice":      fmt.Sprintf(`{"sub":"alice","sub":"bob","exp":%d}`, future),
+		"names in any case": fmt.Sprintf(`{"Sub":"alice","EXP":%d}`, future),
+		"exp as a string":   fmt.Sprintf(`{"sub":"alice","exp":"%d"}`, future),
+		"exp out of range":  `{"sub":"alice","exp":1e300}`,
+		"half a surrogate":  fmt.Sprintf(`{"sub":"a\ud800","exp":%d}`, future),
+		"issued in future":  fmt.Sprintf(`{"sub":"alice","iat":%d,"exp":%d}`, future, future),
+	} {
+		s.as(rawJWT(t, claims)).get("/v1/subscriptions").fails(401, "70003", why)
+	}
+	s.as(rawJWT(t, fmt.Sprintf(`{"sub":"alice","exp":%d,"EXP":%d}`, past, future))).
+		get("/v1/subscriptions").fails(401, "70001", "EXP is not exp")
+}
+
+// rawJWT signs claims letter by letter.
+func rawJWT(t *testing.T, claims string) string {
+	t.Helper()
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	text := part(`{"alg":"HS256","typ":"JWT"}`) + "." + part(claims)
+	signature, err := jwt.SigningMethodHS256.Sign(text, []byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text + "." + part(string(signature))
+}
+
+// TestAStreamTakesNoMore: what comes behind the request of a stream is not
+// read for ever.
+func TestAStreamTakesNoMore(t *testing.T) {
+	s := newServer(t)
+	address, err := url.Parse(s.http.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", address.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	token := s.issue("alice")
+	s.remember(token)
+	fmt.Fprintf(conn, "GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", token)
+	buffer := make([]byte, 4096)
+	if n, err := conn.Read(buffer); err != nil || !strings.Contains(string(buffer[:n]), "READY") {
+		t.Fatalf("the stream begins with %q, %v", buffer[:n], err)
+	}
+	conn.Write([]byte("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"))
+	for err == nil {
+		_, err = conn.Read(buffer)
+	}
+	if e, ok := err.(net.Error); ok && e.Timeout() {
+		t.Error("a client that sends on keeps its stream")
+	}
+}
