@@ -346,7 +346,6 @@ func serve(ctx context.Context, f flags, c config) error {
 		defer os.RemoveAll(folder)
 		c.Database.Path = filepath.Join(folder, "presence.db")
 	}
-
 	web, err := httpapi.Listen(c.Listen, c.TLS.Cert, c.TLS.Key, log)
 	if err != nil {
 		return err
@@ -360,30 +359,12 @@ func serve(ctx context.Context, f flags, c config) error {
 		defer ops.Close(0)
 		ops.Show(httpapi.Profiles())
 	}
-
-	secret, err := c.secret()
-	if err != nil {
-		return err
-	}
 	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
 	if err != nil {
 		return err
 	}
 	defer func() { logError(log, "closing the database", svc.Close()) }()
-	if f.dev {
-		if err := httpapi.AddDemoUsers(ctx, svc); err != nil {
-			return err
-		}
-	}
-	api, err := httpapi.New(httpapi.Config{
-		Service:  svc,
-		Tokens:   &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, Now: svc.Now},
-		AdminKey: c.Auth.AdminKey,
-		Origins:  c.CORS.Origins,
-		Dev:      f.dev,
-		Limits:   c.limits,
-		Logger:   log,
-	})
+	api, err := newAPI(ctx, f, c, svc, log)
 	if err != nil {
 		return err
 	}
@@ -397,6 +378,27 @@ func serve(ctx context.Context, f flags, c config) error {
 	web.Close(c.limits.Drain)
 	api.Wait()
 	return err
+}
+
+func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *slog.Logger) (*httpapi.Handler, error) {
+	if f.dev {
+		if err := httpapi.AddDemoUsers(ctx, svc); err != nil {
+			return nil, err
+		}
+	}
+	secret, err := c.secret()
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Config{
+		Service:  svc,
+		Tokens:   &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, Now: svc.Now},
+		AdminKey: c.Auth.AdminKey,
+		Origins:  c.CORS.Origins,
+		Dev:      f.dev,
+		Limits:   c.limits,
+		Logger:   log,
+	})
 }
 
 func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {

@@ -9,6 +9,7 @@ import (
 	"time"
 )
 
+// Promise 8: what falls due is done within 1 s, and undoes nothing newer.
 func TestPromise8DueWorkIsDoneInASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)

@@ -140,6 +140,7 @@ func TestDroppedDeviceGivesWayFirst(t *testing.T) {
 		w.pass(time.Hour)
 		w.ios("alice", "new").Close()
 		w.devicesAre("alice", "old", "new")
+		w.pass(time.Second)
 		gone.resume() // it was not kicked, only forgotten
 		w.devicesAre("alice", "old", "gone")
 	})

@@ -71,6 +71,7 @@ func TestStartEndsAllDevicesOfAUser(t *testing.T) {
 	})
 }
 
+// Promise 2: nobody with a connected device is shown anything but ONLINE.
 func TestPromise2ConnectedIsOnline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)

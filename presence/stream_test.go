@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+// Promise 3: on one stream versions of a user only grow, and the last change
+// always arrives.
 func TestPromise3VersionsGrowAndTheLastChangeArrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
