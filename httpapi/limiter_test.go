@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,4 +45,14 @@ func TestLimiterForgets(t *testing.T) {
 			t.Errorf("windows that are over are forgotten, but %d are left", n)
 		}
 	})
+}
+
+func TestRetryAfterIsRoundedUp(t *testing.T) {
+	for after, want := range map[time.Duration]string{time.Nanosecond: "1", time.Second: "1", 1001 * time.Millisecond: "2", 0: ""} {
+		w := httptest.NewRecorder()
+		refuse(w, &refusal{err: fail(CodeTooOften, "too often"), status: http.StatusTooManyRequests, after: after})
+		if got := w.Header().Get("Retry-After"); got != want {
+			t.Errorf("after %s is told as Retry-After %q, want %q", after, got, want)
+		}
+	}
 }
