@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,7 +15,10 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-const maxBody = 1 << 20 // bytes
+const (
+	maxBody  = 1 << 20  // bytes
+	promised = 64 << 10 // bytes that are kept free for a body before any of it has come
+)
 
 // fields are the members of a request's body. Asking for one that is of the
 // wrong type gives its zero value, and leaves the fault in err. null is a
@@ -164,18 +168,21 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
 		return nil, errTooLarge()
 	}
-	var body bytes.Buffer
-	if r.ContentLength > 0 {
-		body.Grow(int(r.ContentLength) + bytes.MinRead)
+	var text []byte
+	var err error
+	if 0 <= r.ContentLength && r.ContentLength <= promised {
+		text = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(r.Body, text)
+	} else {
+		text, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	}
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, errTooLarge()
 	}
 	if err != nil {
 		return nil, malformed("the body can't be read")
 	}
-	return body.Bytes(), nil
+	return text, nil
 }
 
 func errTooLarge() error {
