@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
 	"time"
+
+	"github.com/presence-server/presence/presence"
 )
 
 // The calls of the server side.
@@ -41,24 +44,17 @@ func (h *Handler) checkAdminKey(r *http.Request) error {
 	return nil
 }
 
-func (h *Handler) importUsers(w http.ResponseWriter, r *http.Request) (object, error) {
-	in := body(w, r)
-	ids := in.ids("userIDList", adminUsers)
-	if in.err != nil {
-		return nil, in.err
+// editUsers serves what is done to a list of users.
+func editUsers(edit func(ctx context.Context, userIDs []string) ([]presence.Failure, error)) adminCall {
+	return func(w http.ResponseWriter, r *http.Request) (object, error) {
+		in := body(w, r)
+		ids := in.ids("userIDList", adminUsers)
+		if in.err != nil {
+			return nil, in.err
+		}
+		failed, err := edit(r.Context(), ids)
+		return list(object{}, "failureUserList", failed), err
 	}
-	failed, err := h.service.Import(r.Context(), ids)
-	return list(object{}, "failureUserList", failed), err
-}
-
-func (h *Handler) deleteUsers(w http.ResponseWriter, r *http.Request) (object, error) {
-	in := body(w, r)
-	ids := in.ids("userIDList", adminUsers)
-	if in.err != nil {
-		return nil, in.err
-	}
-	failed, err := h.service.Delete(r.Context(), ids)
-	return list(object{}, "failureUserList", failed), err
 }
 
 func (h *Handler) users(_ http.ResponseWriter, r *http.Request) (object, error) {
@@ -74,24 +70,17 @@ func (h *Handler) users(_ http.ResponseWriter, r *http.Request) (object, error) 
 	return data, err
 }
 
-func (h *Handler) addFriends(w http.ResponseWriter, r *http.Request) (object, error) {
-	in := body(w, r)
-	userID, friends, mutual := in.userID("userID"), in.ids("friendIDList", adminUsers), in.flag("mutual", true)
-	if in.err != nil {
-		return nil, in.err
+// editFriends serves what is done to a friend list.
+func editFriends(edit func(ctx context.Context, userID string, friends []string, mutual bool) ([]presence.Failure, error)) adminCall {
+	return func(w http.ResponseWriter, r *http.Request) (object, error) {
+		in := body(w, r)
+		userID, friends, mutual := in.userID("userID"), in.ids("friendIDList", adminUsers), in.flag("mutual", true)
+		if in.err != nil {
+			return nil, in.err
+		}
+		failed, err := edit(r.Context(), userID, friends, mutual)
+		return list(object{}, "failureUserList", failed), err
 	}
-	failed, err := h.service.AddFriends(r.Context(), userID, friends, mutual)
-	return list(object{}, "failureUserList", failed), err
-}
-
-func (h *Handler) removeFriends(w http.ResponseWriter, r *http.Request) (object, error) {
-	in := body(w, r)
-	userID, friends, mutual := in.userID("userID"), in.ids("friendIDList", adminUsers), in.flag("mutual", true)
-	if in.err != nil {
-		return nil, in.err
-	}
-	failed, err := h.service.RemoveFriends(r.Context(), userID, friends, mutual)
-	return list(object{}, "failureUserList", failed), err
 }
 
 func (h *Handler) friends(_ http.ResponseWriter, r *http.Request) (object, error) {

@@ -207,11 +207,11 @@ func (h *Handler) route() {
 		"/v1/logout":                post(h.user(h.logout)),
 		"/v1/events":                {http.MethodGet: h.events}, // HEAD would log in
 
-		"/v1/admin/importUsers":   post(h.admin(h.importUsers)),
-		"/v1/admin/deleteUsers":   post(h.admin(h.deleteUsers)),
+		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
+		"/v1/admin/deleteUsers":   post(h.admin(editUsers(h.service.Delete))),
 		"/v1/admin/users":         get(h.admin(h.users)),
-		"/v1/admin/addFriends":    post(h.admin(h.addFriends)),
-		"/v1/admin/removeFriends": post(h.admin(h.removeFriends)),
+		"/v1/admin/addFriends":    post(h.admin(editFriends(h.service.AddFriends))),
+		"/v1/admin/removeFriends": post(h.admin(editFriends(h.service.RemoveFriends))),
 		"/v1/admin/friends":       get(h.admin(h.friends)),
 		"/v1/admin/getUserStatus": post(h.admin(h.getAnyStatus)),
 		"/v1/admin/setUserStatus": post(h.admin(h.setUserStatus)),
