@@ -10,11 +10,11 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/presence-server/presence/presence"
+	"github.com/presence-server/presence/sse"
 	"github.com/rs/cors"
 )
 
@@ -72,7 +72,7 @@ func DefaultLimits() Limits {
 // Wait returns when all event streams have ended, as they do when the Service
 // drains. It is to be called when no more requests come: http.Server.Shutdown
 // doesn't wait for streams, whose connections are no longer the server's.
-func (h *Handler) Wait() { h.open.Wait() }
+func (h *Handler) Wait() { h.writer.Wait() }
 
 // Validate returns every impossible value joined into one error, or nil. Each
 // is named as in presence.toml.
@@ -107,7 +107,7 @@ type Handler struct {
 	calls    limiter
 	requests atomic.Uint64
 	streams  atomic.Int64
-	open     sync.WaitGroup                         // of the same streams
+	writer   sse.Server                             // of the same streams
 	routes   map[string]map[string]http.HandlerFunc // by path and method
 	folders  map[string]http.HandlerFunc            // by prefix of the path; for GET
 	serve    http.Handler

@@ -30,12 +30,10 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		h.refuseStream(w, r, err)
 		return
 	}
-	h.open.Add(1)
 	request := requestID(w)
-	sse.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
+	h.writer.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
 		h.log.Debug("stream ended", "request", request, "user", c.UserID, "device", session.DeviceID(), "error", err)
 		h.streams.Add(-1)
-		h.open.Done()
 	})
 }
 

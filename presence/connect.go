@@ -57,9 +57,6 @@ func (s *Service) newSession(d Device) *Session {
 		stream:   s.streams.Add(1),
 		deviceID: d.ID,
 		expires:  d.ExpiresAt,
-		wake:     make(chan struct{}, 1),
-		waiting:  make(map[*user]struct{}),
-		unwatch:  func() bool { return true },
 		resuming: d.Resume,
 		cursor:   d.Cursor,
 	}
@@ -158,7 +155,7 @@ func (s *Service) loaded(session *Session, watches []watch, changes int) bool {
 	}
 	u.watching.loaded = true
 	if session.resuming && u.version > session.cursor {
-		session.waiting[u] = struct{}{}
+		session.wait(u)
 	}
 	return true
 }
@@ -170,7 +167,7 @@ func (m *model) catchUp(s *Session, t *user, w watch) {
 	}
 	missed := max(t.version, w.since, m.switches.since(w.rule)) > s.cursor
 	if missed && m.tells(s.user, t) {
-		s.waiting[t] = struct{}{}
+		s.wait(t)
 	}
 }
 

@@ -201,7 +201,7 @@ func (m *model) notify(w, t *user) {
 		if len(s.waiting) == 0 {
 			m.woken = append(m.woken, s)
 		}
-		s.waiting[t] = struct{}{}
+		s.wait(t)
 	}
 }
 

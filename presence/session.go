@@ -69,22 +69,21 @@ const (
 )
 
 // Session is one stream of one device. It is pulled: what changes while nobody
-// asks waits as a set of users, not as a queue.
+// asks waits as a set of users, not as a queue. One goroutine pulls with Next;
+// who has many sessions to serve uses Notify and Poll instead.
 type Session struct {
 	svc      *Service
 	stream   int64
 	deviceID string
 	expires  time.Time
-	wake     chan struct{} // something waits, or the session ended; holds one
-	ctxDone  atomic.Bool   // the ctx of a call of Next was done, maybe an earlier one's
+	notify   atomic.Pointer[func()] // set by Notify
 
 	// Guarded by Service.mu.
 	user    *user
 	ending  ending
 	waiting map[*user]struct{} // changed since they were last handed out
-	unwatch func() bool        // stops watching ctx
 
-	// Of the one goroutine that calls Next.
+	// Of the one goroutine that calls Next or Poll.
 	resuming   bool
 	cursor     int64 // of the last event; before READY, where to start from
 	greeted    bool
@@ -92,10 +91,10 @@ type Session struct {
 	over       bool
 	lastEvent  time.Time
 	lastUpdate time.Time
-	ctx        context.Context // of the last call of Next
-	alarm      *time.Timer     // wakes it when something is due with time
+	alarm      *time.Timer // rouses it when something is due with time
 	alarmAt    time.Time
 	batch      []Status
+	wake       chan struct{} // Next is to look again; holds one
 }
 
 // DeviceID returns the ID of the session's device.
@@ -109,39 +108,45 @@ func (s *Session) DeviceID() string { return s.deviceID }
 //     newer session.
 //   - [ErrClosed] once the service drains.
 func (s *Session) Next(ctx context.Context) (Event, error) {
-	s.watch(ctx)
+	if s.wake == nil {
+		s.wake = make(chan struct{}, 1)
+		s.Notify(func() {
+			select {
+			case s.wake <- struct{}{}:
+			default:
+			}
+		})
+	}
 	for {
-		now := time.Now()
-		event, next, err := s.poll(now)
+		event, err := s.Poll()
 		if err != nil || event.Type != "" {
 			return event, err
 		}
-		if s.ctxDone.CompareAndSwap(true, false) && ctx.Err() != nil {
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
 			return Event{}, ctx.Err()
 		}
+	}
+}
+
+// Notify has f called at once, and from then on whenever there may be something
+// for Poll after Poll had nothing. f is called from any goroutine; it must not
+// wait, nor call the session. A session has one f, and with Next it has its own.
+func (s *Session) Notify(f func()) {
+	s.notify.Store(&f)
+	f()
+}
+
+// Poll is Next without waiting: the event has no Type while there is nothing to
+// tell. Not more than one goroutine may call it at a time.
+func (s *Session) Poll() (Event, error) {
+	now := time.Now()
+	event, next, err := s.poll(now)
+	if err == nil && event.Type == "" {
 		s.setAlarm(now, next)
-		<-s.wake
 	}
-}
-
-// watch has the session woken when ctx is done. It is nearly always the ctx of
-// the last call, and waiting for one channel is much cheaper than for two.
-func (s *Session) watch(ctx context.Context) {
-	if s.ctx == ctx {
-		return
-	}
-	s.ctx = ctx
-	s.svc.mu.Lock()
-	defer s.svc.mu.Unlock()
-	s.unwatch()
-	if s.ending.kind == notEnded {
-		s.unwatch = context.AfterFunc(ctx, s.noteDone)
-	}
-}
-
-func (s *Session) noteDone() {
-	s.ctxDone.Store(true)
-	s.rouse()
+	return event, err
 }
 
 // setAlarm has the session woken at next. An alarm that is set for earlier
@@ -196,6 +201,9 @@ func (s *Session) ready(m *model, now time.Time) Event {
 	s.keepalive = m.settings.Keepalive // as told now, whatever is configured later
 	if !s.resuming {
 		delete(s.waiting, s.user) // Self says it
+		if len(s.waiting) == 0 {
+			s.waiting = nil
+		}
 	}
 	return Event{
 		Type:      Ready,
@@ -221,7 +229,7 @@ func (s *Session) updated(m *model, now time.Time) Event {
 		slices.SortFunc(s.batch, func(a, b Status) int { return int(a.Version - b.Version) })
 	}
 	if len(s.waiting) > manyWaiting {
-		s.waiting = make(map[*user]struct{})
+		s.waiting = nil
 	} else {
 		clear(s.waiting)
 	}
@@ -245,10 +253,17 @@ func (s *Session) kickedOut(why Kick) Event {
 }
 
 func (s *Session) rouse() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	if f := s.notify.Load(); f != nil {
+		(*f)()
 	}
+}
+
+// wait puts t on the waiting set.
+func (s *Session) wait(t *user) {
+	if s.waiting == nil {
+		s.waiting = make(map[*user]struct{})
+	}
+	s.waiting[t] = struct{}{}
 }
 
 func rouse(sessions []*Session) {
@@ -267,7 +282,6 @@ func (s *Session) Close() {
 		s.ending = ending{kind: endSuperseded}
 		clear(s.waiting)
 	}
-	s.unwatch()
 	ended := endedStream{user: s.user.id, deviceID: s.deviceID, stream: s.stream, at: s.svc.clock.now()}
 	s.svc.mu.Unlock()
 	s.alarm.Stop()

@@ -3,6 +3,7 @@ package sse
 import (
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/r3labs/sse/v2"
@@ -16,17 +17,18 @@ import (
 func encode(e *sse.Event, event presence.Event) {
 	e.ID = strconv.AppendInt(e.ID[:0], event.Cursor, 10)
 	e.Event = append(e.Event[:0], event.Type...)
+	e.Retry = nil
 	if cap(e.Data) > maxKept {
 		e.Data = nil
 	}
 	e.Data = appendData(e.Data[:0], event)
 }
 
-// comeBack tells the client when to connect again. r3labs writes a retry only
-// with data, so it comes as a KEEPALIVE that says nothing new.
-func (w *response) comeBack() {
-	encode(&w.event, presence.Event{Type: presence.Keepalive, Cursor: w.cursor})
-	w.event.Retry = strconv.AppendInt(nil, rand.Int64N(w.timing.Drain.Milliseconds()+1), 10)
+// comeBack returns a random moment of the window, in milliseconds, to come back
+// after a drain. r3labs writes a retry only with data, so it goes with a
+// KEEPALIVE that says nothing new.
+func comeBack(window time.Duration) []byte {
+	return strconv.AppendInt(nil, rand.Int64N(window.Milliseconds()+1), 10)
 }
 
 func appendData(b []byte, event presence.Event) []byte {

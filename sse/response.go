@@ -1,37 +1,30 @@
 package sse
 
 import (
-	"context"
-	"errors"
-	"io"
+	"net/http"
 
-	"github.com/presence-server/presence/presence"
 	"github.com/r3labs/sse/v2"
 )
 
 // response is what r3labs writes to. When r3labs begins to write an event, the
-// response waits for the session's next one and fills it in; when r3labs has
-// written its pieces, the response sends them at once, under a deadline, and
-// ends the request on an error, which r3labs would ignore.
+// response waits for a stream that has one and fills it in; when r3labs has
+// written its pieces, the response sends them at once, on that stream's wire.
 //
 // That is why r3labs is given one event again and again, and many times in
 // advance: to hand over each when it is there would cost two more switches
-// between goroutines, a third of all that a change costs a stream (bench,
-// fan-out).
+// between goroutines (bench, fan-out).
 type response struct {
-	wire
-	timing  Timing
-	ctx     context.Context // done when the client has gone
-	cancel  context.CancelCauseFunc
-	session *presence.Session
-	server  *sse.Server
+	loop   *loop
+	header http.Header
+	server *sse.Server
+
+	ready []*stream // taken from the loop,
+	seen  int       // and how many of them were looked at
 
 	event  sse.Event // the one that r3labs is given
 	stock  int       // how many times it still has it; at first 1, for the head
 	begun  bool      // it is being written
-	last   bool      // nothing follows it
-	over   bool      // nothing is sent any more
-	cursor int64     // of the last event
+	stream *stream   // to whom; nil: nothing more is written
 	pieces []byte
 }
 
@@ -39,14 +32,11 @@ type response struct {
 // than the 64 that it takes without waiting for what it writes.
 const fullStock = 32
 
-// WriteHeader writes the head.
-func (w *response) WriteHeader(int) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-cache, no-transform")
-	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
-	h.Del("Connection")              // the wire knows better
-	w.writeHead()
-}
+// Header and WriteHeader are for a head that nobody gets: each stream has sent
+// its own.
+
+func (w *response) Header() http.Header { return w.header }
+func (w *response) WriteHeader(int)     {}
 
 // Write keeps a piece of an event. The first piece, the id of the event before,
 // is left out: only now it shows which event this is.
@@ -54,22 +44,29 @@ func (w *response) Write(piece []byte) (int, error) {
 	switch {
 	case !w.begun:
 		w.begun = true
-		w.take()
-	case !w.over:
+		w.begin()
+	case w.stream != nil:
 		w.pieces = append(w.pieces, piece...)
 	}
 	return len(piece), nil
 }
 
+// maxKept is the size of a buffer, in bytes, up to which it is kept for the
+// next event.
+const maxKept = 64 << 10
+
 // Flush is called by r3labs for the head, and after each event.
 func (w *response) Flush() {
 	w.begun = false
-	if len(w.pieces) > 0 {
-		if err := w.send(); err != nil {
-			w.end(err)
+	if w.stream != nil {
+		w.stream.write(w.pieces)
+		if w.pieces = w.pieces[:0]; cap(w.pieces) > maxKept {
+			w.pieces = nil
 		}
+	} else if w.over() {
+		return
 	}
-	if w.stock--; w.stock > 0 || w.over {
+	if w.stock--; w.stock > 0 {
 		return
 	}
 	for ; w.stock < fullStock; w.stock++ {
@@ -77,45 +74,28 @@ func (w *response) Flush() {
 	}
 }
 
-// end has r3labs write nothing more.
-func (w *response) end(why error) {
-	w.over = true
-	w.event = sse.Event{}
-	w.cancel(why)
-}
+// over reports whether r3labs is to find an empty event next, and to end.
+func (w *response) over() bool { return len(w.event.Data) == 0 }
 
-// maxKept is the size of a buffer, in bytes, up to which it is kept for the
-// next event.
-const maxKept = 4096
-
-func (w *response) send() error {
-	err := w.write(w.pieces, w.timing.WriteTimeout)
-	if w.pieces = w.pieces[:0]; cap(w.pieces) > maxKept {
-		w.pieces = nil
-	}
-	return err
-}
-
-// take waits for the session's next event and fills it in.
-func (w *response) take() {
-	if w.over || w.last {
-		w.end(nil)
-		return
-	}
-	event, err := w.session.Next(w.ctx)
-	switch {
-	case err == nil:
-		w.cursor = event.Cursor
-		encode(&w.event, event)
-	case errors.Is(err, presence.ErrClosed):
-		w.last = true
-		w.comeBack()
-	case err == io.EOF:
-		w.end(nil)
-	default:
-		w.end(err)
-	}
-	if !w.over {
-		w.pieces = append(append(append(w.pieces, "id: "...), w.event.ID...), '\n')
+// begin waits for a stream that has an event and fills it in.
+func (w *response) begin() {
+	for {
+		if w.seen == len(w.ready) {
+			w.ready, w.seen = w.loop.take(w.ready), 0
+		}
+		if len(w.ready) == 0 {
+			w.stream, w.event = nil, sse.Event{}
+			return
+		}
+		w.stream = w.ready[w.seen]
+		w.seen++
+		if event, ok := w.stream.begin(); ok {
+			encode(&w.event, event)
+			if w.stream.last {
+				w.event.Retry = comeBack(w.stream.timing.Drain)
+			}
+			w.pieces = append(append(append(w.pieces, "id: "...), w.event.ID...), '\n')
+			return
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package sse
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -10,12 +9,13 @@ import (
 	"github.com/r3labs/sse/v2"
 )
 
-// begun returns a response that has begun an event, and waits for no other.
+// begun returns a response that has begun an event on a stream, and waits for
+// no other.
 func begun(t *testing.T, to http.ResponseWriter) *response {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	return &response{
-		wire: newLent(to), ctx: ctx, cancel: cancel, server: sse.New(), begun: true, stock: fullStock,
-	}
+	request := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+	s := &stream{wire: lend(to, request), loop: newLoop(nil)}
+	s.turn.Lock()
+	return &response{loop: s.loop, server: sse.New(), stream: s, begun: true, stock: fullStock}
 }
 
 // TestAnEventIsOneWrite: r3labs writes an event in pieces, of which a client
@@ -23,12 +23,6 @@ func begun(t *testing.T, to http.ResponseWriter) *response {
 func TestAnEventIsOneWrite(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	w := begun(t, recorder)
-	w.WriteHeader(200)
-	w.Flush()
-	w.begun = true
-	if recorder.Flushed {
-		t.Error("the head leaves together with READY")
-	}
 	w.Write([]byte("id: 1\n"))
 	w.Write([]byte("\n"))
 	if recorder.Body.Len() > 0 {
@@ -44,11 +38,12 @@ type broken struct{ *httptest.ResponseRecorder }
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("the client is gone") }
 
-func TestAnErrorEndsTheRequest(t *testing.T) {
+func TestAnErrorEndsTheStream(t *testing.T) {
 	w := begun(t, broken{httptest.NewRecorder()})
+	s := w.stream
 	w.Write([]byte("id: 1\n\n"))
 	w.Flush()
-	if cause := context.Cause(w.ctx); cause == nil || cause.Error() != "the client is gone" {
-		t.Errorf("a failed write ends the request, which r3labs would not, but the cause is %v", cause)
+	if !s.ended || s.why == nil || s.why.Error() != "the client is gone" {
+		t.Errorf("a failed write ends the stream, which r3labs would not, but why it ended is %v", s.why)
 	}
 }

@@ -1,38 +1,51 @@
-// Package sse writes one session of package presence as one response of
-// Server-Sent Events.
+// Package sse writes sessions of package presence as responses of Server-Sent
+// Events.
 //
 // The wire writer is r3labs/sse. It is used as a writer only, never as the hub
-// that it also is: each response has a server and a stream of its own, and an
-// event is taken from the session only when r3labs begins to write it. So what
-// waits for a slow client stays in the session, where newer changes replace
-// older ones.
+// that it also is: an event is taken from its session only when r3labs begins to
+// write it. So what waits for a slow client stays in the session, where newer
+// changes replace older ones.
 //
-// A response lasts for hours and says little, so what it holds meanwhile is
-// what the server needs. A connection of HTTP/1 is therefore taken over from
-// net/http, whose buffers and goroutines for it are then free (takeOver); only
-// a stream of HTTP/2 stays with it.
+// A response lasts for hours and says little, so what it holds meanwhile is what
+// the server needs, and what it costs to wake is what a change costs. Therefore
+// a connection of HTTP/1 is taken over from net/http, whose buffers and
+// goroutines for it are then free; and a few loops, each with an r3labs of its
+// own, write to all of these connections, none of which they ever wait for.
+// Where that can't be, with TLS and HTTP/2, each response has a loop to itself.
+//
+//	session ─┐ wake                            ┌→ connection
+//	session ─┼──────→ loop → response → r3labs ┼→ connection
+//	session ─┘      (ready)  (one event)       └→ connection
 package sse
 
 import (
-	"context"
 	"net/http"
-	"net/url"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/presence-server/presence/presence"
-	"github.com/r3labs/sse/v2"
 )
 
 // Timing says how long a response may take for what.
 type Timing struct {
 	// WriteTimeout is how long one write may be stuck, or stay without an
-	// acknowledgement, before the client counts as gone, or up to a quarter
-	// longer. Zero: forever.
+	// acknowledgement, before the client counts as gone. Zero: forever.
 	WriteTimeout time.Duration
 
 	// Drain is the window over which clients are told to come back after the
 	// service has drained, each at its own random moment. Zero: at once.
 	Drain time.Duration
+}
+
+// Server writes sessions. The zero value is ready for use.
+type Server struct {
+	mu    sync.Mutex
+	loops []*loop // of the connections that are never waited for
+	next  int
+
+	open    sync.WaitGroup // streams
+	running sync.WaitGroup // loops
 }
 
 // Serve writes the events of a session until one of them ends: the session, the
@@ -42,59 +55,43 @@ type Timing struct {
 //
 // Serve may return before that, when it has taken over the connection; the
 // handler must then return too.
-func Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
-	if c := takeOver(w, r, timing.WriteTimeout); c != nil {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		go c.watch(cancel)
-		go func() {
-			err := serve(ctx, cancel, c, session, timing)
-			c.close()
-			session.Close()
-			done(err)
-		}()
+func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
+	s := &stream{session: session, timing: timing}
+	if c := takeOver(w, r); c != nil {
+		limitSilence(c.conn, timing.WriteTimeout)
+		s.wire, s.loop = c, v.loopOf(c)
+		v.open.Go(func() { s.serve(done) })
 		return
 	}
-	ctx, cancel := context.WithCancelCause(r.Context())
-	err := serve(ctx, cancel, newLent(w), session, timing)
-	session.Close()
-	done(err)
+	s.wire, s.loop = lend(w, r), newLoop(&v.running)
+	v.open.Add(1)
+	defer v.open.Done()
+	s.serve(done)
 }
 
-// serve writes the events to a wire.
-func serve(ctx context.Context, cancel context.CancelCauseFunc, to wire, session *presence.Session, timing Timing) error {
-	out := &response{
-		wire:    to,
-		timing:  timing,
-		ctx:     ctx,
-		cancel:  cancel,
-		session: session,
-		server:  sse.New(),
-		event:   sse.Event{Data: []byte("-")}, // r3labs takes an empty one for the end
-		stock:   1,
-	}
-	removed := make(chan struct{})
-	out.server.AutoReplay = false
-	out.server.BufferSize = 4
-	out.server.OnUnsubscribe = func(id string, _ *sse.Subscriber) {
-		out.server.RemoveStream(id)
-		close(removed)
-	}
-	out.server.CreateStream(streamID)
-	out.server.ServeHTTP(out, request(ctx))
-
-	cancel(nil) // r3labs lets a subscriber go only when the request is done
-	<-removed
-	if cause := context.Cause(ctx); cause != context.Canceled {
-		return cause
-	}
-	return nil
+// Wait returns when all responses have ended. No other may begin meanwhile.
+func (v *Server) Wait() {
+	v.open.Wait()
+	v.running.Wait()
 }
 
-const streamID = "session"
-
-// request is what r3labs gets to see: of the client's request it would take
-// the stream's name, and a cursor, which it wants to be small.
-func request(ctx context.Context) *http.Request {
-	r := &http.Request{URL: &url.URL{RawQuery: "stream=" + streamID}}
-	return r.WithContext(ctx)
+// loopOf returns the loop that is to write to a connection: as many as there
+// are processors share those that can be written without waiting.
+func (v *Server) loopOf(c *taken) *loop {
+	if c.raw == nil {
+		return newLoop(&v.running)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.loops == nil {
+		for range runtime.GOMAXPROCS(0) {
+			v.loops = append(v.loops, newLoop(&v.running))
+		}
+	}
+	v.next++
+	return v.loops[v.next%len(v.loops)]
 }

@@ -4,64 +4,78 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 )
 
-// wire is where a response leaves: net/http's, or a connection taken from it.
+// wire is where a stream leaves: net/http's response, or a connection taken
+// from it.
 type wire interface {
-	Header() http.Header
+	// write sends an event, and what must come before it. Where it can send
+	// without waiting it returns what is left for flush; elsewhere it waits,
+	// for at most the timeout, and nothing is left. 0 is forever.
+	write(event []byte, timeout time.Duration) (rest []byte, err error)
 
-	// writeHead sends nothing yet: the head leaves together with READY.
-	writeHead()
+	// flush sends what write has left.
+	flush(rest []byte, timeout time.Duration) error
 
-	// write sends an event, stuck for at most the timeout, or a quarter more;
-	// 0 is forever.
-	write(event []byte, timeout time.Duration) error
+	// wait returns when the client has gone, or after close: with nil, unless
+	// the client did what it should not.
+	wait() error
+
+	close()
 }
 
-// lent is a response of net/http.
+// lent is a response of net/http, which ends when its handler returns.
 type lent struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	ctx     context.Context
+	cancel  context.CancelFunc
 }
 
-func newLent(w http.ResponseWriter) *lent {
-	l := &lent{w, http.NewResponseController(w)}
+func lend(w http.ResponseWriter, r *http.Request) *lent {
+	l := &lent{ResponseWriter: w, control: http.NewResponseController(w)}
+	l.ctx, l.cancel = context.WithCancel(r.Context())
 	l.control.SetReadDeadline(time.Time{}) // the server's own are for requests
 	l.control.SetWriteDeadline(time.Time{})
 	return l
 }
 
-func (l *lent) writeHead() { l.WriteHeader(http.StatusOK) }
-
 // write leaves no deadline behind: one that passes between two events would end
 // a stream of HTTP/2.
-func (l *lent) write(event []byte, timeout time.Duration) error {
+func (l *lent) write(event []byte, timeout time.Duration) ([]byte, error) {
 	if timeout > 0 {
 		l.control.SetWriteDeadline(time.Now().Add(timeout)) // what can't have one goes without
 		defer l.control.SetWriteDeadline(time.Time{})
 	}
 	if _, err := l.Write(event); err != nil {
-		return err
+		return nil, err
 	}
-	return l.control.Flush()
+	return nil, l.control.Flush()
 }
+
+func (l *lent) flush([]byte, time.Duration) error { return nil }
+
+func (l *lent) wait() error {
+	<-l.ctx.Done()
+	return nil
+}
+
+func (l *lent) close() { l.cancel() }
 
 // taken is a connection of HTTP/1 that was taken over from net/http. Its
 // response has no length and ends with the connection.
 type taken struct {
-	conn   net.Conn
-	header http.Header
-	head   []byte    // until it is sent
-	armed  time.Time // when the write deadline was set
-	ended  chan struct{}
+	conn net.Conn
+	raw  syscall.RawConn // nil: it can't be written without waiting
+	head []byte          // until it is sent: it leaves together with READY
 }
 
 // takeOver returns the connection of a request, or nil if it can't be taken.
-func takeOver(w http.ResponseWriter, r *http.Request, timeout time.Duration) *taken {
+func takeOver(w http.ResponseWriter, r *http.Request) *taken {
 	if r.ProtoMajor != 1 {
 		return nil
 	}
@@ -70,53 +84,63 @@ func takeOver(w http.ResponseWriter, r *http.Request, timeout time.Duration) *ta
 	if err != nil {
 		return nil
 	}
-	limitSilence(conn, timeout)
-	return &taken{conn: conn, header: header, ended: make(chan struct{})}
+	conn.SetDeadline(time.Time{}) // the server's own are for requests
+	return &taken{conn: conn, raw: rawOf(conn), head: head(header)}
 }
 
-// Header returns the head's fields.
-func (c *taken) Header() http.Header { return c.header }
-
-func (c *taken) writeHead() {
-	var head bytes.Buffer
-	c.header.Set("Connection", "close")
-	c.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	fmt.Fprintf(&head, "HTTP/1.1 200 OK\r\n")
-	c.header.Write(&head)
-	head.WriteString("\r\n")
-	c.head, c.header = head.Bytes(), nil
+func head(header http.Header) []byte {
+	header.Set("Connection", "close")
+	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	var text bytes.Buffer
+	text.WriteString("HTTP/1.1 200 OK\r\n")
+	header.Write(&text)
+	text.WriteString("\r\n")
+	return text.Bytes()
 }
 
-// write arms a deadline only now and then, as that costs about as much as
-// encoding an event; so all of them are a quarter longer.
-func (c *taken) write(event []byte, timeout time.Duration) error {
-	if now := time.Now(); timeout > 0 && now.Sub(c.armed) > timeout/4 {
-		c.armed = now
-		if err := c.conn.SetWriteDeadline(now.Add(timeout + timeout/4)); err != nil {
-			return err
-		}
+// rawOf returns what gives access to the descriptor. Only for the types that
+// send bytes as they are: others may well have a descriptor below.
+func rawOf(conn net.Conn) syscall.RawConn {
+	if !canTry {
+		return nil
 	}
+	var raw syscall.RawConn
+	switch conn := conn.(type) {
+	case *net.TCPConn:
+		raw, _ = conn.SyscallConn()
+	case *net.UnixConn:
+		raw, _ = conn.SyscallConn()
+	}
+	return raw
+}
+
+func (c *taken) write(event []byte, timeout time.Duration) ([]byte, error) {
 	if c.head != nil {
 		event = append(c.head, event...)
 		c.head = nil
 	}
-	_, err := c.conn.Write(event)
+	if c.raw == nil {
+		return nil, c.flush(event, timeout)
+	}
+	n, err := try(c.raw, event)
+	return event[n:], err
+}
+
+func (c *taken) flush(rest []byte, timeout time.Duration) error {
+	if timeout > 0 {
+		c.conn.SetWriteDeadline(time.Now().Add(timeout))
+		defer c.conn.SetWriteDeadline(time.Time{})
+	}
+	_, err := c.conn.Write(rest)
 	return err
 }
 
-// watch reads what never comes, to see the end of the client's side.
-func (c *taken) watch(cancel context.CancelCauseFunc) {
-	defer close(c.ended)
-	_, err := c.conn.Read(make([]byte, 1))
-	if err == nil {
-		cancel(errors.New("the client has sent more than its request"))
-		return
+// wait reads what never comes, to see the end of the client's side.
+func (c *taken) wait() error {
+	if n, _ := c.conn.Read(make([]byte, 1)); n > 0 {
+		return errors.New("the client has sent more than its request")
 	}
-	cancel(nil)
+	return nil
 }
 
-// close ends the connection, and waits for watch.
-func (c *taken) close() {
-	c.conn.Close()
-	<-c.ended
-}
+func (c *taken) close() { c.conn.Close() }

@@ -1,0 +1,102 @@
+package sse
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/presence-server/presence/presence"
+)
+
+// stream is one session and the wire that its events leave on.
+type stream struct {
+	session *presence.Session
+	wire    wire
+	loop    *loop
+	timing  Timing
+	queued  atomic.Bool // the loop will look at it
+
+	// turn is held by whoever may use the wire: the loop for one event, flush
+	// for the rest of one, and at last serve, who keeps it.
+	turn   sync.Mutex
+	cursor int64 // of the last event
+	last   bool  // nothing follows it
+
+	endMu sync.Mutex
+	ended bool
+	why   error
+}
+
+// serve has the loop write until the stream has ended, and cleans up.
+func (s *stream) serve(done func(error)) {
+	s.loop.add()
+	s.session.Notify(s.wake)
+	s.end(s.wire.wait())
+	s.turn.Lock()
+	s.loop.remove()
+	s.session.Close()
+	done(s.why)
+}
+
+// end ends the stream; the first reason stays.
+func (s *stream) end(why error) {
+	s.endMu.Lock()
+	defer s.endMu.Unlock()
+	if !s.ended {
+		s.ended, s.why = true, why
+		s.wire.close()
+	}
+}
+
+// wake has the loop look at the stream.
+func (s *stream) wake() {
+	if !s.queued.Swap(true) {
+		s.loop.push(s)
+	}
+}
+
+// begin returns the event that the session has to tell now, and whether there
+// is one. The stream then has its turn until write.
+func (s *stream) begin() (event presence.Event, ok bool) {
+	s.queued.Store(false)
+	if !s.turn.TryLock() { // whoever has it wakes the stream again, or it is over
+		return event, false
+	}
+	event, err := s.session.Poll()
+	switch {
+	case s.last || err == io.EOF:
+		s.end(nil)
+	case errors.Is(err, presence.ErrClosed):
+		s.last = true
+		return presence.Event{Type: presence.Keepalive, Cursor: s.cursor}, true
+	case err != nil:
+		s.end(err)
+	case event.Type != "":
+		s.cursor = event.Cursor
+		return event, true
+	}
+	s.turn.Unlock()
+	return event, false
+}
+
+// write sends an event, and has the loop look for the next one. What would have
+// to wait is left to flush.
+func (s *stream) write(event []byte) {
+	rest, err := s.wire.write(event, s.timing.WriteTimeout)
+	if len(rest) > 0 && err == nil {
+		go s.flush(append([]byte(nil), rest...))
+		return
+	}
+	s.written(err)
+}
+
+func (s *stream) flush(rest []byte) { s.written(s.wire.flush(rest, s.timing.WriteTimeout)) }
+
+func (s *stream) written(err error) {
+	if err != nil {
+		s.end(err)
+	}
+	s.turn.Unlock()
+	s.wake()
+}
