@@ -118,7 +118,7 @@ func (s *Session) Next(ctx context.Context) (Event, error) {
 		})
 	}
 	for {
-		event, err := s.Poll()
+		event, _, err := s.Poll()
 		if err != nil || event.Type != "" {
 			return event, err
 		}
@@ -130,23 +130,26 @@ func (s *Session) Next(ctx context.Context) (Event, error) {
 	}
 }
 
-// Notify has f called at once, and from then on whenever there may be something
-// for Poll after Poll had nothing. f is called from any goroutine; it must not
-// wait, nor call the session. A session has one f, and with Next it has its own.
+// Notify has f called at once, and from then on when there may be something for
+// Poll after it said that there was no more. f is called from any goroutine; it
+// must not wait, nor call the session. A session has one f, and with Next it has
+// its own.
 func (s *Session) Notify(f func()) {
 	s.notify.Store(&f)
 	f()
 }
 
-// Poll is Next without waiting: the event has no Type while there is nothing to
-// tell. Not more than one goroutine may call it at a time.
-func (s *Session) Poll() (Event, error) {
+// Poll is Next without waiting: the event has no Type if there is nothing to
+// tell now. more says that there may be, and Poll is to be called again. Not more
+// than one goroutine may call it at a time.
+func (s *Session) Poll() (event Event, more bool, err error) {
 	now := time.Now()
 	event, next, err := s.poll(now)
-	if err == nil && event.Type == "" {
-		s.setAlarm(now, next)
+	if err != nil || next.IsZero() {
+		return event, err == nil, err
 	}
-	return event, err
+	s.setAlarm(now, next)
+	return event, false, nil
 }
 
 // setAlarm has the session woken at next. An alarm that is set for earlier
@@ -159,8 +162,8 @@ func (s *Session) setAlarm(now, next time.Time) {
 	s.alarm.Reset(next.Sub(now))
 }
 
-// poll returns the event that is due at now, or when the next one will be
-// unless something happens.
+// poll returns the event that is due at now, if there is one, and when the next
+// one will be unless something happens: the zero time is at once.
 func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 	s.svc.mu.RLock()
 	defer s.svc.mu.RUnlock()
@@ -178,22 +181,24 @@ func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 		return s.kickedOut(KickedExpired), next, nil
 	}
 	batchAt := s.lastUpdate.Add(m.settings.BatchWindow)
-	if len(s.waiting) > 0 && !now.Before(batchAt) {
-		return s.updated(m, now), next, nil
+	if len(s.waiting) > 0 && now.Before(batchAt) {
+		return Event{}, s.orExpires(batchAt), nil
 	}
-	keepaliveAt := s.lastEvent.Add(s.keepalive)
-	if len(s.waiting) == 0 && !now.Before(keepaliveAt) {
-		s.cursor, s.lastEvent = m.version, now
-		return Event{Type: Keepalive, Cursor: s.cursor}, next, nil
-	}
-	next = keepaliveAt
 	if len(s.waiting) > 0 {
-		next = batchAt
+		event = s.updated(m, now)
+	} else if !now.Before(s.lastEvent.Add(s.keepalive)) {
+		s.cursor, s.lastEvent = m.version, now
+		event = Event{Type: Keepalive, Cursor: s.cursor}
 	}
-	if !s.expires.IsZero() && s.expires.Before(next) {
-		next = s.expires
+	return event, s.orExpires(s.lastEvent.Add(s.keepalive)), nil
+}
+
+// orExpires returns t, or when the session expires if that is earlier.
+func (s *Session) orExpires(t time.Time) time.Time {
+	if !s.expires.IsZero() && s.expires.Before(t) {
+		return s.expires
 	}
-	return Event{}, next, nil
+	return t
 }
 
 func (s *Session) ready(m *model, now time.Time) Event {

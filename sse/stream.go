@@ -21,7 +21,8 @@ type stream struct {
 	// for the rest of one, and at last serve, who keeps it.
 	turn   sync.Mutex
 	cursor int64 // of the last event
-	last   bool  // nothing follows it
+	more   bool  // another may follow at once
+	last   bool  // no other follows
 
 	endMu sync.Mutex
 	ended bool
@@ -63,12 +64,13 @@ func (s *stream) begin() (event presence.Event, ok bool) {
 	if !s.turn.TryLock() { // whoever has it wakes the stream again, or it is over
 		return event, false
 	}
-	event, err := s.session.Poll()
+	event, more, err := s.session.Poll()
+	s.more = more
 	switch {
 	case s.last || err == io.EOF:
 		s.end(nil)
 	case errors.Is(err, presence.ErrClosed):
-		s.last = true
+		s.last, s.more = true, true
 		return presence.Event{Type: presence.Keepalive, Cursor: s.cursor}, true
 	case err != nil:
 		s.end(err)
@@ -80,23 +82,25 @@ func (s *stream) begin() (event presence.Event, ok bool) {
 	return event, false
 }
 
-// write sends an event, and has the loop look for the next one. What would have
-// to wait is left to flush.
+// write sends an event. What would have to wait is left to flush.
 func (s *stream) write(event []byte) {
 	rest, err := s.wire.write(event, s.timing.WriteTimeout)
 	if len(rest) > 0 && err == nil {
 		go s.flush(append([]byte(nil), rest...))
 		return
 	}
-	s.written(err)
+	s.written(err, s.more)
 }
 
-func (s *stream) flush(rest []byte) { s.written(s.wire.flush(rest, s.timing.WriteTimeout)) }
+// flush sends the rest of an event. Wakes came to nothing meanwhile.
+func (s *stream) flush(rest []byte) { s.written(s.wire.flush(rest, s.timing.WriteTimeout), true) }
 
-func (s *stream) written(err error) {
+func (s *stream) written(err error, more bool) {
 	if err != nil {
 		s.end(err)
 	}
 	s.turn.Unlock()
-	s.wake()
+	if more {
+		s.wake()
+	}
 }
