@@ -61,16 +61,22 @@ func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
 	s := &stream{session: session, timing: timing}
+	v.open.Add(1)
 	if c := takeOver(w, r); c != nil {
 		limitSilence(c.conn, timing.WriteTimeout)
 		s.wire, s.loop = c, v.loopOf(c)
-		v.open.Go(func() { s.serve(done) })
+		s.start()
+		go v.finish(s, done)
 		return
 	}
 	s.wire, s.loop = lend(w, r), newLoop(&v.running)
-	v.open.Add(1)
-	defer v.open.Done()
-	s.serve(done)
+	s.start()
+	v.finish(s, done)
+}
+
+func (v *Server) finish(s *stream, done func(error)) {
+	s.finish(done)
+	v.open.Done()
 }
 
 // Wait returns when all responses have ended. No other may begin meanwhile.

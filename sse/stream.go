@@ -18,7 +18,7 @@ type stream struct {
 	queued  atomic.Bool // the loop will look at it
 
 	// turn is held by whoever may use the wire: the loop for one event, flush
-	// for the rest of one, and at last serve, who keeps it.
+	// for the rest of one, and at last finish, which keeps it.
 	turn   sync.Mutex
 	cursor int64 // of the last event
 	more   bool  // another may follow at once
@@ -29,10 +29,15 @@ type stream struct {
 	why   error
 }
 
-// serve has the loop write until the stream has ended, and cleans up.
-func (s *stream) serve(done func(error)) {
+// start has the loop write the session's events.
+func (s *stream) start() {
 	s.loop.add()
 	s.session.Notify(s.wake)
+}
+
+// finish waits for the end, and cleans up. It calls little until then: what
+// waits here is most of an idle stream's memory, a stack of 2 KiB.
+func (s *stream) finish(done func(error)) {
 	s.end(s.wire.wait())
 	s.turn.Lock()
 	s.loop.remove()
