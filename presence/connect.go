@@ -94,7 +94,7 @@ func (m *model) endDevice(u *user, deviceID string, why ending) {
 
 func (u *user) ofDevice(deviceID string) []*Session {
 	var found []*Session
-	for _, s := range u.sessions {
+	for _, s := range u.sessions() {
 		if s.deviceID == deviceID {
 			found = append(found, s)
 		}
@@ -134,7 +134,7 @@ func (s *Service) loading(session *Session) (changes int, needed bool) {
 	if session.ending.kind != notEnded {
 		return 0, false
 	}
-	w := session.user.watching
+	w := &session.user.live.watching
 	return w.changes, session.resuming || !w.loaded
 }
 
@@ -145,15 +145,18 @@ func (s *Service) loaded(session *Session, watches []watch, changes int) bool {
 		return true
 	}
 	u := session.user
-	if u.watching.changes != changes {
+	if u.live.watching.changes != changes {
 		return false
+	}
+	if !u.live.watching.loaded {
+		u.live.watching.makeRoom(watches)
 	}
 	for _, w := range watches {
 		if t := s.model.user(w.target); t != nil {
 			s.model.catchUp(session, t, w)
 		}
 	}
-	u.watching.loaded = true
+	u.live.watching.loaded = true
 	if session.resuming && u.version > session.cursor {
 		session.wait(u)
 	}
@@ -162,7 +165,7 @@ func (s *Service) loaded(session *Session, watches []watch, changes int) bool {
 
 // catchUp links one watch, and has t wait if the session has missed it.
 func (m *model) catchUp(s *Session, t *user, w watch) {
-	if !s.user.watching.loaded {
+	if !s.user.live.watching.loaded {
 		m.link(s.user, t, w.rule)
 	}
 	missed := max(t.version, w.since, m.switches.since(w.rule)) > s.cursor

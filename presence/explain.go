@@ -70,7 +70,7 @@ func (s *Service) explain(userID string) (Explanation, uint32, error) {
 		Devices:   []DeviceState{},
 		Deadlines: append(u.expiring(), u.comingUp(now)...),
 		Switches:  ExplainedSwitches{s.model.switches.userStatus, s.model.switches.friendNotifications},
-		Streams:   len(u.sessions),
+		Streams:   len(u.sessions()),
 	}
 	slices.SortStableFunc(e.Deadlines, func(x, y Deadline) int { return x.At.Compare(y.At) })
 	for _, d := range u.devices {
@@ -106,7 +106,7 @@ func (a *account) why(now micros) string {
 // expiring lists the streams that end with their credentials.
 func (u *user) expiring() []Deadline {
 	all := []Deadline{}
-	for _, s := range u.sessions {
+	for _, s := range u.sessions() {
 		if !s.expires.IsZero() {
 			all = append(all, Deadline{s.expires.UTC(), fmt.Sprintf("the token of device %s expires, which ends its stream", s.deviceID)})
 		}

@@ -122,8 +122,8 @@ func (s *Service) Drain() {
 	s.mu.Lock()
 	s.model.draining = true
 	for _, u := range s.model.byName {
-		for len(u.sessions) > 0 {
-			s.model.end(u.sessions[0], ending{kind: endClosed})
+		for len(u.sessions()) > 0 {
+			s.model.end(u.live.sessions[0], ending{kind: endClosed})
 		}
 	}
 	woken := s.model.takeWoken()

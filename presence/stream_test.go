@@ -148,9 +148,8 @@ func (w *world) nothingIsLeft() {
 		w.t.Errorf("left are %d streams, %d kicks, %d deadlines", m.streams, len(m.kicked.order), len(m.deadlines))
 	}
 	for id, u := range m.byName {
-		if u.sessions != nil || u.watching != nil || u.subscribers != nil || u.befrienders != nil {
-			w.t.Errorf("of %s are left: sessions %v, watching %v, audience %v %v",
-				id, u.sessions, u.watching, u.subscribers, u.befrienders)
+		if u.live != nil {
+			w.t.Errorf("of %s is left: %+v", id, *u.live)
 		}
 	}
 }

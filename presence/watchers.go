@@ -1,0 +1,274 @@
+package presence
+
+import (
+	"cmp"
+	"slices"
+)
+
+// rule is one of the two reasons to be told about somebody else.
+type rule int8
+
+const (
+	bySubscription rule = iota
+	byFriendship
+	rules // how many there are
+)
+
+// live is what a user has only while somebody is connected.
+//
+// A pair of watcher and watched stands in both: in the watcher's list, which is
+// sorted, and in the audience of the watched, which is in no order, so that
+// taking one out of a million is cheap. Both together are 12 bytes.
+type live struct {
+	sessions []*Session
+	watching watching        // of a user with sessions
+	audience [rules][]uint32 // who is connected and told about this one, by account.id
+}
+
+// watching is whom a connected user is told about, as stored in the database.
+// It is loaded with the first session, and dropped with the last.
+type watching struct {
+	loaded  bool
+	changes int // of the stored set since the first session
+	lists   [rules][]watched
+}
+
+// watched is one of whom a user is told about: by account.id, ascending.
+type watched struct {
+	target uint32
+	place  uint32 // of the watcher in the target's audience
+}
+
+// makeRoom has the lists hold the watches, and no more than that.
+func (w *watching) makeRoom(watches []watch) {
+	var n [rules]int
+	for _, one := range watches {
+		n[one.rule]++
+	}
+	for r, n := range n {
+		w.lists[r] = slices.Grow(w.lists[r], n)
+	}
+}
+
+// alive returns what u has while somebody is connected, to be changed.
+func (u *user) alive() *live {
+	if u.live == nil {
+		u.live = new(live)
+	}
+	return u.live
+}
+
+// rest forgets what is empty.
+func (u *user) rest() {
+	l := u.live
+	if l != nil && len(l.sessions) == 0 && len(l.audience[bySubscription]) == 0 && len(l.audience[byFriendship]) == 0 {
+		u.live = nil
+	}
+}
+
+func (u *user) sessions() []*Session {
+	if u.live == nil {
+		return nil
+	}
+	return u.live.sessions
+}
+
+// find returns where u's list has the target, or would have it.
+func (u *user) find(target uint32, r rule) (at int, found bool) {
+	if u.live == nil {
+		return 0, false
+	}
+	return slices.BinarySearchFunc(u.live.watching.lists[r], target, func(w watched, target uint32) int {
+		return cmp.Compare(w.target, target)
+	})
+}
+
+// watch enters that w is told about t. It does nothing while w has no
+// session, or one that is just loading the whole set.
+func (m *model) watch(w, t *user, r rule) {
+	if len(w.sessions()) == 0 {
+		return
+	}
+	w.live.watching.changes++
+	if !w.live.watching.loaded {
+		return
+	}
+	told := m.tells(w, t)
+	m.link(w, t, r)
+	// A subscription is answered with the status; of a friendship made by
+	// others the watcher learns in no other way.
+	if r == byFriendship && !told && m.tells(w, t) {
+		m.notify(w, t)
+	}
+}
+
+func (m *model) link(w, t *user, r rule) {
+	at, found := w.find(t.id, r)
+	if found {
+		return
+	}
+	audience := &t.alive().audience[r]
+	list := &w.live.watching.lists[r]
+	*list = slices.Insert(*list, at, watched{target: t.id, place: uint32(len(*audience))})
+	*audience = append(*audience, w.id)
+}
+
+// unwatch undoes watch, and withdraws what was waiting to be sent about t
+// unless another rule still applies.
+func (m *model) unwatch(w, t *user, r rule) {
+	if len(w.sessions()) == 0 {
+		return
+	}
+	w.live.watching.changes++
+	at, found := w.find(t.id, r)
+	if !found {
+		return
+	}
+	list := &w.live.watching.lists[r]
+	place := (*list)[at].place
+	*list = slices.Delete(*list, at, at+1)
+	m.leave(t, place, r)
+	m.withdraw(w, t)
+}
+
+// leave takes a place out of the audience of t. The last one moves there.
+func (m *model) leave(t *user, place uint32, r rule) {
+	audience := &t.live.audience[r]
+	last := len(*audience) - 1
+	if int(place) != last {
+		moved := m.user((*audience)[last])
+		(*audience)[place] = moved.id
+		at, _ := moved.find(t.id, r)
+		moved.live.watching.lists[r][at].place = place
+	}
+	if *audience = (*audience)[:last]; last < cap(*audience)/4 {
+		*audience = slices.Clip(slices.Clone(*audience))
+	}
+	t.rest()
+}
+
+// unwatchAll forgets whom w watches, when the last session has gone.
+func (m *model) unwatchAll(w *user) {
+	lists := w.live.watching.lists
+	w.live.watching = watching{}
+	for r, list := range lists {
+		for _, one := range list {
+			if t := m.user(one.target); t != nil {
+				m.leave(t, one.place, rule(r))
+			}
+		}
+	}
+}
+
+// tells reports whether w is to be told about t now.
+func (m *model) tells(w, t *user) bool {
+	if w == t {
+		return true
+	}
+	if !m.switches.userStatus {
+		return false
+	}
+	if _, ok := w.find(t.id, bySubscription); ok {
+		return true
+	}
+	_, ok := w.find(t.id, byFriendship)
+	return ok && m.switches.friendNotifications
+}
+
+// withdraw takes back what waits for w's sessions about t, unless a rule still
+// allows it.
+func (m *model) withdraw(w, t *user) {
+	if m.tells(w, t) {
+		return
+	}
+	for _, s := range w.sessions() {
+		delete(s.waiting, t)
+	}
+}
+
+// announce puts t on the waiting set of every session that is to be told.
+func (m *model) announce(t *user) {
+	m.notify(t, t)
+	if !m.switches.userStatus || t.live == nil {
+		return
+	}
+	for _, id := range t.live.audience[bySubscription] {
+		m.notify(m.user(id), t)
+	}
+	if !m.switches.friendNotifications {
+		return
+	}
+	for _, id := range t.live.audience[byFriendship] {
+		m.notify(m.user(id), t)
+	}
+}
+
+func (m *model) notify(w, t *user) {
+	for _, s := range w.sessions() {
+		if len(s.waiting) == 0 {
+			m.woken = append(m.woken, s)
+		}
+		s.wait(t)
+	}
+}
+
+// attach gives u one more session. The set of whom u watches has then to be
+// loaded, unless an earlier session did.
+func (m *model) attach(u *user, s *Session) {
+	l := u.alive()
+	l.sessions = append(l.sessions, s)
+	m.streams++
+}
+
+// detach takes s from its user. It reports false if that was done before.
+func (m *model) detach(s *Session) bool {
+	u := s.user
+	i := slices.Index(u.sessions(), s)
+	if i < 0 {
+		return false
+	}
+	u.live.sessions = slices.Delete(u.live.sessions, i, i+1)
+	m.streams--
+	if len(u.live.sessions) == 0 {
+		u.live.sessions = nil
+		m.unwatchAll(u)
+		u.rest()
+	}
+	return true
+}
+
+// end ends the session: its Next reports why instead of anything that waits.
+func (m *model) end(s *Session, why ending) {
+	if !m.detach(s) {
+		return
+	}
+	s.ending = why
+	clear(s.waiting)
+	m.woken = append(m.woken, s)
+}
+
+// switched withdraws what the switches no longer allow, and has all wait that
+// they newly do: what changed before they went on has not been told.
+func (m *model) switched(from switches) {
+	for _, w := range m.byName {
+		for _, s := range w.sessions() {
+			for t := range s.waiting {
+				m.withdraw(w, t)
+			}
+		}
+		for r := range rules {
+			if w.live != nil && m.switches.since(r) > from.since(r) {
+				m.tellAll(w, r)
+			}
+		}
+	}
+}
+
+// tellAll has all that w watches by the rule wait for w's sessions.
+func (m *model) tellAll(w *user, r rule) {
+	for _, one := range w.live.watching.lists[r] {
+		if t := m.user(one.target); t != nil && m.tells(w, t) {
+			m.notify(w, t)
+		}
+	}
+}
