@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/presence-server/presence/presence"
 )
@@ -21,7 +22,7 @@ const fuzzSecret = "a secret for tests, 32 bytes long"
 // error that is the client's.
 func FuzzBody(f *testing.F) {
 	for _, text := range []string{``, `{}`, `null`, `{"s":"x","n":1,"l":["a","a","b"],"b":true,"u":"alice"}`, `{"s":"\ud800"}`,
-		`{"l":[1]}`, `{"n":1.5}`, `{"n":31536001}`, `{"s":"x","s":"y"}`, `{} {}`, "{\"s\":\"\xff\"}", `{"l":null}`, `[{"s":1}]`} {
+		`{"l":[1]}`, `{"n":1.5}`, `{"n":31536001}`, `{"s":"x","s":"y"}`, `{} {}`, "{\"s\":\"\xff\"}", `{"l":null}`, `{"s":"","u":"a","l":[ "a,\"" ,"\u0062\\","]" ] }`, `[{"s":1}]`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -36,6 +37,13 @@ func FuzzBody(f *testing.F) {
 		}
 		if !json.Valid(text) {
 			t.Errorf("no JSON is taken: %q", text)
+		}
+		var want struct {
+			S string   `json:"s"`
+			L []string `json:"l"`
+		}
+		if err := jsonv2.Unmarshal(text, &want); err != nil || s != want.S || !slices.Equal(l, want.L) {
+			t.Errorf("%q is read as %q and %q, not %q and %q: %v", text, s, l, want.S, want.L, err)
 		}
 		distinct := len(slices.Compact(slices.Sorted(slices.Values(l))))
 		if !utf8.ValidString(s) || presence.CheckID(u) != nil || n < 0 || n > 365*24*time.Hour || distinct > 2 {

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -40,8 +41,23 @@ type batch struct {
 	follow   []func(*model)
 }
 
+// newBatch returns an empty batch. There is one at a time: it uses the memory of
+// the one before again.
 func (s *Service) newBatch(now micros) *batch {
-	return &batch{
+	last := s.batch
+	if last == nil || len(last.accounts) > manyChanged {
+		last = &batch{
+			accounts: make(map[uint32]*account),
+			names:    make(map[string]*account),
+			changed:  make(map[*account]bool),
+		}
+	}
+	clear(last.accounts)
+	clear(last.names)
+	clear(last.changed)
+	clear(last.tell)
+	clear(last.follow)
+	s.batch = &batch{
 		now:      now,
 		run:      s.run,
 		was:      s.run,
@@ -51,11 +67,18 @@ func (s *Service) newBatch(now micros) *batch {
 		nextUser: s.nextUser,
 		store:    s.store,
 		model:    &s.model,
-		accounts: make(map[uint32]*account),
-		names:    make(map[string]*account),
-		changed:  make(map[*account]bool),
+		accounts: last.accounts,
+		names:    last.names,
+		changed:  last.changed,
+		tell:     last.tell[:0],
+		follow:   last.follow[:0],
 	}
+	return s.batch
 }
+
+// manyChanged is the number of accounts from which a batch's memory is not used
+// again: to clear it would cost more than to make a new one.
+const manyChanged = 256
 
 // after lets f follow in memory, after the commit and in this order.
 func (b *batch) after(f func(*model)) { b.follow = append(b.follow, f) }
@@ -110,7 +133,7 @@ func (b *batch) register(userID string) *account {
 	if a := b.account(userID); a != nil {
 		return a
 	}
-	a := b.keep(&account{id: b.nextUser, userID: userID, statusType: Unlogined, version: b.nextVersion()})
+	a := b.keep(&account{id: b.nextUser, userID: strings.Clone(userID), statusType: Unlogined, version: b.nextVersion()})
 	b.nextUser++
 	b.insertAccount(a)
 	return a

@@ -30,12 +30,14 @@ type Service struct {
 	queueMu    sync.RWMutex // held for writing only to close the queue
 	closed     bool
 	queue      chan *request
+	requests   sync.Pool // of those that were answered
 	writerDone chan struct{}
 
 	// Of the writer.
 	run       int64
 	nextUser  uint32
 	lastBatch micros
+	batch     *batch
 }
 
 // Open opens the service on its database file, which it makes if there is
@@ -56,6 +58,7 @@ func Open(config Config) (*Service, error) {
 	s := &Service{
 		log:        config.Logger,
 		queue:      make(chan *request, queueLength),
+		requests:   sync.Pool{New: func() any { return newRequest() }},
 		writerDone: make(chan struct{}),
 	}
 	if s.log == nil {
@@ -106,7 +109,9 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 func (s *Service) writeFirst(ops ...operation) error {
 	var batch []*request
 	for _, op := range ops {
-		batch = append(batch, &request{op: op, done: make(chan struct{})})
+		r := newRequest()
+		r.op = op
+		batch = append(batch, r)
 	}
 	s.write(batch)
 	var errs []error

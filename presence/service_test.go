@@ -155,7 +155,7 @@ func TestOverloadIsRefusedNotQueued(t *testing.T) {
 	w.mu.RLock() // which the writer needs
 	var err error
 	for err == nil {
-		err = w.enqueue(&request{op: probe{}, done: make(chan struct{})})
+		err = w.enqueue(&request{op: probe{}, done: make(chan struct{}, 1)})
 	}
 	w.mu.RUnlock()
 	if err != ErrOverloaded {

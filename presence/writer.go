@@ -10,8 +10,12 @@ import (
 type request struct {
 	op   operation
 	err  error
-	done chan struct{}
+	done chan struct{} // it is answered; holds one
 }
+
+func newRequest() *request { return &request{done: make(chan struct{}, 1)} }
+
+func (r *request) answer() { r.done <- struct{}{} }
 
 const (
 	// queueLength bounds the operations that wait: far less than a second of
@@ -29,12 +33,16 @@ func (s *Service) do(ctx context.Context, op operation) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r := &request{op: op, done: make(chan struct{})}
+	r := s.requests.Get().(*request)
+	r.op, r.err = op, nil
 	if err := s.enqueue(r); err != nil {
 		return err
 	}
 	<-r.done
-	return r.err
+	err := r.err
+	r.op = nil
+	s.requests.Put(r)
+	return err
 }
 
 func (s *Service) enqueue(r *request) error {
@@ -96,7 +104,7 @@ func (s *Service) write(requests []*request) {
 	}
 	s.publish(b)
 	for _, r := range requests {
-		close(r.done)
+		r.answer()
 	}
 }
 
@@ -121,7 +129,7 @@ func (s *Service) refuse(requests []*request, err error) {
 	}
 	for _, r := range requests {
 		r.err = fault
-		close(r.done)
+		r.answer()
 	}
 }
 
