@@ -169,8 +169,12 @@ func (s *Service) stats() Stats {
 	defer s.mu.RUnlock()
 	m := &s.model
 	return Stats{
-		Users:   UserCounts{m.census[Online], m.census[Offline], m.census[Unlogined]},
+		Users:   m.userCounts(),
 		Streams: m.streams,
 		Version: m.version,
 	}
+}
+
+func (m *model) userCounts() UserCounts {
+	return UserCounts{m.census[Online], m.census[Offline], m.census[Unlogined]}
 }
