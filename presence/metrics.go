@@ -125,7 +125,6 @@ func (s *Session) handedOut(now time.Time) {
 	if s.waitingSince != 0 {
 		m.delay.observe(&times, int64(max(0, now.Sub(meters.opened)-s.waitingSince)))
 	}
-	s.waitingSince = 0
 }
 
 // closing is why a session that its reader closes at a time ends.

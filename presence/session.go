@@ -84,8 +84,9 @@ type Session struct {
 	waiting map[*user]struct{} // changed since they were last handed out
 	unwatch func() bool        // stops watching ctx
 
-	// Guarded too: when the oldest change of those that wait became durable,
-	// since meters.opened. 0: what waits is no change, but caught up with.
+	// Guarded too: when the oldest change of those that wait, or waited last,
+	// became durable, since meters.opened. 0: there was none yet, and what
+	// waits is caught up with.
 	waitingSince time.Duration
 
 	// Of the one goroutine that calls Next.
