@@ -17,6 +17,7 @@ func TestMetricsOfDelivery(t *testing.T) {
 
 		w.set("alice", "1", 0)
 		watcher.wants("alice UNLOGINED 1")
+		w.pass(40 * time.Millisecond)
 		w.set("alice", "2", 0)
 		w.set("alice", "3", 0)
 		w.set("bob", "4", 0)
@@ -30,7 +31,7 @@ func TestMetricsOfDelivery(t *testing.T) {
 		is(t, "events of one status", m.EventStatuses.below(1), 1)
 		is(t, "delays", m.DeliveryDelay.Count(), 2)
 		is(t, "delays of a change after silence", m.DeliveryDelay.below(0.0001), 1)
-		is(t, "delays of a change in the batch window of 50ms", m.DeliveryDelay.below(0.05)-m.DeliveryDelay.below(0.025), 1)
+		is(t, "delays of a change 10ms before the end of the batch window", m.DeliveryDelay.below(0.01)-m.DeliveryDelay.below(0.005), 1)
 	})
 }
 
