@@ -371,6 +371,7 @@ func serve(ctx context.Context, f flags, c config) error {
 	web.Show(api)
 	if ops != nil {
 		ops.Show(httpapi.Ops(api))
+		log.Info("metrics and profiles", "url", ops.URL())
 	}
 	log.Info("ready", "url", web.URL(), "version", version)
 
