@@ -26,6 +26,7 @@ type Service struct {
 	mu    sync.RWMutex
 	model model
 
+	started micros                // when this run began
 	streams atomic.Int64          // counts the sessions of this run
 	fault   atomic.Pointer[Error] // why the last write failed; nil: it didn't
 
@@ -88,6 +89,7 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 	if err := s.writeFirst(beginRun{}, &configure{settings}, &endRuns{clock: s.lastBatch}); err != nil {
 		return err
 	}
+	s.started = s.lastBatch
 	for op := s.proposeSettling(); op != nil; op = s.proposeSettling() {
 		if err := s.writeFirst(op); err != nil {
 			return err
