@@ -217,7 +217,7 @@ audience: only the user's own streams, because the switch user_status is off
 	}, `
 why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
 next: UNLOGINED until a device logs in
-audience: the user's own streams, and those of the 2 followers who are connected
+audience: the user's own streams, and those of the 2 followers, when connected
 `},
 	{"the database can't be written", func(w *world) {
 		w.web("alice", "tab").Close()

@@ -156,7 +156,7 @@ func (e *Explanation) audience() string {
 	case !e.Switches.FriendNotifications:
 		return own + ", and those of who subscribe to the user; not of friends, because the switch friend_notifications is off"
 	}
-	return own + ", and those of the " + number(e.Followers, "follower", "followers") + " who are connected"
+	return own + ", and those of the " + number(e.Followers, "follower", "followers") + ", when connected"
 }
 
 func number(n int, one, many string) string {
