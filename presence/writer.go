@@ -93,8 +93,8 @@ func (s *Service) write(requests []*request) {
 		return
 	}
 	s.meters.durable(b, len(requests), began)
-	if b.begun {
-		s.fault.Store(nil)
+	if b.begun && s.fault.Swap(nil) != nil {
+		s.log.Info("database can be written again")
 	}
 	s.publish(b)
 	for _, r := range requests {
