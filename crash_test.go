@@ -181,6 +181,11 @@ func TestFullDisk(t *testing.T) {
 	}
 	c.set("alice", "after")
 	c.awaits(alice, "alice", "1 after")
+	for _, line := range []string{"database can't be written", "database can be written again"} {
+		if !strings.Contains(c.Log(), line) {
+			t.Errorf("the log doesn't tell that the %s:\n%s", line, c.Log())
+		}
+	}
 }
 
 // fill takes all the room that is left.

@@ -351,13 +351,13 @@ func serve(ctx context.Context, f flags, c config) error {
 		return err
 	}
 	defer web.Close(c.limits.Drain)
+	var ops *httpapi.Server
 	if c.Ops.Listen != "" {
-		ops, err := httpapi.Listen(c.Ops.Listen, "", "", log)
-		if err != nil {
+		if ops, err = httpapi.Listen(c.Ops.Listen, "", "", log); err != nil {
 			return err
 		}
 		defer ops.Close(0)
-		ops.Show(httpapi.Profiles())
+		ops.Show(httpapi.Profiles()) // also of the start
 	}
 	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
 	if err != nil {
@@ -369,6 +369,10 @@ func serve(ctx context.Context, f flags, c config) error {
 		return err
 	}
 	web.Show(api)
+	if ops != nil {
+		ops.Show(httpapi.Ops(api))
+		log.Info("metrics and profiles", "url", ops.URL())
+	}
 	log.Info("ready", "url", web.URL(), "version", version)
 
 	r := reloader{flags: f, config: c, svc: svc, api: api, level: level, log: log}
@@ -396,6 +400,7 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *
 		AdminKey: c.Auth.AdminKey,
 		Origins:  c.CORS.Origins,
 		Dev:      f.dev,
+		Version:  version,
 		Limits:   c.limits,
 		Logger:   log,
 	})

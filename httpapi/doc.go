@@ -9,6 +9,9 @@
 //	…
 //	mux.Handle("/presence/", http.StripPrefix("/presence", api))
 //
+// [Handler.Metrics] is for Prometheus, and [Ops] adds the profiles: both are for
+// a private address.
+//
 // # How it is built
 //
 // A call is a function from a request to an answer or an error. One place,

@@ -16,6 +16,9 @@
 //		…
 //	}
 //
+// [Service.Explain] tells why a user's status is what it is, and
+// [Service.Metrics] how the service does.
+//
 // # How it works
 //
 // Everything that changes state is an operation. One goroutine, the writer,

@@ -17,6 +17,7 @@ type model struct {
 	streams   int                // sessions of all users
 	draining  bool               // no session may be open any more
 	woken     []*Session         // to be woken once the lock is released
+	meter     modelMeter
 }
 
 // switches are the two switches as they are stored, with the version at which

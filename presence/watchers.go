@@ -188,6 +188,7 @@ func (m *model) withdraw(w, t *user) {
 
 // announce puts t on the waiting set of every session that is to be told.
 func (m *model) announce(t *user) {
+	m.meter.changes++
 	m.notify(t, t)
 	if !m.switches.userStatus || t.live == nil {
 		return
@@ -205,10 +206,12 @@ func (m *model) announce(t *user) {
 
 func (m *model) notify(w, t *user) {
 	for _, s := range w.sessions() {
-		if len(s.waiting) == 0 {
+		before := len(s.waiting)
+		if before == 0 {
 			m.woken = append(m.woken, s)
 		}
 		s.wait(t)
+		m.meter.waits(s, before)
 	}
 }
 
@@ -218,6 +221,7 @@ func (m *model) attach(u *user, s *Session) {
 	l := u.alive()
 	l.sessions = append(l.sessions, s)
 	m.streams++
+	m.meter.opened++
 }
 
 // detach takes s from its user. It reports false if that was done before.
@@ -243,6 +247,7 @@ func (m *model) end(s *Session, why ending) {
 		return
 	}
 	s.ending = why
+	m.meter.ended[why.name()]++
 	clear(s.waiting)
 	m.woken = append(m.woken, s)
 }
