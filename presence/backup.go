@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"modernc.org/sqlite" // the driver "sqlite"
 )
 
 // Backup copies the database at path, as it is at one moment, into a new file
@@ -75,7 +77,7 @@ func copyBeside(ctx context.Context, path, beside string) (copied string, err er
 	// Unlike a copy of pages this is in no WAL mode: one file that is complete,
 	// and can be opened where nothing can be written.
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", f.Name()); err != nil {
-		return "", fmt.Errorf("copy %s: %w", path, err)
+		return "", fmt.Errorf("copy: %w", unusable(path, err))
 	}
 	if err := f.Sync(); err != nil {
 		return "", err
@@ -106,12 +108,30 @@ func openToRead(ctx context.Context, path string) (*sql.DB, error) {
 	db.SetMaxOpenConns(1)
 	var id int
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())
+		db.Close()
+		return nil, unusable(path, err)
 	}
 	if id != applicationID {
-		return nil, errors.Join(fmt.Errorf("%s is not a presence database: it belongs to another program", path), db.Close())
+		db.Close()
+		return nil, fmt.Errorf("%s is not a presence database: it belongs to another program", path)
 	}
 	return db, nil
+}
+
+// Results of SQLite; lib/ of the driver has them for each system apart.
+const (
+	sqliteCorrupt = 11
+	sqliteNotADB  = 26
+)
+
+// unusable tells why a file can't be read, and what to do if that is known.
+func unusable(path string, err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqliteCorrupt {
+		return fmt.Errorf("%s is damaged: restore a backup: %w", path, err)
+	} else if ok && e.Code() == sqliteNotADB {
+		return fmt.Errorf("%s is not a presence database: not an SQLite file", path)
+	}
+	return fmt.Errorf("%s can't be read: %w", path, err)
 }
 
 // syncFolder makes the names in a folder durable.

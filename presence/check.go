@@ -72,11 +72,8 @@ func checkIntegrity(ctx context.Context, db *sql.DB, path string) error {
 	if err == nil && slices.Equal(found, []string{"ok"}) {
 		return nil
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if err != nil {
-		found = append(found, err.Error())
+		return unusable(path, err)
 	}
 	return fmt.Errorf("%s is damaged: restore a backup: %s", path, strings.Join(found, "; "))
 }

@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // applicationID marks our files in SQLite's header: "Pres" in ASCII.

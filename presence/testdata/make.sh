@@ -17,7 +17,7 @@ admin() { curl -sf "$url/v1/admin/$1" -H "Authorization: Bearer $PRESENCE_AUTH__
 token() { admin issueToken "{\"userID\":\"$1\"}" | sed 's/.*"token":"\([^"]*\)".*/\1/'; }
 follow() { # USER DEVICE PLATFORM: comes back once the stream is open
   curl -sfN "$url/v1/events?deviceID=$2&platform=$3" -H "Authorization: Bearer $(token "$1")" >"$2" &
-  until grep -q READY "$2"; do :; done
+  until grep -qs READY "$2"; do :; done
 }
 
 admin importUsers '{"userIDList":["alice","bob","carol","dave","erin","frank"]}'
