@@ -82,11 +82,11 @@ func copyBeside(ctx context.Context, path, beside string) (copied string, err er
 	if err := f.Sync(); err != nil {
 		return "", err
 	}
-	return f.Name(), checkCopy(ctx, f.Name())
+	return f.Name(), checkCopy(ctx, f.Name(), path)
 }
 
-func checkCopy(ctx context.Context, path string) error {
-	db, err := sql.Open("sqlite", dsn(path, readerPragmas)+"&immutable=1")
+func checkCopy(ctx context.Context, copied, path string) error {
+	db, err := sql.Open("sqlite", dsn(copied, readerPragmas)+"&immutable=1")
 	if err != nil {
 		return err
 	}

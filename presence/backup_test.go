@@ -89,11 +89,16 @@ func TestBackupRefused(t *testing.T) {
 	if text, _ := os.ReadFile(taken); string(text) != "precious" {
 		t.Error("a backup has replaced a file")
 	}
+	execSQL(t, damaged, "PRAGMA writable_schema = 1",
+		"UPDATE sqlite_schema SET sql = replace(sql, 'status_type   INTEGER', 'status_type   TEXT   ')")
+	if err := Backup(t.Context(), damaged, filepath.Join(folder, "of damaged")); err == nil {
+		t.Error("a database with impossible rows is backed up")
+	}
 	if err := os.Truncate(damaged, 5*1024); err != nil {
 		t.Fatal(err)
 	}
 	if err := Backup(t.Context(), damaged, filepath.Join(folder, "of damaged")); err == nil {
-		t.Error("a damaged database is backed up")
+		t.Error("half a database is backed up")
 	}
 	if err := Backup(t.Context(), filepath.Join(folder, "missing"), filepath.Join(folder, "of nothing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of no database: %v", err)
@@ -135,6 +140,9 @@ func TestRestore(t *testing.T) {
 	copied := w.killed() // its log holds all there is
 	w.must(w.Close())
 	for _, path := range []string{w.path, copied.path} {
+		reader, err := openToRead(t.Context(), path) // keeps the -shm where it is
+		w.must(err)
+		defer reader.Close()
 		kept, err := Restore(t.Context(), path, from)
 		if err != nil || !strings.HasPrefix(kept, path+".before-restore-") {
 			t.Fatalf("restored: %q %v", kept, err)
@@ -212,6 +220,17 @@ func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
 	has(t, w.path, "now")
 }
 
+// TestRestoreCutShort: at its worst moment, right before the backup gets its
+// final name.
+func TestRestoreCutShort(t *testing.T) {
+	w := twoBackups(t)
+	crashed := w.killed()
+	kept, err := setAside(t.Context(), crashed.path)
+	w.must(err)
+	has(t, crashed.path, "now")
+	has(t, kept, "now")
+}
+
 // TestRestoreKilled: kill -9 at random moments, while one process restores one
 // backup after the other, over databases with a log and without.
 func TestRestoreKilled(t *testing.T) {
@@ -221,12 +240,16 @@ func TestRestoreKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
-	for range 15 {
+	for range 8 {
 		for _, name := range []string{"a", "b"} {
 			copyFile(t, filepath.Join(filepath.Dir(w.path), name), filepath.Join(filepath.Dir(crashed.path), name))
 		}
 		restoring := child(t, "restore", crashed.path)
-		time.Sleep(time.Duration(random.IntN(120)) * time.Millisecond) // the moment, not a wait
+		for begun := false; !begun; {
+			found, _ := filepath.Glob(crashed.path + ".*")
+			begun = len(found) > 0
+		}
+		time.Sleep(time.Duration(random.IntN(40)) * time.Millisecond) // the moment, not a wait
 		restoring.Process.Kill()
 		restoring.Wait()
 		if _, err := Check(t.Context(), crashed.path); err != nil {

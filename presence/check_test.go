@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"database/sql"
 	"errors"
 	"io/fs"
 	"os"
@@ -88,40 +87,4 @@ func TestCheckBesideAService(t *testing.T) {
 		t.Errorf("%+v %v", c, err)
 	}
 	w.set("alice", "after", 0)
-}
-
-// look is what any other program does that opens the database and goes.
-func look(path string) {
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		panic(err)
-	}
-	var n int
-	if err := db.QueryRow("SELECT count(*) FROM users").Scan(&n); err != nil {
-		panic(err)
-	}
-	db.Close()
-}
-
-// TestPromise5LocksAreKept: nothing that this process does with the file takes
-// away the locks of its service. Without them another program that opens the
-// database and goes would take the log along, and what was answered is lost.
-func TestPromise5LocksAreKept(t *testing.T) {
-	w := open(t)
-	w.register("alice")
-	for what, do := range map[string]func() error{
-		"a second service": func() error { _, err := Open(Config{Path: w.path}); return err },
-		"a check":          func() error { _, err := Check(t.Context(), w.path); return err },
-		"a backup":         func() error { return Backup(t.Context(), w.path, filepath.Join(t.TempDir(), "backup")) },
-		"restoring":        func() error { _, err := Restore(t.Context(), w.path, w.path); return err },
-	} {
-		do()
-		if err := child(t, "look", w.path).Wait(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(w.path + "-wal"); err != nil {
-			t.Errorf("promise 5: after %s the log goes with another program: %v", what, err)
-		}
-		w.set("alice", what, 0)
-	}
 }

@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 				}
 			}
 		}
-	case "look":
-		look(path)
+	case "alone":
+		alone(path)
 	}
 }
 
@@ -145,6 +145,21 @@ func upgrade(t *testing.T, path string, more ...string) (log string, err error) 
 	return lines.String(), err
 }
 
+// checkAs is Check of a release with more migrations.
+func checkAs(t *testing.T, path string, more ...string) (Condition, error) {
+	t.Helper()
+	db, err := openToRead(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	steps, err := migrations(schemas(more...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return check(t.Context(), db, path, steps)
+}
+
 func known(t *testing.T) int {
 	t.Helper()
 	steps, err := migrations(migrationFiles)
@@ -167,9 +182,15 @@ func TestUpgradeKeepsABackup(t *testing.T) {
 	now := known(t)
 	path := fixture(t, now)
 	kept := fmt.Sprintf("%s.before-schema-%d", path, now+2)
+	if c, err := checkAs(t, path, addNick); err != nil || c.Schema != now || c.Newest != now+1 {
+		t.Errorf("before the upgrade: %+v %v", c, err)
+	}
 	log, err := upgrade(t, path, addNick, "CREATE TABLE more (x)")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c, err := checkAs(t, path, addNick, "CREATE TABLE more (x)"); err != nil || c.Schema != now+2 {
+		t.Errorf("after the upgrade: %+v %v", c, err)
 	}
 	if !strings.Contains(log, "file="+kept) {
 		t.Errorf("the log doesn't name the backup %s:\n%s", kept, log)
@@ -210,7 +231,7 @@ func TestNewDatabaseNeedsNoBackup(t *testing.T) {
 func TestFailedUpgradeLeavesTheDatabase(t *testing.T) {
 	path := fixture(t, known(t))
 	for range 2 { // a service manager tries again and again, and must not fill the disk
-		if _, err := upgrade(t, path, addNick, broken); err == nil || !strings.Contains(err.Error(), "stays at schema") {
+		if _, err := upgrade(t, path, addNick, broken); err == nil || !strings.Contains(err.Error(), "can't be brought to") {
 			t.Fatalf("a migration that fails is told as %v", err)
 		}
 	}
