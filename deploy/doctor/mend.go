@@ -69,7 +69,7 @@ func mendCut(silence time.Duration) Mend {
         writeTimeout: 0s`,
 	}
 	if silence > 0 {
-		m["presence.toml"] = fmt.Sprintf("# if it can't be changed there\n[timing]\nkeepalive = %q", (silence / 2).Round(time.Millisecond*100))
+		m["presence.toml"] = fmt.Sprintf("# if it can't be changed there\n[timing]\nkeepalive = %q", max(silence/2, time.Second/10).Round(time.Second/10).String())
 	}
 	return m
 }
