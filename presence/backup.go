@@ -99,7 +99,7 @@ func checkCopy(ctx context.Context, copied, path string) error {
 // the locks of a service in this process.
 func openToRead(ctx context.Context, path string) (*sql.DB, error) {
 	if _, err := os.Stat(path); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("there is no database: %w", err)
 	}
 	db, err := sql.Open("sqlite", dsn(path, []string{"busy_timeout(5000)"})+"&mode=ro")
 	if err != nil {

@@ -104,7 +104,7 @@ func Examine(ctx context.Context, o Options) (Report, error) {
 	v.lookAtClock()
 	v.lookAtOrigin(ctx)
 	if v.Token == "" {
-		v.unmeasured("stream", "needs a token")
+		v.unmeasured("stream", "needs a token: none is given, and none can be made here")
 		return v.report, nil
 	}
 	if v.lookAtHeader(ctx) && v.lookAtQuery(ctx) {

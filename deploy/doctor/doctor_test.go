@@ -307,7 +307,9 @@ func TestProxiesThatHarm(t *testing.T) {
 			tells:  []string{"though the server broke the silence", "writeTimeout: 0s"},
 		},
 		"has another time": {
-			answer: func(r *http.Response) { r.Header.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat)) },
+			answer: func(r *http.Response) {
+				r.Header.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat))
+			},
 			faults: []string{"clock"},
 			tells:  []string{"timedatectl set-ntp true"},
 		},

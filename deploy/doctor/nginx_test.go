@@ -194,4 +194,3 @@ func certificate(t *testing.T, folder string) *x509.CertPool {
 	}
 	return roots
 }
-
