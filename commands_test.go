@@ -272,7 +272,7 @@ func TestCommandDoctor(t *testing.T) {
 	c.tells(complaint, "connection refused")
 	c.start()
 	out, _ := c.calls(0, "doctor", c.URL, "-patience", "10s")
-	c.tells(out, "ok     buffering", "ok     silence", "ok     Last-Event-ID")
+	c.tells(out, ", a change of status after ", "ok     silence", "ok     Last-Event-ID")
 	if got := c.status("presence-doctor"); got != "3" {
 		t.Errorf("it leaves its user as %s", got)
 	}

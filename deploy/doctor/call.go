@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // answer is what a call is answered.
@@ -41,9 +42,13 @@ func (a answer) code() int {
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 1 << 20
 
+// callTimeout is how long an answer may take, and what a proxy lets go of in
+// the end.
+const callTimeout = 10 * time.Second
+
 // call makes a call. A body is sent as JSON.
 func (v *visit) call(ctx context.Context, method, path string, head http.Header, body any) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, v.Patience*3)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var text []byte
 	if body != nil {

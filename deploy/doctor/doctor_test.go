@@ -259,6 +259,7 @@ func TestProxiesThatHarm(t *testing.T) {
 		"drops the query": {
 			request: func(r *http.Request) { r.URL.RawQuery = "" },
 			faults:  []string{"access_token"},
+			tells:   []string{"ok     buffering", "ok     Last-Event-ID"},
 		},
 		"drops both": {
 			request: func(r *http.Request) { r.Header.Del("Authorization"); r.URL.RawQuery = "" },
@@ -270,7 +271,7 @@ func TestProxiesThatHarm(t *testing.T) {
 					r.Body = &hoard{ReadCloser: r.Body}
 				}
 			},
-			adjust: func(o *Options) { o.Patience = time.Second },
+			adjust: func(o *Options) { o.Patience = 400 * time.Millisecond },
 			faults: []string{"buffering"},
 			tells:  []string{"the first event came only when the stream ended", "proxy_buffering off;", "response_buffers", "buffering"},
 		},
@@ -280,7 +281,7 @@ func TestProxiesThatHarm(t *testing.T) {
 					r.Body = &firstOnly{ReadCloser: r.Body}
 				}
 			},
-			adjust: func(o *Options) { o.Patience = time.Second },
+			adjust: func(o *Options) { o.Patience = 400 * time.Millisecond },
 			faults: []string{"buffering"},
 			tells:  []string{"a change of status not within"},
 		},
@@ -290,21 +291,21 @@ func TestProxiesThatHarm(t *testing.T) {
 					r.Body = &firstOnly{ReadCloser: r.Body}
 				}
 			},
-			adjust: func(o *Options) { o.Patience, o.Own = time.Second, false },
+			adjust: func(o *Options) { o.Patience, o.Own = 400*time.Millisecond, false },
 			faults: []string{"buffering"},
 			tells:  []string{"the server breaks the silence after 700ms, but nothing came for"},
 		},
 		"ends every answer": {
 			wrap: func(h http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+					ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 					defer cancel()
 					h.ServeHTTP(w, r.WithContext(ctx))
 				})
 			},
 			adjust: func(o *Options) { o.Watch = time.Minute },
 			faults: []string{"silence"},
-			tells:  []string{"though the server broke the silence", "writeTimeout: 0s"},
+			tells:  []string{"the stream was cut after 3", "writeTimeout: 0s"},
 		},
 		"has another time": {
 			answer: func(r *http.Response) {

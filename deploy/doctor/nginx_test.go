@@ -73,7 +73,7 @@ func freeAddress(t *testing.T) string {
 // TestNginx has each fault named that a real one makes, and its lines only.
 func TestNginx(t *testing.T) {
 	c := newClinic(t)
-	impatient := func(o *Options) { o.Patience = time.Second }
+	impatient := func(o *Options) { o.Patience = 400 * time.Millisecond }
 	for name, test := range map[string]struct {
 		block  string
 		adjust func(*Options)

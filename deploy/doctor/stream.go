@@ -165,7 +165,7 @@ func (s *stream) coming(ctx context.Context, wanted func(arrival) bool) (a arriv
 		return a, false
 	}
 	s.end(ctx)
-	a, ok = s.until(s.visit.Patience, wanted)
+	a, ok = s.until(callTimeout, wanted)
 	return a, ok && wanted(a)
 }
 

@@ -41,15 +41,18 @@ func (v *visit) lookAtReady(ctx context.Context, s *stream, ready arrival) {
 	last := ready.at
 	found := "the first event came after " + seconds(ready.at.Sub(s.began))
 	if v.Own {
-		took, at, err := v.change(ctx, s)
-		if err != nil {
-			v.keepsBack(err.Error())
+		took, a := v.change(ctx, s)
+		switch {
+		case a.over:
+			v.cut(0, a.at.Sub(s.began), "")
+			return
+		case a.event.kind != "":
+			last = a.at
+			found += ", a change of status after " + seconds(took)
+		case took > 0:
+			v.keepsBack("the first event came at once, but a change of status not within " + seconds(took))
 			v.unmeasured("silence", "no stream to listen to")
 			return
-		}
-		if !at.IsZero() {
-			last = at
-			found += ", a change of status after " + seconds(took)
 		}
 	}
 	v.good("buffering", "%s", found)
@@ -61,24 +64,24 @@ func (v *visit) lookAtReady(ctx context.Context, s *stream, ready arrival) {
 	v.lookAtSilence(s, last, time.Duration(said.KeepaliveSeconds*float64(time.Second)))
 }
 
-// change sets the user's custom status and clears it, and returns how long it
-// took until the stream told so, and when it told the second. Where none may be
-// set, that is never.
-func (v *visit) change(ctx context.Context, s *stream) (took time.Duration, last time.Time, err error) {
+// change sets the user's custom status and clears it. It returns how long it
+// took until the stream told so, and what came last: nothing, if that is how
+// long it was waited for, or if no custom status may be set, with 0.
+func (v *visit) change(ctx context.Context, s *stream) (took time.Duration, last arrival) {
 	for _, text := range []string{rand.Text()[:8], ""} {
 		asked := time.Now()
 		if v.post(ctx, "/v1/setSelfStatus", map[string]string{"customStatus": text}) != nil {
-			return took, last, nil
+			return 0, last
 		}
-		a, _ := s.until(v.Patience, func(a arrival) bool {
+		last, _ = s.until(v.Patience, func(a arrival) bool {
 			return a.event.kind == "USER_STATUS_UPDATED" && strings.Contains(a.event.data, `"customStatus":"`+text+`"`)
 		})
-		if a.event.kind == "" {
-			return 0, last, fmt.Errorf("the first event came at once, but a change of status not within %s", seconds(v.Patience))
+		if last.event.kind == "" {
+			return v.Patience, last
 		}
-		took, last = max(took, a.at.Sub(asked)), a.at
+		took = max(took, last.at.Sub(asked))
 	}
-	return took, last, nil
+	return took, last
 }
 
 // lookAtSilence listens while nothing happens. last is when something came.
@@ -88,7 +91,7 @@ func (v *visit) lookAtSilence(s *stream, last time.Time, keepalive time.Duration
 	if watch == 0 {
 		watch = longestWatch
 	}
-	opened, end := last, time.Now().Add(watch)
+	end := time.Now().Add(watch)
 	for broken := 0; ; {
 		wait := time.Until(last.Add(keepalive + v.Patience))
 		a, ok := s.next(min(wait, time.Until(end)))
@@ -105,8 +108,11 @@ func (v *visit) lookAtSilence(s *stream, last time.Time, keepalive time.Duration
 			}
 		case ok && a.event.kind != "":
 			last = a.at
+		case ok && broken > 0:
+			v.cut(0, time.Since(s.began), fmt.Sprintf(", though the server broke the silence every %s", keepalive))
+			return
 		case ok:
-			v.cut(time.Since(last), time.Since(opened), keepalive, broken)
+			v.cut(time.Since(last), 0, fmt.Sprintf(", and the server breaks it every %s", keepalive))
 			return
 		case !time.Now().Before(end) && broken > 0:
 			v.good(check, "watched for %s, in which the server broke it %d times", seconds(watch), broken)
@@ -121,16 +127,15 @@ func (v *visit) lookAtSilence(s *stream, last time.Time, keepalive time.Duration
 	}
 }
 
-// cut tells of a stream that ended by itself.
-func (v *visit) cut(silent, lasted, keepalive time.Duration, broken int) {
-	const means = "Every client comes back again and again, each time to a new stream: changes come late meanwhile, and the server works for nothing."
-	if broken > 0 {
-		v.fault("silence", fmt.Sprintf("the stream was cut after %s, though the server broke the silence every %s", seconds(lasted), keepalive),
-			means, mendCut(0))
-		return
+// cut tells of a stream that ended by itself: after some silence, or 0, and in
+// spite of what.
+func (v *visit) cut(silent, lasted time.Duration, why string) {
+	found := "the stream was cut after " + seconds(lasted)
+	if silent > 0 {
+		found = "the stream was cut after " + seconds(silent) + " of it"
 	}
-	v.fault("silence", fmt.Sprintf("the stream was cut after %s of it, and the server breaks it every %s", seconds(silent), keepalive),
-		means, mendCut(silent))
+	v.fault("silence", found+why, "Every client comes back again and again, each time to a new stream: changes come late "+
+		"meanwhile, and the server works for nothing.", mendCut(silent))
 }
 
 // lookAtResume looks whether the server learns where a client has been: if not,
