@@ -2,6 +2,9 @@
 //
 // It reads presence.toml (see there), opens the database, serves package
 // httpapi, and stops on SIGINT and SIGTERM. SIGHUP re-reads the configuration.
+//
+// Besides serving it has commands for who runs it: token, check, backup,
+// restore and doctor. presence -h lists them, and presence COMMAND -h says more.
 package main
 
 import (
@@ -31,6 +34,7 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
+	"github.com/presence-server/presence/deploy/admin"
 	"github.com/presence-server/presence/httpapi"
 	"github.com/presence-server/presence/presence"
 )
@@ -42,7 +46,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "presence:", err)
-		os.Exit(1)
+		os.Exit(admin.ExitCode(err))
 	}
 }
 
@@ -53,16 +57,23 @@ type flags struct {
 
 func run(ctx context.Context, args []string) error {
 	var f flags
-	set := flag.NewFlagSet("presence", flag.ExitOnError)
+	set := flag.NewFlagSet("presence", flag.ContinueOnError)
 	set.StringVar(&f.file, "config", "", "read the configuration from `FILE` (default presence.toml, if there is one)")
 	set.BoolVar(&f.check, "check", false, "check the configuration and exit")
 	set.BoolVar(&f.dev, "dev", false, "try it out: loopback, a throw-away database, demo users, tokens for anyone")
 	set.BoolVar(&f.print, "version", false, "print the version and exit")
-	set.Parse(args)
-	if set.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", set.Arg(0))
-	}
-	if f.print {
+	set.SetOutput(io.Discard)
+	switch err := set.Parse(args); {
+	case err == flag.ErrHelp:
+		admin.Help(set)
+		return nil
+	case err != nil:
+		return admin.Misused(set, err)
+	case set.NArg() > 0 && (f.check || f.dev || f.print):
+		return admin.Misused(set, errors.New("-check, -dev and -version go with no command"))
+	case set.NArg() > 0:
+		return admin.Run(ctx, f.file, set.Args(), readSetting)
+	case f.print:
 		fmt.Println("presence", version)
 		return nil
 	}
@@ -328,7 +339,15 @@ func (c *config) secret() ([]byte, error) {
 	if c.Auth.Secret != "" {
 		return []byte(c.Auth.Secret), nil
 	}
-	return httpapi.SecretFile(c.Database.Path + ".secret")
+	return httpapi.SecretFile(c.secretFile())
+}
+
+func (c *config) secretFile() string { return c.Database.Path + ".secret" }
+
+// readSetting reads what commands need.
+func readSetting(file string) (admin.Setting, error) {
+	c, err := readConfig(flags{file: file})
+	return admin.Setting{Database: c.Database.Path, Secret: c.Auth.Secret, SecretFile: c.secretFile()}, err
 }
 
 // Serving

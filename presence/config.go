@@ -10,7 +10,9 @@ import (
 // Config says how to open a [Service].
 type Config struct {
 	// Path is the database file. It is made if it doesn't exist; its folder
-	// is not. Beside it lie SQLite's own -wal and -shm files and a -lock.
+	// is not. Beside it lie SQLite's own -wal and -shm files, a -lock, and
+	// what Open keeps before it changes the schema of an earlier release: a
+	// backup that ends in .before-schema- and the number of the new one.
 	Path string
 
 	// Settings is what may be changed later with Configure.

@@ -37,6 +37,12 @@
 // proposes an operation that looks at the clock again, so that it can never
 // undo anything newer.
 //
+// # Keeping the database
+//
+// [Backup] copies it while a service runs, [Restore] puts a copy in its place
+// while none does, and [Check] tells whether it is whole. Each works on the file
+// and needs no service.
+//
 // # Locks
 //
 // One matters: Service.mu guards the model and the waiting sets of all

@@ -47,9 +47,13 @@ type Service struct {
 // none, and applies what fell due while nothing ran. Everyone who was ONLINE
 // has the restart grace to come back.
 //
+// A database of an earlier release is backed up and brought to the schema of
+// this one, all at once or not at all.
+//
 // It fails, with the reason in one line, when the settings are impossible, when
 // the file can't be opened or written, belongs to another program, has the
-// schema of a newer release, or is in use by another process.
+// schema of a newer release, or is in use by another process; and when there is
+// no place for that backup.
 func Open(config Config) (*Service, error) {
 	settings := DefaultSettings()
 	if config.Settings != nil {
@@ -70,7 +74,7 @@ func Open(config Config) (*Service, error) {
 	}
 	ctx := context.Background()
 	var err error
-	if s.store, err = openStore(ctx, config.Path); err != nil {
+	if s.store, err = openStore(ctx, config.Path, migrationFiles, s.log); err != nil {
 		return nil, err
 	}
 	if err := s.start(ctx, settings); err != nil {
