@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -7,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 // The floors: what can't be avoided, in as few lines as possible.
@@ -18,6 +22,7 @@ import (
 func serveFloor(ctx context.Context, name, address string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
+	var err error
 	switch name {
 	case "stream":
 		new(streamFloor).route(mux)
@@ -26,11 +31,14 @@ func serveFloor(ctx context.Context, name, address string) error {
 	case "nothing":
 		routeSetFloor(mux, func(string) error { return nil })
 	case "fsync":
-		if err := routeFsyncFloor(mux); err != nil {
-			return err
-		}
+		err = routeDurableFloor(mux, appender)
+	case "fdatasync":
+		err = routeDurableFloor(mux, overwriter)
 	default:
-		return fmt.Errorf("no floor %q", name)
+		err = fmt.Errorf("no floor %q", name)
+	}
+	if err != nil {
+		return err
 	}
 	server := &http.Server{Addr: address, Handler: mux}
 	go func() {
@@ -73,10 +81,27 @@ func (f *streamFloor) route(mux *http.ServeMux) {
 		text, _ := io.ReadAll(r.Body)
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		for _, stream := range f.streams {
+		for _, stream := range f.watchers(r.URL.Query()) {
 			stream <- text
 		}
 	})
+}
+
+// watchers returns all streams, or those that a query names: so many, each step
+// after the one before.
+func (f *streamFloor) watchers(query url.Values) []chan []byte {
+	count, _ := strconv.Atoi(query.Get("count"))
+	if count == 0 {
+		return f.streams
+	}
+	at, _ := strconv.Atoi(query.Get("first"))
+	step, _ := strconv.Atoi(query.Get("step"))
+	some := make([]chan []byte, count)
+	for i := range some {
+		some[i] = f.streams[at%len(f.streams)]
+		at += step
+	}
+	return some
 }
 
 // routeStatusesFloor answers with the statuses of all that are asked for,
@@ -107,23 +132,48 @@ func routeStatusesFloor(mux *http.ServeMux) {
 	})
 }
 
-// routeFsyncFloor stores each status with a write and an fsync of its own.
-func routeFsyncFloor(mux *http.ServeMux) error {
+// routeDurableFloor stores each status by itself, one at a time.
+func routeDurableFloor(mux *http.ServeMux, newStore func(*os.File) (store func(string) error, err error)) error {
 	file, err := os.CreateTemp("", "presence-bench-")
 	if err != nil {
 		return err
 	}
 	os.Remove(file.Name()) // it lives until it is closed
+	store, err := newStore(file)
 	var mu sync.Mutex
 	routeSetFloor(mux, func(text string) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if _, err := io.WriteString(file, text); err != nil {
+		return store(text)
+	})
+	return err
+}
+
+// appender writes behind what it wrote before.
+func appender(file *os.File) (store func(string) error, err error) {
+	return func(text string) error {
+		if _, err := file.WriteString(text); err != nil {
 			return err
 		}
 		return file.Sync()
-	})
-	return nil
+	}, nil
+}
+
+// overwriter writes where the file has its blocks, over and over. That is
+// cheaper, as the file system has nothing to note.
+func overwriter(file *os.File) (store func(string) error, err error) {
+	const size = 4 << 20
+	if _, err := file.Write(make([]byte, size)); err != nil {
+		return nil, err
+	}
+	var at int64
+	return func(text string) error {
+		if _, err := file.WriteAt([]byte(text), at); err != nil {
+			return err
+		}
+		at = (at + int64(len(text))) % (size / 2)
+		return syscall.Fdatasync(int(file.Fd()))
+	}, file.Sync()
 }
 
 // routeSetFloor has store keep what it is given.

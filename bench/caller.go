@@ -1,0 +1,136 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/presence-server/presence/bench/server"
+)
+
+// caller makes calls over a connection of its own, one at a time, and costs the
+// machine little: the load must not take what the server needs.
+type caller struct {
+	conn    net.Conn
+	answers *bufio.Reader
+	request []byte
+	answer  []byte // of the last call
+}
+
+func (t *target) dial() (*caller, error) {
+	conn, err := net.Dial("tcp", t.address)
+	if err != nil {
+		return nil, err
+	}
+	return &caller{conn: conn, answers: bufio.NewReader(conn)}, nil
+}
+
+func (c *caller) close() { c.conn.Close() }
+
+// post makes a call that must succeed.
+func (c *caller) post(path, token string, body []byte) error {
+	c.request = fmt.Appendf(c.request[:0], "POST %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Length: %d\r\n\r\n%s", path, token, len(body), body)
+	if _, err := c.conn.Write(c.request); err != nil {
+		return err
+	}
+	status, err := c.answers.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	ok := bytes.HasPrefix(status, []byte("HTTP/1.1 20"))
+	length, err := c.head()
+	if err != nil {
+		return err
+	}
+	c.answer = slices.Grow(c.answer[:0], length)[:length]
+	if _, err := io.ReadFull(c.answers, c.answer); err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("%s does not answer 200: %s", path, c.answer)
+	}
+	return nil
+}
+
+// head reads the fields of an answer and returns the length of what follows.
+func (c *caller) head() (length int, err error) {
+	for {
+		line, err := c.answers.ReadSlice('\n')
+		if err != nil {
+			return 0, err
+		}
+		if len(line) == 2 {
+			return length, nil
+		}
+		if text, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
+			if length, err = strconv.Atoi(string(text[:len(text)-2])); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// callers makes the calls below n and returns how long each took. As many
+// clients share them: client i%clients makes call i. With a pace of 0 each
+// calls as soon as it is answered; else call i waits for its time, i*pace after
+// the start.
+func (t *target) callers(n, clients int, pace time.Duration, call func(c *caller, i int) error) ([]time.Duration, error) {
+	delays := make([]time.Duration, n)
+	start := time.Now()
+	var running sync.WaitGroup
+	failed := make(chan error, clients)
+	for first := range clients {
+		running.Go(func() {
+			c, err := t.dial()
+			if err != nil {
+				failed <- err
+				return
+			}
+			defer c.close()
+			for i := first; i < n; i += clients {
+				time.Sleep(time.Until(start.Add(time.Duration(i) * pace)))
+				began := time.Now()
+				if err := call(c, i); err != nil {
+					failed <- err
+					return
+				}
+				delays[i] = time.Since(began)
+			}
+		})
+	}
+	running.Wait()
+	close(failed)
+	return delays, <-failed
+}
+
+// setStatus has a user set a status that they never had before.
+func (c *caller) setStatus(token string, i int) error {
+	return c.post("/v1/setSelfStatus", token, fmt.Appendf(nil, `{"customStatus":"In call %d"}`, i))
+}
+
+// importUsers registers users 0 to n-1.
+func (t *target) importUsers(n int) error {
+	const most = 1000
+	_, err := t.callers((n+most-1)/most, 1, 0, func(c *caller, i int) error {
+		var users []string
+		for j := i * most; j < min(n, (i+1)*most); j++ {
+			users = append(users, userName(j))
+		}
+		body, err := json.Marshal(map[string]any{"userIDList": users})
+		if err != nil {
+			return err
+		}
+		return c.post("/v1/admin/importUsers", server.AdminKey, body)
+	})
+	return err
+}
