@@ -60,13 +60,12 @@ func (b *bench) ourTeam(ctx context.Context, n, changes int) (c teamCost, err er
 	if err != nil {
 		return c, err
 	}
-	requests := before.resuming()
+	requests, tokens := before.resuming(), b.someTokens(n)
 	ours.Kill()
 	before.close()
 	if err := ours.begin(); err != nil {
 		return c, err
 	}
-	tokens := b.someTokens(n)
 	return teamUnderLoad(ctx, ours, requests, changes, func(c *caller, i int) error {
 		return c.setStatus(tokens[changer(i, n)], i)
 	})
