@@ -31,12 +31,12 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		h.refuseStream(w, r, err)
 		return
 	}
-	log := h.log.With("request", requestID(w), "user", c.UserID, "device", session.DeviceID())
-	log.Debug("stream opened")
+	request := requestID(w)
+	h.log.Debug("stream opened", "request", request, "user", c.UserID, "device", session.DeviceID())
 	of(w).note(http.StatusOK)
 	h.writer.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
 		h.meters.cut(err)
-		log.Debug("stream ended", "error", err)
+		h.log.Debug("stream ended", "request", request, "user", c.UserID, "device", session.DeviceID(), "error", err)
 		h.streams.Add(-1)
 	})
 }
