@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -26,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/toml/v2"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -59,8 +61,8 @@ func run(ctx context.Context, args []string) error {
 	set.BoolVar(&f.dev, "dev", false, "try it out: loopback, a throw-away database, demo users, tokens for anyone")
 	set.BoolVar(&f.print, "version", false, "print the version and exit")
 	set.Parse(args)
-	if set.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", set.Arg(0))
+	if set.NArg() > 1 || set.NArg() == 1 && set.Arg(0) != "health" {
+		return fmt.Errorf("unexpected argument %q", set.Arg(set.NArg()-1))
 	}
 	if f.print {
 		fmt.Println("presence", version)
@@ -73,6 +75,9 @@ func run(ctx context.Context, args []string) error {
 	if f.check {
 		fmt.Println("the configuration is good")
 		return nil
+	}
+	if set.Arg(0) == "health" {
+		return health(ctx, c)
 	}
 	return serve(ctx, f, c)
 }
@@ -335,6 +340,9 @@ func (c *config) secret() ([]byte, error) {
 
 // serve starts in the order written here, and stops in the reverse.
 func serve(ctx context.Context, f flags, c config) error {
+	hangup := make(chan os.Signal, 1) // one that comes while it starts counts, and doesn't end it
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	log := newLogger(os.Stderr, c.Log.Format, level)
@@ -370,10 +378,12 @@ func serve(ctx context.Context, f flags, c config) error {
 	}
 	web.Show(api)
 	log.Info("ready", "url", web.URL(), "version", version)
+	tell(log, daemon.SdNotifyReady, "STATUS=ready at "+web.URL())
 
 	r := reloader{flags: f, config: c, svc: svc, api: api, level: level, log: log}
-	err = r.until(ctx, web.Failed())
+	err = r.until(ctx, hangup, web.Failed())
 	log.Info("stopping")
+	tell(log, daemon.SdNotifyStopping, "STATUS=stopping")
 	svc.Drain()
 	web.Close(c.limits.Drain)
 	api.Wait()
@@ -415,6 +425,54 @@ func logError(log *slog.Logger, what string, err error) {
 	}
 }
 
+// tell tells systemd, if that started the program, what it is about to do.
+func tell(log *slog.Logger, states ...string) {
+	_, err := daemon.SdNotify(false, strings.Join(states, "\n"))
+	logError(log, "telling systemd", err)
+}
+
+// health asks the server that runs here with the same configuration whether it
+// is ready: an image without a shell has nothing else to ask with.
+func health(ctx context.Context, c config) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.localURL()+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // no certificate is for the address of this machine
+	}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var answer struct{ Message string }
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return fmt.Errorf("%s is not the presence server: it answers %s", request.URL, response.Status)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", answer.Message)
+	}
+	fmt.Println("ready")
+	return nil
+}
+
+// localURL returns where this machine reaches the server, without a slash at
+// the end.
+func (c *config) localURL() string {
+	host, port, _ := net.SplitHostPort(c.Listen)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	scheme := "http"
+	if c.TLS.Cert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
 // reloader re-reads the configuration on SIGHUP.
 type reloader struct {
 	flags  flags
@@ -425,11 +483,8 @@ type reloader struct {
 	log    *slog.Logger
 }
 
-// until re-reads until ctx is done or serving has failed.
-func (r *reloader) until(ctx context.Context, failed <-chan error) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// until re-reads at each hangup, until ctx is done or serving has failed.
+func (r *reloader) until(ctx context.Context, hangup <-chan os.Signal, failed <-chan error) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -440,7 +495,13 @@ func (r *reloader) until(ctx context.Context, failed <-chan error) error {
 			if r.flags.dev { // its terminal was closed
 				return nil
 			}
-			logError(r.log, "configuration not changed", r.reload(ctx))
+			tell(r.log, daemon.SdNotifyReloading, daemon.SdNotifyMonotonicUsec())
+			state := "STATUS=configuration changed"
+			if err := r.reload(ctx); err != nil {
+				r.log.Error("configuration not changed", "error", err)
+				state = "STATUS=configuration not changed: the log tells why"
+			}
+			tell(r.log, daemon.SdNotifyReady, state)
 		}
 	}
 }
