@@ -173,7 +173,7 @@ func allowOrigins(origins []string) *cors.Cors {
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.nameRequest(w)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	protect(w.Header())
 	defer h.recover(w, r)
 	h.serve.ServeHTTP(w, r)
 }
