@@ -2,6 +2,9 @@
 //
 // It reads presence.toml (see there), opens the database, serves package
 // httpapi, and stops on SIGINT and SIGTERM. SIGHUP re-reads the configuration.
+//
+// Besides serving it has commands for who runs it: token, check, backup,
+// restore and doctor. presence -h lists them, and presence COMMAND -h says more.
 package main
 
 import (
@@ -16,7 +19,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -33,6 +35,7 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
+	"github.com/presence-server/presence/deploy/admin"
 	"github.com/presence-server/presence/httpapi"
 	"github.com/presence-server/presence/presence"
 )
@@ -44,7 +47,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "presence:", err)
-		os.Exit(1)
+		os.Exit(admin.ExitCode(err))
 	}
 }
 
@@ -55,16 +58,23 @@ type flags struct {
 
 func run(ctx context.Context, args []string) error {
 	var f flags
-	set := flag.NewFlagSet("presence", flag.ExitOnError)
+	set := flag.NewFlagSet("presence", flag.ContinueOnError)
 	set.StringVar(&f.file, "config", "", "read the configuration from `FILE` (default presence.toml, if there is one)")
 	set.BoolVar(&f.check, "check", false, "check the configuration and exit")
 	set.BoolVar(&f.dev, "dev", false, "try it out: loopback, a throw-away database, demo users, tokens for anyone")
 	set.BoolVar(&f.print, "version", false, "print the version and exit")
-	set.Parse(args)
-	if set.NArg() > 1 || set.NArg() == 1 && set.Arg(0) != "health" {
-		return fmt.Errorf("unexpected argument %q", set.Arg(set.NArg()-1))
-	}
-	if f.print {
+	set.SetOutput(io.Discard)
+	switch err := set.Parse(args); {
+	case err == flag.ErrHelp:
+		admin.Help(set)
+		return nil
+	case err != nil:
+		return admin.Misused(set, err)
+	case set.NArg() > 0 && (f.check || f.dev || f.print):
+		return admin.Misused(set, errors.New("-check, -dev and -version go with no command"))
+	case set.NArg() > 0:
+		return admin.Run(ctx, f.file, set.Args(), readSetting)
+	case f.print:
 		fmt.Println("presence", version)
 		return nil
 	}
@@ -75,9 +85,6 @@ func run(ctx context.Context, args []string) error {
 	if f.check {
 		fmt.Println("the configuration is good")
 		return nil
-	}
-	if set.Arg(0) == "health" {
-		return health(ctx, c)
 	}
 	return serve(ctx, f, c)
 }
@@ -333,7 +340,29 @@ func (c *config) secret() ([]byte, error) {
 	if c.Auth.Secret != "" {
 		return []byte(c.Auth.Secret), nil
 	}
-	return httpapi.SecretFile(c.Database.Path + ".secret")
+	return httpapi.SecretFile(c.secretFile())
+}
+
+func (c *config) secretFile() string { return c.Database.Path + ".secret" }
+
+// localURL returns where this machine reaches the server, without a slash at
+// the end.
+func (c *config) localURL() string {
+	host, port, _ := net.SplitHostPort(c.Listen)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	scheme := "http"
+	if c.TLS.Cert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// readSetting reads what commands need.
+func readSetting(file string) (admin.Setting, error) {
+	c, err := readConfig(flags{file: file})
+	return admin.Setting{Database: c.Database.Path, Secret: c.Auth.Secret, SecretFile: c.secretFile(), URL: c.localURL()}, err
 }
 
 // Serving
@@ -429,48 +458,6 @@ func logError(log *slog.Logger, what string, err error) {
 func tell(log *slog.Logger, states ...string) {
 	_, err := daemon.SdNotify(false, strings.Join(states, "\n"))
 	logError(log, "telling systemd", err)
-}
-
-// health asks the server that runs here with the same configuration whether it
-// is ready: an image without a shell has nothing else to ask with.
-func health(ctx context.Context, c config) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.localURL()+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // no certificate is for the address of this machine
-	}}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	var answer struct{ Message string }
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return fmt.Errorf("%s is not the presence server: it answers %s", request.URL, response.Status)
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s", answer.Message)
-	}
-	fmt.Println("ready")
-	return nil
-}
-
-// localURL returns where this machine reaches the server, without a slash at
-// the end.
-func (c *config) localURL() string {
-	host, port, _ := net.SplitHostPort(c.Listen)
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	scheme := "http"
-	if c.TLS.Cert != "" {
-		scheme = "https"
-	}
-	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
 // reloader re-reads the configuration on SIGHUP.

@@ -64,9 +64,7 @@ func (c *checkpointer) checkpoint() {
 
 // checkpoint moves what it can without waiting for anyone, and returns how
 // many pages the log holds.
-func checkpoint(db interface {
-	QueryRowContext(context.Context, string, ...any) *sql.Row
-}) (pages int, err error) {
+func checkpoint(db querier) (pages int, err error) {
 	var busy, moved int
 	err = db.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &pages, &moved)
 	return pages, err

@@ -63,7 +63,7 @@ func Open(config Config) (*Service, error) {
 	}
 	ctx := context.Background()
 	var err error
-	if s.store, err = openStore(ctx, config.Path); err != nil {
+	if s.store, err = openStore(ctx, config.Path, migrationFiles, s.log); err != nil {
 		return nil, err
 	}
 	if err := s.start(ctx, settings); err != nil {

@@ -7,13 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/gofrs/flock"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // applicationID marks our files in SQLite's header: "Pres" in ASCII.
@@ -31,27 +32,25 @@ type store struct {
 
 // openStore opens or makes the file, locked against other processes and
 // brought to the newest schema. A file that isn't ours is left untouched.
-func openStore(ctx context.Context, path string) (*store, error) {
+func openStore(ctx context.Context, path string, schema fs.FS, log *slog.Logger) (*store, error) {
 	path, err := touch(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkOurs(path); err != nil {
+	st := &store{path: path, stmts: make(map[string]*sql.Stmt)}
+	if st.lock, err = lockFile(path); err != nil {
 		return nil, err
 	}
-	st := &store{path: path, lock: flock.New(path + "-lock"), stmts: make(map[string]*sql.Stmt)}
-	if err := st.open(ctx); err != nil {
+	if err := st.open(ctx, schema, log); err != nil {
 		st.close()
 		return nil, err
 	}
 	return st, nil
 }
 
-func (st *store) open(ctx context.Context) error {
-	if got, err := st.lock.TryLock(); err != nil {
-		return fmt.Errorf("lock the database: %w", err)
-	} else if !got {
-		return fmt.Errorf("%s is in use by another process", st.path)
+func (st *store) open(ctx context.Context, schema fs.FS, log *slog.Logger) error {
+	if err := checkOurs(st.path); err != nil {
+		return err
 	}
 	if err := create(ctx, st.path); err != nil {
 		return err
@@ -63,7 +62,7 @@ func (st *store) open(ctx context.Context) error {
 	if st.conn, err = st.write.Conn(ctx); err != nil {
 		return fmt.Errorf("open %s: %w", st.path, err)
 	}
-	if err := migrate(ctx, st.conn, st.path); err != nil {
+	if err := st.migrate(ctx, schema, log); err != nil {
 		return err
 	}
 	st.read, err = sql.Open("sqlite", dsn(st.path, readerPragmas))
@@ -93,18 +92,24 @@ func (st *store) close() error {
 
 // touch makes the file, empty, if there is none, and returns its path without
 // links: two names of one file then share one lock.
+//
+// A file that is there isn't opened before that lock is held: to close it again
+// would take away the locks that a service in this process has on it.
 func touch(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("no database path given")
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return "", err
+		}
+		if err := f.Close(); err != nil {
+			return "", err
+		}
+	}
+	path, err := filepath.Abs(path)
 	if err != nil {
-		return "", err
-	}
-	if err := f.Close(); err != nil {
-		return "", err
-	}
-	if path, err = filepath.Abs(path); err != nil {
 		return "", err
 	}
 	return filepath.EvalSymlinks(path)

@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"context"
 	"database/sql"
 	"flag"
 	"fmt"
@@ -181,31 +180,6 @@ func TestRefusedSettingsMakeNoFile(t *testing.T) {
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("a file was made for settings that were refused")
-	}
-}
-
-func TestFailedMigrationLeavesNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "other.db")
-	db, err := sql.Open("sqlite", dsn(path, writerPragmas))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	ctx := context.Background()
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := migrateOne(ctx, conn, 1, "CREATE TABLE half (x); CREATE TABLE half (x);"); err == nil {
-		t.Fatal("a migration that fails succeeded")
-	}
-	var tables int
-	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil || tables != 0 {
-		t.Errorf("%d tables are left of a failed migration (%v)", tables, err)
-	}
-	if got := userVersion(t, path); got != 0 {
-		t.Errorf("user_version is %d after a failed migration, want 0", got)
 	}
 }
 

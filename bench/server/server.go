@@ -65,9 +65,7 @@ func New(binary, folder string, env ...string) (*Server, error) {
 
 // Launch starts the process, and doesn't wait until it is ready.
 func (s *Server) Launch() error {
-	s.command = exec.Command(s.binary, s.Flags...)
-	s.command.Dir = s.Folder
-	s.command.Env = s.environment()
+	s.command = s.Command(s.Flags...)
 	s.command.Stdout, s.command.Stderr = &s.log, &s.log
 	if err := s.command.Start(); err != nil {
 		return err
@@ -79,6 +77,14 @@ func (s *Server) Launch() error {
 		close(ended)
 	}()
 	return nil
+}
+
+// Command returns a call of the program with the server's configuration.
+func (s *Server) Command(args ...string) *exec.Cmd {
+	command := exec.Command(s.binary, args...)
+	command.Dir = s.Folder
+	command.Env = s.environment()
+	return command
 }
 
 // Start starts the process, and returns when it is ready.

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/presence-server/presence/bench/server"
+	"github.com/presence-server/presence/presence"
+)
+
+// calls runs a command of the program, in the server's folder and with its
+// configuration, and returns what it prints. What goes wrong is one line.
+func (c *child) calls(wantCode int, args ...string) (out, complaint string) {
+	c.t.Helper()
+	command := c.Command(args...)
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	command.Run()
+	out, complaint = stdout.String(), stderr.String()
+	if code := command.ProcessState.ExitCode(); code != wantCode {
+		c.t.Errorf("presence %q: exit code %d, want %d\n%s%s", args, code, wantCode, out, complaint)
+	}
+	if wantCode == 0 && complaint != "" || wantCode != 0 && !strings.HasPrefix(complaint, "presence: ") {
+		c.t.Errorf("presence %q: complains %q with exit code %d", args, complaint, wantCode)
+	}
+	return out, complaint
+}
+
+// tells compares parts of a text.
+func (c *child) tells(text string, parts ...string) {
+	c.t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			c.t.Errorf("not told: %q, but:\n%s", part, text)
+		}
+	}
+}
+
+func TestCommandsMisused(t *testing.T) {
+	c := newChild(t)
+	for _, args := range [][]string{
+		{"nonsense"}, {"-nonsense"}, {"-dev", "check"}, {"-check", "token", "alice"}, {"check", "more"},
+		{"token"}, {"token", "alice", "bob"}, {"token", "alice", "-nonsense"}, {"token", " alice"},
+		{"token", "alice", "-expires", "0s"}, {"token", "-expires", "soon", "alice"},
+		{"backup"}, {"backup", "a", "b"}, {"restore"}, {"doctor"}, {"doctor", "chat.example.com"},
+		{"doctor", c.URL, "-patience", "0s"}, {"doctor", c.URL, "-watch", "-1s"},
+	} {
+		out, complaint := c.calls(2, args...)
+		if out != "" || strings.Count(complaint, "\n") != 1 {
+			t.Errorf("presence %q: prints %q and complains in %q", args, out, complaint)
+		}
+	}
+	for _, args := range [][]string{{"-h"}, {"token", "-h"}, {"check", "-help"}, {"backup", "-h"}, {"restore", "-h"}, {"doctor", "x", "-h"}} {
+		out, _ := c.calls(0, args...)
+		c.tells(out, "Usage: presence ", "Exit code: 0 ", "-config FILE")
+	}
+	if found, _ := os.ReadDir(c.Folder); len(found) > 0 {
+		t.Errorf("it leaves %v", found)
+	}
+}
+
+func TestCommandToken(t *testing.T) {
+	c := newChild(t, "AUTH__SECRET=")
+	_, complaint := c.calls(1, "token", "alice")
+	c.tells(complaint, "there is no secret: start the server once")
+	if found, _ := os.ReadDir(c.Folder); len(found) > 0 {
+		t.Errorf("without a server there is %v", found)
+	}
+	c.start()
+	token, _ := c.calls(0, "token", "alice")
+	c.call("/v1/setSelfStatus", strings.TrimSuffix(token, "\n"), map[string]any{"customStatus": "Hi"}, nil)
+	if got := c.status("alice"); got != "3 Hi" {
+		t.Errorf("alice is %s", got)
+	}
+	token, _ = c.calls(0, "token", "-expires", "1ns", "alice")
+	for begun := time.Now(); ; {
+		answer, err := c.Call(c.ctx, "/v1/subscriptions", strings.TrimSpace(token), nil)
+		if err != nil || answer.Code == 70001 {
+			break
+		}
+		if time.Since(begun) > 5*time.Second {
+			t.Fatalf("a token for a nanosecond is answered %+v 5 s later", answer)
+		}
+	}
+	other := newChild(t)
+	token, _ = other.calls(0, "token", "alice", "-expires", "720h")
+	other.start()
+	other.call("/v1/subscriptions", strings.TrimSpace(token), nil, nil)
+}
+
+func TestCommandCheck(t *testing.T) {
+	c := newChild(t, "AUTH__SECRET=")
+	out, _ := c.calls(0, "check")
+	c.tells(out, "the configuration is good", "the next start makes presence.db")
+	c.start()
+	c.befriend("alice", "bob")
+	out, _ = c.calls(0, "check")
+	c.tells(out, "the configuration is good", "presence.db is good: schema ", ", 2 users")
+	c.Kill()
+	out, _ = c.calls(0, "check")
+	c.tells(out, ", 2 users")
+
+	half := filepath.Join(c.Folder, "half")
+	c.calls(0, "backup", half)
+	if err := os.Truncate(half, 5*1024); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(c.Folder, "presence.db.secret")
+	if err := os.Remove(secret); err != nil {
+		t.Fatal(err)
+	}
+	out, _ = c.calls(0, "check")
+	c.tells(out, "the next start makes presence.db.secret")
+	write(t, secret, "short")
+	_, complaint := c.calls(1, "check")
+	c.tells(complaint, "presence.db.secret must have at least 16 bytes")
+
+	write(t, filepath.Join(c.Folder, "presence.toml"), "nonsense = 1\n[log]\nlevel = \"loud\"\n")
+	database := filepath.Join(c.Folder, "presence.db")
+	if err := errors.Join(os.Remove(database+"-wal"), os.Rename(half, database)); err != nil {
+		t.Fatal(err)
+	}
+	_, complaint = c.calls(1, "check")
+	c.tells(complaint, "nonsense = 1: there is no such key", `log.level = "loud": must be`, "presence.db is damaged: restore a backup")
+	file := filepath.Join(t.TempDir(), "other.toml")
+	write(t, file, "database.path = \"elsewhere.db\"")
+	for _, args := range [][]string{{"-config", file, "check"}, {"check", "-config", file}} {
+		out, _ := c.calls(0, args...)
+		c.tells(out, "the next start makes elsewhere.db")
+	}
+}
+
+// TestCommandsBackupAndRestore: a backup under load, and back to it. Clients who
+// have seen what is lost end up with what there is.
+func TestCommandsBackupAndRestore(t *testing.T) {
+	c := newChild(t, "AUTH__SECRET=")
+	began := time.Now()
+	c.start()
+	c.befriend("alice", "bob")
+	c.befriend("alice", "carol")
+	c.set("bob", "kept")
+	bob := c.follow("bob", "")
+	alice := c.follow("alice", "")
+
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	token := c.token("dave")
+	load.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				c.Must(c.ctx, "/v1/setSelfStatus", token, map[string]any{"customStatus": fmt.Sprint(i)}, nil)
+			}
+		}
+	})
+	out, _ := c.calls(0, "backup", "backup.db")
+	c.tells(out, "presence.db is backed up to backup.db", "keep presence.db.secret too")
+	if file, err := os.Stat(filepath.Join(c.Folder, "backup.db")); err != nil || file.Mode().Perm() != 0o600 {
+		t.Errorf("the backup: %v %v", file, err)
+	}
+	_, complaint := c.calls(1, "backup", "backup.db")
+	c.tells(complaint, "backup.db: file already exists")
+	close(stop)
+	load.Wait()
+
+	c.set("bob", "lost")
+	c.awaits(alice, "bob", "1 lost")
+	c.set("carol", "lost too")
+	c.awaits(alice, "carol", "3 lost too")
+	_, complaint = c.calls(1, "restore", "backup.db")
+	c.tells(complaint, "presence.db is in use by another process")
+	if got := c.status("bob"); got != "1 lost" {
+		t.Errorf("refusing to restore has made bob %s", got)
+	}
+
+	c.Kill()
+	out, _ = c.calls(0, "restore", "backup.db")
+	c.tells(out, "presence.db is restored from backup.db", "what was there before is now "+c.Folder+"/presence.db.before-restore-")
+	for !time.Now().Truncate(time.Second).After(began) { // the jump at a start is as wide as time has passed, in seconds
+		time.Sleep(time.Until(began.Truncate(time.Second).Add(time.Second)))
+	}
+	c.start()
+	alice = c.follow("alice", alice.Cursor())
+	got := c.snapshot(alice)
+	if want := []string{"alice 1", "bob 1 kept", "carol 3"}; !slices.Equal(got, want) {
+		t.Errorf("who has seen what is lost is told %q, want %q", got, want)
+	}
+	c.follow("bob", bob.Cursor())
+	c.set("bob", "after")
+	c.awaits(alice, "bob", "1 after")
+}
+
+// snapshot returns the first list of statuses.
+func (c *child) snapshot(stream *server.Stream) (all []string) {
+	c.t.Helper()
+	statuses, err := c.next(stream).Statuses()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, s := range statuses {
+		all = append(all, s.UserID+" "+told(s))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TestRestoreWithoutItsSecret: on a new machine nobody thinks of it.
+func TestRestoreWithoutItsSecret(t *testing.T) {
+	old := newChild(t)
+	old.start()
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	out, _ := old.calls(0, "backup", backup)
+	old.tells(out, "keep auth.secret too")
+	c := newChild(t, "AUTH__SECRET=")
+	out, _ = c.calls(0, "restore", backup)
+	c.tells(out, "put presence.db.secret back too")
+}
+
+// TestBackupKilled: kill -9 at random moments leaves all of a backup or none.
+func TestBackupKilled(t *testing.T) {
+	c := newChild(t)
+	c.start()
+	var ids []string
+	for i := range 1000 {
+		ids = append(ids, fmt.Sprint("user", i))
+	}
+	c.admin("importUsers", map[string]any{"userIDList": ids}, nil)
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	began := time.Now()
+	c.calls(0, "backup", "whole")
+	whole := time.Since(began)
+	made := 0
+	for i := range 20 {
+		file := filepath.Join(c.Folder, fmt.Sprint("backup", i))
+		command := c.Command("backup", file)
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(whole)))) // the moment, not a wait
+		command.Process.Kill()
+		command.Wait()
+		if _, err := os.Stat(file); err == nil {
+			made++
+			if found, err := presence.Check(c.ctx, file); err != nil || found.Users != 1000 {
+				t.Errorf("a backup that was killed: %+v %v", found, err)
+			}
+		}
+	}
+	t.Logf("%d of 20 were complete", made)
+	c.set("user0", "goes on")
+}
+
+func TestCommandDoctor(t *testing.T) {
+	c := newChild(t, "AUTH__SECRET=", "TIMING__KEEPALIVE=300ms")
+	_, complaint := c.calls(2, "doctor", c.URL)
+	c.tells(complaint, "connection refused")
+	c.start()
+	out, _ := c.calls(0, "doctor", c.URL, "-patience", "10s")
+	c.tells(out, "ok     buffering", "ok     silence", "ok     Last-Event-ID")
+	if got := c.status("presence-doctor"); got != "3" {
+		t.Errorf("it leaves its user as %s", got)
+	}
+	out, _ = c.calls(0, "doctor", c.URL, "-patience", "10s", "-watch", "1s", "-token", c.token("alice"))
+	c.tells(out, "watched for 1s")
+
+	upstream, err := url.Parse(c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(upstream)
+		r.Out.Header.Del("Last-Event-ID")
+	}})
+	defer proxy.Close()
+	out, complaint = c.calls(1, "doctor", proxy.URL, "-patience", "10s", "-origin", "https://www.example.com")
+	c.tells(out, "FAULT  Last-Event-ID", "proxy_set_header Last-Event-ID $http_last_event_id;", "FAULT  CORS", `origins = ["https://www.example.com"]`)
+	c.tells(complaint, "there are faults")
+
+	away := newChild(t, "AUTH__SECRET=") // on a machine without the secret
+	out, complaint = away.calls(2, "doctor", c.URL)
+	c.tells(out, "?      stream")
+	c.tells(complaint, "not everything could be measured")
+}

@@ -1,0 +1,433 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/presence"
+)
+
+const page = "https://www.example.com"
+
+// clinic is a presence server to put proxies before.
+type clinic struct {
+	t      *testing.T
+	svc    *presence.Service
+	tokens *httpapi.Tokens
+	api    http.Handler
+	url    string
+}
+
+func newClinic(t *testing.T) *clinic {
+	t.Helper()
+	settings := presence.DefaultSettings()
+	settings.Keepalive = 700 * time.Millisecond
+	svc, err := presence.Open(presence.Config{Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &clinic{t: t, svc: svc, tokens: &httpapi.Tokens{Secret: []byte("a secret of the clinic")}}
+	api, err := httpapi.New(httpapi.Config{Service: svc, Tokens: c.tokens, Origins: []string{page}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.api = api
+	server := httptest.NewServer(api)
+	c.url = server.URL
+	t.Cleanup(func() {
+		svc.Drain()
+		server.Close()
+		api.Wait()
+		svc.Close()
+	})
+	return c
+}
+
+// options are those of a run against an address, patient enough for a machine
+// that is busy.
+func (c *clinic) options(address string) Options {
+	c.t.Helper()
+	token, _, err := c.tokens.Issue("patient", time.Hour)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return Options{URL: address, Token: token, Own: true, Origin: page, Patience: 10 * time.Second}
+}
+
+// examine returns what was found; with impatience the test of what never comes
+// is a short one.
+func (c *clinic) examine(o Options) Report {
+	c.t.Helper()
+	report, err := Examine(c.t.Context(), o)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return report
+}
+
+func print(r Report) string {
+	var text bytes.Buffer
+	r.Print(&text)
+	return text.String()
+}
+
+// wants compares the checks that found a fault.
+func (c *clinic) wants(r Report, faults ...string) {
+	c.t.Helper()
+	var found []string
+	for _, f := range r.Findings {
+		if f.Verdict == Fault {
+			found = append(found, f.Check)
+			if f.Means == "" {
+				c.t.Errorf("%s: it isn't told what it means", f.Check)
+			}
+		}
+	}
+	if !slices.Equal(found, faults) {
+		c.t.Errorf("the faults are %q, want %q\n%s", found, faults, print(r))
+	}
+	if worst := r.Worst(); (worst == Fault) != (len(faults) > 0) {
+		c.t.Errorf("the worst is %q with faults %q", worst, faults)
+	}
+}
+
+// tells compares parts of what is printed.
+func (c *clinic) tells(r Report, parts ...string) {
+	c.t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(print(r), part) {
+			c.t.Errorf("not told: %q\n%s", part, print(r))
+		}
+	}
+}
+
+// TestNothingBetween finds no fault, leaves nothing undone, and leaves the user
+// as it was.
+func TestNothingBetween(t *testing.T) {
+	c := newClinic(t)
+	r := c.examine(c.options(c.url + "/"))
+	c.wants(r)
+	if r.Worst() != Good || len(r.Findings) != 9 {
+		t.Errorf("%d findings, and the worst is %q\n%s", len(r.Findings), r.Worst(), print(r))
+	}
+	found, _ := c.svc.Get("patient")
+	if len(found) != 1 || found[0].StatusType != presence.Unlogined || found[0].CustomStatus != "" {
+		t.Errorf("afterwards the user is %+v", found)
+	}
+	if e, err := c.svc.Explain(t.Context(), "patient"); err != nil || len(e.Devices) > 0 {
+		t.Errorf("afterwards the user has %v (%v)", e.Devices, err)
+	}
+}
+
+// TestForeignUser: the custom status of somebody else is left alone.
+func TestForeignUser(t *testing.T) {
+	c := newClinic(t)
+	if _, err := c.svc.Import(t.Context(), []string{"patient"}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := c.svc.Set(t.Context(), "patient", "Do not disturb", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := c.options(c.url)
+	o.Own = false
+	r := c.examine(o)
+	c.wants(r)
+	c.tells(r, "ok     buffering")
+	if after, _ := c.svc.Get("patient"); after[0].CustomStatus != before.CustomStatus {
+		t.Errorf("the status %q became %q", before.CustomStatus, after[0].CustomStatus)
+	}
+}
+
+func TestWithoutToken(t *testing.T) {
+	c := newClinic(t)
+	o := c.options(c.url)
+	o.Token = ""
+	r := c.examine(o)
+	if r.Worst() != Unmeasured {
+		t.Errorf("the worst is %q\n%s", r.Worst(), print(r))
+	}
+	o.Token = "no token"
+	if r := c.examine(o); r.Worst() != Unmeasured {
+		t.Errorf("with a bad token the worst is %q\n%s", r.Worst(), print(r))
+	}
+}
+
+func TestNoServerThere(t *testing.T) {
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for _, address := range []string{other.URL, gone.URL, "chat.example.com", "ftp://chat.example.com", ""} {
+		if r, err := Examine(t.Context(), Options{URL: address, Patience: time.Second}); err == nil {
+			t.Errorf("%s: %s", address, print(r))
+		}
+	}
+}
+
+// proxy is a reverse proxy that harms requests and answers.
+func (c *clinic) proxy(request func(*http.Request), answer func(*http.Response)) *httputil.ReverseProxy {
+	upstream, err := url.Parse(c.url)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(upstream)
+			if request != nil {
+				request(r.Out)
+			}
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if answer != nil {
+				answer(r)
+			}
+			return nil
+		},
+	}
+}
+
+// hoard gives nothing away before its end.
+type hoard struct {
+	io.ReadCloser
+	all io.Reader
+}
+
+func (h *hoard) Read(p []byte) (int, error) {
+	if h.all == nil {
+		text, err := io.ReadAll(h.ReadCloser)
+		if err != nil {
+			return 0, err
+		}
+		h.all = bytes.NewReader(text)
+	}
+	return h.all.Read(p)
+}
+
+// firstOnly gives away what comes first, and nothing more.
+type firstOnly struct {
+	io.ReadCloser
+	given bool
+}
+
+func (f *firstOnly) Read(p []byte) (int, error) {
+	if !f.given {
+		f.given = true
+		return f.ReadCloser.Read(p)
+	}
+	return (&hoard{ReadCloser: f.ReadCloser}).Read(p)
+}
+
+func isStream(r *http.Response) bool { return r.Request.URL.Path == "/v1/events" }
+
+// TestProxiesThatHarm has each fault alone named, and nothing else.
+func TestProxiesThatHarm(t *testing.T) {
+	c := newClinic(t)
+	for name, test := range map[string]struct {
+		request func(*http.Request)
+		answer  func(*http.Response)
+		wrap    func(http.Handler) http.Handler
+		adjust  func(*Options)
+		faults  []string
+		tells   []string
+	}{
+		"does no harm": {},
+		"drops Last-Event-ID": {
+			request: func(r *http.Request) { r.Header.Del("Last-Event-ID") },
+			faults:  []string{"Last-Event-ID"},
+			tells:   []string{"proxy_set_header Last-Event-ID $http_last_event_id;", "header_up Last-Event-ID {http.request.header.Last-Event-ID}"},
+		},
+		"drops Authorization": {
+			request: func(r *http.Request) { r.Header.Del("Authorization") },
+			adjust:  func(o *Options) { o.Own = false },
+			faults:  []string{"Authorization"},
+			tells:   []string{"proxy_set_header Authorization $http_authorization;"},
+		},
+		"drops the query": {
+			request: func(r *http.Request) { r.URL.RawQuery = "" },
+			faults:  []string{"access_token"},
+		},
+		"drops both": {
+			request: func(r *http.Request) { r.Header.Del("Authorization"); r.URL.RawQuery = "" },
+			faults:  []string{"Authorization", "access_token"},
+		},
+		"keeps events back": {
+			answer: func(r *http.Response) {
+				if isStream(r) {
+					r.Body = &hoard{ReadCloser: r.Body}
+				}
+			},
+			adjust: func(o *Options) { o.Patience = time.Second },
+			faults: []string{"buffering"},
+			tells:  []string{"the first event came only when the stream ended", "proxy_buffering off;", "response_buffers", "buffering"},
+		},
+		"keeps all but the first back": {
+			answer: func(r *http.Response) {
+				if isStream(r) {
+					r.Body = &firstOnly{ReadCloser: r.Body}
+				}
+			},
+			adjust: func(o *Options) { o.Patience = time.Second },
+			faults: []string{"buffering"},
+			tells:  []string{"a change of status not within"},
+		},
+		"keeps all but the first back from somebody else": {
+			answer: func(r *http.Response) {
+				if isStream(r) {
+					r.Body = &firstOnly{ReadCloser: r.Body}
+				}
+			},
+			adjust: func(o *Options) { o.Patience, o.Own = time.Second, false },
+			faults: []string{"buffering"},
+			tells:  []string{"the server breaks the silence after 700ms, but nothing came for"},
+		},
+		"ends every answer": {
+			wrap: func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+					defer cancel()
+					h.ServeHTTP(w, r.WithContext(ctx))
+				})
+			},
+			adjust: func(o *Options) { o.Watch = time.Minute },
+			faults: []string{"silence"},
+			tells:  []string{"though the server broke the silence", "writeTimeout: 0s"},
+		},
+		"has another time": {
+			answer: func(r *http.Response) {
+				r.Header.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat))
+			},
+			faults: []string{"clock"},
+			tells:  []string{"timedatectl set-ntp true"},
+		},
+		"allows origins too": {
+			answer: func(r *http.Response) { r.Header.Add("Access-Control-Allow-Origin", "*") },
+			faults: []string{"CORS"},
+			tells:  []string{"allows an origin twice"},
+		},
+		"answers itself": {
+			wrap: func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/v1/events" {
+						http.Error(w, "upstream timed out", http.StatusGatewayTimeout)
+						return
+					}
+					h.ServeHTTP(w, r)
+				})
+			},
+			faults: []string{"stream"},
+			tells:  []string{"504 Gateway Timeout, not from the server"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := *c
+			c.t = t
+			var handler http.Handler = c.proxy(test.request, test.answer)
+			if test.wrap != nil {
+				handler = test.wrap(handler)
+			}
+			server := httptest.NewServer(handler)
+			defer server.Close()
+			o := c.options(server.URL)
+			if test.adjust != nil {
+				test.adjust(&o)
+			}
+			r := c.examine(o)
+			c.wants(r, test.faults...)
+			c.tells(r, test.tells...)
+		})
+	}
+}
+
+func TestOriginNotAllowed(t *testing.T) {
+	c := newClinic(t)
+	o := c.options(c.url)
+	o.Token, o.Origin = "", "https://other.example.com"
+	r := c.examine(o)
+	c.wants(r, "CORS")
+	c.tells(r, `origins = ["https://other.example.com"]`)
+	o.Origin = c.url
+	c.wants(c.examine(o))
+}
+
+// TestHTTPS: as it should be, over HTTP/1.1 only, and with a certificate that
+// no browser trusts.
+func TestHTTPS(t *testing.T) {
+	c := newClinic(t)
+	for _, version2 := range []bool{true, false} {
+		server := httptest.NewUnstartedServer(c.api)
+		server.EnableHTTP2 = version2
+		server.Config.ErrorLog = nil
+		server.StartTLS()
+		defer server.Close()
+		roots := x509.NewCertPool()
+		roots.AddCert(server.Certificate())
+		o := c.options(server.URL)
+		o.Roots = roots
+		if version2 {
+			c.wants(c.examine(o))
+			continue
+		}
+		r := c.examine(o)
+		c.wants(r, "HTTP version")
+		c.tells(r, "listen 443 ssl http2;", "alpnProtocols", `cert = "/path/of/the/certificate.pem"`)
+		o.Roots = nil
+		r = c.examine(o)
+		c.wants(r, "HTTPS", "HTTP version")
+		c.tells(r, "unknown authority", "fullchain.pem")
+	}
+}
+
+// TestFindingsOfAHead are those that need another name or another time.
+func TestFindingsOfAHead(t *testing.T) {
+	ending := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{NotAfter: time.Now().Add(24 * time.Hour)}}}
+	for name, test := range map[string]struct {
+		address string
+		state   *tls.ConnectionState
+		want    Verdict
+	}{
+		"not encrypted":      {"http://chat.example.com", nil, Fault},
+		"on this machine":    {"http://localhost:8080", nil, Good},
+		"on this machine v6": {"http://[::1]:8080", nil, Good},
+		"ends tomorrow":      {"https://chat.example.com", ending, Fault},
+	} {
+		v, err := newVisit(Options{URL: test.address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.first = &http.Response{TLS: test.state}
+		v.lookAtHTTPS()
+		if got := v.report.Worst(); got != test.want {
+			t.Errorf("%s: %q, want %q\n%s", name, got, test.want, print(v.report))
+		}
+	}
+}
+
+// TestLinesOfTheProxyThatIsThere: of the others only if it isn't known.
+func TestLinesOfTheProxyThatIsThere(t *testing.T) {
+	for said, want := range map[string][]string{
+		"nginx/1.22.1": {"nginx"}, "Caddy": {"Caddy"}, "1.1 Caddy": {"Caddy"},
+		"": {"nginx", "Caddy", "Traefik"}, "cloudflare": {"nginx", "Caddy", "Traefik"},
+	} {
+		text := print(Report{Proxy: said, Findings: []Finding{{Verdict: Fault, Mend: mendBuffering}}})
+		for _, place := range places[:3] {
+			if told := strings.Contains(text, " "+place+":\n"); told != slices.Contains(want, place) {
+				t.Errorf("behind %q the lines of %s are told: %v", said, place, told)
+			}
+		}
+	}
+}

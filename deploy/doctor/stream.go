@@ -1,0 +1,183 @@
+package doctor
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// refusal is why there is no stream.
+type refusal struct{ answer }
+
+// Error describes the answer.
+func (r *refusal) Error() string { return r.say() }
+
+// event is one event of a stream.
+type event struct {
+	id, kind, data, retry string
+}
+
+// arrival is what has come on a stream: first its head, then events, at last
+// why it ended.
+type arrival struct {
+	at    time.Time
+	head  *http.Response
+	event event
+	over  bool  // it is the last
+	err   error // why, unless the other side just ended it
+}
+
+// stream is an open stream of a device of its own.
+type stream struct {
+	visit    *visit
+	began    time.Time
+	arrivals <-chan arrival
+	cancel   context.CancelFunc
+	deviceID string
+}
+
+// asking is how a stream is asked for.
+type asking struct {
+	encodings string // accepted
+	resume    string // Last-Event-ID
+	inQuery   bool   // the token, instead of in the header
+}
+
+// plain asks for a stream to read.
+func (v *visit) plain() asking { return asking{encodings: "identity", inQuery: v.inQuery} }
+
+// follow opens a stream. It must be closed.
+func (v *visit) follow(ctx context.Context, how asking) *stream {
+	ctx, cancel := context.WithCancel(ctx)
+	arrivals := make(chan arrival)
+	s := &stream{visit: v, began: time.Now(), arrivals: arrivals, cancel: cancel, deviceID: "doctor-" + rand.Text()}
+	go func() {
+		defer close(arrivals)
+		tell := func(a arrival) {
+			a.at = time.Now()
+			select {
+			case arrivals <- a:
+			case <-ctx.Done():
+			}
+		}
+		tell(arrival{over: true, err: v.listen(ctx, s.deviceID, how, tell)})
+	}()
+	return s
+}
+
+// listen asks for a stream and tells all that comes until it ends.
+func (v *visit) listen(ctx context.Context, deviceID string, how asking, tell func(arrival)) error {
+	query := url.Values{"deviceID": {deviceID}}
+	head := http.Header{"Accept": {"text/event-stream"}, "Accept-Encoding": {how.encodings}}
+	if how.resume != "" {
+		head.Set("Last-Event-ID", how.resume)
+	}
+	if how.inQuery {
+		query.Set("access_token", v.Token)
+	} else {
+		head.Set("Authorization", "Bearer "+v.Token)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, v.base.String()+"/v1/events?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	request.Header = head
+	response, err := v.client.Do(request)
+	if err != nil {
+		return withoutURL(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		a, err := read(response)
+		return errors.Join(err, &refusal{a})
+	}
+	tell(arrival{head: response})
+	return parse(response.Body, func(e event) { tell(arrival{event: e}) })
+}
+
+// parse reads events until the end, which is no error.
+func parse(from io.Reader, tell func(event)) error {
+	var e event
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, maxAnswer)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch name {
+		case "id":
+			e.id = value
+		case "event":
+			e.kind = value
+		case "data":
+			e.data += value
+		case "retry":
+			e.retry = value
+		case "":
+			if e != (event{}) {
+				tell(e)
+			}
+			e = event{}
+		}
+	}
+	return lines.Err()
+}
+
+// next waits for what comes next, for a time. ok is false when nothing came.
+func (s *stream) next(patience time.Duration) (a arrival, ok bool) {
+	select {
+	case a, ok = <-s.arrivals:
+		return a, ok
+	case <-time.After(patience):
+		return a, false
+	}
+}
+
+// until waits until something comes that is wanted, or the stream ends, for a
+// time.
+func (s *stream) until(patience time.Duration, wanted func(arrival) bool) (a arrival, ok bool) {
+	deadline := time.Now().Add(patience)
+	for {
+		a, ok := s.next(time.Until(deadline))
+		if !ok || a.over || wanted(a) {
+			return a, ok
+		}
+	}
+}
+
+func isHead(a arrival) bool { return a.head != nil }
+
+func isA(kind string) func(arrival) bool {
+	return func(a arrival) bool { return a.event.kind == kind }
+}
+
+// coming waits for something like until. If it doesn't come, it ends the stream
+// on the server's side, which has every proxy let go of what it holds: late then
+// says that it came only so.
+func (s *stream) coming(ctx context.Context, wanted func(arrival) bool) (a arrival, late bool) {
+	a, ok := s.until(s.visit.Patience, wanted)
+	if ok {
+		return a, false
+	}
+	s.end(ctx)
+	a, ok = s.until(s.visit.Patience, wanted)
+	return a, ok && wanted(a)
+}
+
+// end logs the device out, upon which the server ends the stream.
+func (s *stream) end(ctx context.Context) error {
+	return s.visit.post(ctx, "/v1/logout", map[string]string{"deviceID": s.deviceID})
+}
+
+// close leaves nothing behind.
+func (s *stream) close(ctx context.Context) {
+	s.cancel()
+	for range s.arrivals {
+	}
+	s.end(ctx) // if that fails, the device is forgotten after its grace
+}

@@ -1,0 +1,147 @@
+package presence
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"modernc.org/sqlite" // the driver "sqlite"
+)
+
+// Backup copies the database at path, as it is at one moment, into a new file
+// that only its owner may read. It may be called at any time: a service that
+// has the database open, here or in another process, goes on beside it.
+//
+// The file appears under its name only when it is complete, on the disk, and
+// checked by reading all of it. Its folder must exist; a file that is there
+// already is never replaced (the error is then [fs.ErrExist]). The secret that
+// tokens are signed with is not in the database.
+func Backup(ctx context.Context, path, to string) error {
+	if _, err := os.Lstat(to); err == nil {
+		return &fs.PathError{Op: "back up to", Path: to, Err: fs.ErrExist}
+	}
+	copied, err := copyBeside(ctx, path, to)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(copied)
+	switch err := os.Link(copied, to); { // unlike Rename it never replaces anything
+	case errors.Is(err, fs.ErrExist):
+		return err
+	case err != nil: // a file system without links
+		return moveInto(copied, to)
+	}
+	return syncFolder(filepath.Dir(to))
+}
+
+// replaceBackup is Backup for a name that may be taken by an earlier one.
+func replaceBackup(ctx context.Context, path, to string) error {
+	copied, err := copyBeside(ctx, path, to)
+	if err != nil {
+		return err
+	}
+	return moveInto(copied, to)
+}
+
+// moveInto gives a file its final name, in the same folder.
+func moveInto(file, to string) error {
+	if err := os.Rename(file, to); err != nil {
+		os.Remove(file)
+		return err
+	}
+	return syncFolder(filepath.Dir(to))
+}
+
+// copyBeside copies a database into a file with a passing name in the folder of
+// another, synced and checked.
+func copyBeside(ctx context.Context, path, beside string) (copied string, err error) {
+	db, err := openToRead(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	f, err := os.CreateTemp(filepath.Dir(beside), filepath.Base(beside)+".*.partial") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	// Unlike a copy of pages this is in no WAL mode: one file that is complete,
+	// and can be opened where nothing can be written.
+	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", f.Name()); err != nil {
+		return "", fmt.Errorf("copy: %w", unusable(path, err))
+	}
+	if err := f.Sync(); err != nil {
+		return "", err
+	}
+	return f.Name(), checkCopy(ctx, f.Name(), path)
+}
+
+func checkCopy(ctx context.Context, copied, path string) error {
+	db, err := sql.Open("sqlite", dsn(copied, readerPragmas)+"&immutable=1")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return checkIntegrity(ctx, db, path)
+}
+
+// openToRead opens a database of ours that others may have open. It reads
+// through SQLite alone: to open and close the file by itself would take away
+// the locks of a service in this process.
+func openToRead(ctx context.Context, path string) (*sql.DB, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("there is no database: %w", err)
+	}
+	db, err := sql.Open("sqlite", dsn(path, []string{"busy_timeout(5000)"})+"&mode=ro")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	var id int
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		db.Close()
+		return nil, unusable(path, err)
+	}
+	if id != applicationID {
+		db.Close()
+		return nil, fmt.Errorf("%s is not a presence database: it belongs to another program", path)
+	}
+	return db, nil
+}
+
+// Results of SQLite; lib/ of the driver has them for each system apart.
+const (
+	sqliteCorrupt = 11
+	sqliteNotADB  = 26
+)
+
+// unusable tells why a file can't be read, and what to do if that is known.
+func unusable(path string, err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqliteCorrupt {
+		return fmt.Errorf("%s is damaged: restore a backup: %w", path, err)
+	} else if ok && e.Code() == sqliteNotADB {
+		return fmt.Errorf("%s is not a presence database: not an SQLite file", path)
+	}
+	return fmt.Errorf("%s can't be read: %w", path, err)
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" { // which has no way to do it
+		return nil
+	}
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Makes a database with something of everything in it, by a released binary: the
+# fixture that later releases have to open. TestEveryReleasedSchemaOpens knows
+# what is in it. Usage: make.sh BINARY FILE
+set -euo pipefail
+binary=$(realpath "$1") file=$(realpath "$2")
+folder=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -r "$folder"' EXIT
+cd "$folder"
+export PRESENCE_LISTEN=127.0.0.1:${PORT:-18099} PRESENCE_AUTH__ADMIN_KEY=a-key-for-the-fixture
+"$binary" 2>log &
+server=$!
+url=http://$PRESENCE_LISTEN
+until curl -sf $url/readyz >/dev/null; do :; done
+
+admin() { curl -sf "$url/v1/admin/$1" -H "Authorization: Bearer $PRESENCE_AUTH__ADMIN_KEY" -d "$2"; echo; }
+token() { admin issueToken "{\"userID\":\"$1\"}" | sed 's/.*"token":"\([^"]*\)".*/\1/'; }
+follow() { # USER DEVICE PLATFORM: comes back once the stream is open
+  curl -sfN "$url/v1/events?deviceID=$2&platform=$3" -H "Authorization: Bearer $(token "$1")" >"$2" &
+  until grep -qs READY "$2"; do :; done
+}
+
+admin importUsers '{"userIDList":["alice","bob","carol","dave","erin","frank"]}'
+admin addFriends '{"userID":"alice","friendIDList":["bob","carol"]}'
+admin addFriends '{"userID":"dave","friendIDList":["alice"],"mutual":false}'
+curl -sf $url/v1/subscribeUserStatus -H "Authorization: Bearer $(token frank)" -d '{"userIDList":["alice","dave"]}'; echo
+follow dave phone android
+kill $!
+follow erin tablet web
+admin kick '{"userID":"erin"}'
+follow alice laptop web
+follow alice pocket ios
+admin setUserStatus '{"userID":"alice","customStatus":"In a call","expiresIn":31536000}'
+admin setUserStatus '{"userID":"bob","customStatus":"Línea 1\nzwei 🙂"}'
+until curl -sf "$url/v1/admin/getUserStatus" -H "Authorization: Bearer $PRESENCE_AUTH__ADMIN_KEY" \
+  -d '{"userIDList":["dave"]}' | grep '"statusType":2'; do sleep 1; done
+kill $server
+wait $server
+cp presence.db "$file"
