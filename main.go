@@ -388,13 +388,13 @@ func serve(ctx context.Context, f flags, c config) error {
 		return err
 	}
 	defer web.Close(c.limits.Drain)
+	var ops *httpapi.Server
 	if c.Ops.Listen != "" {
-		ops, err := httpapi.Listen(c.Ops.Listen, "", "", log)
-		if err != nil {
+		if ops, err = httpapi.Listen(c.Ops.Listen, "", "", log); err != nil {
 			return err
 		}
 		defer ops.Close(0)
-		ops.Show(httpapi.Profiles())
+		ops.Show(httpapi.Profiles()) // also of the start
 	}
 	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
 	if err != nil {
@@ -406,6 +406,10 @@ func serve(ctx context.Context, f flags, c config) error {
 		return err
 	}
 	web.Show(api)
+	if ops != nil {
+		ops.Show(httpapi.Ops(api))
+		log.Info("metrics and profiles", "url", ops.URL())
+	}
 	log.Info("ready", "url", web.URL(), "version", version)
 	tell(log, daemon.SdNotifyReady, "STATUS=ready at "+web.URL())
 
@@ -435,6 +439,7 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *
 		AdminKey: c.Auth.AdminKey,
 		Origins:  c.CORS.Origins,
 		Dev:      f.dev,
+		Version:  version,
 		Limits:   c.limits,
 		Logger:   log,
 	})

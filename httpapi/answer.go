@@ -81,6 +81,7 @@ func (h *Handler) respond(w http.ResponseWriter, r *http.Request, data object, e
 		return
 	}
 	refused := refusalOf(err)
+	h.meters.refuse(refused.err.Code)
 	h.logRefusal(w, r, refused, err)
 	refuse(w, refused)
 }
@@ -124,9 +125,8 @@ func protect(h http.Header) {
 	h.Set("Referrer-Policy", "no-referrer") // the address of a stream may hold a token
 }
 
-// logRefusal logs what the client isn't told: faults of ours. A path that isn't
-// one of ours could hold anything, tokens included. Nobody's fault is what a
-// client has caused by leaving.
+// logRefusal logs what the client isn't told: faults of ours. Nobody's fault is
+// what a client has caused by leaving.
 func (h *Handler) logRefusal(w http.ResponseWriter, r *http.Request, refused *refusal, err error) {
 	level := slog.LevelDebug
 	switch {
@@ -136,15 +136,9 @@ func (h *Handler) logRefusal(w http.ResponseWriter, r *http.Request, refused *re
 	case refused.err.Code == presence.CodeUnavailable:
 		level = slog.LevelWarn
 	}
-	h.log.Log(r.Context(), level, "request refused", "request", requestID(w), "path", h.known(r.URL.Path),
+	a := of(w)
+	h.log.Log(r.Context(), level, "request refused", "request", requestID(w), "user", a.userID, "path", a.meter.path,
 		"code", int(refused.err.Code), "error", err)
-}
-
-func (h *Handler) known(path string) string {
-	if h.routes[path] == nil {
-		return "other"
-	}
-	return path
 }
 
 // rfc3339 is how every time is told.

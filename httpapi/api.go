@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -41,6 +42,9 @@ type Config struct {
 
 	// Dev adds the demo page, and tokens for anyone. Never for real users.
 	Dev bool
+
+	// Version is the program's, for the metrics. "" is "unknown".
+	Version string
 
 	Limits Limits       // the zero value means [DefaultLimits]
 	Logger *slog.Logger // nil discards
@@ -102,6 +106,8 @@ type Handler struct {
 	dev          bool
 	log          *slog.Logger
 	name         string // of this handler, in the IDs of its requests
+	version      string
+	meters       *meters
 
 	limits   atomic.Pointer[Limits]
 	calls    limiter
@@ -124,6 +130,8 @@ func New(config Config) (*Handler, error) {
 		dev:          config.Dev,
 		log:          config.Logger,
 		name:         rand.Text()[:8],
+		version:      cmp.Or(strings.ToValidUTF8(config.Version, "?"), "unknown"),
+		meters:       newMeters(),
 	}
 	if h.service == nil {
 		return nil, errors.New("httpapi: no Service")
@@ -145,6 +153,7 @@ func New(config Config) (*Handler, error) {
 	}
 	h.SetLimits(config.Limits)
 	h.route()
+	h.measure()
 	h.serve = http.HandlerFunc(h.dispatch)
 	if len(config.Origins) > 0 {
 		h.serve = allowOrigins(config.Origins).Handler(h.serve)
@@ -174,12 +183,14 @@ func allowOrigins(origins []string) *cors.Cors {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.nameRequest(w)
 	protect(w.Header())
-	defer h.recover(w, r)
-	h.serve.ServeHTTP(w, r)
+	a := &answering{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now()}
+	defer h.recover(a, r)
+	h.serve.ServeHTTP(a, r)
+	a.note(http.StatusOK) // what is written without a head has this one
 }
 
 // recover turns a panic into an answer, if none has begun.
-func (h *Handler) recover(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) recover(w *answering, r *http.Request) {
 	what := recover()
 	if what == nil {
 		return
@@ -187,8 +198,9 @@ func (h *Handler) recover(w http.ResponseWriter, r *http.Request) {
 	if what == http.ErrAbortHandler {
 		panic(what)
 	}
-	h.log.Error("panic", "request", requestID(w), "path", h.known(r.URL.Path), "panic", what,
+	h.log.Error("panic", "request", requestID(w), "user", w.userID, "path", w.meter.path, "panic", what,
 		"stack", string(debug.Stack()))
+	h.meters.refuse(CodeInternal)
 	refuse(w, refusalOf(errors.New("panic")))
 }
 
@@ -224,6 +236,18 @@ func (h *Handler) route() {
 	if h.dev {
 		h.routeDev()
 	}
+}
+
+// measure gives each path its meter.
+func (h *Handler) measure() {
+	h.meters.add(otherPath)
+	for path := range h.routes {
+		h.meters.add(path)
+	}
+	for folder := range h.folders {
+		h.meters.add(folder)
+	}
+	h.meters.registry.MustRegister(collector{h})
 }
 
 func get(serve http.HandlerFunc) map[string]http.HandlerFunc {
@@ -278,6 +302,7 @@ type call func(w http.ResponseWriter, r *http.Request, userID string) (object, e
 func (h *Handler) user(serve call) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, err := h.admit(r)
+		of(w).userID = c.UserID
 		if err != nil {
 			h.respond(w, r, nil, err)
 			return

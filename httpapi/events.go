@@ -14,6 +14,7 @@ func isStream(r *http.Request) bool { return r.URL.Path == "/v1/events" }
 // events serves the event stream.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	c, err := h.identify(r) // Connect admits, and has more to look at
+	of(w).userID = c.UserID
 	if err != nil {
 		h.respond(w, r, nil, err)
 		return
@@ -31,9 +32,12 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.open.Add(1)
-	request := requestID(w)
+	log := h.log.With("request", requestID(w), "user", c.UserID, "device", session.DeviceID())
+	log.Debug("stream opened")
+	of(w).note(http.StatusOK)
 	sse.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
-		h.log.Debug("stream ended", "request", request, "user", c.UserID, "device", session.DeviceID(), "error", err)
+		h.meters.cut(err)
+		log.Debug("stream ended", "error", err)
 		h.streams.Add(-1)
 		h.open.Done()
 	})

@@ -141,6 +141,7 @@ func TestPromise9AReaderThatStopsDelaysNoOne(t *testing.T) {
 		"Promise 9: another is told at once, while one client is stuck")
 	carol.is("USER_STATUS_UPDATED", `[`+status("stuck", presence.Unlogined, "")+`]`,
 		"Promise 9: a client that stops reading is cut after write_timeout")
+	s.comesToCount(`presence_stream_cuts_total{reason="write_timeout"} 1`)
 	if took := time.Since(began); took < time.Second {
 		t.Errorf("a client has write_timeout, 1 s, to read on, but was cut after %v", took)
 	}

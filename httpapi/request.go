@@ -174,7 +174,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		text = make([]byte, r.ContentLength)
 		_, err = io.ReadFull(r.Body, text)
 	} else {
-		text, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		text, err = io.ReadAll(http.MaxBytesReader(of(w).ResponseWriter, r.Body, maxBody))
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, errTooLarge()

@@ -116,6 +116,15 @@ func (s *Server) Close(patience time.Duration) {
 	<-s.done
 }
 
+// Ops serves what an admin watches a handler by: /metrics for Prometheus, and
+// the profiles. It asks for no credentials, so it is for a private address.
+func Ops(h *Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/debug/pprof/", Profiles())
+	mux.Handle("/metrics", h.Metrics())
+	return mux
+}
+
 // Profiles serves what Go's profiler can tell.
 func Profiles() http.Handler {
 	mux := http.NewServeMux()

@@ -9,6 +9,13 @@ import (
 
 // The calls of a user.
 
+// The commands that are limited per user.
+const (
+	getUserStatus         = "getUserStatus"
+	subscribeUserStatus   = "subscribeUserStatus"
+	unsubscribeUserStatus = "unsubscribeUserStatus"
+)
+
 func (h *Handler) setSelfStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
 	in := body(w, r)
 	text, expiresIn := in.text("customStatus"), in.seconds("expiresIn")
@@ -26,7 +33,7 @@ func (h *Handler) getUserStatus(w http.ResponseWriter, r *http.Request, userID s
 		return nil, in.err
 	}
 	if slices.ContainsFunc(ids, func(id string) bool { return id != userID }) {
-		if err := h.mayWatch(userID, "getUserStatus"); err != nil {
+		if err := h.mayWatch(userID, getUserStatus); err != nil {
 			return nil, err
 		}
 	}
@@ -43,7 +50,7 @@ func (h *Handler) subscribeUserStatus(w http.ResponseWriter, r *http.Request, us
 	if in.err != nil {
 		return nil, in.err
 	}
-	if err := h.mayWatch(userID, "subscribeUserStatus"); err != nil {
+	if err := h.mayWatch(userID, subscribeUserStatus); err != nil {
 		return nil, err
 	}
 	done, err := h.service.Subscribe(r.Context(), userID, ids)
@@ -57,7 +64,7 @@ func (h *Handler) unsubscribeUserStatus(w http.ResponseWriter, r *http.Request, 
 	if in.err != nil {
 		return nil, in.err
 	}
-	if err := h.mayWatch(userID, "unsubscribeUserStatus"); err != nil {
+	if err := h.mayWatch(userID, unsubscribeUserStatus); err != nil {
 		return nil, err
 	}
 	if len(ids) == 0 {
@@ -78,6 +85,7 @@ func (h *Handler) mayWatch(userID, command string) error {
 	if wait == 0 {
 		return nil
 	}
+	h.meters.limited.WithLabelValues(command).Inc()
 	return &refusal{err: fail(CodeTooOften, "at most %d calls in %s", limits.CallsPerWindow, limits.Window), after: wait}
 }
 

@@ -38,6 +38,10 @@ type batch struct {
 	changed  map[*account]bool   // visibly or not: to be stored
 	tell     []*account          // changed visibly
 	follow   []func(*model)
+
+	// To be measured.
+	due       []micros      // the deadlines that it applies
+	committed time.Duration // when it was, since meters.opened
 }
 
 func (s *Service) newBatch(now micros) *batch {
@@ -225,6 +229,7 @@ func (b *batch) commit() error {
 // publish brings the committed batch into memory and tells the sessions.
 func (b *batch) publish(m *model) {
 	m.version, m.settings, m.switches = b.version, b.settings, b.switches
+	m.meter.committed = b.committed
 	for _, f := range b.follow {
 		f(m)
 	}

@@ -151,6 +151,9 @@ type settle struct{ users []uint32 }
 
 func (op *settle) apply(b *batch) error {
 	for _, id := range op.users {
+		if u := b.model.user(id); u != nil && u.due != 0 && u.due <= b.now {
+			b.due = append(b.due, u.due)
+		}
 		if a := b.accountByID(id); a != nil {
 			b.change(a, func() {})
 		}

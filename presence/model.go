@@ -17,6 +17,7 @@ type model struct {
 	streams   int                // sessions of all users
 	draining  bool               // no session may be open any more
 	woken     []*Session         // to be woken once the lock is released
+	meter     modelMeter
 }
 
 // switches are the two switches as they are stored, with the version at which
@@ -181,6 +182,7 @@ func (m *model) withdraw(w, t *user) {
 
 // announce puts t on the waiting set of every session that is to be told.
 func (m *model) announce(t *user) {
+	m.meter.changes++
 	m.notify(t, t)
 	if !m.switches.userStatus {
 		return
@@ -198,10 +200,12 @@ func (m *model) announce(t *user) {
 
 func (m *model) notify(w, t *user) {
 	for _, s := range w.sessions {
-		if len(s.waiting) == 0 {
+		before := len(s.waiting)
+		if before == 0 {
 			m.woken = append(m.woken, s)
 		}
 		s.waiting[t] = struct{}{}
+		m.meter.waits(s, before)
 	}
 }
 
@@ -210,6 +214,7 @@ func (m *model) notify(w, t *user) {
 func (m *model) attach(u *user, s *Session) {
 	u.sessions = append(u.sessions, s)
 	m.streams++
+	m.meter.opened++
 	if u.watching == nil {
 		u.watching = new(watching)
 	}
@@ -237,6 +242,7 @@ func (m *model) end(s *Session, why ending) {
 		return
 	}
 	s.ending = why
+	m.meter.ended[why.name()]++
 	clear(s.waiting)
 	m.woken = append(m.woken, s)
 }

@@ -10,6 +10,7 @@ func (s *Service) restore(ctx context.Context) error {
 	m := &s.model
 	m.byName = make(map[string]*user)
 	m.kicked.until = make(map[deviceKey]micros)
+	m.meter = newModelMeter()
 	err := s.store.read.QueryRowContext(ctx, `SELECT version, clock, run, next_user, user_status, user_status_since,
 		friend_notifications, friends_since FROM service`).Scan(&m.version, &s.lastBatch, &s.run, &s.nextUser,
 		&m.switches.userStatus, &m.switches.userStatusSince,

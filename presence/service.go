@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Service keeps the status of users in one database. Its methods may be called
@@ -20,10 +21,12 @@ type Service struct {
 	clock        *clock
 	janitor      *janitor
 	checkpointer *checkpointer
+	meters       meters
 
 	mu    sync.RWMutex
 	model model
 
+	started micros                // when this run began
 	streams atomic.Int64          // counts the sessions of this run
 	fault   atomic.Pointer[Error] // why the last write failed; nil: it didn't
 
@@ -57,6 +60,7 @@ func Open(config Config) (*Service, error) {
 		log:        config.Logger,
 		queue:      make(chan *request, queueLength),
 		writerDone: make(chan struct{}),
+		meters:     meters{opened: time.Now().Add(-1)},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -79,11 +83,13 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 		return fmt.Errorf("read the database: %w", err)
 	}
 	s.janitor = newJanitor(s)
+	s.meters.openedAt = s.clock.now()
 	// The jump comes first: a version given out before it could be one that a
 	// client holds from a history that was lost with a restored backup.
 	if err := s.writeFirst(beginRun{}, &configure{settings}, &endRuns{clock: s.lastBatch}); err != nil {
 		return err
 	}
+	s.started = s.lastBatch
 	for op := s.proposeSettling(); op != nil; op = s.proposeSettling() {
 		if err := s.writeFirst(op); err != nil {
 			return err

@@ -84,6 +84,11 @@ type Session struct {
 	waiting map[*user]struct{} // changed since they were last handed out
 	unwatch func() bool        // stops watching ctx
 
+	// Guarded too: when the oldest change of those that wait, or waited last,
+	// became durable, since meters.opened. 0: there was none yet, and what
+	// waits is caught up with.
+	waitingSince time.Duration
+
 	// Of the one goroutine that calls Next.
 	resuming   bool
 	cursor     int64 // of the last event; before READY, where to start from
@@ -226,6 +231,7 @@ func (s *Session) updated(m *model, now time.Time) Event {
 		clear(s.waiting)
 	}
 	s.cursor, s.lastEvent, s.lastUpdate = m.version, now, now
+	s.handedOut(now)
 	return Event{Type: Updated, Cursor: s.cursor, Statuses: s.batch}
 }
 
@@ -263,12 +269,13 @@ func rouse(sessions []*Session) {
 func (s *Session) Close() {
 	s.svc.mu.Lock()
 	attached := s.svc.model.detach(s)
+	ended := endedStream{user: s.user.id, deviceID: s.deviceID, stream: s.stream, at: s.svc.clock.now()}
 	if attached {
+		s.svc.model.meter.ended[s.closing(ended.at)]++
 		s.ending = ending{kind: endSuperseded}
 		clear(s.waiting)
 	}
 	s.unwatch()
-	ended := endedStream{user: s.user.id, deviceID: s.deviceID, stream: s.stream, at: s.svc.clock.now()}
 	s.svc.mu.Unlock()
 	s.alarm.Stop()
 	s.rouse()

@@ -82,7 +82,8 @@ func (s *Service) gather(batch []*request) []*request {
 
 // write applies, commits, publishes and answers, in that order.
 func (s *Service) write(requests []*request) {
-	s.lastBatch = max(s.clock.now(), s.lastBatch+1)
+	now, began := s.clock.read()
+	s.lastBatch = max(now, s.lastBatch+1)
 	b := s.newBatch(s.lastBatch)
 	for _, r := range requests {
 		r.err = r.op.apply(b)
@@ -91,6 +92,7 @@ func (s *Service) write(requests []*request) {
 		s.refuse(requests, err)
 		return
 	}
+	s.meters.durable(b, len(requests), began)
 	if b.begun {
 		s.fault.Store(nil)
 	}
@@ -116,6 +118,7 @@ func (s *Service) publish(b *batch) {
 // done. The reason is kept for Ready until a write succeeds.
 func (s *Service) refuse(requests []*request, err error) {
 	fault := &Error{Code: CodeUnavailable, Message: "the database can't be written", Cause: err}
+	s.meters.fault(s.lastBatch)
 	if s.fault.Swap(fault) == nil {
 		s.log.Error("database can't be written", "error", err)
 	}

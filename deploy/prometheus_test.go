@@ -1,0 +1,397 @@
+package deploy_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/presence-server/presence/bench/server"
+)
+
+func TestAlertRules(t *testing.T) {
+	promtool := require(t, "promtool")
+	for _, args := range [][]string{
+		{"check", "config", "prometheus.yml"}, {"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"},
+	} {
+		if out, err := exec.CommandContext(bounded(t), promtool, args...).CombinedOutput(); err != nil {
+			t.Errorf("promtool %v: %v\n%s", args, err, out)
+		}
+	}
+	tests := read(t, "alerts_test.yml")
+	for _, alert := range regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(read(t, "alerts.yml"), -1) {
+		if !strings.Contains(tests, `alertname="`+alert[1]+`"`) {
+			t.Errorf("no test of alerts_test.yml has %s fire", alert[1])
+		}
+	}
+}
+
+// TestPrometheus has the real one watch the real server under load, with the shipped samples, and asks all that the
+// dashboard and the rules ask.
+func TestPrometheus(t *testing.T) {
+	require(t, "promtool")
+	m := &monitoring{t: t, ctx: bounded(t), server: startServer(t, "OPS__LISTEN=127.0.0.1:0", "TIMING__RECONNECT_GRACE=100ms")}
+	m.ops = m.logged(m.server, `msg="metrics and profiles" url=http://(\S+)/`)
+	m.startPrometheus(require(t, "prometheus"))
+	m.awaits(`up{job="presence"} == 1`) // so that it sees the numbers grow
+	m.load()
+	m.scrapeIsClean()
+	m.isCounted()
+	m.answersAll()
+	m.rulesAreWell()
+	m.server.Kill()
+	m.awaits(`count(ALERTS{alertname="PresenceDown",alertstate="pending"})`)
+}
+
+// monitoring is a server, and the Prometheus that watches it.
+type monitoring struct {
+	t          *testing.T
+	ctx        context.Context
+	server     *server.Server
+	ops        string // the address of its metrics
+	prometheus string // URL
+}
+
+// logged waits for a line in what a program logs, and returns what the pattern finds in it.
+func (m *monitoring) logged(program interface{ Log() string }, pattern string) string {
+	m.t.Helper()
+	for m.ctx.Err() == nil {
+		if found := regexp.MustCompile(pattern).FindStringSubmatch(program.Log()); found != nil {
+			return found[1]
+		}
+		m.pause()
+	}
+	m.t.Fatalf("no line like %q in:\n%s", pattern, program.Log())
+	return ""
+}
+
+// pause is between two looks at something that can only be asked for.
+func (m *monitoring) pause() {
+	select {
+	case <-m.ctx.Done():
+	case <-time.After(20 * time.Millisecond):
+	}
+}
+
+// logFile is what a program logs into a file.
+type logFile string
+
+// Log returns what is in it so far.
+func (f logFile) Log() string {
+	text, _ := os.ReadFile(string(f))
+	return string(text)
+}
+
+// startPrometheus starts it with the shipped configuration, but for the target and the pace.
+func (m *monitoring) startPrometheus(path string) {
+	m.t.Helper()
+	folder := m.t.TempDir()
+	config := strings.NewReplacer("127.0.0.1:9100", m.ops, "15s", "500ms").Replace(read(m.t, "prometheus.yml"))
+	if strings.Count(config, "500ms") != 2 || !strings.Contains(config, m.ops) {
+		m.t.Fatalf("prometheus.yml has not what is replaced for the test:\n%s", config)
+	}
+	write(m.t, filepath.Join(folder, "prometheus.yml"), config)
+	write(m.t, filepath.Join(folder, "alerts.yml"), read(m.t, "alerts.yml"))
+	log, err := os.Create(filepath.Join(folder, "log"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	command := exec.Command(path, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0")
+	command.Dir, command.Stderr = folder, log
+	if err := command.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() {
+		command.Process.Signal(syscall.SIGTERM)
+		command.Wait()
+		log.Close()
+	})
+	m.prometheus = "http://" + m.logged(logFile(log.Name()), `msg="Listening on" address=(\S+)`)
+	m.logged(logFile(log.Name()), `msg="(Server is ready to receive web requests)`)
+}
+
+// load has something happen of all that is counted and that a healthy server can be made to do.
+func (m *monitoring) load() {
+	m.t.Helper()
+	var users []string
+	for i := range 10 {
+		users = append(users, fmt.Sprint("user", i))
+	}
+	m.call(server.AdminKey, "admin/importUsers", map[string]any{"userIDList": users})
+	tokens := make([]string, len(users))
+	for i, user := range users {
+		var err error
+		if tokens[i], err = m.server.Token(m.ctx, user, 3600); err != nil {
+			m.t.Fatal(err)
+		}
+		m.call(tokens[i], "subscribeUserStatus", map[string]any{"userIDList": users})
+		m.follow(tokens[i], "deviceID=d&platform=ios")
+	}
+	m.follow(tokens[0], "deviceID=d&platform=ios") // supersedes
+	m.follow(tokens[1], "deviceID=other").Close()
+	m.call(tokens[2], "logout", map[string]any{})
+	m.call(server.AdminKey, "admin/setUserStatus", map[string]any{"userID": users[4], "customStatus": "x", "expiresIn": 1})
+	m.refused(tokens[0], "setSelfStatus", map[string]any{}, 70402)
+	for answered := 0; answered != 2996; {
+		answer, err := m.server.Call(m.ctx, "/v1/getUserStatus", tokens[5], map[string]any{"userIDList": users})
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		answered = answer.Code
+	}
+	for n := 0; m.scrape()["presence_conflations_total"] == 0; n++ { // two within one batch window
+		m.call(tokens[6], "setSelfStatus", map[string]any{"customStatus": fmt.Sprint(n)})
+	}
+}
+
+func (m *monitoring) call(token, path string, body any) {
+	m.t.Helper()
+	if err := m.server.Must(m.ctx, "/v1/"+path, token, body, nil); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *monitoring) refused(token, path string, body any, code int) {
+	m.t.Helper()
+	if answer, err := m.server.Call(m.ctx, "/v1/"+path, token, body); err != nil || answer.Code != code {
+		m.t.Fatalf("%s answers %v %v, want code %d", path, answer, err, code)
+	}
+}
+
+// follow opens a stream, and reads it to its end.
+func (m *monitoring) follow(token, query string) *server.Stream {
+	m.t.Helper()
+	stream, err := m.server.Follow(m.ctx, token, query, "")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if _, err := stream.Next(); err != nil {
+		m.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, err := stream.Next(); err != nil {
+				return
+			}
+		}
+	}()
+	m.t.Cleanup(func() {
+		stream.Close()
+		<-ended
+	})
+	return stream
+}
+
+func (m *monitoring) metrics() string {
+	m.t.Helper()
+	response, err := http.Get("http://" + m.ops + "/metrics")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// scrape returns the samples by name, those of one name added up.
+func (m *monitoring) scrape() map[string]float64 {
+	m.t.Helper()
+	all := make(map[string]float64)
+	for line := range strings.Lines(m.metrics()) {
+		name, _, _ := strings.Cut(line, "{")
+		name, _, _ = strings.Cut(name, " ")
+		var value float64
+		if _, err := fmt.Sscan(line[strings.LastIndex(line, " ")+1:], &value); err == nil && name != "#" {
+			all[name] += value
+		}
+	}
+	return all
+}
+
+// scrapeIsClean has promtool judge names, types and help, which it does for the runtime's metrics too.
+func (m *monitoring) scrapeIsClean() {
+	m.t.Helper()
+	command := exec.CommandContext(m.ctx, "promtool", "check", "metrics")
+	command.Stdin = strings.NewReader(m.metrics())
+	if out, err := command.CombinedOutput(); err != nil {
+		m.t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
+// isCounted waits until Prometheus has seen of each number what the load makes of it.
+func (m *monitoring) isCounted() {
+	m.t.Helper()
+	for _, query := range []string{
+		`presence_ready == 1`,
+		`presence_build_info{version!="unknown"}`,
+		`presence_streams == 9`,
+		`presence_streams_limit > 9`,
+		`presence_streams_opened_total == 12`,
+		`presence_streams_ended_total{reason="superseded"} == 1`,
+		`presence_streams_ended_total{reason="closed"} == 1`,
+		`presence_streams_ended_total{reason="logout"} == 1`,
+		`sum(presence_users) == 10`,
+		`presence_users{status="online"} == 9`,
+		`presence_users{status="unlogined"} == 1`,
+		`presence_changes_total > 10`,
+		`presence_conflations_total > 0`,
+		`presence_delivered_events_total > 10`,
+		`presence_delivered_statuses_total >= presence_delivered_events_total`,
+		`presence_event_statuses_sum == presence_delivered_statuses_total`,
+		`presence_delivery_delay_seconds_sum > 0`,
+		`presence_commit_seconds_count > 20`,
+		`presence_batch_operations_sum >= presence_batch_operations_count`,
+		`presence_janitor_lateness_seconds_count >= 1`,
+		`presence_janitor_overdue_seconds == 0`,
+		`presence_refused_total{code="70402"} == 1`,
+		`presence_refused_total{code="2996"} == 1`,
+		`presence_rate_limited_total{command="getUserStatus"} == 1`,
+		`presence_http_requests_total{path="/v1/subscribeUserStatus",status="200"} == 10`,
+		`presence_http_requests_total{path="/v1/events",status="200"} == 12`,
+		`presence_http_request_duration_seconds_count{path="/v1/events"} == 12`,
+		`presence_http_requests_total{path="/v1/getUserStatus",status="429"} == 1`,
+		`presence_database_bytes > 0`,
+		`presence_wal_bytes > 0`,
+		`presence_disk_free_bytes > 0`,
+		`presence_status_version > 1e15`,
+		`presence_queue_capacity > 0`,
+		`presence_write_faults_total == 0`,
+		`process_open_fds > 10`,
+		`go_goroutines > 10`,
+	} {
+		m.awaits(query)
+	}
+}
+
+// awaits waits until a query answers with data.
+func (m *monitoring) awaits(query string) {
+	m.t.Helper()
+	for m.ctx.Err() == nil {
+		if len(m.ask("query?query="+url.QueryEscape(query)).Result) > 0 {
+			return
+		}
+		m.pause()
+	}
+	m.t.Fatalf("Prometheus has nothing for %s; the server tells:\n%s", query, m.metrics())
+}
+
+// told is the data of an answer of Prometheus.
+type told struct {
+	Result []json.RawMessage // of a query
+	Groups []struct {        // of rules
+		Rules []struct{ Name, Health, LastError string }
+	}
+}
+
+func (m *monitoring) ask(what string) told {
+	m.t.Helper()
+	response, err := http.Get(m.prometheus + "/api/v1/" + what)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Status, Error string
+		Warnings      []string
+		Data          told
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Status != "success" || len(answer.Warnings) > 0 {
+		m.t.Fatalf("%s answers %s: %v %s %v", what, response.Status, err, answer.Error, answer.Warnings)
+	}
+	return answer.Data
+}
+
+// answersAll asks what the dashboard and the rules ask: a panel must have data, and a metric must be one that there is.
+func (m *monitoring) answersAll() {
+	m.t.Helper()
+	there := m.scrape()
+	panels, rules := dashboard(m.t), expressions(m.t)
+	if len(panels) < 40 || len(rules) < 10 {
+		m.t.Fatalf("only %d queries of the dashboard and %d of the rules are found", len(panels), len(rules))
+	}
+	for _, query := range slices.Concat(panels, rules) {
+		for _, name := range regexp.MustCompile(`\b(presence|process|go)_\w+`).FindAllString(query, -1) {
+			if _, ok := there[name]; !ok {
+				m.t.Errorf("there is no metric %s, for which this asks: %s", name, query)
+			}
+		}
+	}
+	for _, query := range panels {
+		m.awaits(query)
+	}
+	for _, query := range rules {
+		m.ask("query?query=" + url.QueryEscape(query))
+	}
+}
+
+// dashboard returns the queries of grafana.json, with its variables replaced as Grafana does.
+func dashboard(t *testing.T) (queries []string) {
+	t.Helper()
+	var board struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, "grafana.json")), &board); err != nil {
+		t.Fatal(err)
+	}
+	for _, panel := range board.Panels {
+		for _, target := range panel.Targets {
+			query := strings.NewReplacer("$__rate_interval", "5m", "$instance", ".*").Replace(target.Expr)
+			if strings.Contains(query, "$") {
+				t.Errorf("the panel %q has a variable that isn't known: %s", panel.Title, query)
+			}
+			queries = append(queries, query)
+		}
+	}
+	return queries
+}
+
+// expressions returns those of the alert rules.
+func expressions(t *testing.T) (queries []string) {
+	t.Helper()
+	for _, found := range regexp.MustCompile(`(?m)^ +expr: (.+)$`).FindAllStringSubmatch(read(t, "alerts.yml"), -1) {
+		queries = append(queries, found[1])
+	}
+	return queries
+}
+
+// rulesAreWell waits until each rule was evaluated, and wants none to fire for a server that is well.
+func (m *monitoring) rulesAreWell() {
+	m.t.Helper()
+	for m.ctx.Err() == nil {
+		health := make(map[string]int)
+		for _, group := range m.ask("rules").Groups {
+			for _, rule := range group.Rules {
+				if health[rule.Health]++; rule.LastError != "" {
+					m.t.Errorf("the rule %s fails: %s", rule.Name, rule.LastError)
+				}
+			}
+		}
+		if health["ok"] > 10 && len(health) == 1 {
+			break
+		}
+		m.pause()
+	}
+	// Not that one: what it predicts of the next day from the last seconds is a guess, which is why it waits half an hour.
+	if firing := m.ask("query?query=" + url.QueryEscape(`ALERTS{alertname!="PresenceDiskFillsUp"}`)).Result; len(firing) > 0 {
+		m.t.Errorf("a server that is well causes alerts: %s", firing)
+	}
+}

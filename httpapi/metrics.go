@@ -1,0 +1,123 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/presence-server/presence/presence"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics serves what Prometheus asks for: numbers about the service, the
+// calls, the process and the Go runtime, to anyone who can reach it. It is for
+// a private address. No label holds a user ID, a token or a status text.
+func (h *Handler) Metrics() http.Handler {
+	return promhttp.HandlerFor(h.meters.registry, promhttp.HandlerOpts{})
+}
+
+// meters count what happens to calls. What happens behind them package presence
+// counts itself; see collector.
+type meters struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
+	limited  *prometheus.CounterVec
+	cuts     *prometheus.CounterVec
+	paths    map[string]*pathMeter
+}
+
+func newMeters() *meters {
+	m := &meters{registry: prometheus.NewRegistry(), paths: make(map[string]*pathMeter)}
+	m.requests = m.counters("presence_http_requests_total",
+		"Requests answered, by path and HTTP status; an event stream counts once it is open.", "path", "status")
+	m.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "presence_http_request_duration_seconds",
+		Help:    "Time from a request's head to its answer's, by path; of an event stream, until it is open.",
+		Buckets: []float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5},
+	}, []string{"path"})
+	m.refused = m.counters("presence_refused_total", "Calls answered with an error, by its code; see openapi.yaml.", "code")
+	for code := range statuses {
+		m.refused.WithLabelValues(strconv.Itoa(int(code)))
+	}
+	m.limited = m.counters("presence_rate_limited_total", "Calls refused because one user made too many, by command.", "command")
+	for _, command := range []string{getUserStatus, subscribeUserStatus, unsubscribeUserStatus} {
+		m.limited.WithLabelValues(command)
+	}
+	m.cuts = m.counters("presence_stream_cuts_total", "Event streams cut because their client didn't take what was sent, by reason.", "reason")
+	m.cuts.WithLabelValues(cutTimeout)
+	m.cuts.WithLabelValues(cutError)
+	m.registry.MustRegister(m.duration, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *meters) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.registry.MustRegister(v)
+	return v
+}
+
+// pathMeter counts the requests of one path. What nearly all of them need is
+// found beforehand.
+type pathMeter struct {
+	path     string
+	ok       prometheus.Counter
+	duration prometheus.Observer
+}
+
+// otherPath stands for all that isn't served: a label has few values, and such
+// a path could hold anything, tokens included.
+const otherPath = "other"
+
+func (m *meters) add(path string) {
+	m.paths[path] = &pathMeter{path, m.requests.WithLabelValues(path, "200"), m.duration.WithLabelValues(path)}
+}
+
+// meterOf returns the meter of a request's path.
+func (h *Handler) meterOf(path string) *pathMeter {
+	if meter := h.meters.paths[path]; meter != nil {
+		return meter
+	}
+	for folder := range h.folders {
+		if strings.HasPrefix(path, folder) {
+			return h.meters.paths[folder]
+		}
+	}
+	return h.meters.paths[otherPath]
+}
+
+func (m *meters) answered(path *pathMeter, status int, took time.Duration) {
+	path.duration.Observe(took.Seconds())
+	if status == http.StatusOK {
+		path.ok.Inc()
+		return
+	}
+	m.requests.WithLabelValues(path.path, strconv.Itoa(status)).Inc()
+}
+
+func (m *meters) refuse(code presence.Code) {
+	m.refused.WithLabelValues(strconv.Itoa(int(code))).Inc()
+}
+
+// Why a stream was cut.
+const (
+	cutTimeout = "write_timeout" // limits.write_timeout
+	cutError   = "connection_error"
+)
+
+func (m *meters) cut(err error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		m.cuts.WithLabelValues(cutTimeout).Inc()
+	default:
+		m.cuts.WithLabelValues(cutError).Inc()
+	}
+}

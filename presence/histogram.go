@@ -1,0 +1,74 @@
+package presence
+
+import "sync/atomic"
+
+// Histogram tells how often values of which size were seen.
+type Histogram struct {
+	Bounds []float64 // the greatest value of each bucket, ascending; the last bucket, one more, has none
+	Counts []uint64  // the values in each bucket alone, not in those below it
+	Sum    float64   // of all values
+}
+
+// Count returns how many values were seen.
+func (h Histogram) Count() (n uint64) {
+	for _, c := range h.Counts {
+		n += c
+	}
+	return n
+}
+
+// add adds the values of another histogram with the same bounds.
+func (h *Histogram) add(other Histogram) {
+	h.Bounds, h.Sum = other.Bounds, h.Sum+other.Sum
+	if h.Counts == nil {
+		h.Counts = make([]uint64, len(other.Counts))
+	}
+	for i, n := range other.Counts {
+		h.Counts[i] += n
+	}
+}
+
+// scale is the buckets of a histogram, in whole units.
+type scale struct {
+	bounds [mostBounds]int64
+	unit   float64 // how many units make 1 of what is told
+}
+
+const mostBounds = 16
+
+// The two scales: times in nanoseconds, told in seconds, and numbers.
+var (
+	times = scale{unit: 1e9, bounds: [...]int64{
+		100e3, 250e3, 500e3, 1e6, 2500e3, 5e6, 10e6, 25e6, 50e6, 100e6, 250e6, 500e6, 1e9, 2500e6, 5e9, 10e9,
+	}}
+	sizes = scale{unit: 1, bounds: [...]int64{
+		1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 5000, 10000,
+	}}
+)
+
+// histogram counts values, for any number of goroutines: two atomic additions
+// for each, and no memory.
+type histogram struct {
+	counts [mostBounds + 1]atomic.Uint64
+	sum    atomic.Int64
+}
+
+func (h *histogram) observe(s *scale, value int64) {
+	i := 0
+	for i < mostBounds && value > s.bounds[i] {
+		i++
+	}
+	h.counts[i].Add(1)
+	h.sum.Add(value)
+}
+
+func (h *histogram) read(s *scale) Histogram {
+	read := Histogram{Sum: float64(h.sum.Load()) / s.unit}
+	for _, bound := range s.bounds {
+		read.Bounds = append(read.Bounds, float64(bound)/s.unit)
+	}
+	for i := range h.counts {
+		read.Counts = append(read.Counts, h.counts[i].Load())
+	}
+	return read
+}

@@ -1,0 +1,45 @@
+package presence
+
+import "context"
+
+// Stats are numbers about the whole service.
+type Stats struct {
+	Users         UserCounts `json:"users"`
+	Streams       int        `json:"streams"`       // open sessions
+	Subscriptions int        `json:"subscriptions"` // stored
+	Version       int64      `json:"version"`       // the last one given out
+}
+
+// UserCounts are the registered users by normal status.
+type UserCounts struct {
+	Online    int `json:"online"`
+	Offline   int `json:"offline"`
+	Unlogined int `json:"unlogined"`
+}
+
+// Stats returns numbers about the whole service.
+//
+// Errors: CodeUnavailable when the database can't be read.
+func (s *Service) Stats(ctx context.Context) (Stats, error) {
+	stats := s.stats()
+	row := s.store.read.QueryRowContext(ctx, "SELECT count(*) FROM subscriptions")
+	if err := row.Scan(&stats.Subscriptions); err != nil {
+		return stats, unreadable(err)
+	}
+	return stats, nil
+}
+
+func (s *Service) stats() Stats {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	m := &s.model
+	return Stats{
+		Users:   m.userCounts(),
+		Streams: m.streams,
+		Version: m.version,
+	}
+}
+
+func (m *model) userCounts() UserCounts {
+	return UserCounts{m.census[Online], m.census[Offline], m.census[Unlogined]}
+}
