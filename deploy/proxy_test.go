@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/presence-server/presence/bench/server"
+	"github.com/presence-server/presence/deploy/doctor"
 )
 
 // name is the one in the samples.
@@ -29,9 +30,37 @@ type proxy struct {
 	ended   chan struct{}
 }
 
+const silent = "TIMING__KEEPALIVE=10m" // what has to be noticed isn't by a write that fails
+
 func TestNginx(t *testing.T) {
-	nginx := require(t, "nginx")
-	p := newProxy(t)
+	p := newProxy(t, silent)
+	p.runNginx()
+	p.keepsEveryPromise()
+}
+
+// TestDoctorOfNginx: presence doctor has nothing to say of the sample.
+func TestDoctorOfNginx(t *testing.T) {
+	p := newProxy(t, "TIMING__KEEPALIVE=1s")
+	p.runNginx()
+	report, err := doctor.Examine(bounded(t), doctor.Options{
+		URL: "https://" + p.address, Token: p.token("doctor"), Own: true, Roots: p.trust.pool,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range report.Findings {
+		if f.Verdict != doctor.Good {
+			t.Errorf("%s: %s %s", f.Check, f.Verdict, f.Found)
+		}
+	}
+	if len(report.Findings) < 8 {
+		t.Errorf("the doctor has looked at %d things only", len(report.Findings))
+	}
+}
+
+func (p *proxy) runNginx() {
+	p.t.Helper()
+	nginx := require(p.t, "nginx")
 	site := p.sample("nginx.conf", map[string]string{
 		"127.0.0.1:8080":         strings.TrimPrefix(p.server.URL, "http://"),
 		"listen 443 ssl":         "listen " + p.address + " ssl",
@@ -39,23 +68,22 @@ func TestNginx(t *testing.T) {
 		"/etc/letsencrypt/live/": p.folder + "/",
 		"/var/log/nginx/":        p.folder + "/",
 	})
-	write(t, filepath.Join(p.folder, "main.conf"), fmt.Sprintf(`daemon off; user root; pid nginx.pid; error_log error.log info;
+	write(p.t, filepath.Join(p.folder, "main.conf"), fmt.Sprintf(`daemon off; user root; pid nginx.pid; error_log error.log info;
 		events {}
 		http {
 			client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e;
 			include %s;
 		}`, site))
 	p.run(nginx, "-p", p.folder, "-c", "main.conf", "-e", "error.log")
-	p.keepsEveryPromise()
 }
 
 func TestCaddy(t *testing.T) {
 	caddy := require(t, "caddy")
-	p := newProxy(t)
+	p := newProxy(t, silent)
 	certificate := p.folder + "/" + name + "/"
 	site := p.sample("Caddyfile", map[string]string{
 		"127.0.0.1:8080":       strings.TrimPrefix(p.server.URL, "http://"),
-		"auto_https ":          "admin off\n\thttps_port " + port(p.address) + "\n\tauto_https ",
+		"auto_https ":          "admin off\n\tskip_install_trust\n\thttps_port " + port(p.address) + "\n\tauto_https ",
 		name + " {":            name + " {\n\tbind 127.0.0.1\n\ttls " + certificate + "fullchain.pem " + certificate + "privkey.pem",
 		"/var/log/caddy/":      p.folder + "/",
 		"import without_token": "level DEBUG\n\t\timport without_token",
@@ -68,10 +96,9 @@ func TestCaddy(t *testing.T) {
 }
 
 // newProxy starts a server, and prepares a proxy for it.
-func newProxy(t *testing.T) *proxy {
+func newProxy(t *testing.T, env ...string) *proxy {
 	t.Helper()
-	silent := "TIMING__KEEPALIVE=10m" // what has to be noticed isn't by a write that fails
-	p := &proxy{t: t, server: startServer(t, silent), address: freeAddress(t), folder: t.TempDir(), trust: newCertificate(t, name)}
+	p := &proxy{t: t, server: startServer(t, env...), address: freeAddress(t), folder: t.TempDir(), trust: newCertificate(t, name)}
 	os.Chmod(p.folder, 0o755) // nginx's workers aren't root
 	live := filepath.Join(p.folder, name)
 	if err := os.Mkdir(live, 0o755); err != nil {
