@@ -107,12 +107,26 @@ func TestExplain(t *testing.T) {
 	s.admin().post("/v1/admin/addFriends", `{"userID":"alice","friendIDList":["bob"]}`)
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x","expiresIn":60}`)
 	s.admin().get("/v1/admin/explain?userID=alice").is(
-		`{"status":{"userID":"alice","statusType":1,"customStatus":"x","version":N,"expiresAt":"T"},`+
-			`"why":"ONLINE because devices are connected: 1",`+
+		`{"now":"T","status":{"userID":"alice","statusType":1,"customStatus":"x","version":N,"expiresAt":"T"},`+
+			`"why":"ONLINE because 1 device is connected; the last connected at T",`+
+			`"next":"ONLINE while a device is connected; once the last one has dropped, for 10s more (reconnect_grace), `+
+			`then OFFLINE for 168h (offline_retention), then UNLOGINED",`+
+			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
 			`"devices":[{"deviceID":"phone","platform":"ios","state":"connected","since":"T","loginAt":"T"}],`+
-			`"deadlines":[{"at":"T","what":"the custom status expires"},{"at":"T","what":"the token of device phone expires, which ends its stream"}],`+
+			`"deadlines":[{"at":"T","what":"the custom status expires"},{"at":"T","what":"the token of device phone expires, which ends its stream"}],"refused":[],`+
 			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":1}`,
 		"explain tells why the status is what it is, and what changes next")
+	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
+	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":""}`)
+	s.admin().get("/v1/admin/explain?userID=alice").is(
+		`{"now":"T","status":{"userID":"alice","statusType":3,"customStatus":"","version":N},`+
+			`"why":"UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped `+
+			`and is forgotten; the last kick, at T, also refuses tokens issued before",`+
+			`"next":"UNLOGINED until a device logs in",`+
+			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
+			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","until":"T"}],"kickedAt":"T",`+
+			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":0}`,
+		"explain tells of a kick")
 }
 
 func TestFriendsLimit(t *testing.T) {

@@ -102,6 +102,43 @@ deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: 
 deadline: 2000-01-08T00:05:01Z the custom status is cleared, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
 deadline: 2000-01-31T00:00:01Z the custom status expires
 `},
+	{"two retained", func(w *world) {
+		w.ios("alice", "phone").Close()
+		w.pass(time.Minute)
+		w.connect(Device{UserID: "alice", ID: "desk", Platform: Linux}).Close()
+		w.pass(time.Minute)
+	}, `
+why: OFFLINE because no device is connected, and 2 native devices dropped without logging out; the last dropped at 00:01:01Z
+next: UNLOGINED at 2000-01-08T00:01:01Z, unless a device logs in before
+audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
+device: phone ios retained since 00:00:01, logged in 00:00:01
+device: desk linux retained since 00:01:01, logged in 00:01:01
+deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then OFFLINE
+deadline: 2000-01-08T00:01:01Z device desk is forgotten, unless it comes back: the user is then UNLOGINED
+`},
+	{"online, one retained", func(w *world) {
+		w.ios("alice", "phone").Close()
+		w.pass(time.Minute)
+		w.web("alice", "tab")
+		w.web("alice", "tab2")
+	}, `
+why: ONLINE because 2 devices are connected; the last connected at 00:01:01Z
+next: ONLINE while a device is connected; once the last one has dropped, for 10s more (reconnect_grace), then OFFLINE until 2000-01-08T00:00:01Z, then UNLOGINED
+audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
+device: phone ios retained since 00:00:01, logged in 00:00:01
+device: tab web connected since 00:01:01, logged in 00:01:01
+device: tab2 web connected since 00:01:01, logged in 00:01:01
+deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then ONLINE
+`},
+	{"online on the web", func(w *world) {
+		w.set("alice", "x", 0)
+		w.web("alice", "tab")
+	}, `
+why: ONLINE because 1 device is connected; the last connected at 00:00:01Z
+next: ONLINE while a device is connected; once the last one has dropped, for 10s more (reconnect_grace), then UNLOGINED
+audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
+device: tab web connected since 00:00:01, logged in 00:00:01
+`},
 	{"retained, and in grace", func(w *world) {
 		w.ios("alice", "phone").Close()
 		w.pass(time.Minute)
@@ -116,18 +153,22 @@ device: tab web grace since 00:01:01, logged in 00:01:01
 deadline: 00:01:11Z device tab no longer counts as connected, unless it comes back: the user is then OFFLINE
 deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then UNLOGINED
 `},
-	{"logged out", func(w *world) {
+	{"logged out twice", func(w *world) {
 		w.set("alice", "x", time.Hour)
-		w.web("alice", "tab")
-		w.must(w.Logout(w.t.Context(), "alice", "tab"))
-		w.pass(time.Second)
+		for range 2 {
+			w.pass(time.Second)
+			w.web("alice", "tab")
+			w.web("bob", "tab")
+			w.must(w.Logout(w.t.Context(), "alice", "tab"))
+			w.must(w.Logout(w.t.Context(), "bob", "tab"))
+		}
 	}, `
 why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
-deadline: 00:05:01Z the custom status is cleared, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
+deadline: 00:05:03Z the custom status is cleared, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
 deadline: 01:00:01Z the custom status expires
-refused: tab until 00:01:01
+refused: tab until 00:01:03
 `},
 	{"custom status that expires first", func(w *world) {
 		w.set("alice", "x", time.Minute)
@@ -217,7 +258,7 @@ audience: only the user's own streams, because the switch user_status is off
 	}, `
 why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
 next: UNLOGINED until a device logs in
-audience: the user's own streams, and those of the 2 followers who are connected
+audience: the user's own streams, and those of the 2 followers, when connected
 `},
 	{"the database can't be written", func(w *world) {
 		w.web("alice", "tab").Close()

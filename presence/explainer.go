@@ -72,11 +72,18 @@ func (x explainer) next() string {
 
 // afterAll is the status once all devices have dropped.
 func (x explainer) afterAll() string {
-	native := func(d device) bool { return d.platform.Native() }
-	if !slices.ContainsFunc(x.devices, native) {
-		return Unlogined.String()
+	var until micros
+	for i := range x.devices {
+		d := &x.devices[i]
+		if d.run != 0 && d.platform.Native() {
+			return fmt.Sprintf("%s for %s (offline_retention), then %s", Offline, short(x.settings.OfflineRetention), Unlogined)
+		}
+		until = max(until, d.retainUntil)
 	}
-	return fmt.Sprintf("%s for %s (offline_retention), then %s", Offline, short(x.settings.OfflineRetention), Unlogined)
+	if until > x.now {
+		return fmt.Sprintf("%s until %s, then %s", Offline, clockTime(until), Unlogined)
+	}
+	return Unlogined.String()
 }
 
 // changesAt returns when the normal status will change by itself, or 0.
@@ -156,7 +163,7 @@ func (e *Explanation) audience() string {
 	case !e.Switches.FriendNotifications:
 		return own + ", and those of who subscribe to the user; not of friends, because the switch friend_notifications is off"
 	}
-	return own + ", and those of the " + number(e.Followers, "follower", "followers") + " who are connected"
+	return own + ", and those of the " + number(e.Followers, "follower", "followers") + ", when connected"
 }
 
 func number(n int, one, many string) string {
