@@ -29,6 +29,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/toml/v2"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -344,16 +345,33 @@ func (c *config) secret() ([]byte, error) {
 
 func (c *config) secretFile() string { return c.Database.Path + ".secret" }
 
+// localURL returns where this machine reaches the server, without a slash at
+// the end.
+func (c *config) localURL() string {
+	host, port, _ := net.SplitHostPort(c.Listen)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	scheme := "http"
+	if c.TLS.Cert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
 // readSetting reads what commands need.
 func readSetting(file string) (admin.Setting, error) {
 	c, err := readConfig(flags{file: file})
-	return admin.Setting{Database: c.Database.Path, Secret: c.Auth.Secret, SecretFile: c.secretFile()}, err
+	return admin.Setting{Database: c.Database.Path, Secret: c.Auth.Secret, SecretFile: c.secretFile(), URL: c.localURL()}, err
 }
 
 // Serving
 
 // serve starts in the order written here, and stops in the reverse.
 func serve(ctx context.Context, f flags, c config) error {
+	hangup := make(chan os.Signal, 1) // one that comes while it starts counts, and doesn't end it
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	log := newLogger(os.Stderr, c.Log.Format, level)
@@ -393,10 +411,12 @@ func serve(ctx context.Context, f flags, c config) error {
 		log.Info("metrics and profiles", "url", ops.URL())
 	}
 	log.Info("ready", "url", web.URL(), "version", version)
+	tell(log, daemon.SdNotifyReady, "STATUS=ready at "+web.URL())
 
 	r := reloader{flags: f, config: c, svc: svc, api: api, level: level, log: log}
-	err = r.until(ctx, web.Failed())
+	err = r.until(ctx, hangup, web.Failed())
 	log.Info("stopping")
+	tell(log, daemon.SdNotifyStopping, "STATUS=stopping")
 	svc.Drain()
 	web.Close(c.limits.Drain)
 	api.Wait()
@@ -439,6 +459,12 @@ func logError(log *slog.Logger, what string, err error) {
 	}
 }
 
+// tell tells systemd, if that started the program, what it is about to do.
+func tell(log *slog.Logger, states ...string) {
+	_, err := daemon.SdNotify(false, strings.Join(states, "\n"))
+	logError(log, "telling systemd", err)
+}
+
 // reloader re-reads the configuration on SIGHUP.
 type reloader struct {
 	flags  flags
@@ -449,11 +475,8 @@ type reloader struct {
 	log    *slog.Logger
 }
 
-// until re-reads until ctx is done or serving has failed.
-func (r *reloader) until(ctx context.Context, failed <-chan error) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// until re-reads at each hangup, until ctx is done or serving has failed.
+func (r *reloader) until(ctx context.Context, hangup <-chan os.Signal, failed <-chan error) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -464,7 +487,13 @@ func (r *reloader) until(ctx context.Context, failed <-chan error) error {
 			if r.flags.dev { // its terminal was closed
 				return nil
 			}
-			logError(r.log, "configuration not changed", r.reload(ctx))
+			tell(r.log, daemon.SdNotifyReloading, daemon.SdNotifyMonotonicUsec())
+			state := "STATUS=configuration changed"
+			if err := r.reload(ctx); err != nil {
+				r.log.Error("configuration not changed", "error", err)
+				state = "STATUS=configuration not changed: the log tells why"
+			}
+			tell(r.log, daemon.SdNotifyReady, state)
 		}
 	}
 }

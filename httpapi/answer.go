@@ -111,9 +111,18 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	w.Write(body) // a client that has gone needs no answer
+}
+
+// protect keeps an answer from being taken for what it isn't, shown inside of
+// another page, kept by a proxy, or told about to other sites. What is meant to
+// be shown or kept sets its own.
+func protect(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer") // the address of a stream may hold a token
 }
 
 // logRefusal logs what the client isn't told: faults of ours. Nobody's fault is

@@ -182,7 +182,7 @@ func allowOrigins(origins []string) *cors.Cors {
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.nameRequest(w)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	protect(w.Header())
 	a := &answering{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now()}
 	defer h.recover(a, r)
 	h.serve.ServeHTTP(a, r)

@@ -20,7 +20,6 @@ func (h *Handler) routeDev() {
 	files := http.FileServerFS(page)
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", demoPolicy)
-		w.Header().Set("Referrer-Policy", "no-referrer")
 		w.Header().Set("Cache-Control", "no-cache")
 		files.ServeHTTP(w, r)
 	}

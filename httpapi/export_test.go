@@ -20,3 +20,6 @@ func (h *Handler) Routes() []string {
 	slices.SortFunc(all, strings.Compare)
 	return all
 }
+
+// Remembered returns how many verified tokens are kept, and the most that may be.
+func (t *Tokens) Remembered() (n, most int) { return len(t.verified), maxVerified }

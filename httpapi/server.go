@@ -31,6 +31,10 @@ const (
 	// requestTimeout is how long a client may take to send a request.
 	requestTimeout = 10 * time.Second
 
+	// maxHeader is how many bytes of a request may come before its body, and
+	// are kept meanwhile. The longest token has 4 KiB.
+	maxHeader = 32 << 10
+
 	// peerTimeout is how long the other end of HTTP/2 may not react. On
 	// HTTP/1 each stream sees to that itself.
 	peerTimeout = 10 * time.Second
@@ -46,11 +50,12 @@ func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 	s := &Server{listener: listener, scheme: "http", failed: make(chan error, 1), done: make(chan struct{})}
 	s.Show(starting())
 	s.http = http.Server{
-		Handler:      s,
-		ReadTimeout:  requestTimeout,   // also of a body that nobody asks for
-		WriteTimeout: 30 * time.Second, // of answers; a stream has its own
-		IdleTimeout:  2 * time.Minute,
-		ErrorLog:     stdlog.New(serverLog{log}, "", 0),
+		Handler:        s,
+		ReadTimeout:    requestTimeout,   // also of a body that nobody asks for
+		WriteTimeout:   30 * time.Second, // of answers; a stream has its own
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       stdlog.New(serverLog{log}, "", 0),
 		HTTP2: &http.HTTP2Config{ // a peer whose network is gone says nothing, and takes nothing
 			SendPingTimeout:  peerTimeout,
 			PingTimeout:      peerTimeout,
@@ -136,6 +141,7 @@ func Profiles() http.Handler {
 func starting() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(requestIDHeader, "starting")
+		protect(w.Header())
 		if r.URL.Path == "/livez" {
 			write(w, http.StatusOK, nil)
 			return

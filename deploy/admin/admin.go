@@ -18,6 +18,7 @@ type Setting struct {
 	Database   string // its file
 	Secret     string // that tokens are signed with. "": it is in SecretFile
 	SecretFile string // which the server makes if there is no Secret
+	URL        string // of the server, from this machine; without a slash at the end
 }
 
 // Reader reads the configuration from a file; "" is the default one. Beside an
@@ -41,6 +42,7 @@ func commands() []command {
 		{"check", "", "check the configuration and the database", helpCheck, startCheck},
 		{"backup", "FILE", "back up the database", helpBackup, startBackup},
 		{"restore", "FILE", "put a backup in the place of the database", helpRestore, startRestore},
+		{"health", "", "ask the server on this machine whether it is ready", helpHealth, startHealth},
 		{"doctor", "URL", "measure what lies between clients and the server", helpDoctor, startDoctor},
 	}
 }

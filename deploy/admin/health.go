@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+const helpHealth = `Asks the server that runs on this machine, with the same configuration, whether
+it is ready: the health check of an image in which there is nothing else to ask
+with. It waits for 5 seconds at most.
+
+Exit code: 0 ready, 1 not ready, or not there, 2 misused.`
+
+func startHealth(*flag.FlagSet) action {
+	return func(ctx context.Context, read func() (Setting, error), _ string) error {
+		s, err := read()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if err := askReady(ctx, s.URL+"/readyz"); err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		return nil
+	}
+}
+
+func askReady(ctx context.Context, address string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // no certificate is for the address of this machine
+	}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var answer struct{ Message string }
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return fmt.Errorf("%s is not the presence server: it answers %s", address, response.Status)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", answer.Message)
+	}
+	return nil
+}

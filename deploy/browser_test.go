@@ -1,0 +1,165 @@
+package deploy_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// browser reaches the server through the proxy, as one on the Internet does.
+type browser struct {
+	p         *proxy
+	transport *http.Transport
+	address   string // that it comes from
+}
+
+// browser returns one that speaks HTTP/2 if the proxy does.
+func (p *proxy) browser() *browser {
+	b := &browser{p: p, transport: &http.Transport{
+		TLSClientConfig:    &tls.Config{RootCAs: p.trust.pool, ServerName: name},
+		ForceAttemptHTTP2:  true,
+		DisableCompression: true, // as it comes
+	}}
+	b.from("127.0.0.1")
+	p.t.Cleanup(b.transport.CloseIdleConnections)
+	return b
+}
+
+// oldBrowser returns one that speaks HTTP/1.1.
+func (p *proxy) oldBrowser() *browser {
+	b := p.browser()
+	b.transport.ForceAttemptHTTP2 = false
+	return b
+}
+
+func (b *browser) from(address string) {
+	b.address = address
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	b.transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, b.p.address)
+	}
+}
+
+// do makes a request, and reads the answer to its end.
+func (b *browser) do(method, target string, header http.Header, body string) (*http.Response, error) {
+	response, err := b.begin(bounded(b.p.t), method, target, header, body)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return response, err
+}
+
+func (b *browser) begin(ctx context.Context, method, target string, header http.Header, body string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "https://"+name+":"+port(b.p.address)+target, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if header != nil {
+		request.Header = header.Clone()
+	}
+	return b.transport.RoundTrip(request)
+}
+
+func (b *browser) get(target string, header http.Header) (*http.Response, error) {
+	return b.do(http.MethodGet, target, header, "")
+}
+
+// stream is the browser's side of one.
+type stream struct {
+	t        *testing.T
+	response *http.Response
+	lines    *bufio.Reader
+	cancel   context.CancelFunc
+}
+
+func (b *browser) follow(query string, header http.Header) *stream {
+	b.p.t.Helper()
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set("Accept-Encoding", "gzip, deflate, br, zstd")
+	header.Set("Accept", "text/event-stream")
+	ctx, cancel := context.WithCancel(bounded(b.p.t))
+	response, err := b.begin(ctx, http.MethodGet, "/v1/events"+query, header, "")
+	if err != nil || response.StatusCode != http.StatusOK {
+		cancel()
+		b.p.t.Fatalf("the stream: %v %v\n%s", response, err, b.p.logs())
+	}
+	b.p.t.Cleanup(func() {
+		cancel()
+		response.Body.Close()
+	})
+	return &stream{b.p.t, response, bufio.NewReader(response.Body), cancel}
+}
+
+// read returns the next event, as it is written.
+func (s *stream) read() (text string, err error) {
+	for !strings.HasSuffix(text, "\n\n") && err == nil {
+		var line string
+		line, err = s.lines.ReadString('\n')
+		text += line
+	}
+	return text, err
+}
+
+// is wants the next event to have a text in it.
+func (s *stream) is(text, why string) string {
+	s.t.Helper()
+	event, err := s.read()
+	for err == nil && strings.Contains(event, "\nevent: KEEPALIVE\n") {
+		event, err = s.read()
+	}
+	if err != nil || !strings.Contains(event, text) {
+		s.t.Fatalf("%s: got %q, %v, want one with %s", why, event, err, text)
+	}
+	return event
+}
+
+// certificate is one that signs itself.
+type certificate struct {
+	cert, key string // PEM
+	pool      *x509.CertPool
+}
+
+func newCertificate(t *testing.T, name string) *certificate {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().AddDate(0, 3, 0), DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &certificate{
+		cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		key:  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+		pool: x509.NewCertPool(),
+	}
+	c.pool.AppendCertsFromPEM([]byte(c.cert))
+	return c
+}
+
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}

@@ -1,0 +1,127 @@
+package deploy_test
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/presence-server/presence/bench/server"
+)
+
+// TestUnitLetsItWork: what the unit forbids is nothing that the server does. It is watched from start to stop, with
+// streams and writes, because a unit can't be run in every test.
+func TestUnitLetsItWork(t *testing.T) {
+	trace := watched(t)
+	text := read(t, "presence.service")
+
+	allowed := systemCalls(t, text)
+	made := regexp.MustCompile(`(?m)^\d+ +([a-z0-9_]+)\(`).FindAllStringSubmatch(trace, -1)
+	if len(made) < 500 || len(allowed) < 100 {
+		t.Fatalf("%d system calls seen, %d allowed: that can't be all", len(made), len(allowed))
+	}
+	allowed["fchown"] = true // SQLite does it if it is root, which the unit's user isn't
+	for _, call := range made {
+		if !allowed[call[1]] {
+			t.Errorf("SystemCallFilter forbids %s", call[1])
+			allowed[call[1]] = true
+		}
+	}
+	for _, found := range regexp.MustCompile(`socket\((AF_\w+)`).FindAllStringSubmatch(trace, -1) {
+		if !regexp.MustCompile(`(?m)^RestrictAddressFamilies=.*\b` + found[1] + `\b`).MatchString(text) {
+			t.Errorf("RestrictAddressFamilies forbids %s", found[1])
+		}
+	}
+	if found := regexp.MustCompile(`.*(mmap|mprotect)\(.*PROT_EXEC.*`).FindString(trace); found != "" {
+		t.Errorf("MemoryDenyWriteExecute may forbid %s", found)
+	}
+	if strings.Contains(trace, `"/proc/sys/`) && strings.Contains(text, "\nProcSubset=pid") {
+		t.Error("ProcSubset forbids /proc/sys")
+	}
+}
+
+// watched returns every system call of a server from start to stop.
+func watched(t *testing.T) string {
+	t.Helper()
+	strace, path := require(t, "strace"), filepath.Join(t.TempDir(), "trace")
+	listen(t) // so that systemd is told, too
+	s, err := server.New(strace, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Flags = []string{"-f", "-qq", "-o", path, binary(t)}
+	t.Cleanup(s.Kill)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	token, err := s.Token(bounded(t), "alice", 3600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := s.Follow(bounded(t), token, "", "0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	set(t, s, token, "watched")
+	for status := ""; status != "watched"; {
+		status = next(t, stream)
+	}
+	stop(t, s)
+	return read(t, path)
+}
+
+// stop ends the server that strace has started, which then ends as well.
+func stop(t *testing.T, strace *server.Server) {
+	t.Helper()
+	children := read(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", strace.Pid()))
+	pid, err := strconv.Atoi(strings.TrimSpace(children))
+	if err != nil {
+		t.Fatalf("strace has the children %q", children)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := strace.Wait(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, strace.Log())
+	}
+}
+
+// systemCalls returns those that a unit allows.
+func systemCalls(t *testing.T, unit string) map[string]bool {
+	t.Helper()
+	out, err := exec.Command(require(t, "systemd-analyze"), "syscall-filter", "--no-pager").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, group := make(map[string][]string), ""
+	for line := range strings.Lines(string(out)) {
+		switch name := strings.TrimSpace(line); {
+		case strings.HasPrefix(line, "@"):
+			group = name
+		case name != "" && !strings.HasPrefix(name, "#"):
+			groups[group] = append(groups[group], name)
+		}
+	}
+	allowed := make(map[string]bool)
+	var put func(name string, allow bool)
+	put = func(name string, allow bool) {
+		if !strings.HasPrefix(name, "@") {
+			allowed[name] = allow
+		}
+		for _, part := range groups[name] {
+			put(part, allow)
+		}
+	}
+	put("@default", true) // as systemd does
+	for _, filter := range regexp.MustCompile(`(?m)^SystemCallFilter=(~?)(.*)$`).FindAllStringSubmatch(unit, -1) {
+		for _, name := range strings.Fields(filter[2]) {
+			put(name, filter[1] == "")
+		}
+	}
+	return allowed
+}

@@ -1,0 +1,47 @@
+package deploy_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/presence-server/presence/bench/server"
+)
+
+// TestHealth asks a server in each of the ways in which it can listen, and what isn't one.
+func TestHealth(t *testing.T) {
+	c, folder := newCertificate(t, name), t.TempDir()
+	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
+	write(t, cert, c.cert)
+	write(t, key, c.key)
+	for what, env := range map[string][]string{
+		"loopback":      nil,
+		"every address": {"LISTEN=:" + port(freeAddress(t))},
+		"IPv4":          {"LISTEN=0.0.0.0:" + port(freeAddress(t))},
+		"HTTPS":         {"LISTEN=" + freeAddress(t), "TLS__CERT=" + cert, "TLS__KEY=" + key},
+	} {
+		s := newServer(t, env...)
+		healthy(t, s, what+", before it runs", 1, "connection refused")
+		listening := listen(t)
+		if err := s.Launch(); err != nil {
+			t.Fatal(err)
+		}
+		listening.hears("READY=1", "STATUS=ready at .*")
+		healthy(t, s, what, 0, "ready\n")
+	}
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	s := newServer(t, "LISTEN="+strings.TrimPrefix(other.URL, "http://"))
+	healthy(t, s, "another server", 1, "not the presence server: it answers 404")
+}
+
+func healthy(t *testing.T, s *server.Server, what string, code int, says string) {
+	t.Helper()
+	command := s.Command("health")
+	out, _ := command.CombinedOutput()
+	if got := command.ProcessState.ExitCode(); got != code || !strings.Contains(string(out), says) {
+		t.Errorf("%s: presence health ends with %d and says %q, want %d and %q", what, got, out, code, says)
+	}
+}

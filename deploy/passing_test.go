@@ -1,0 +1,167 @@
+package deploy_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/presence-server/presence/bench/server"
+)
+
+// What has to pass through a proxy, and what may not.
+
+func (p *proxy) keepsEveryPromise() {
+	for what, holds := range map[string]func(*proxy){
+		"events come one by one":     (*proxy).eventsComeOneByOne,
+		"a cut stream resumes":       (*proxy).resumes,
+		"a kicked device gives up":   (*proxy).kicked,
+		"a client that left is gone": (*proxy).leaves,
+		"a body has 1 MiB":           (*proxy).bodies,
+		"only the backend is admin":  (*proxy).admin,
+		"answers are compressed":     (*proxy).compressed,
+	} {
+		p.t.Run(what, func(t *testing.T) {
+			one := *p
+			one.t = t
+			holds(&one)
+		})
+	}
+	p.t.Run("no token is logged", func(t *testing.T) { // last, because it ends the server
+		one := *p
+		one.t = t
+		one.logsNoToken()
+	})
+}
+
+// eventsComeOneByOne: each is there before the next one is made, over both versions of HTTP, and for a browser that
+// would take it compressed.
+func (p *proxy) eventsComeOneByOne() {
+	for version, b := range map[int]*browser{1: p.oldBrowser(), 2: p.browser()} {
+		token := p.token("alice")
+		s := b.follow("?access_token="+token, nil)
+		if got := s.response.ProtoMajor; got != version {
+			p.t.Errorf("the stream is HTTP/%d, want HTTP/%d", got, version)
+		}
+		for name, want := range map[string]string{
+			"Content-Type": "text/event-stream", "Content-Encoding": "", "Strict-Transport-Security": "max-age=31536000",
+		} {
+			if got := s.response.Header.Get(name); got != want {
+				p.t.Errorf("the stream has %s %q, want %q", name, got, want)
+			}
+		}
+		s.is("event: READY", "the first event")
+		for i := range 5 {
+			text := fmt.Sprint("HTTP/", version, " change ", i)
+			set(p.t, p.server, token, text)
+			s.is(`"`+text+`"`, "each change by itself")
+		}
+		s.cancel()
+	}
+}
+
+func (p *proxy) resumes() {
+	b, token := p.browser(), p.token("bob")
+	s := b.follow("?deviceID=tab&access_token="+token, nil)
+	s.is("event: READY", "the first event")
+	set(p.t, p.server, token, "seen")
+	seen := s.is(`"seen"`, "a change")
+	s.cancel()
+	set(p.t, p.server, token, "missed")
+	id, _, _ := strings.Cut(strings.TrimPrefix(seen, "id: "), "\n")
+	again := b.follow("?deviceID=tab&access_token="+token, http.Header{"Last-Event-ID": {id}})
+	again.is("id: "+id+"\n", "READY has the id that the stream resumes from")
+	again.is(`"missed"`, "what was missed comes first")
+	again.cancel()
+}
+
+func (p *proxy) kicked() {
+	b, token := p.browser(), p.token("carol")
+	s := b.follow("?deviceID=tab&access_token="+token, nil)
+	s.is("event: READY", "the first event")
+	if err := p.server.Must(bounded(p.t), "/v1/admin/kick", server.AdminKey, map[string]any{"userID": "carol"}, nil); err != nil {
+		p.t.Fatal(err)
+	}
+	s.is("REST_API_Kick", "the reason")
+	if text, err := s.read(); err != io.EOF {
+		p.t.Errorf("after KICKED_OUT there is %q, %v, want the end", text, err)
+	}
+	response, err := b.get("/v1/events?deviceID=tab&access_token="+token, http.Header{"Last-Event-ID": {"1"}})
+	if err != nil || response.StatusCode != http.StatusNoContent {
+		p.t.Errorf("a kicked device that merely reconnects gets %v %v, want 204", response, err)
+	}
+}
+
+// leaves: who is gone may not be shown as ONLINE because a proxy holds on to the stream.
+func (p *proxy) leaves() {
+	for _, b := range []*browser{p.oldBrowser(), p.browser()} {
+		s := b.follow("?access_token="+p.token("dave"), nil)
+		s.is("event: READY", "the first event")
+		s.cancel()
+		explained := struct{ Streams int }{-1}
+		for ctx := bounded(p.t); explained.Streams != 0; {
+			if err := p.server.Must(ctx, "/v1/admin/explain?userID=dave", server.AdminKey, nil, &explained); err != nil {
+				p.t.Fatalf("the server still has a stream of who has left: %v", err)
+			}
+		}
+	}
+}
+
+func (p *proxy) bodies() {
+	const most = 1 << 20
+	for size, want := range map[int]int{most: http.StatusOK, most + 1: http.StatusRequestEntityTooLarge} {
+		body := `{"customStatus":"x"`
+		body += strings.Repeat(" ", size-len(body)-1) + "}"
+		response, err := p.browser().do(http.MethodPost, "/v1/setSelfStatus", http.Header{"Authorization": {"Bearer " + p.token("erin")}}, body)
+		if err != nil || response.StatusCode != want {
+			p.t.Errorf("a body of %d bytes is answered %v, %v, want %d", size, response, err, want)
+		}
+	}
+}
+
+func (p *proxy) admin() {
+	key := http.Header{"Authorization": {"Bearer " + server.AdminKey}}
+	elsewhere := p.browser()
+	elsewhere.from("127.0.0.2")
+	for b, want := range map[*browser]int{p.browser(): http.StatusOK, elsewhere: http.StatusForbidden} {
+		response, err := b.get("/v1/admin/stats", key)
+		if err != nil || response.StatusCode != want {
+			p.t.Errorf("the server API from %s is answered %v %v, want %d", b.address, response, err, want)
+		}
+	}
+}
+
+func (p *proxy) compressed() {
+	response, err := p.browser().get("/sdk/presence.js", http.Header{"Accept-Encoding": {"gzip"}})
+	if err != nil || response.Header.Get("Content-Encoding") != "gzip" {
+		p.t.Errorf("the SDK comes as %v, %v", response, err)
+	}
+}
+
+// logsNoToken: of requests that were served, that failed, and that the proxy couldn't pass on.
+func (p *proxy) logsNoToken() {
+	token := p.token("frank")
+	b, target := p.browser(), "/v1/events?x=1&access_token="+token+"&y=2"
+	from := http.Header{"Referer": {"https://" + name + target}}
+	s := b.follow(strings.TrimPrefix(target, "/v1/events"), from)
+	s.is("event: READY", "the first event")
+	b.get("/v1/subscriptions?access_token="+token, from)
+	p.server.Kill() // in the middle of the stream
+	s.read()
+	response, err := b.get(target, from)
+	if err != nil || response.StatusCode != http.StatusBadGateway {
+		p.t.Errorf("without a server the proxy answers %v, %v", response, err)
+	}
+	p.stop() // what it has to say is then written
+	logs := p.logs()
+	if !strings.Contains(logs, "/v1/events") {
+		p.t.Errorf("the requests are not logged:\n%s", logs)
+	}
+	for part := range strings.SplitSeq(token, ".") {
+		if at := strings.Index(logs, part); at >= 0 {
+			p.t.Errorf("a token is logged:\n%s", logs[max(0, at-600):at])
+			return
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package deploy_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/presence-server/presence/bench/server"
+	"github.com/presence-server/presence/deploy/doctor"
+)
+
+// name is the one in the samples.
+const name = "presence.example.com"
+
+// proxy is a real one, run with the shipped sample in front of a real server.
+type proxy struct {
+	t       *testing.T
+	server  *server.Server
+	address string
+	folder  string // the logs are in it
+	trust   *certificate
+	command *exec.Cmd
+	ended   chan struct{}
+}
+
+const silent = "TIMING__KEEPALIVE=10m" // what has to be noticed isn't by a write that fails
+
+func TestNginx(t *testing.T) {
+	p := newProxy(t, silent)
+	p.runNginx()
+	p.keepsEveryPromise()
+}
+
+// TestDoctorOfNginx: presence doctor has nothing to say of the sample.
+func TestDoctorOfNginx(t *testing.T) {
+	p := newProxy(t, "TIMING__KEEPALIVE=1s")
+	p.runNginx()
+	report, err := doctor.Examine(bounded(t), doctor.Options{
+		URL: "https://" + p.address, Token: p.token("doctor"), Own: true, Roots: p.trust.pool,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range report.Findings {
+		if f.Verdict != doctor.Good {
+			t.Errorf("%s: %s %s", f.Check, f.Verdict, f.Found)
+		}
+	}
+	if len(report.Findings) < 8 {
+		t.Errorf("the doctor has looked at %d things only", len(report.Findings))
+	}
+}
+
+func (p *proxy) runNginx() {
+	p.t.Helper()
+	nginx := require(p.t, "nginx")
+	site := p.sample("nginx.conf", map[string]string{
+		"127.0.0.1:8080":         strings.TrimPrefix(p.server.URL, "http://"),
+		"listen 443 ssl":         "listen " + p.address + " ssl",
+		"listen [::]:443":        "#",
+		"/etc/letsencrypt/live/": p.folder + "/",
+		"/var/log/nginx/":        p.folder + "/",
+	})
+	write(p.t, filepath.Join(p.folder, "main.conf"), fmt.Sprintf(`daemon off; user root; pid nginx.pid; error_log error.log info;
+		events {}
+		http {
+			client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e;
+			include %s;
+		}`, site))
+	p.run(nginx, "-p", p.folder, "-c", "main.conf", "-e", "error.log")
+}
+
+func TestCaddy(t *testing.T) {
+	caddy := require(t, "caddy")
+	p := newProxy(t, silent)
+	certificate := p.folder + "/" + name + "/"
+	site := p.sample("Caddyfile", map[string]string{
+		"127.0.0.1:8080":       strings.TrimPrefix(p.server.URL, "http://"),
+		"auto_https ":          "admin off\n\tskip_install_trust\n\thttps_port " + port(p.address) + "\n\tauto_https ",
+		name + " {":            name + " {\n\tbind 127.0.0.1\n\ttls " + certificate + "fullchain.pem " + certificate + "privkey.pem",
+		"/var/log/caddy/":      p.folder + "/",
+		"import without_token": "level DEBUG\n\t\timport without_token",
+	})
+	t.Setenv("HOME", p.folder) // where it keeps what it remembers
+	t.Setenv("XDG_DATA_HOME", p.folder)
+	t.Setenv("XDG_CONFIG_HOME", p.folder)
+	p.run(caddy, "run", "--adapter", "caddyfile", "--config", site)
+	p.keepsEveryPromise()
+}
+
+// newProxy starts a server, and prepares a proxy for it.
+func newProxy(t *testing.T, env ...string) *proxy {
+	t.Helper()
+	p := &proxy{t: t, server: startServer(t, env...), address: freeAddress(t), folder: t.TempDir(), trust: newCertificate(t, name)}
+	os.Chmod(p.folder, 0o755) // nginx's workers aren't root
+	live := filepath.Join(p.folder, name)
+	if err := os.Mkdir(live, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(live, "fullchain.pem"), p.trust.cert)
+	write(t, filepath.Join(live, "privkey.pem"), p.trust.key)
+	return p
+}
+
+// sample returns the path of a shipped one, in which what depends on the machine was replaced.
+func (p *proxy) sample(name string, replace map[string]string) string {
+	p.t.Helper()
+	text := read(p.t, name)
+	for old, new := range replace {
+		if !strings.Contains(text, old) {
+			p.t.Fatalf("%s has no %q", name, old)
+		}
+		text = strings.ReplaceAll(text, old, new)
+	}
+	path := filepath.Join(p.folder, name)
+	write(p.t, path, text)
+	return path
+}
+
+func (p *proxy) run(path string, args ...string) {
+	p.t.Helper()
+	output, err := os.Create(filepath.Join(p.folder, "output.log"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer output.Close()
+	p.command = exec.Command(path, args...)
+	p.command.Stdout, p.command.Stderr = output, output
+	if err := p.command.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.ended = make(chan struct{})
+	go func() {
+		p.command.Wait()
+		close(p.ended)
+	}()
+	p.t.Cleanup(p.stop)
+	for ctx := bounded(p.t); ; {
+		if response, err := p.browser().get("/readyz", nil); err == nil && response.StatusCode == http.StatusOK {
+			return
+		}
+		select {
+		case <-p.ended:
+			p.t.Fatalf("%s ended:\n%s", path, p.logs())
+		case <-ctx.Done():
+			p.t.Fatalf("%s doesn't answer:\n%s", path, p.logs())
+		default:
+		}
+	}
+}
+
+func (p *proxy) stop() {
+	p.command.Process.Signal(syscall.SIGTERM)
+	<-p.ended
+}
+
+// logs returns all that was logged.
+func (p *proxy) logs() string {
+	p.t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.folder, "*.log"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var all bytes.Buffer
+	for _, file := range files {
+		fmt.Fprintf(&all, "%s:\n%s", filepath.Base(file), read(p.t, file))
+	}
+	return all.String()
+}
+
+func (p *proxy) token(userID string) string {
+	p.t.Helper()
+	token, err := p.server.Token(bounded(p.t), userID, 3600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return token
+}

@@ -1,0 +1,128 @@
+package deploy_test
+
+import (
+	"net"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/presence-server/presence/bench/server"
+)
+
+// supervisor is the socket on which systemd listens.
+type supervisor struct {
+	t    *testing.T
+	conn *net.UnixConn
+}
+
+func listen(t *testing.T) supervisor {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetReadDeadline(time.Now().Add(patience))
+	t.Setenv("NOTIFY_SOCKET", path)
+	return supervisor{t, conn}
+}
+
+// hears wants these lines to be the next message, where a pattern stands for its line.
+func (s supervisor) hears(patterns ...string) {
+	s.t.Helper()
+	buffer := make([]byte, 4096)
+	n, err := s.conn.Read(buffer)
+	if err != nil {
+		s.t.Fatalf("not told %q: %v", patterns, err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(buffer[:n]), "\n"), "\n")
+	if !regexp.MustCompile("^" + strings.Join(patterns, "\n") + "$").MatchString(strings.Join(lines, "\n")) {
+		s.t.Fatalf("systemd is told %q, want %q", lines, patterns)
+	}
+}
+
+// TestSystemdIsTold what the server does, in the order in which it does it.
+func TestSystemdIsTold(t *testing.T) {
+	systemd, s := listen(t), newServer(t)
+	file := filepath.Join(s.Folder, "presence.toml")
+	write(t, file, "")
+	if err := s.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	systemd.hears("READY=1", "STATUS=ready at "+s.URL+"/")
+	isReady(t, s)
+
+	for _, reload := range []struct{ config, status string }{
+		{"[limits]\nfriends = 7\n", "STATUS=configuration changed"},
+		{"[limits]\nfriends = \"READY=0\nSTOPPING=1\"\n", "STATUS=configuration not changed: the log tells why"},
+	} {
+		write(t, file, reload.config)
+		s.Signal(syscall.SIGHUP)
+		systemd.hears("RELOADING=1", `MONOTONIC_USEC=[0-9]+`)
+		systemd.hears("READY=1", reload.status)
+	}
+	s.Signal(syscall.SIGTERM)
+	systemd.hears("STOPPING=1", "STATUS=stopping")
+	if code := s.Wait(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, s.Log())
+	}
+}
+
+// isReady asks once: who was told READY needn't wait.
+func isReady(t *testing.T, s *server.Server) {
+	t.Helper()
+	if answer, err := s.Call(bounded(t), "/readyz", "", nil); err != nil || answer.Status != 200 {
+		t.Errorf("told READY, but /readyz answers %+v %v", answer, err)
+	}
+}
+
+// TestNotReadyWhenRefused: systemd isn't told that a server is ready which can't start.
+func TestNotReadyWhenRefused(t *testing.T) {
+	systemd, s := listen(t), newServer(t, "DATABASE__PATH=/")
+	if err := s.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	if code := s.Wait(); code != 1 {
+		t.Errorf("exit code %d\n%s", code, s.Log())
+	}
+	systemd.conn.SetReadDeadline(time.Now()) // all that was sent is there
+	buffer := make([]byte, 4096)
+	if n, err := systemd.conn.Read(buffer); err == nil {
+		t.Errorf("systemd is told %q", buffer[:n])
+	}
+}
+
+// unit returns the path of the shipped unit, changed to run the program that was built here.
+func unit(t *testing.T) string {
+	t.Helper()
+	const installed = "/usr/local/bin/presence"
+	text := read(t, "presence.service")
+	if n := strings.Count(text, "="+installed+" "); n != 2 {
+		t.Fatalf("the unit runs %s %d times, want the check and the server", installed, n)
+	}
+	path := filepath.Join(t.TempDir(), "presence.service")
+	write(t, path, strings.ReplaceAll(text, installed, binary(t)))
+	return path
+}
+
+func TestUnitIsValid(t *testing.T) {
+	analyze := require(t, "systemd-analyze")
+	out, err := exec.Command(analyze, "verify", unit(t)).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+// TestUnitIsConfined: from 0, which is nothing at all, to 10, which is all that root may.
+func TestUnitIsConfined(t *testing.T) {
+	analyze := require(t, "systemd-analyze")
+	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=15", "--no-pager", unit(t)).CombinedOutput()
+	if err != nil {
+		t.Errorf("more exposed than 1.5: %v\n%s", err, out)
+	}
+}

@@ -1,0 +1,81 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestASlowRequestIsCut: who sends a request byte by byte, or never ends it, is cut after 10 s, and delays no one
+// meanwhile.
+func TestASlowRequestIsCut(t *testing.T) {
+	t.Parallel() // it waits for what the program waits
+	web, s := listenWith(t)
+	address := strings.TrimSuffix(strings.TrimPrefix(web.URL(), "http://"), "/")
+	token := s.issue("alice")
+	s.remember(token)
+	began := time.Now()
+	var slow sync.WaitGroup
+	for what, begin := range map[string]string{
+		"nothing":        "",
+		"half a line":    "GET /li",
+		"half a header":  "GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+		"half a body":    "POST /v1/setSelfStatus HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + "\r\nContent-Length: 1000\r\n\r\n{",
+		"half a chunk":   "POST /v1/setSelfStatus HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + "\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{",
+		"half a refused": "POST /v1/setSelfStatus HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
+	} {
+		slow.Go(func() {
+			if err := trickle(address, begin); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			if took := time.Since(began); took > 15*time.Second {
+				t.Errorf("%s: cut after %s, want 10 s", what, took)
+			}
+		})
+	}
+	for range 20 {
+		asked := time.Now()
+		response, err := http.Get(web.URL() + "readyz")
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("beside slow requests: %v %v", response, err)
+		}
+		response.Body.Close()
+		if took := time.Since(asked); took > time.Second {
+			t.Errorf("beside slow requests an answer took %s", took)
+		}
+	}
+	slow.Wait()
+}
+
+// trickle sends a byte now and then, until the other side has had enough.
+func trickle(address, begin string) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, begin)
+	cut := make(chan struct{})
+	go func() {
+		defer close(cut)
+		buffer := make([]byte, 4096)
+		for err := error(nil); err == nil; _, err = conn.Read(buffer) {
+		}
+	}()
+	every, enough := time.NewTicker(500*time.Millisecond), time.After(patience)
+	defer every.Stop()
+	for {
+		select {
+		case <-cut:
+			return nil
+		case <-enough:
+			return fmt.Errorf("never cut")
+		case <-every.C:
+			conn.Write([]byte("1"))
+		}
+	}
+}

@@ -1,0 +1,295 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/presence-server/presence/httpapi"
+)
+
+// What SECURITY.md says of threats, where no other test shows it.
+
+// isProtected holds for every answer there is.
+func isProtected(t *testing.T, what string, h http.Header) {
+	t.Helper()
+	policy := h.Get("Content-Security-Policy")
+	for rule, kept := range map[string]bool{
+		"it is what its type says":       h.Get("X-Content-Type-Options") == "nosniff",
+		"its address is told to no one":  h.Get("Referrer-Policy") == "no-referrer",
+		"it loads nothing by default":    strings.HasPrefix(policy, "default-src 'none';"),
+		"no page shows it inside itself": strings.Contains(policy, "frame-ancestors 'none'"),
+		"no proxy keeps it":              strings.HasPrefix(h.Get("Cache-Control"), "no-"),
+	} {
+		if !kept {
+			t.Errorf("%s: broken: %s\n%v", what, rule, h)
+		}
+	}
+}
+
+func TestEveryAnswerIsProtected(t *testing.T) {
+	s := newServer(t, func(o *options) { o.config.Dev, o.config.Origins = true, []string{"https://chat.example.com"} })
+	token := s.issue("alice")
+	for _, route := range s.api.Routes() {
+		method, path, _ := strings.Cut(route, " ")
+		for _, as := range []string{"", token, adminKey} {
+			isProtected(t, route, s.head(method, path, as, ""))
+		}
+		isProtected(t, "PATCH "+path, s.head("PATCH", path, "", ""))
+	}
+	isProtected(t, "an unknown path", s.head("GET", "/nothing", "", ""))
+	isProtected(t, "a file of the SDK", s.head("GET", "/sdk/presence.js", "", ""))
+	isProtected(t, "a body that is too large", s.head("POST", "/v1/setSelfStatus", token, strings.Repeat(" ", mebibyte+1)))
+	isProtected(t, "a preflight", s.exchange("OPTIONS", "/v1/logout", "https://chat.example.com",
+		http.Header{"Access-Control-Request-Method": {"POST"}}).Header)
+
+	stream := s.user("alice").stream("deviceID", "d").ready()
+	s.user("alice").post("/v1/logout", ``)
+	gone := s.user("alice").open("deviceID", "d", "Last-Event-ID", stream.last)
+	if isProtected(t, "no more of a stream", gone.response.Header); gone.response.StatusCode != http.StatusNoContent {
+		t.Errorf("a device that was logged out gets %s", gone.response.Status)
+	}
+
+	web, err := httpapi.Listen("127.0.0.1:0", "", "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer web.Close(patience)
+	s.http.URL = strings.TrimSuffix(web.URL(), "/")
+	isProtected(t, "a service that starts", s.head("GET", "/readyz", "", ""))
+}
+
+// head returns the header of an answer, and leaves the rest.
+func (s *server) head(method, path, token, body string) http.Header {
+	s.t.Helper()
+	request, err := http.NewRequestWithContext(s.t.Context(), method, s.http.URL+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := s.http.Client().Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.Header
+}
+
+// TestTheDemoPageRunsNothingElse: a script that gets into it is not run, and nothing is sent elsewhere.
+func TestTheDemoPageRunsNothingElse(t *testing.T) {
+	s := newServer(t, func(o *options) { o.config.Dev = true })
+	policy := s.head("GET", "/", "", "").Get("Content-Security-Policy")
+	for _, directive := range []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'"} {
+		if !strings.Contains(policy+";", directive+";") {
+			t.Errorf("the policy of the demo page has no %s: %s", directive, policy)
+		}
+	}
+	if strings.Contains(policy, "unsafe") {
+		t.Errorf("the policy of the demo page lets in what it should keep out: %s", policy)
+	}
+}
+
+// TestSecretsAreComparedInConstantTime: == tells by the time it takes how much of a guess is right.
+func TestSecretsAreComparedInConstantTime(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, constant := token.NewFileSet(), 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(set, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BinaryExpr:
+				if n.Op == token.EQL || n.Op == token.NEQ {
+					for x, y := range map[ast.Expr]ast.Expr{n.X: n.Y, n.Y: n.X} {
+						if isSecret(x) && !isEmpty(y) {
+							t.Errorf("%s: a secret is compared with %s", set.Position(n.Pos()), n.Op)
+						}
+					}
+				}
+			case *ast.CallExpr:
+				constant += compares(t, set, n)
+			}
+			return true
+		})
+	}
+	if constant != 2 {
+		t.Errorf("%d comparisons in constant time, want those of the admin key and of a UserSig", constant)
+	}
+}
+
+// compares counts a call that compares in constant time, and refuses others that are given a secret.
+func compares(t *testing.T, set *token.FileSet, call *ast.CallExpr) int {
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return 0
+	}
+	switch name := selector.Sel.Name; name {
+	case "ConstantTimeCompare":
+		return 1
+	case "Equal", "EqualFold", "Compare", "HasPrefix", "Contains":
+		if x, ok := selector.X.(*ast.Ident); ok && x.Name == "hmac" {
+			return 1
+		}
+		for _, argument := range call.Args {
+			if isSecret(argument) {
+				t.Errorf("%s: a secret is given to %s", set.Position(call.Pos()), name)
+			}
+		}
+	}
+	return 0
+}
+
+// isSecret reports whether an expression is one of the names that secrets have.
+func isSecret(e ast.Expr) bool {
+	name := ""
+	switch e := e.(type) {
+	case *ast.Ident:
+		name = e.Name
+	case *ast.SelectorExpr:
+		name = e.Sel.Name
+	}
+	switch strings.ToLower(name) {
+	case "adminkey", "secret", "sig", "mac", "signature", "given", "want":
+		return true
+	}
+	return false
+}
+
+func isEmpty(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		return e.Value == `""`
+	case *ast.Ident:
+		return e.Name == "nil"
+	}
+	return false
+}
+
+// TestAForgedTokenTellsNothing: neither whether there is such a user, nor a word of itself.
+func TestAForgedTokenTellsNothing(t *testing.T) {
+	s := newServer(t)
+	s.register("alice")
+	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
+	answers := make(map[string]bool)
+	for _, userID := range []string{"alice", "nobody"} {
+		for _, forged := range []string{
+			signed(t, jwt.SigningMethodHS256, []byte("a guess"), jwt.MapClaims{"sub": userID, "exp": time.Now().Add(time.Hour).Unix()}),
+			userSig("a guess", userID, appID, time.Now().Unix(), 3600),
+		} {
+			a := s.as(forged).get("/v1/subscriptions")
+			a.fails(401, "70003", "a forged token is refused")
+			answers[strings.ReplaceAll(a.body, "UserSig", "token")] = true
+			for part := range strings.SplitSeq(forged, ".") {
+				if strings.Contains(a.body, part) {
+					t.Errorf("a token is told back: %s", a.body)
+				}
+			}
+		}
+	}
+	if len(answers) != 1 {
+		t.Errorf("the answers differ: %v", answers)
+	}
+}
+
+func TestKickRevokesAUserSig(t *testing.T) {
+	s := newServer(t)
+	s.register("alice")
+	sig := s.as(userSig(secret, "alice", appID, time.Now().Unix(), 3600))
+	stream := sig.stream("deviceID", "d").ready()
+	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
+	stream.is("KICKED_OUT", `{"type":"REST_API_Kick"}`, "a kick ends the stream")
+	for range 2 { // also out of what is remembered of tokens
+		sig.get("/v1/subscriptions").fails(401, "70052", "a UserSig issued before a kick is revoked")
+		sig.get("/v1/events?deviceID=other").fails(401, "70052", "a UserSig issued before a kick opens no stream")
+	}
+}
+
+func TestTokensRememberedAreBounded(t *testing.T) {
+	tokens := &httpapi.Tokens{Secret: []byte(secret)}
+	_, most := tokens.Remembered()
+	for i := range most + 1 {
+		one, _, err := tokens.Issue(fmt.Sprint("user", i), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tokens.Verify(one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, _ := tokens.Remembered(); n < 1 || n > most {
+		t.Errorf("%d tokens are remembered, want at most %d", n, most)
+	}
+}
+
+func TestCORSForAllHasNoCredentials(t *testing.T) {
+	s := newServer(t, func(o *options) { o.config.Origins = []string{"*"} })
+	response := s.exchange("GET", "/v1/subscriptions", "https://evil.example.com", http.Header{})
+	if got := response.Header.Get("Access-Control-Allow-Origin"); got != "*" {
+		t.Errorf("all origins are allowed by name, as if cookies mattered: %q", got)
+	}
+	if response.Header.Get("Access-Control-Allow-Credentials") != "" {
+		t.Error("cookies are never asked for")
+	}
+}
+
+// TestDeepNesting: a body may not make the parser use more memory than it has bytes, or recurse for ever.
+func TestDeepNesting(t *testing.T) {
+	s := newServer(t)
+	s.register("alice")
+	for _, opened := range []string{"[", `{"a":`} {
+		deep := `{"customStatus":"x","y":` + strings.Repeat(opened, (mebibyte-100)/len(opened))
+		s.changesNothing("deep nesting", func() {
+			s.user("alice").post("/v1/setSelfStatus", deep).fails(400, "70402", "what is nested too deep is malformed")
+		})
+	}
+}
+
+func TestHugeHeader(t *testing.T) {
+	web, _ := listenWith(t)
+	for size, want := range map[int]int{16 << 10: http.StatusOK, 64 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL()+"livez", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-Large", strings.Repeat("x", size))
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("a header of %d bytes is answered %s, want %d", size, response.Status, want)
+		}
+	}
+}
+
+// listenWith returns a server with the timeouts that the program has, which serves the API of another.
+func listenWith(t *testing.T) (*httpapi.Server, *server) {
+	t.Helper()
+	s := newServer(t)
+	web, err := httpapi.Listen("127.0.0.1:0", "", "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { web.Close(0) })
+	web.Show(s.api)
+	return web, s
+}
