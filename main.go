@@ -435,7 +435,7 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *
 	}
 	return httpapi.New(httpapi.Config{
 		Service:  svc,
-		Tokens:   &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, Now: svc.Now},
+		Tokens:   &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now},
 		AdminKey: c.Auth.AdminKey,
 		Origins:  c.CORS.Origins,
 		Dev:      f.dev,

@@ -39,7 +39,12 @@ type Credentials struct {
 type Tokens struct {
 	Secret   []byte           // of HMAC-SHA256. Never empty
 	SDKAppID int64            // that UserSigs must be for
-	Now      func() time.Time // nil: time.Now
+	Now      func() time.Time // by which tokens expire; nil: time.Now
+
+	// ServiceNow is Service.Now. After the machine's clock was set back the
+	// service's is ahead of it, and kicks are dated by the later of the two: so
+	// are the tokens that are issued. Nil: Now alone counts.
+	ServiceNow func() time.Time
 
 	mu       sync.Mutex
 	verified map[string]Credentials // by token: a client sends the same one with each call
@@ -122,7 +127,7 @@ func (t *Tokens) verifyJWT(token string) (Credentials, error) {
 	case err != nil:
 		return Credentials{}, fail(CodeInvalidToken, "the token is not valid")
 	}
-	if c.issuedAt.After(t.now().Add(maxSkew)) {
+	if c.issuedAt.After(t.latest().Add(maxSkew)) {
 		return Credentials{}, fail(CodeInvalidToken, "the token is issued in the future")
 	}
 	return Credentials{UserID: c.Subject, IssuedAt: c.issuedAt, ExpiresAt: c.ExpiresAt.Time}, nil
@@ -183,7 +188,7 @@ func (t *Tokens) Issue(userID string, lifetime time.Duration) (token string, exp
 	expires = now.Add(lifetime + time.Second - time.Nanosecond).Truncate(time.Second)
 	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
 		"sub": userID,
-		"iat": float64(now.UnixMicro()) / 1e6,
+		"iat": float64(t.latest().UnixMicro()) / 1e6,
 		"exp": expires.Unix(),
 	}).SignedString(t.Secret)
 	return token, expires, err
@@ -194,6 +199,17 @@ func (t *Tokens) now() time.Time {
 		return t.Now()
 	}
 	return time.Now()
+}
+
+// latest returns the time at which the service would date a kick.
+func (t *Tokens) latest() time.Time {
+	now := t.now()
+	if t.ServiceNow != nil {
+		if service := t.ServiceNow(); service.After(now) {
+			return service
+		}
+	}
+	return now
 }
 
 // MinSecret is the fewest bytes of a secret that can't be guessed.

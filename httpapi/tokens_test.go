@@ -110,7 +110,7 @@ func TestKickRevokesOldTokens(t *testing.T) {
 
 func TestATokenIssuedRightAfterAKickWorks(t *testing.T) {
 	s := newServer(t)
-	s.tokens.Now = s.svc.Now
+	s.tokens.ServiceNow = s.svc.Now
 	s.register("alice")
 	for i := range 50 {
 		s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
@@ -119,6 +119,24 @@ func TestATokenIssuedRightAfterAKickWorks(t *testing.T) {
 			t.Fatalf("kick %d: a token issued right after works, but answers %d %s", i, a.status, a.body)
 		}
 	}
+}
+
+// TestTokensGoByTheMachinesClock: it was set back by an hour while the service
+// ran, whose own clock goes on.
+func TestTokensGoByTheMachinesClock(t *testing.T) {
+	s := newServer(t)
+	machine := time.Now().Add(-time.Hour)
+	s.tokens.Now, s.tokens.ServiceNow = func() time.Time { return machine }, s.svc.Now
+	s.register("alice")
+	for _, at := range []time.Time{machine, s.svc.Now()} {
+		token := signed(t, jwt.SigningMethodHS256, []byte(secret),
+			jwt.MapClaims{"sub": "alice", "iat": at.Unix(), "exp": machine.Add(time.Minute).Unix()})
+		s.as(token).get("/v1/subscriptions").is(`{"userList":[]}`, "a token is good for as long as the machine's clock says")
+	}
+	before := s.user("alice")
+	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
+	before.get("/v1/subscriptions").fails(401, "70052", "a kick refuses what was issued before it, whatever was done to the clock")
+	s.user("alice").get("/v1/subscriptions").is(`{"userList":[]}`, "a token issued right after a kick works")
 }
 
 // The vector of the original's generator: key "test-secret-key", 86400 s from

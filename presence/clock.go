@@ -5,15 +5,40 @@ import (
 	"time"
 )
 
-// clock tells the time of the service. It never goes back, whatever the
-// machine's clock does: while that is behind, time goes on at its own pace.
+// clock tells the time of the service. It begins with the machine's, or with
+// the last batch's if that is later, and from then on only counts what really
+// passes: a machine whose clock is set forward or back brings no deadline nearer
+// and none further away. While the machine is suspended, time passes too.
 type clock struct {
-	mu     sync.Mutex
-	last   micros
-	lastAt time.Time // with a monotonic reading
+	began  time.Time // with a monotonic reading
+	origin micros    // the time then
+
+	suspended func() time.Duration
+	base      time.Duration // of suspended, at began
+	mu        sync.Mutex
+	asleep    time.Duration // suspended since then, as far as it is known
 }
 
-func newClock(atLeast micros) *clock { return &clock{last: atLeast, lastAt: time.Now()} }
+// exactness is how well it is known for how long the machine was suspended.
+const exactness = time.Millisecond
+
+// machine tells what Go's own clock doesn't.
+type machine struct {
+	// suspended returns for how long the machine has been suspended since it
+	// started.
+	suspended func() time.Duration
+
+	// onClockSet calls f each time the machine's clock is set, and when it
+	// returns from being suspended, until stop is called.
+	onClockSet func(f func()) (stop func(), err error)
+}
+
+// newClock returns a clock that is never behind atLeast.
+func newClock(atLeast micros, suspended func() time.Duration) *clock {
+	c := &clock{suspended: suspended, base: suspended(), began: time.Now()}
+	c.origin = max(atLeast, c.began.UnixMicro())
+	return c
+}
 
 func (c *clock) now() micros {
 	now, _ := c.read()
@@ -24,11 +49,11 @@ func (c *clock) now() micros {
 func (c *clock) read() (micros, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.asleep = max(c.asleep, (c.suspended() - c.base).Truncate(10*exactness))
 	now := time.Now()
-	c.last = max(now.UnixMicro(), c.last+span(now.Sub(c.lastAt)))
-	c.lastAt = now
-	return c.last, now
+	return c.origin + span(now.Sub(c.began)+c.asleep), now
 }
 
-// Now returns the time of the service, which never goes back.
+// Now returns the time of the service, which never goes back. It is the
+// machine's, unless that was set meanwhile.
 func (s *Service) Now() time.Time { return moment(s.clock.now()) }

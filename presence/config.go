@@ -21,6 +21,8 @@ type Config struct {
 
 	// Logger gets what no caller could be told. Nil discards it.
 	Logger *slog.Logger
+
+	machine *machine // of tests; nil: the real one
 }
 
 // Settings are the switches, limits and times that may change while the

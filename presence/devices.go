@@ -25,7 +25,7 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Kick(ctx context.Context, userID string) error {
-	return s.do(ctx, &kick{userID: userID})
+	return s.do(ctx, &kick{userID: userID, at: time.Now().UnixMicro()})
 }
 
 // connect logs a device in, or brings it back, with a new stream.
@@ -182,8 +182,12 @@ func (op *logout) apply(b *batch) error {
 	return nil
 }
 
-// kick forgets all devices, and refuses credentials issued up to now.
-type kick struct{ userID string }
+// kick forgets all devices, and refuses credentials issued up to now: those who
+// issue them go by the clocks of their machines, not by the service's.
+type kick struct {
+	userID string
+	at     micros // as the machine's clock is set
+}
 
 func (op *kick) apply(b *batch) error {
 	a := b.account(op.userID)
@@ -191,7 +195,7 @@ func (op *kick) apply(b *batch) error {
 		return unknownUser()
 	}
 	b.change(a, func() {
-		a.revokedAt = b.now
+		a.revokedAt = max(b.now, op.at)
 		b.expelAll(a, KickedByAdmin)
 	})
 	return nil

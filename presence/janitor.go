@@ -53,6 +53,7 @@ func (j *janitor) rouse() {
 
 func (j *janitor) run() {
 	defer close(j.done)
+	defer j.followClock()()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -119,6 +120,20 @@ func (j *janitor) sleep() time.Duration {
 		return -1
 	}
 	return max(0, time.Duration(due-j.svc.clock.now())*time.Microsecond)
+}
+
+// followClock has everyone look at the time again whenever it was set, or has
+// passed while the machine was suspended, which delays Go's timers by as long.
+func (j *janitor) followClock() (stop func()) {
+	stop, err := j.svc.machine.onClockSet(func() {
+		j.rouse()
+		rouse(j.svc.allSessions())
+	})
+	if err != nil {
+		j.svc.log.Warn("what falls due while the machine is suspended will be late", "error", err)
+		return func() {}
+	}
+	return stop
 }
 
 func (j *janitor) close() {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,8 @@ type world struct {
 	t        *testing.T
 	path     string
 	settings Settings
+	asleep   atomic.Int64 // for how long the machine was suspended, in nanoseconds
+	clockSet func()
 }
 
 func open(t *testing.T, adjust ...func(*Settings)) *world {
@@ -36,7 +39,13 @@ func open(t *testing.T, adjust ...func(*Settings)) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	svc, err := Open(Config{Path: w.path, Settings: &w.settings})
+	svc, err := Open(Config{Path: w.path, Settings: &w.settings, machine: &machine{
+		suspended: func() time.Duration { return time.Duration(w.asleep.Load()) },
+		onClockSet: func(f func()) (func(), error) {
+			w.clockSet = f
+			return func() {}, nil
+		},
+	}})
 	w.must(err)
 	w.t.Cleanup(func() { svc.Close() })
 	w.Service = svc

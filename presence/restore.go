@@ -18,7 +18,7 @@ func (s *Service) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.clock = newClock(s.lastBatch)
+	s.clock = newClock(s.lastBatch, s.machine.suspended)
 	devices, err := s.store.devices(ctx)
 	if err != nil {
 		return err

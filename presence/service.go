@@ -22,6 +22,7 @@ type Service struct {
 	janitor      *janitor
 	checkpointer *checkpointer
 	meters       meters
+	machine      machine
 
 	mu    sync.RWMutex
 	model model
@@ -64,6 +65,7 @@ func Open(config Config) (*Service, error) {
 	}
 	s := &Service{
 		log:        config.Logger,
+		machine:    machine{suspended, onClockSet},
 		queue:      make(chan *request, queueLength),
 		requests:   sync.Pool{New: func() any { return newRequest() }},
 		writerDone: make(chan struct{}),
@@ -71,6 +73,9 @@ func Open(config Config) (*Service, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if config.machine != nil {
+		s.machine = *config.machine
 	}
 	ctx := context.Background()
 	var err error

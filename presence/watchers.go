@@ -252,6 +252,17 @@ func (m *model) end(s *Session, why ending) {
 	m.woken = append(m.woken, s)
 }
 
+// allSessions returns the sessions that are open.
+func (s *Service) allSessions() []*Session {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make([]*Session, 0, s.model.streams)
+	for _, u := range s.model.byName {
+		all = append(all, u.sessions()...)
+	}
+	return all
+}
+
 // switched withdraws what the switches no longer allow, and has all wait that
 // they newly do: what changed before they went on has not been told.
 func (m *model) switched(from switches) {

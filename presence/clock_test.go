@@ -1,0 +1,80 @@
+package presence
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The machine sleeps for longer than a status lasts: Go's timers, and the clock
+// by which they are set, then stand still.
+func TestPromise8HoldsAfterASuspension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		watcher := w.web("watcher", "tab")
+		w.web("alice", "tab").Close()
+		w.befriend("watcher", "alice")
+		w.set("alice", "Call", 2*time.Hour)
+		w.set("watcher", "Day", 3*time.Hour)
+		watcher.next()
+		expires := w.Now().Add(2 * time.Hour)
+
+		w.suspend(90 * time.Minute)
+		w.is("watcher ONLINE Day", "nothing is cleared early")
+		w.is("alice UNLOGINED", "what fell due meanwhile is done within 1 s of the return")
+		if got := expires.Sub(w.Now()); got != 29*time.Minute+59*time.Second {
+			t.Errorf("two hours are over in %v, want 29m59s: time passes while the machine is suspended", got)
+		}
+		w.suspend(90 * time.Minute)
+		w.is("watcher ONLINE", "what fell due meanwhile is done within 1 s of the return")
+	})
+}
+
+// suspend has the machine sleep, and looks a second after its return.
+func (w *world) suspend(d time.Duration) {
+	w.t.Helper()
+	w.asleep.Add(int64(d))
+	synctest.Wait()
+	w.clockSet()
+	w.pass(time.Second)
+}
+
+func TestATokenThatExpiresWhileSuspendedEndsItsStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, func(s *Settings) { s.Keepalive = 24 * time.Hour })
+		alice := w.connect(Device{UserID: "alice", ID: "tab", ExpiresAt: time.Now().Add(time.Hour)})
+		alice.expires = alice.expires.Add(-2 * time.Hour) // as the machine's clock now sees it
+		w.clockSet()
+		w.pass(0)
+		alice.isKicked(KickedExpired)
+	})
+}
+
+// What is known of a suspension is exact to a millisecond: less must not count,
+// or each look at the clock would bring all deadlines nearer.
+func TestClockIsNoFasterThanTime(t *testing.T) {
+	c := newClock(0, suspended)
+	for range 1000 {
+		now, machine := c.read()
+		if ahead := span(machine.Sub(c.began)); now-c.origin > ahead {
+			t.Fatalf("the clock is %d µs ahead without a suspension", now-c.origin-ahead)
+		}
+	}
+}
+
+// TestClockBeginsBehindNothing: the machine's clock was set back while nothing
+// ran.
+func TestClockBeginsBehindNothing(t *testing.T) {
+	last := time.Now().Add(time.Hour).UnixMicro()
+	if now := newClock(last, suspended).now(); now < last {
+		t.Errorf("after a restart the time is %d µs behind the last batch", last-now)
+	}
+}
+
+func TestOnClockSetEnds(t *testing.T) {
+	stop, err := onClockSet(func() { t.Error("the clock was not set") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+}

@@ -1,0 +1,49 @@
+package presence
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// suspended is of machine. Linux has two clocks that nobody can set: one goes on meanwhile, and
+// the other, by which Go measures and sleeps, stands still.
+func suspended() time.Duration {
+	for {
+		before, boot, after := sinceStart(unix.CLOCK_MONOTONIC), sinceStart(unix.CLOCK_BOOTTIME), sinceStart(unix.CLOCK_MONOTONIC)
+		if after-before < exactness { // else another process had the processor in between
+			return boot - after
+		}
+	}
+}
+
+func sinceStart(clock int32) time.Duration {
+	var t unix.Timespec
+	unix.ClockGettime(clock, &t) // these two clocks can always be read
+	return time.Duration(t.Nano())
+}
+
+// onClockSet is of machine. See TFD_TIMER_CANCEL_ON_SET in timerfd_create(2).
+func onClockSet(f func()) (stop func(), err error) {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_REALTIME, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("timerfd_create", err)
+	}
+	never := &unix.ItimerSpec{Value: unix.Timespec{Sec: 1 << 40}}
+	if err := unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME|unix.TFD_TIMER_CANCEL_ON_SET, never, nil); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("timerfd_settime", err)
+	}
+	timer, done := os.NewFile(uintptr(fd), "timerfd"), make(chan struct{})
+	go func() {
+		defer close(done)
+		for buffer := make([]byte, 8); ; f() {
+			if _, err := timer.Read(buffer); !errors.Is(err, unix.ECANCELED) {
+				return
+			}
+		}
+	}()
+	return func() { timer.Close(); <-done }, nil
+}
