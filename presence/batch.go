@@ -174,6 +174,13 @@ func (b *batch) exec(query string, args ...any) (rows int64) {
 	return rows
 }
 
+// fail notes a fault that isn't the database's own.
+func (b *batch) fail(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
 // numbers returns the integers in the first column of what a query finds.
 func (b *batch) numbers(query string, args ...any) []int64 {
 	if b.err != nil {
@@ -227,8 +234,8 @@ func (b *batch) saveService() {
 		friend_notifications = ?, friends_since = ? WHERE run = ?`, b.version, b.now, b.run, b.nextUser,
 		b.switches.userStatus, b.switches.userStatusSince,
 		b.switches.friendNotifications, b.switches.friendNotificationsSince, b.was)
-	if rows != 1 && b.err == nil {
-		b.err = errors.New("another process has the database")
+	if rows != 1 {
+		b.fail(errors.New("another process has the database"))
 	}
 }
 
@@ -241,6 +248,7 @@ func (b *batch) commit() error {
 	}
 	if b.begun {
 		b.saveService()
+		b.fail(b.store.moved())
 		b.exec("COMMIT")
 	}
 	if b.err != nil && b.begun {

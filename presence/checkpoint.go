@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 )
@@ -35,7 +36,9 @@ func newCheckpointer(st *store, log *slog.Logger) (*checkpointer, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1)
+	if err := openAll(context.Background(), db, 1); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return &checkpointer{
 		db: db, log: log,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),

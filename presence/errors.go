@@ -66,7 +66,8 @@ var (
 	// user status switch is off.
 	ErrSwitchedOff = &Error{Code: CodeSwitchedOff, Message: "user status is switched off"}
 
-	// ErrOverloaded is returned by a write when too many wait already.
+	// ErrOverloaded is returned by a write when too many wait already, or the
+	// disk takes too long.
 	ErrOverloaded = &Error{Code: CodeUnavailable, Message: "the service is overloaded"}
 )
 
@@ -87,6 +88,10 @@ func malformed(format string, args ...any) *Error {
 
 func unreadable(err error) *Error {
 	return &Error{Code: CodeUnavailable, Message: "the database can't be read", Cause: err}
+}
+
+func unwritable(err error) *Error {
+	return &Error{Code: CodeUnavailable, Message: "the database can't be written", Cause: err}
 }
 
 func unknownUser() *Error { return &Error{Code: CodeUnknownUser, Message: "no such user"} }

@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -80,7 +79,7 @@ func (j *janitor) work() time.Duration {
 		if op == nil {
 			return j.sleep()
 		}
-		if err := j.svc.do(context.Background(), op); err != nil {
+		if err := j.svc.submit(op); err != nil {
 			j.takeBack(op)
 			return retryDelay
 		}

@@ -22,6 +22,7 @@ type Service struct {
 	janitor      *janitor
 	checkpointer *checkpointer
 	meters       meters
+	pace         pace
 	machine      machine
 
 	mu    sync.RWMutex
@@ -102,6 +103,9 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 		return err
 	}
 	s.started = s.lastBatch
+	if err := s.store.remember(); err != nil {
+		return err
+	}
 	for op := s.proposeSettling(); op != nil; op = s.proposeSettling() {
 		if err := s.writeFirst(op); err != nil {
 			return err

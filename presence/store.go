@@ -27,8 +27,12 @@ type store struct {
 	write *sql.DB
 	conn  *sql.Conn // the only one of write
 	read  *sql.DB
+	files []opened
 	stmts map[string]*sql.Stmt // on conn, by their text
 }
+
+// readers is how many connections read at once.
+const readers = 4
 
 // openStore opens or makes the file, locked against other processes and
 // brought to the newest schema. A file that isn't ours is left untouched.
@@ -65,12 +69,10 @@ func (st *store) open(ctx context.Context, schema fs.FS, log *slog.Logger) error
 	if err := st.migrate(ctx, schema, log); err != nil {
 		return err
 	}
-	st.read, err = sql.Open("sqlite", dsn(st.path, readerPragmas))
-	if st.read != nil {
-		st.read.SetMaxOpenConns(4)
-		st.read.SetMaxIdleConns(4)
+	if st.read, err = sql.Open("sqlite", dsn(st.path, readerPragmas)); err != nil {
+		return err
 	}
-	return err
+	return openAll(ctx, st.read, readers)
 }
 
 func (st *store) close() error {

@@ -33,6 +33,14 @@ func (s *Service) do(ctx context.Context, op operation) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if s.wait() > maxWait {
+		return ErrOverloaded
+	}
+	return s.submit(op)
+}
+
+// submit is do for what can't come back later.
+func (s *Service) submit(op operation) error {
 	r := s.requests.Get().(*request)
 	r.op, r.err = op, nil
 	if err := s.enqueue(r); err != nil {
@@ -91,6 +99,8 @@ func (s *Service) gather(batch []*request) []*request {
 // write applies, commits, publishes and answers, in that order.
 func (s *Service) write(requests []*request) {
 	now, began := s.clock.read()
+	s.beginBatch(began)
+	defer s.endBatch(began)
 	s.lastBatch = max(now, s.lastBatch+1)
 	b := s.newBatch(s.lastBatch)
 	for _, r := range requests {
@@ -125,7 +135,7 @@ func (s *Service) publish(b *batch) {
 // refuse answers a batch that could not be made durable: nothing of it was
 // done. The reason is kept for Ready until a write succeeds.
 func (s *Service) refuse(requests []*request, err error) {
-	fault := &Error{Code: CodeUnavailable, Message: "the database can't be written", Cause: err}
+	fault := unwritable(err)
 	s.meters.fault(s.lastBatch)
 	if s.fault.Swap(fault) == nil {
 		s.log.Error("database can't be written", "error", err)
@@ -150,10 +160,16 @@ func (s *Service) Ready(ctx context.Context) error {
 	if s.isDraining() {
 		return ErrClosed
 	}
-	if s.fault.Load() == nil {
-		return nil
+	if err := s.stuck(); err != nil {
+		return err
 	}
-	return s.do(ctx, probe{})
+	if s.fault.Load() != nil {
+		return s.do(ctx, probe{})
+	}
+	if err := s.store.moved(); err != nil {
+		return unwritable(err)
+	}
+	return nil
 }
 
 // retryDelay is how long to wait before proposing again what failed.
