@@ -203,20 +203,23 @@ func (s *Server) Call(ctx context.Context, path, token string, body any) (Answer
 	return answer, json.NewDecoder(response.Body).Decode(&answer)
 }
 
+// CallInto is Call that decodes the data of a call that succeeded.
+func (s *Server) CallInto(ctx context.Context, path, token string, body, data any) (Answer, error) {
+	answer, err := s.Call(ctx, path, token, body)
+	if err != nil || answer.Code != 0 || data == nil {
+		return answer, err
+	}
+	return answer, json.Unmarshal(answer.Data, data)
+}
+
 // Must is Call for what has to succeed: an answer with a code is an error. It
 // decodes the data into data, if that isn't nil.
 func (s *Server) Must(ctx context.Context, path, token string, body, data any) error {
-	answer, err := s.Call(ctx, path, token, body)
-	if err != nil {
-		return err
+	answer, err := s.CallInto(ctx, path, token, body, data)
+	if err == nil && answer.Code != 0 {
+		err = fmt.Errorf("%s answered %d: %s", path, answer.Code, answer.Message)
 	}
-	if answer.Code != 0 {
-		return fmt.Errorf("%s answered %d: %s", path, answer.Code, answer.Message)
-	}
-	if data == nil {
-		return nil
-	}
-	return json.Unmarshal(answer.Data, data)
+	return err
 }
 
 // Token issues a token that lives for so many seconds.

@@ -1,0 +1,145 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"maps"
+	"strconv"
+	"sync"
+
+	"github.com/presence-server/presence/bench/server"
+)
+
+// follower is a client as it should be: it knows what its stream has told, and
+// resumes where that ended. It holds the stream to what every stream promises.
+type follower struct {
+	user, token string
+	r           *report
+	resumes     bool // had a stream before
+	lossy       bool // what it knows may have been lost, and then versions go back
+
+	mu     sync.Mutex
+	cursor int64
+	knows  map[string]server.Status
+	stream *server.Stream
+	ended  chan struct{}
+	heard  []moment
+}
+
+// moment is one event, to be able to go back there.
+type moment struct {
+	cursor   int64
+	statuses []server.Status
+}
+
+func (a *attacker) newFollower(user string, r *report) *follower {
+	return &follower{user: user, token: a.token(user), r: r, knows: make(map[string]server.Status)}
+}
+
+// open opens the stream, resuming if there was one, and reads until it ends.
+func (f *follower) open(ctx context.Context, v *victim) error {
+	last := ""
+	if f.resumes {
+		last = strconv.FormatInt(f.cursor, 10)
+	}
+	stream, err := v.Follow(ctx, f.token, "deviceID=d", last)
+	if err != nil {
+		return err
+	}
+	event, err := stream.Next()
+	if err != nil {
+		return err
+	}
+	f.resumes = true
+	f.note(event)
+	f.stream, f.ended = stream, make(chan struct{})
+	go func() {
+		defer close(f.ended)
+		for {
+			event, err := stream.Next()
+			if err != nil {
+				return
+			}
+			f.note(event)
+		}
+	}()
+	return nil
+}
+
+// close ends the stream, as a client does that goes away.
+func (f *follower) close() {
+	if f.stream != nil {
+		f.stream.Close()
+		<-f.ended
+	}
+}
+
+func (f *follower) note(e server.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	cursor, err := strconv.ParseInt(e.ID, 10, 64)
+	if err != nil || cursor < f.cursor && e.Type != "READY" {
+		f.r.lose("%s: the id %q of %s comes after %d", f.user, e.ID, e.Type, f.cursor)
+	}
+	f.cursor = cursor
+	statuses, err := e.Statuses()
+	if err != nil {
+		f.r.lose("%s: %s has the data %q", f.user, e.Type, e.Data)
+	}
+	for _, s := range statuses {
+		if known := f.knows[s.UserID].Version; s.Version < known && !f.lossy {
+			f.r.lose("%s is told version %d of %s after %d", f.user, s.Version, s.UserID, known)
+		}
+		f.knows[s.UserID] = s
+	}
+	f.heard = append(f.heard, moment{cursor, statuses})
+}
+
+// asOf returns the same client after so many of its events.
+func (f *follower) asOf(events int) *follower {
+	earlier := &follower{user: f.user, token: f.token, r: f.r, resumes: true, lossy: true, knows: make(map[string]server.Status)}
+	for _, m := range f.heard[:events] {
+		earlier.cursor = m.cursor
+		for _, s := range m.statuses {
+			earlier.knows[s.UserID] = s
+		}
+	}
+	return earlier
+}
+
+func (f *follower) events() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.heard)
+}
+
+// known returns what the follower knows, and up to which cursor.
+func (f *follower) known() (map[string]server.Status, int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.knows), f.cursor
+}
+
+// converges waits until the follower knows what the server does of all these
+// users.
+func (f *follower) converges(ctx context.Context, v *victim, users []string) {
+	var differs string
+	err := until(ctx, func() (bool, error) {
+		want, err := v.statuses(ctx, users)
+		if err != nil {
+			return false, err
+		}
+		got, _ := f.known()
+		differs = ""
+		for _, user := range users {
+			if got[user] != want[user] {
+				differs = user
+			}
+		}
+		return differs == "", nil
+	})
+	if err != nil {
+		f.r.lose("%s does not come to know the status of %s: %v", f.user, differs, err)
+	}
+}

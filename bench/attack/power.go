@@ -1,0 +1,200 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+)
+
+// powerCut copies what a server leaves that was killed under load, and does to
+// the end of its log what a power cut may do. Each database opens, holds nothing
+// half applied, and every client comes to know what it says, whatever it knew.
+func (a *attacker) powerCut(ctx context.Context, r *report) error {
+	random := a.random("power")
+	each := a.scale(60, 16)
+	for _, writes := range []int64{100 + random.Int64N(1000), checkpointed} {
+		w, err := a.wreck(ctx, r, writes)
+		if err != nil {
+			return err
+		}
+		for i := range each {
+			all := damages()
+			if err := w.open(ctx, r, all[i%len(all)], random); err != nil {
+				return err
+			}
+		}
+		r.try("%d databases after a cut at a random byte of the last %d KiB of a log of %d KiB", each, (w.end-w.safe)>>10, w.end>>10)
+		w.v.end()
+	}
+	r.figure("%d clients came back, each from a random event", 2*each*watchingWreck)
+	return nil
+}
+
+// checkpointed is so many writes that part of the log is in the database.
+const checkpointed = 9000
+
+// watchingWreck is how many clients follow what happens before the cut.
+const watchingWreck = 3
+
+// wreck is a server that was killed, and whoever followed it.
+type wreck struct {
+	a         *attacker
+	v         *victim
+	load      *load
+	followers []*follower
+	wal       []byte
+	safe, end int // bytes of the log: up to safe the database may rely on it
+}
+
+func (a *attacker) wreck(ctx context.Context, r *report, writes int64) (*wreck, error) {
+	v, err := a.start()
+	if err != nil {
+		return nil, err
+	}
+	w := &wreck{a: a, v: v}
+	if w.load, err = a.newLoad(ctx, v, 24, 6); err != nil {
+		return nil, err
+	}
+	for i := range watchingWreck {
+		f := a.newFollower(fmt.Sprint("follower-", i), r)
+		w.followers = append(w.followers, f)
+		err := errors.Join(f.open(ctx, v), v.befriend(ctx, f.user, false, w.load.users()...))
+		if err != nil {
+			return nil, err
+		}
+	}
+	var running sync.WaitGroup
+	enough := make(chan struct{})
+	running.Go(func() { w.load.run(ctx, v, writes, func() { close(enough) }) })
+	select {
+	case <-enough:
+	case <-ctx.Done():
+	}
+	v.Kill()
+	running.Wait()
+	for _, f := range w.followers {
+		<-f.ended
+	}
+	return w, w.read()
+}
+
+// read reads the log, and from the index beside it which part of it is in
+// force. See walformat.html and WalCkptInfo in SQLite's wal.c: of frames up to
+// nBackfillAttempted, pages may be in the database.
+func (w *wreck) read() (err error) {
+	if w.wal, err = os.ReadFile(w.v.database() + "-wal"); err != nil {
+		return err
+	}
+	index, err := os.ReadFile(w.v.database() + "-shm")
+	if err != nil || len(index) < 136 {
+		return fmt.Errorf("the index of the log: %d bytes, %w", len(index), err)
+	}
+	const header, frame = 32, 24 + 1024
+	w.end = header + frame*int(binary.LittleEndian.Uint32(index[16:]))
+	w.safe = header + frame*int(binary.LittleEndian.Uint32(index[128:]))
+	if w.safe > w.end || w.end > len(w.wal) {
+		return fmt.Errorf("a log of %d bytes, in force up to %d, in the database up to %d", len(w.wal), w.end, w.safe)
+	}
+	return nil
+}
+
+// damage is what may happen to the end of a log, from a byte on.
+type damage struct {
+	how string
+	do  func(wal []byte, at int, random *rand.Rand) []byte
+}
+
+func damages() []damage {
+	return []damage{
+		{"cut off", func(wal []byte, at int, _ *rand.Rand) []byte { return wal[:at] }},
+		{"zeros", func(wal []byte, at int, _ *rand.Rand) []byte {
+			clear(wal[at:])
+			return wal
+		}},
+		{"garbage", func(wal []byte, at int, random *rand.Rand) []byte {
+			for i := range wal[at:] {
+				wal[at+i] = byte(random.Uint32())
+			}
+			return wal
+		}},
+		{"without one sector", func(wal []byte, at int, _ *rand.Rand) []byte {
+			clear(wal[at:min(len(wal), at/512*512+512)])
+			return wal
+		}},
+	}
+}
+
+// open starts a server on what the power cut has left, and looks at it.
+func (w *wreck) open(ctx context.Context, r *report, d damage, random *rand.Rand) error {
+	v, err := w.a.prepare()
+	if err != nil {
+		return err
+	}
+	defer v.end()
+	at := w.safe + random.IntN(w.end-w.safe+1)
+	content, err := os.ReadFile(w.v.database())
+	if err != nil {
+		return err
+	}
+	err = errors.Join(os.WriteFile(v.database(), content, 0o600),
+		os.WriteFile(v.database()+"-wal", d.do(bytes.Clone(w.wal), at, random), 0o600))
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("a log of %d bytes that is %s from %d on", len(w.wal), d.how, at)
+	if err := v.Start(); err != nil {
+		r.lose("%s: the database does not open: %v", what, err)
+		return nil
+	}
+	if out, err := v.Command("check").CombinedOutput(); err != nil {
+		r.lose("%s: %s", what, out)
+	}
+	if _, err := w.load.halves(ctx, v, r); err != nil {
+		return err
+	}
+	for _, f := range w.followers {
+		if err := returns(ctx, v, f.asOf(random.IntN(len(f.heard)+1))); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// returns has a client come back, and looks whether what it knows then is what
+// the server does. When it hears of its own status, all else has come.
+func returns(ctx context.Context, v *victim, f *follower) error {
+	defer f.close()
+	if err := f.open(ctx, v); err != nil {
+		return err
+	}
+	const marker = "I am back"
+	if answer, err := v.set(ctx, f.token, marker); err != nil || answer.Code != 0 {
+		return fmt.Errorf("setting a status is answered %+v, %w", answer, err)
+	}
+	err := until(ctx, func() (bool, error) {
+		known, _ := f.known()
+		return known[f.user].CustomStatus == marker, nil
+	})
+	if err != nil {
+		f.r.lose("%s does not hear of its own status: %v", f.user, err)
+	}
+	friends, err := v.friendsOf(ctx, f.user)
+	if err != nil {
+		return err
+	}
+	want, err := v.statuses(ctx, friends)
+	got, _ := f.known()
+	for user, status := range want {
+		if got[user] != status {
+			f.r.lose("%s came back and knows %+v, and the server %+v", f.user, got[user], status)
+		}
+	}
+	return err
+}

@@ -1,0 +1,17 @@
+//go:build linux
+
+package main
+
+import "context"
+
+func beMachine()                                                     {}
+func (a *attacker) clock(ctx context.Context, r *report) error       { return nil }
+func (a *attacker) stormCut(ctx context.Context, r *report) error    { return nil }
+func (a *attacker) stormKilled(ctx context.Context, r *report) error { return nil }
+
+type crowd struct {
+	name   string
+	attack func(ctx context.Context, r *report) error
+}
+
+func (a *attacker) crowds() []crowd { return nil }
