@@ -21,13 +21,20 @@ func main() {
 	seed := flag.Uint64("seed", 1, "begin everything random with `N`")
 	short := flag.Bool("short", false, "try less, in about two minutes")
 	only := flag.String("run", "", "only attacks that have `TEXT` in their name")
+	crowd := flag.String("crowd", "", "be the crowd `NAME` before the address given; used by attack itself")
 	flag.Parse()
 	if os.Getpid() == 1 { // the machine is ours, see machine.go
 		beMachine()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *seed, *short, *only); err != nil {
+	var err error
+	if *crowd != "" {
+		err = (&attacker{seed: *seed, tokens: tokens()}).beCrowd(*crowd, flag.Arg(0))
+	} else {
+		err = run(ctx, *seed, *short, *only)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "attack:", err)
 		os.Exit(1)
 	}

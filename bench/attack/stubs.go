@@ -8,10 +8,3 @@ func beMachine()                                                     {}
 func (a *attacker) clock(ctx context.Context, r *report) error       { return nil }
 func (a *attacker) stormCut(ctx context.Context, r *report) error    { return nil }
 func (a *attacker) stormKilled(ctx context.Context, r *report) error { return nil }
-
-type crowd struct {
-	name   string
-	attack func(ctx context.Context, r *report) error
-}
-
-func (a *attacker) crowds() []crowd { return nil }

@@ -34,7 +34,7 @@ type attacker struct {
 	short  bool
 	folder string
 	binary string
-	tokens httpapi.Tokens
+	tokens *httpapi.Tokens
 }
 
 func newAttacker(seed uint64, short bool) (*attacker, error) {
@@ -43,12 +43,14 @@ func newAttacker(seed uint64, short bool) (*attacker, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &attacker{seed: seed, short: short, folder: folder, tokens: httpapi.Tokens{Secret: []byte(server.Secret)}}
+	a := &attacker{seed: seed, short: short, folder: folder, tokens: tokens()}
 	if a.binary, err = server.Build(folder); err != nil {
 		a.close()
 	}
 	return a, err
 }
+
+func tokens() *httpapi.Tokens { return &httpapi.Tokens{Secret: []byte(server.Secret)} }
 
 func (a *attacker) close() { os.RemoveAll(a.folder) }
 

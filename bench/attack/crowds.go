@@ -1,0 +1,204 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// crowd is many clients that do the same bad thing at once.
+type crowd struct {
+	a     *attacker
+	name  string
+	n     int
+	loud  bool     // they watch users whose statuses are long and change all the time
+	cut   bool     // the server has to cut them all
+	again bool     // who was cut, or is done, begins anew
+	one   behavior // of one of them
+}
+
+// behavior does one bad thing over a connection, which is closed in the end. It
+// calls begun once that has begun.
+type behavior func(c *client, begun func()) error
+
+// client is one of a crowd.
+type client struct {
+	net.Conn
+	token  string
+	random *rand.Rand
+}
+
+// crowds are the crowds, each of an attack of its own.
+func (a *attacker) crowds() []*crowd {
+	all := []*crowd{
+		{name: "stop reading", n: 500, loud: true, cut: true, one: stopReading},
+		{name: "a byte a second", n: 500, loud: true, cut: true, one: readSlowly},
+		{name: "connect and leave", n: 500, again: true, one: leave},
+		{name: "headers forever", n: 500, again: true, one: sendHeaders},
+		{name: "bodies without end", n: 500, again: true, one: sendBody},
+		{name: "idle connections", n: 10_000, one: idle},
+		{name: "garbage", n: 500, again: true, one: sendGarbage},
+	}
+	for _, c := range all {
+		c.a = a
+	}
+	return all
+}
+
+// crowdTimeout is the server's write_timeout: longer than the healthy stream is
+// measured for.
+const crowdTimeout = 4 * time.Second
+
+// attack measures the healthy stream without the crowd and with it, and what is
+// left of the crowd afterwards.
+func (c *crowd) attack(ctx context.Context, r *report) error {
+	v, err := c.a.start("TIMING__BATCH_WINDOW=0s", "TIMING__RECONNECT_GRACE=0s", "LIMITS__CUSTOM_STATUS_BYTES=65536",
+		fmt.Sprint("TIMING__WRITE_TIMEOUT=", crowdTimeout))
+	if err != nil {
+		return err
+	}
+	defer v.end()
+	s, err := c.prepare(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer s.healthy.stream.Close()
+	changes := c.a.scale(500, 150)
+	without, err := s.healthy.delays(ctx, changes)
+	if err != nil {
+		return err
+	}
+	before, err := v.holdings(ctx)
+	if err != nil {
+		return err
+	}
+	with, most, err := s.rage(ctx, changes, r)
+	if err != nil {
+		return err
+	}
+	compare(r, without, with)
+	r.figure("at most %s", most)
+	return s.settles(ctx, before, most, r)
+}
+
+// siege is a crowd before a server.
+type siege struct {
+	*crowd
+	v       *victim
+	healthy *healthy
+	louds   []string // tokens of those who are watched
+}
+
+// loudUsers is how many long statuses each of a loud crowd watches.
+const loudUsers = 4
+
+// badUsers is as many users as a crowd comes from.
+const badUsers = 500
+
+func badUser(i int) string { return fmt.Sprint("bad-", i%badUsers) }
+
+func (c *crowd) prepare(ctx context.Context, v *victim) (*siege, error) {
+	s := &siege{crowd: c, v: v}
+	var users, louds []string
+	for i := range badUsers {
+		users = append(users, badUser(i))
+	}
+	for i := range loudUsers {
+		louds = append(louds, fmt.Sprint("loud-", i))
+		s.louds = append(s.louds, c.a.token(louds[i]))
+	}
+	if err := v.register(ctx, append(users, louds...)); err != nil {
+		return nil, err
+	}
+	for i := range users {
+		if !c.loud {
+			break
+		}
+		if err := v.befriend(ctx, users[i], false, louds...); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	s.healthy, err = c.a.newHealthy(ctx, v)
+	return s, err
+}
+
+// rage lets the crowd in, and measures the healthy stream and what the server
+// holds meanwhile.
+func (s *siege) rage(ctx context.Context, changes int, r *report) (with []time.Duration, most holdings, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var shouting sync.WaitGroup
+	defer shouting.Wait()
+	defer cancel()
+	if s.loud {
+		shouting.Go(func() { s.shout(ctx) })
+	}
+	m, err := s.gather(ctx, s.v.address)
+	if err != nil {
+		return nil, most, err
+	}
+	with, err = s.healthy.delays(ctx, changes)
+	if err == nil {
+		most, err = s.v.holdings(ctx)
+	}
+	if err == nil && s.cut {
+		s.areCut(ctx, r)
+	}
+	connections, left := m.leave()
+	r.try("%d clients, %d connections", s.n, connections)
+	return with, most, errors.Join(err, left)
+}
+
+// areCut waits until the server has cut as many streams as there are clients.
+func (s *siege) areCut(ctx context.Context, r *report) {
+	var cuts float64
+	err := until(ctx, func() (bool, error) {
+		var err error
+		cuts, err = s.v.metric(ctx, `presence_stream_cuts_total{reason="write_timeout"}`)
+		return int(cuts) >= s.n, err
+	})
+	if err != nil {
+		r.lose("of %d that don't read, %.0f were cut: %v", s.n, cuts, err)
+	}
+	r.figure("%.0f cut by write_timeout", cuts)
+}
+
+// settles waits until the server holds what it did before, but for what Go's
+// runtime keeps to describe each goroutine that there was at once.
+func (s *siege) settles(ctx context.Context, before, most holdings, r *report) error {
+	kept := (most.goroutines - before.goroutines) << 10
+	http.DefaultClient.CloseIdleConnections()
+	var after holdings
+	err := until(ctx, func() (bool, error) {
+		var err error
+		after, err = s.v.holdings(ctx)
+		return after.goroutines <= before.goroutines+10 && after.descriptors <= before.descriptors+10 &&
+			after.streams == before.streams && after.heap <= before.heap+4<<20+kept, err
+	})
+	if err != nil {
+		r.lose("before there were %s, and afterwards stay %s", before, after)
+	}
+	r.figure("before %s", before)
+	r.figure("afterwards %s", after)
+	return nil
+}
+
+// compare holds the healthy stream to staying as it was. The bound is generous:
+// crowd, server and watcher share the machine.
+func compare(r *report, without, with []time.Duration) {
+	const medianMost, p99Most = 50 * time.Millisecond, 500 * time.Millisecond
+	median, p99 := part(with, 0.5), part(with, 0.99)
+	r.figure("healthy stream median %.1f → %.1f ms (×%.1f), p99 %.1f → %.1f ms (×%.1f)",
+		millis(part(without, 0.5)), millis(median), float64(median)/float64(part(without, 0.5)),
+		millis(part(without, 0.99)), millis(p99), float64(p99)/float64(part(without, 0.99)))
+	if median > medianMost || p99 > p99Most {
+		r.lose("the healthy stream is delayed by %.1f ms, p99 %.1f ms", millis(median), millis(p99))
+	}
+}

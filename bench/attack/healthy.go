@@ -1,0 +1,79 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/presence-server/presence/bench/server"
+)
+
+// healthy is one user, and the stream of another who watches them: from their
+// delays one sees what others do to them.
+type healthy struct {
+	v      *victim
+	token  string // of who changes
+	stream *server.Stream
+	made   int
+}
+
+func (a *attacker) newHealthy(ctx context.Context, v *victim) (*healthy, error) {
+	h := &healthy{v: v, token: a.token("healthy")}
+	err := v.register(ctx, []string{"healthy", "watcher"})
+	if err = errors.Join(err, v.befriend(ctx, "watcher", false, "healthy")); err != nil {
+		return nil, err
+	}
+	h.stream, err = v.Follow(ctx, a.token("watcher"), "deviceID=d", "")
+	return h, err
+}
+
+// pace is from one change to the next.
+const pace = 10 * time.Millisecond
+
+// delays makes so many changes, and returns how long it took from each call
+// until the watcher heard of it.
+func (h *healthy) delays(ctx context.Context, n int) ([]time.Duration, error) {
+	var all []time.Duration
+	every := time.NewTicker(pace)
+	defer every.Stop()
+	for range n {
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		delay, err := h.change(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, delay)
+	}
+	return sorted(all), nil
+}
+
+func (h *healthy) change(ctx context.Context) (time.Duration, error) {
+	h.made++
+	text, began := fmt.Sprint("change ", h.made), time.Now()
+	answer, err := h.v.set(ctx, h.token, text)
+	if err != nil || answer.Code != 0 {
+		return 0, fmt.Errorf("the healthy user's change is answered %+v, %w", answer, err)
+	}
+	for {
+		event, err := h.stream.Next()
+		if err != nil {
+			return 0, fmt.Errorf("the healthy stream: %w", err)
+		}
+		statuses, err := event.Statuses()
+		if err != nil {
+			return 0, err
+		}
+		for _, s := range statuses {
+			if s.CustomStatus == text {
+				return time.Since(began), nil
+			}
+		}
+	}
+}

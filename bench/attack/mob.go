@@ -1,0 +1,119 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// mob is a process that is a crowd. It isn't this one, where the healthy stream
+// would wait for the crowd's goroutines; and it gives way to the server, as one
+// on another machine would.
+type mob struct {
+	command *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
+}
+
+// gather starts the process, and returns when all of the crowd have come.
+func (c *crowd) gather(ctx context.Context, address string) (*mob, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	m := &mob{command: exec.CommandContext(ctx, self, "-seed", fmt.Sprint(c.a.seed), "-crowd", c.name, address)}
+	m.command.Stderr = os.Stderr
+	out, err := m.command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	m.out = bufio.NewReader(out)
+	if m.in, err = m.command.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := m.command.Start(); err != nil {
+		return nil, err
+	}
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, m.command.Process.Pid, 10); err != nil {
+		return nil, err
+	}
+	if line, err := m.out.ReadString('\n'); err != nil || line != "all in\n" {
+		return nil, fmt.Errorf("the crowd did not come: %q, %w", line, err)
+	}
+	return m, nil
+}
+
+// leave has the crowd go, and returns how many connections it has made.
+func (m *mob) leave() (connections int, err error) {
+	m.in.Close()
+	_, err = fmt.Fscan(m.out, &connections)
+	return connections, errors.Join(err, m.command.Wait())
+}
+
+// beCrowd is what the process does: until its input ends.
+func (a *attacker) beCrowd(name, address string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for _, c := range a.crowds() {
+		if c.name != name {
+			continue
+		}
+		var running sync.WaitGroup
+		var in, made atomic.Int64
+		for i := range c.n {
+			running.Go(func() {
+				c.be(ctx, i, address, &made, sync.OnceFunc(func() {
+					if in.Add(1) == int64(c.n) {
+						fmt.Println("all in")
+					}
+				}))
+			})
+		}
+		io.Copy(io.Discard, os.Stdin)
+		cancel()
+		running.Wait()
+		fmt.Println(made.Load())
+	}
+	return nil
+}
+
+// be is one of the crowd, until ctx is done.
+func (c *crowd) be(ctx context.Context, i int, address string, made *atomic.Int64, begun func()) {
+	random, token := c.a.random(fmt.Sprint(c.name, i)), c.a.token(badUser(i))
+	dialer := net.Dialer{Control: smallSegments}
+	for ctx.Err() == nil {
+		conn, err := dialer.DialContext(ctx, "tcp", address)
+		if err != nil {
+			continue
+		}
+		made.Add(1)
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		c.one(&client{conn, token, random}, begun)
+		if !c.again {
+			<-ctx.Done()
+		}
+		stop()
+		conn.Close()
+	}
+}
+
+// smallSegments has the kernel keep little of what a client doesn't read: what
+// the other end may have under way grows with the size of a segment.
+func smallSegments(_, _ string, raw syscall.RawConn) error {
+	return raw.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, 536)
+		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)
+	})
+}
