@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,25 @@ type answering struct {
 	began  time.Time
 	noted  bool
 	userID string // who the request comes from, once that is known
+
+	large  *atomic.Int64 // requests under way with a large body
+	counts bool          // this is one of them
+}
+
+// mayBeLarge reports whether the request may have a large body, and then counts
+// it until release.
+func (a *answering) mayBeLarge() bool {
+	a.counts = a.large.Add(1) <= maxLarge
+	if !a.counts {
+		a.large.Add(-1)
+	}
+	return a.counts
+}
+
+func (a *answering) release() {
+	if a.counts {
+		a.large.Add(-1)
+	}
 }
 
 // WriteHeader writes the head.

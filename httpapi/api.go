@@ -113,6 +113,7 @@ type Handler struct {
 	calls    limiter
 	requests atomic.Uint64
 	streams  atomic.Int64
+	large    atomic.Int64                           // requests under way whose body may be large
 	writer   sse.Server                             // of the same streams
 	routes   map[string]map[string]http.HandlerFunc // by path and method
 	folders  map[string]http.HandlerFunc            // by prefix of the path; for GET
@@ -183,7 +184,8 @@ func allowOrigins(origins []string) *cors.Cors {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.nameRequest(w)
 	protect(w.Header())
-	a := &answering{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now()}
+	a := &answering{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now(), large: &h.large}
+	defer a.release()
 	defer h.recover(a, r)
 	h.serve.ServeHTTP(a, r)
 	a.note(http.StatusOK) // what is written without a head has this one

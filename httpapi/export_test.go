@@ -21,5 +21,8 @@ func (h *Handler) Routes() []string {
 	return all
 }
 
+// MaxLarge is how many requests may have a large body at once.
+const MaxLarge = maxLarge
+
 // Remembered returns how many verified tokens are kept, and the most that may be.
 func (t *Tokens) Remembered() (n, most int) { return len(t.verified), maxVerified }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/presence"
 )
 
 // What attackers have tried on the built program, each as a test.
@@ -89,6 +90,44 @@ func rawJWT(t *testing.T, claims string) string {
 		t.Fatal(err)
 	}
 	return text + "." + part(string(signature))
+}
+
+// TestLargeBodiesAreBounded: who sends many at once, and ends none, fills no
+// memory, and keeps no small one out.
+func TestLargeBodiesAreBounded(t *testing.T) {
+	s := newServer(t)
+	alice, token := s.user("alice"), s.issue("alice")
+	s.remember(token)
+	large := `{"customStatus":"x","y":"` + strings.Repeat("y", 100<<10) + `"}`
+	alice.post("/v1/setSelfStatus", large).is(status("alice", presence.Unlogined, "x"), "a body may be large")
+	var all []net.Conn
+	for range httpapi.MaxLarge {
+		conn, err := net.Dial("tcp", s.http.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST %s/v1/setSelfStatus HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{", s.prefix, token)
+		all = append(all, conn)
+	}
+	until(t, "too many large bodies are refused", func() bool { return alice.post("/v1/setSelfStatus", large).status == 503 })
+	refused := alice.post("/v1/setSelfStatus", large)
+	refused.fails(503, "60022", "too many large bodies are refused")
+	refused.has("Retry-After", "1", "it is told when to come back")
+	alice.post("/v1/setSelfStatus", `{"customStatus":"small"}`).is(status("alice", presence.Unlogined, "small"), "small bodies are taken")
+	for _, conn := range all {
+		conn.Close()
+	}
+	until(t, "large bodies are taken again", func() bool { return alice.post("/v1/setSelfStatus", large).status == 200 })
+}
+
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !is(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("never comes to be: %s", what)
+		}
+	}
 }
 
 // TestAStreamTakesNoMore: what comes behind the request of a stream is not

@@ -19,6 +19,7 @@ import (
 const (
 	maxBody  = 1 << 20  // bytes
 	promised = 64 << 10 // bytes that are kept free for a body before any of it has come
+	maxLarge = 64       // requests at once whose body may have more: all their memory together is bounded
 	usualIDs = 1000     // IDs that are kept room for before they are read
 )
 
@@ -193,6 +194,8 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if 0 <= r.ContentLength && r.ContentLength <= promised {
 		text = make([]byte, r.ContentLength)
 		_, err = io.ReadFull(r.Body, text)
+	} else if !of(w).mayBeLarge() {
+		return nil, fail(presence.CodeUnavailable, "too many large requests at once")
 	} else {
 		text, err = io.ReadAll(http.MaxBytesReader(of(w).ResponseWriter, r.Body, maxBody))
 	}
