@@ -4,7 +4,5 @@ package main
 
 import "context"
 
-func beMachine()                                                     {}
-func (a *attacker) clock(ctx context.Context, r *report) error       { return nil }
-func (a *attacker) stormCut(ctx context.Context, r *report) error    { return nil }
-func (a *attacker) stormKilled(ctx context.Context, r *report) error { return nil }
+func beMachine()                                               {}
+func (a *attacker) clock(ctx context.Context, r *report) error { return nil }
