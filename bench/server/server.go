@@ -140,7 +140,7 @@ func (s *Server) Wait() int {
 
 // Kill ends the process as kill -9 does. If it isn't running, it does nothing.
 func (s *Server) Kill() {
-	if s.command == nil {
+	if s.command == nil || s.command.Process == nil {
 		return
 	}
 	s.command.Process.Kill()

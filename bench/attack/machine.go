@@ -1,0 +1,122 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// clock sets the clock under a server, and suspends the machine. Nobody may do
+// that to the machine that others work on, so it is one of our own: a kernel of
+// the system's in QEMU, whose only programs are the server and this one, see
+// beMachine.
+func (a *attacker) clock(ctx context.Context, r *report) error {
+	kernels, err := filepath.Glob("/boot/vmlinuz-*")
+	if err != nil || len(kernels) == 0 {
+		r.skipped = "needs a kernel in /boot (Debian's linux-image-cloud-amd64)"
+		return nil
+	}
+	qemu, err := exec.LookPath("qemu-system-x86_64")
+	if err != nil {
+		r.skipped = "needs qemu-system-x86_64"
+		return nil
+	}
+	image, err := a.image()
+	if err != nil {
+		return err
+	}
+	command := exec.CommandContext(ctx, qemu, "-machine", "pc,accel=tcg", "-cpu", "max", "-m", "512", "-nographic", "-no-reboot",
+		"-nic", "none", "-kernel", slices.Max(kernels), "-initrd", image, "-append", "console=ttyS0 quiet panic=-1")
+	out, err := command.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := command.Start(); err != nil {
+		return err
+	}
+	var printed bytes.Buffer
+	ended := r.read(bufio.NewScanner(out), &printed)
+	if err := command.Wait(); err != nil || !ended {
+		return fmt.Errorf("the machine did not come to an end: %w\n%s", err, printed.String())
+	}
+	return nil
+}
+
+// The lines by which the report of a machine is handed over.
+const (
+	sayTried  = "ATTACK tried "
+	sayFigure = "ATTACK figure "
+	sayLost   = "ATTACK lost "
+	sayEnd    = "ATTACK end"
+)
+
+// read takes over the report of a machine, and says whether all of it came.
+func (r *report) read(lines *bufio.Scanner, printed *bytes.Buffer) (ended bool) {
+	for lines.Scan() {
+		printed.WriteString(lines.Text() + "\n")
+		_, line, said := strings.Cut(lines.Text(), "ATTACK ")
+		if !said {
+			continue
+		}
+		line = "ATTACK " + strings.TrimSpace(line)
+		for prefix, to := range map[string]*[]string{sayTried: &r.tried, sayFigure: &r.figures, sayLost: &r.lost} {
+			if text, found := strings.CutPrefix(line, prefix); found {
+				*to = append(*to, text)
+			}
+		}
+		ended = ended || line == sayEnd
+	}
+	return ended
+}
+
+func (r *report) say() {
+	for prefix, all := range map[string][]string{sayTried: r.tried, sayFigure: r.figures, sayLost: r.lost} {
+		for _, text := range all {
+			fmt.Println(prefix + strings.ReplaceAll(text, "\n", " "))
+		}
+	}
+	fmt.Println(sayEnd)
+}
+
+// image makes the first file system of a machine: a cpio archive, see
+// Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
+func (a *attacker) image() (path string, err error) {
+	var archive bytes.Buffer
+	add := func(name string, mode int, content []byte) {
+		fmt.Fprintf(&archive, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
+			archive.Len()+1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1, 0)
+		archive.WriteString(name + "\x00")
+		archive.Write(make([]byte, -archive.Len()&3))
+		archive.Write(content)
+		archive.Write(make([]byte, -archive.Len()&3))
+	}
+	for _, folder := range []string{"dev", "proc", "sys", "tmp"} {
+		add(folder, unix.S_IFDIR|0o755, nil)
+	}
+	for name, program := range map[string]string{"init": "bench/attack", "presence": ""} {
+		built := filepath.Join(a.folder, "static-"+name)
+		build := exec.Command("go", "build", "-o", built, filepath.Join("github.com/presence-server/presence", program))
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // there are no libraries
+		if out, err := build.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("go build: %w\n%s", err, out)
+		}
+		content, err := os.ReadFile(built)
+		if err != nil {
+			return "", err
+		}
+		add(name, unix.S_IFREG|0o755, content)
+	}
+	add("TRAILER!!!", 0, nil)
+	path = filepath.Join(a.folder, "initrd")
+	return path, os.WriteFile(path, archive.Bytes(), 0o600)
+}
