@@ -295,6 +295,8 @@ func (a *attacker) diskStuck(ctx context.Context, r *report) error {
 
 // crowd has so many calls made at once while the disk is stuck.
 func (p *patient) crowd(ctx context.Context, n int) {
+	ctx, cancel := context.WithTimeout(ctx, settled)
+	defer cancel()
 	var running sync.WaitGroup
 	delays := make([]time.Duration, n)
 	for i := range n {
