@@ -203,6 +203,23 @@ func TestPromise10NothingIsLeft(t *testing.T) {
 	}
 }
 
+// TestPromise10WhateverWasTold has streams end after any number of events: what
+// writes them is given one again and again, some in advance.
+func TestPromise10WhateverWasTold(t *testing.T) {
+	s := newServer(t, func(o *options) { o.settings.BatchWindow = 0 })
+	alice := s.user("alice")
+	for n := range 40 {
+		stream := alice.stream("deviceID", "tab").ready()
+		for i := range n {
+			text := fmt.Sprint(n, " ", i)
+			alice.post("/v1/setSelfStatus", `{"customStatus":"`+text+`"}`)
+			stream.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, text)+`]`, "a user is told of themselves")
+		}
+		stream.cancel()
+		until(t, fmt.Sprintf("Promise 10: nothing is left of a stream that told %d times", n+1), func() bool { return serving() == "" })
+	}
+}
+
 // serving returns the goroutines that serve streams.
 func serving() string {
 	stacks := make([]byte, 1<<20)

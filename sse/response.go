@@ -64,6 +64,9 @@ func (w *response) Flush() {
 			w.pieces = nil
 		}
 	} else if w.over() {
+		if w.stock == 1 { // this was the last: r3labs would wait for another, for ever
+			w.server.Publish(streamID, &w.event)
+		}
 		return
 	}
 	if w.stock--; w.stock > 0 {

@@ -33,7 +33,7 @@ func (c *crowd) gather(ctx context.Context, address string) (*mob, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mob{command: exec.CommandContext(ctx, self, "-seed", fmt.Sprint(c.a.seed), "-crowd", c.name, address)}
+	m := &mob{command: exec.CommandContext(ctx, "nice", self, "-seed", fmt.Sprint(c.a.seed), "-crowd", c.name, address)}
 	m.command.Stderr = os.Stderr
 	out, err := m.command.StdoutPipe()
 	if err != nil {
@@ -44,9 +44,6 @@ func (c *crowd) gather(ctx context.Context, address string) (*mob, error) {
 		return nil, err
 	}
 	if err := m.command.Start(); err != nil {
-		return nil, err
-	}
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, m.command.Process.Pid, 10); err != nil {
 		return nil, err
 	}
 	if line, err := m.out.ReadString('\n'); err != nil || line != "all in\n" {
