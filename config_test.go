@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -130,6 +131,43 @@ func TestConfigTellsAllFaults(t *testing.T) {
 	if strings.Contains(err.Error(), "too short") {
 		t.Errorf("a secret is told:\n%v", err)
 	}
+}
+
+// FuzzConfig: any file and environment is refused, with reasons in which no
+// secret stands, or gives what a server can run with.
+func FuzzConfig(f *testing.F) {
+	for _, c := range []struct{ text, name, value string }{
+		{string(sample), "LISTEN", ":1"},
+		{"listen = 1", "LIMITS__FRIENDS", "8"},
+		{"[limits]\nwindow = \"3s\"\nstreams = -1", "LIMITS__WINDOW", "-3s"},
+		{"[cors]\norigins = [\"*\", 1]", "CORS__ORIGINS", "https://a.example, http://b.example:81"},
+		{"[log\nlevel = ", "FEATURES__USER_STATUS", "maybe"},
+		{"[timing]\nkeepalive = \"9223372036s\"\n[timing.drain]\nx = 1", "TIMING", "1"},
+		{"a.b.c = { d = [[1]], e = 1979-05-27T07:32:00Z, f = inf }", "A__B", "\xff"},
+	} {
+		f.Add(c.text, c.name, c.value)
+	}
+	f.Chdir(f.TempDir())
+	const secret = "geheim-geheim-geheim"
+	f.Fuzz(func(t *testing.T, text, name, value string) {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") {
+			t.Skip("no environment variable")
+		}
+		file := filepath.Join(t.TempDir(), "presence.toml")
+		write(t, file, text+"\n[auth]\nsecret = '"+secret+"'\n")
+		t.Setenv(envPrefix+name, value)
+		t.Setenv(envPrefix+"AUTH__ADMIN_KEY", secret)
+		c, err := readConfig(flags{file: file})
+		if err != nil {
+			if strings.Contains(err.Error(), "geheim") && !strings.Contains(text+name+value, "geheim") {
+				t.Errorf("a secret is told: %v", err)
+			}
+			return
+		}
+		if err := errors.Join(c.settings.Validate(), c.limits.Validate()); err != nil || !isAddress(c.Listen) || c.Database.Path == "" {
+			t.Errorf("%q and %s=%q are taken as %+v: %v", text, name, value, c, err)
+		}
+	})
 }
 
 // TestDevStaysOnLoopback: tokens for anyone are for nobody else.
