@@ -28,6 +28,8 @@ type store struct {
 	conn  *sql.Conn // the only one of write
 	read  *sql.DB
 	stmts map[string]*sql.Stmt // on conn, by their text
+
+	watching *sql.Stmt // on read; see watches
 }
 
 // openStore opens or makes the file, locked against other processes and
@@ -65,18 +67,24 @@ func (st *store) open(ctx context.Context, schema fs.FS, log *slog.Logger) error
 	if err := st.migrate(ctx, schema, log); err != nil {
 		return err
 	}
-	st.read, err = sql.Open("sqlite", dsn(st.path, readerPragmas))
-	if st.read != nil {
-		st.read.SetMaxOpenConns(4)
-		st.read.SetMaxIdleConns(4)
+	if st.read, err = sql.Open("sqlite", dsn(st.path, readerPragmas)); err != nil {
+		return err
 	}
+	st.read.SetMaxOpenConns(readers)
+	st.read.SetMaxIdleConns(readers)
+	st.watching, err = st.read.PrepareContext(ctx, selectWatches)
 	return err
 }
+
+const readers = 4 // connections
 
 func (st *store) close() error {
 	var errs []error
 	for _, s := range st.stmts {
 		errs = append(errs, s.Close())
+	}
+	if st.watching != nil {
+		errs = append(errs, st.watching.Close())
 	}
 	if st.read != nil {
 		errs = append(errs, st.read.Close())

@@ -148,8 +148,8 @@ func (w *world) nothingIsLeft() {
 		w.t.Errorf("left are %d streams, %d kicks, %d deadlines", m.streams, len(m.kicked.order), len(m.deadlines))
 	}
 	for id, u := range m.byName {
-		if u.live != nil {
-			w.t.Errorf("of %s is left: %+v", id, *u.live)
+		if u.live != nil || u.audience != nil {
+			w.t.Errorf("of %s is left: %+v %+v", id, u.live, u.audience)
 		}
 	}
 }
