@@ -2,7 +2,9 @@ package sse
 
 import (
 	"net/http"
+	"strconv"
 
+	"github.com/presence-server/presence/presence"
 	"github.com/r3labs/sse/v2"
 )
 
@@ -21,10 +23,11 @@ type response struct {
 	ready []*stream // taken from the loop,
 	seen  int       // and how many of them were looked at
 
-	event  sse.Event // the one that r3labs is given
-	stock  int       // how many times it still has it; at first 1, for the head
-	begun  bool      // it is being written
-	stream *stream   // to whom; nil: nothing more is written
+	event  sse.Event       // the one that r3labs is given
+	told   presence.Status // whom its data is about, if that is one
+	stock  int             // how many times it still has it; at first 1, for the head
+	begun  bool            // it is being written
+	stream *stream         // to whom; nil: nothing more is written
 	pieces []byte
 }
 
@@ -74,6 +77,21 @@ func (w *response) Flush() {
 	}
 }
 
+// encode fills the event in. What many streams are told in a row is encoded
+// once.
+func (w *response) encode(event presence.Event) {
+	if event.Type == presence.Updated && len(event.Statuses) == 1 {
+		if event.Statuses[0] == w.told {
+			w.event.ID = strconv.AppendInt(w.event.ID[:0], event.Cursor, 10)
+			return
+		}
+		w.told = event.Statuses[0]
+	} else {
+		w.told = presence.Status{}
+	}
+	encode(&w.event, event)
+}
+
 // over reports whether r3labs is to find an empty event next, and to end.
 func (w *response) over() bool { return len(w.event.Data) == 0 }
 
@@ -90,7 +108,7 @@ func (w *response) begin() {
 		w.stream = w.ready[w.seen]
 		w.seen++
 		if event, ok := w.stream.begin(); ok {
-			encode(&w.event, event)
+			w.encode(event)
 			if w.stream.last {
 				w.event.Retry = comeBack(w.stream.timing.Drain)
 			}
