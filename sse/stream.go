@@ -40,8 +40,8 @@ func (s *stream) start() {
 func (s *stream) finish(done func(error)) {
 	s.end(s.wire.wait())
 	s.turn.Lock()
+	s.session.Close() // which wakes the stream once more, so the loop comes after
 	s.loop.remove()
-	s.session.Close()
 	done(s.why)
 }
 
