@@ -57,7 +57,7 @@ type Limits struct {
 	CallsPerWindow int           // of a user and command
 	Window         time.Duration // from the first of these calls
 	Streams        int           // all together; 0: what the limit of file descriptors allows
-	WriteTimeout   time.Duration // of a stream's client who doesn't read
+	WriteTimeout   time.Duration // for a stream's client to read one event
 	Drain          time.Duration // over which clients come back after a stop
 }
 

@@ -1,6 +1,6 @@
 // Package admin is what the program does besides serving: the commands for who
 // runs it. They only parse and print. What they do is done by packages presence,
-// httpapi and doctor, for Go programs too.
+// httpapi and doctor, for Go programs too; only health asks by itself.
 package admin
 
 import (
