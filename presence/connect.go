@@ -114,11 +114,11 @@ type watch struct {
 // meanwhile.
 func (s *Service) load(ctx context.Context, session *Session) error {
 	for {
-		changes, needed := s.loading(session)
+		user, changes, needed := s.loading(session)
 		if !needed {
 			return nil
 		}
-		watches, err := s.store.watches(ctx, session.user.id)
+		watches, err := s.store.watches(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -128,14 +128,14 @@ func (s *Service) load(ctx context.Context, session *Session) error {
 	}
 }
 
-func (s *Service) loading(session *Session) (changes int, needed bool) {
+func (s *Service) loading(session *Session) (user uint32, changes int, needed bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if session.ending.kind != notEnded {
-		return 0, false
+		return 0, 0, false
 	}
 	w := &session.user.live.watching
-	return w.changes, session.resuming || !w.loaded
+	return session.user.id, w.changes, session.resuming || !w.loaded
 }
 
 func (s *Service) loaded(session *Session, watches []watch, changes int) bool {
