@@ -244,3 +244,30 @@ func TestNextReturnsWithItsContext(t *testing.T) {
 	w.set("alice", "Hi", 0)
 	alice.wants("alice ONLINE Hi") // the session went on
 }
+
+// TestConnectBesideChanges: a stream may open while its own user changes; with
+// the race detector.
+func TestConnectBesideChanges(t *testing.T) {
+	w := open(t)
+	w.register("alice")
+	var setting sync.WaitGroup
+	setting.Go(func() {
+		for i := range 100 {
+			if _, err := w.Set(t.Context(), "alice", string(rune('a'+i%26)), 0); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 100 {
+		s, err := w.Connect(t.Context(), Device{UserID: "alice", ID: "tab"})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if event, err := s.Next(t.Context()); err != nil || event.Type != Ready {
+			t.Errorf("the first event is %v, %v", event, err)
+		}
+		s.Close()
+	}
+	setting.Wait()
+}
