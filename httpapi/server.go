@@ -23,7 +23,7 @@ type Server struct {
 	listener net.Listener
 	scheme   string
 	serving  atomic.Pointer[http.Handler] // nil: the service is starting
-	started  context.Context // done once something was shown, or the server is closed
+	started  context.Context              // done once something was shown, or the server is closed
 	start    context.CancelFunc
 	failed   chan error // holds one
 	done     chan struct{}
