@@ -58,7 +58,8 @@ func (w *response) Write(piece []byte) (int, error) {
 // next event.
 const maxKept = 64 << 10
 
-// Flush is called by r3labs for the head, and after each event.
+// Flush is called by r3labs for the head, and after each event. When the loop
+// ends, what r3labs finds in its stock, or gets anew, is empty.
 func (w *response) Flush() {
 	w.begun = false
 	if w.stream != nil {
@@ -66,8 +67,6 @@ func (w *response) Flush() {
 		if w.pieces = w.pieces[:0]; cap(w.pieces) > maxKept {
 			w.pieces = nil
 		}
-	} else if w.over() {
-		return
 	}
 	if w.stock--; w.stock > 0 {
 		return
@@ -91,9 +90,6 @@ func (w *response) encode(event presence.Event) {
 	}
 	encode(&w.event, event)
 }
-
-// over reports whether r3labs is to find an empty event next, and to end.
-func (w *response) over() bool { return len(w.event.Data) == 0 }
 
 // begin waits for a stream that has an event and fills it in.
 func (w *response) begin() {

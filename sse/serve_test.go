@@ -204,3 +204,33 @@ func TestNothingIsLeft(t *testing.T) {
 		})
 	}
 }
+
+// TestALoopEndsAfterAnyNumberOfEvents: r3labs is given events in advance, and
+// ends only when it finds an empty one, so one must be there whenever that is.
+func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
+	v := serve(t)
+	v.register("alice")
+	for n := range 40 {
+		alice := v.open("alice")
+		for i := range n {
+			last, err := v.svc.Set(t.Context(), "alice", fmt.Sprint(n, i), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := alice.follow("alice", last.Version); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alice.Close()
+		ended := make(chan struct{})
+		go func() {
+			v.writer.Wait()
+			close(ended)
+		}()
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("the loop has not ended after %d events", n)
+		}
+	}
+}
