@@ -104,11 +104,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		serving = s.serving.Load()
 	}
-	if serving == nil {
+	switch {
+	case serving != nil:
+		(*serving).ServeHTTP(w, r)
+	case isStream(r):
+		panic(http.ErrAbortHandler) // it never started: the connection is lost
+	default:
 		answerStarting(w, r)
-		return
 	}
-	(*serving).ServeHTTP(w, r)
 }
 
 // Show has h serve all requests from now on.

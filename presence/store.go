@@ -107,7 +107,12 @@ func touch(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("no database path given")
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	switch file, err := os.Stat(path); {
+	case err == nil:
+		if err := checkRegular(path, file); err != nil {
+			return "", err
+		}
+	case errors.Is(err, fs.ErrNotExist):
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return "", err
@@ -121,6 +126,18 @@ func touch(path string) (string, error) {
 		return "", err
 	}
 	return filepath.EvalSymlinks(path)
+}
+
+// checkRegular refuses what only looks like a file: to open a pipe could take
+// for ever.
+func checkRegular(path string, file fs.FileInfo) error {
+	switch {
+	case file.IsDir():
+		return fmt.Errorf("%s is a directory", path)
+	case !file.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	return nil
 }
 
 // Every pragma stands in the DSN, because one that is executed reaches a

@@ -65,7 +65,7 @@ func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence
 	s := &stream{session: session, timing: timing}
 	v.open.Add(1)
 	if c := takeOver(w, r); c != nil {
-		limitSilence(c.conn, timing.WriteTimeout)
+		limit(c.conn, timing.WriteTimeout)
 		s.wire, s.loop = c, v.loopOf(c)
 		s.start()
 		go v.finish(s, done)
