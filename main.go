@@ -3,8 +3,8 @@
 // It reads presence.toml (see there), opens the database, serves package
 // httpapi, and stops on SIGINT and SIGTERM. SIGHUP re-reads the configuration.
 //
-// Besides serving it has commands for who runs it: token, check, backup,
-// restore and doctor. presence -h lists them, and presence COMMAND -h says more.
+// Besides serving it has commands for who runs it; see package admin.
+// presence -h lists them, and presence COMMAND -h says more.
 package main
 
 import (

@@ -9,6 +9,11 @@
 //	…
 //	mux.Handle("/presence/", http.StripPrefix("/presence", api))
 //
+// What is put in front of it must let [http.ResponseController] through to the
+// server's own writer, with an Unwrap method, or each stream ends at once. To
+// stop, without anybody looking offline meanwhile: drain the service, shut the
+// server down, wait with [Handler.Wait], close the service.
+//
 // [Handler.Metrics] is for Prometheus, and [Ops] adds the profiles: both are for
 // a private address.
 //

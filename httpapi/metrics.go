@@ -108,7 +108,7 @@ func (m *meters) refuse(code presence.Code) {
 
 // Why a stream was cut.
 const (
-	cutTimeout = "write_timeout" // limits.write_timeout
+	cutTimeout = "write_timeout" // timing.write_timeout
 	cutError   = "connection_error"
 )
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"testing"
@@ -123,6 +124,28 @@ func TestStartingDrainingAndClosed(t *testing.T) {
 	unavailable(alice.post("/v1/setSelfStatus", `{"customStatus":"x"}`), "starting")
 	unavailable(s.as("").get("/readyz"), "starting")
 	s.as("").get("/livez").is(`{}`, "a server that starts lives")
+	asked, early := make(chan struct{}), make(chan *http.Response)
+	go func() { // an EventSource would take a 503 for the end
+		trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(asked) }}
+		request, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "GET", web.URL()+"v1/events", nil)
+		if err != nil {
+			t.Error(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+s.issue("alice"))
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Error(err)
+		}
+		early <- response
+	}()
+	<-asked
+	unavailable(s.as("").get("/readyz"), "starting")
+	web.Show(s.api)
+	if response := <-early; response.StatusCode != 200 {
+		t.Errorf("a stream asked for before the start is answered %d, want 200 after it", response.StatusCode)
+	} else {
+		response.Body.Close()
+	}
 	s.http.URL = here
 
 	s.as("").get("/readyz").is(`{}`, "a server that has started is ready")

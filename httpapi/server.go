@@ -22,7 +22,9 @@ type Server struct {
 	http     http.Server
 	listener net.Listener
 	scheme   string
-	serving  atomic.Pointer[http.Handler]
+	serving  atomic.Pointer[http.Handler] // nil: the service is starting
+	started  context.Context              // done once something was shown, or the server is closed
+	start    context.CancelFunc
 	failed   chan error // holds one
 	done     chan struct{}
 }
@@ -48,7 +50,7 @@ func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{listener: listener, scheme: "http", failed: make(chan error, 1), done: make(chan struct{})}
-	s.Show(starting())
+	s.started, s.start = context.WithCancel(context.Background())
 	s.http = http.Server{
 		Handler:        s,
 		ReadTimeout:    requestTimeout,   // also of a body that nobody asks for
@@ -90,13 +92,33 @@ func (l serverLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// ServeHTTP serves what was shown last.
+// ServeHTTP serves what was shown last. Before, a stream waits: an EventSource
+// takes any answer but a 200 for the end, and would not come back after a
+// restart.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	(*s.serving.Load()).ServeHTTP(w, r)
+	serving := s.serving.Load()
+	if serving == nil && isStream(r) {
+		select {
+		case <-s.started.Done():
+		case <-r.Context().Done():
+		}
+		serving = s.serving.Load()
+	}
+	switch {
+	case serving != nil:
+		(*serving).ServeHTTP(w, r)
+	case isStream(r):
+		panic(http.ErrAbortHandler) // it never started: the connection is lost
+	default:
+		answerStarting(w, r)
+	}
 }
 
 // Show has h serve all requests from now on.
-func (s *Server) Show(h http.Handler) { s.serving.Store(&h) }
+func (s *Server) Show(h http.Handler) {
+	s.serving.Store(&h)
+	s.start()
+}
 
 // URL returns where the server listens.
 func (s *Server) URL() string { return s.scheme + "://" + s.listener.Addr().String() + "/" }
@@ -110,6 +132,7 @@ func (s *Server) Failed() <-chan error { return s.failed }
 func (s *Server) Close(patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	s.start()
 	if s.http.Shutdown(ctx) != nil {
 		s.http.Close()
 	}
@@ -136,16 +159,14 @@ func Profiles() http.Handler {
 	return mux
 }
 
-// starting returns what to serve until there is a service: it lives, but is
-// not ready.
-func starting() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set(requestIDHeader, "starting")
-		protect(w.Header())
-		if r.URL.Path == "/livez" {
-			write(w, http.StatusOK, nil)
-			return
-		}
-		refuse(w, refusalOf(fail(presence.CodeUnavailable, "the service is starting")))
-	})
+// answerStarting answers while there is no service yet: it lives, but is not
+// ready.
+func answerStarting(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(requestIDHeader, "starting")
+	protect(w.Header())
+	if r.URL.Path == "/livez" {
+		write(w, http.StatusOK, nil)
+		return
+	}
+	refuse(w, refusalOf(fail(presence.CodeUnavailable, "the service is starting")))
 }

@@ -77,7 +77,7 @@ func copyBeside(ctx context.Context, path, beside string) (copied string, err er
 	// Unlike a copy of pages this is in no WAL mode: one file that is complete,
 	// and can be opened where nothing can be written.
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", f.Name()); err != nil {
-		return "", fmt.Errorf("copy: %w", unusable(path, err))
+		return "", uncopied(path, filepath.Dir(beside), err)
 	}
 	if err := f.Sync(); err != nil {
 		return "", err
@@ -98,8 +98,12 @@ func checkCopy(ctx context.Context, copied, path string) error {
 // through SQLite alone: to open and close the file by itself would take away
 // the locks of a service in this process.
 func openToRead(ctx context.Context, path string) (*sql.DB, error) {
-	if _, err := os.Stat(path); err != nil {
+	file, err := os.Stat(path)
+	if err != nil {
 		return nil, fmt.Errorf("there is no database: %w", err)
+	}
+	if err := checkRegular(path, file); err != nil {
+		return nil, err
 	}
 	db, err := sql.Open("sqlite", dsn(path, []string{"busy_timeout(5000)"})+"&mode=ro")
 	if err != nil {
@@ -121,8 +125,17 @@ func openToRead(ctx context.Context, path string) (*sql.DB, error) {
 // Results of SQLite; lib/ of the driver has them for each system apart.
 const (
 	sqliteCorrupt = 11
+	sqliteFull    = 13
 	sqliteNotADB  = 26
 )
+
+// uncopied tells which side of a copy is to blame.
+func uncopied(path, folder string, err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqliteFull {
+		return fmt.Errorf("the disk of %s is full: %w", folder, err)
+	}
+	return fmt.Errorf("copy: %w", unusable(path, err))
+}
 
 // unusable tells why a file can't be read, and what to do if that is known.
 func unusable(path string, err error) error {

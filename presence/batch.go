@@ -33,6 +33,7 @@ type batch struct {
 	store    *store
 	model    *model // as committed before this batch; read only
 	begun    bool
+	written  int   // rows
 	err      error // the first fault of the database
 	accounts map[uint32]*account
 	names    map[string]*account // nil: deleted in this batch
@@ -171,6 +172,7 @@ func (b *batch) exec(query string, args ...any) (rows int64) {
 	if b.err == nil {
 		rows, b.err = b.store.exec(query, args...)
 	}
+	b.written += int(rows)
 	return rows
 }
 

@@ -18,13 +18,13 @@ type checkpointer struct {
 	stop chan struct{}
 	done chan struct{}
 
-	written int         // operations since it was last woken; of the writer
+	written int         // rows since it was last woken; of the writer
 	long    atomic.Bool // the log is too long; see wrote
 }
 
 const (
-	// checkpointAfter is how many operations make a checkpoint worth it: they
-	// leave a log of about 10 MiB. Its fsyncs delay those of the writer.
+	// checkpointAfter is how many rows make a checkpoint worth it: they leave a
+	// log of about 10 MiB. Its fsyncs delay those of the writer.
 	checkpointAfter = 8192
 
 	// longLog is the size, in pages, from which the log has to start anew.
@@ -73,17 +73,17 @@ func checkpoint(db querier) (pages int, err error) {
 	return pages, err
 }
 
-// wrote is told by the writer, between two batches, of operations written.
+// wrote is told by the writer, between two batches, of rows written.
 // SQLite starts its log anew only when all of it is moved at the moment of a
 // write. Beside a writer who never rests that moment doesn't come, so when the
 // log has grown long the writer moves the rest itself.
-func (c *checkpointer) wrote(st *store, operations int) {
+func (c *checkpointer) wrote(st *store, rows int) {
 	if c.long.CompareAndSwap(true, false) {
 		if _, err := checkpoint(st.conn); err != nil {
 			c.log.Warn("database checkpoint failed", "error", err)
 		}
 	}
-	c.written += operations
+	c.written += rows
 	if c.written < checkpointAfter {
 		return
 	}

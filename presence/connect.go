@@ -114,11 +114,11 @@ type watch struct {
 // meanwhile.
 func (s *Service) load(ctx context.Context, session *Session) error {
 	for {
-		changes, needed := s.loading(session)
+		user, changes, needed := s.loading(session)
 		if !needed {
 			return nil
 		}
-		watches, err := s.store.watches(ctx, session.user.id)
+		watches, err := s.store.watches(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -128,14 +128,14 @@ func (s *Service) load(ctx context.Context, session *Session) error {
 	}
 }
 
-func (s *Service) loading(session *Session) (changes int, needed bool) {
+func (s *Service) loading(session *Session) (user uint32, changes int, needed bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if session.ending.kind != notEnded {
-		return 0, false
+		return 0, 0, false
 	}
 	w := &session.user.live.watching
-	return w.changes, session.resuming || !w.loaded
+	return session.user.id, w.changes, session.resuming || !w.loaded
 }
 
 func (s *Service) loaded(session *Session, watches []watch, changes int) bool {
@@ -181,11 +181,19 @@ func (sw *switches) since(r rule) int64 {
 	return sw.userStatusSince
 }
 
+// watches is asked for each stream that opens, so it is prepared, and nothing
+// in it is converted by reflection: when all come back after a restart, this is
+// most of what each costs (bench, restart).
 func (st *store) watches(ctx context.Context, user uint32) ([]watch, error) {
-	rows, err := st.read.QueryContext(ctx, `SELECT 0, target, since FROM subscriptions WHERE user = ?1
-		UNION ALL SELECT 1, friend, since FROM friends WHERE user = ?1`, user)
-	return collect(rows, err, func(rows *sql.Rows) (w watch, err error) {
-		err = rows.Scan(&w.rule, &w.target, &w.since)
-		return w, err
+	rows, err := st.watching.QueryContext(context.WithoutCancel(ctx), user) // ctx would cost a goroutine
+	var byRule, target, since any
+	return collect(rows, err, func(rows *sql.Rows) (watch, error) {
+		if err := rows.Scan(&byRule, &target, &since); err != nil {
+			return watch{}, err
+		}
+		return watch{rule(byRule.(int64)), uint32(target.(int64)), since.(int64)}, nil
 	})
 }
+
+const selectWatches = `SELECT 0, target, since FROM subscriptions WHERE user = ?1
+	UNION ALL SELECT 1, friend, since FROM friends WHERE user = ?1`

@@ -4,7 +4,7 @@
 // [Service.Import], is ONLINE while one of their devices holds a [Session]
 // ([Service.Connect]), and may have a custom status ([Service.Set]). Whoever
 // subscribes to a user ([Service.Subscribe]), or has them as a friend
-// ([Service.AddFriends]), gets every change from [Session.Next]:
+// ([Service.AddFriends]), is told of every change by [Session.Next]:
 //
 //	svc, err := presence.Open(presence.Config{Path: "presence.db"})
 //	…
@@ -28,9 +28,15 @@
 // before it is durable. Reads of status come from the model and never wait for
 // the disk.
 //
+// A user who is connected has a list of those to be told about, loaded with the
+// first session; a user who is watched has an audience, of the connected users
+// who are told. A change goes to the sessions of the audience.
+//
 // A session holds no queue but the set of users who changed since it was last
 // asked; what it hands out is their status now. A slow reader therefore gets
-// fewer and fresher events and always the last one, in bounded memory.
+// fewer and fresher events and always the last one, in bounded memory. It is
+// pulled, and starts no goroutine: Next waits, while [Session.Notify] and
+// [Session.Poll] let a few goroutines serve many sessions, as package sse does.
 //
 // What falls due with time (a grace, a retention, an expiry) is a deadline,
 // stored with what it belongs to. The janitor sleeps until the next one and
@@ -46,9 +52,11 @@
 // # Locks
 //
 // One matters: Service.mu guards the model and the waiting sets of all
-// sessions. Only the writer changes users, under the lock, after the commit;
-// it may therefore read them without. Nothing blocks while holding it.
-// The janitor's own lock is taken before it, never after.
+// sessions. Only the writer adds, changes and removes accounts, under the lock,
+// after the commit; it may therefore read them without. A session's own waiting
+// set is emptied under the read lock, by the one goroutine that polls it.
+// Nothing blocks while holding it. The janitor's own lock is taken before it,
+// never after.
 //
 // # Database driver
 //

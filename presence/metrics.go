@@ -8,6 +8,11 @@ import (
 
 // Metrics are numbers about a [Service]: what is so now, and what it has done
 // since it was opened. They name no user and hold no text of any.
+//
+// DeliveryDelay is that of the oldest change in an event. It holds what
+// Settings.BatchWindow asks for, and the time for which a reader doesn't read,
+// but not what a session is told because it resumes. Lateness holds no deadline
+// that passed before the service was opened.
 type Metrics struct {
 	// Now.
 
@@ -32,16 +37,10 @@ type Metrics struct {
 	FaultAt     time.Time         // of the last of these; zero: none
 
 	EventStatuses   Histogram // statuses in each [Updated] that a session handed out
-	DeliveryDelay   Histogram // seconds from a change being durable to its [Updated]; see below
+	DeliveryDelay   Histogram // seconds from a change being durable to its [Updated]
 	Commit          Histogram // seconds to apply a batch and make it durable
 	BatchOperations Histogram // operations in each of these batches
-	Lateness        Histogram // seconds from a deadline to its effect being durable; see below
-
-	// DeliveryDelay is that of the oldest change in an event, and holds what
-	// Settings.BatchWindow asks for, and the time for which a reader doesn't
-	// read. What a session is told because it resumes isn't in it.
-	//
-	// Lateness holds no deadline that passed before the service was opened.
+	Lateness        Histogram // seconds from a deadline to its effect being durable
 }
 
 // Ending is why a session ended.

@@ -32,9 +32,10 @@ type switches struct {
 // user is one registered user: the durable account, and who is connected.
 type user struct {
 	account
-	due      micros // the next deadline, and
-	dueIndex int    // its place among all; see deadlines
-	live     *live  // nil: has no session, and no watcher who has
+	due      micros    // the next deadline, and
+	dueIndex int       // its place among all; see deadlines
+	live     *live     // nil: has no session
+	audience *audience // nil: has no watcher with a session
 }
 
 func (m *model) user(id uint32) *user {

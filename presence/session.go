@@ -36,7 +36,7 @@ const (
 	KickedOut EventType = "KICKED_OUT"
 )
 
-// Event is what Next returns.
+// Event is what Next and Poll return.
 type Event struct {
 	Type EventType
 
@@ -44,7 +44,7 @@ type Event struct {
 	// been told. Given back in Device.Cursor, it resumes here.
 	Cursor int64
 
-	Statuses []Status // of Updated, by version; valid until the next call of Next
+	Statuses []Status // of Updated, by version; valid until the next call of Next or Poll
 	Kick     Kick     // of KickedOut
 
 	// Of Ready.

@@ -29,10 +29,9 @@ type store struct {
 	read  *sql.DB
 	files []opened
 	stmts map[string]*sql.Stmt // on conn, by their text
-}
 
-// readers is how many connections read at once.
-const readers = 4
+	watching *sql.Stmt // on read; see watches
+}
 
 // openStore opens or makes the file, locked against other processes and
 // brought to the newest schema. A file that isn't ours is left untouched.
@@ -72,13 +71,22 @@ func (st *store) open(ctx context.Context, schema fs.FS, log *slog.Logger) error
 	if st.read, err = sql.Open("sqlite", dsn(st.path, readerPragmas)); err != nil {
 		return err
 	}
-	return openAll(ctx, st.read, readers)
+	if err := openAll(ctx, st.read, readers); err != nil {
+		return err
+	}
+	st.watching, err = st.read.PrepareContext(ctx, selectWatches)
+	return err
 }
+
+const readers = 4 // connections
 
 func (st *store) close() error {
 	var errs []error
 	for _, s := range st.stmts {
 		errs = append(errs, s.Close())
+	}
+	if st.watching != nil {
+		errs = append(errs, st.watching.Close())
 	}
 	if st.read != nil {
 		errs = append(errs, st.read.Close())
@@ -101,7 +109,12 @@ func touch(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("no database path given")
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	switch file, err := os.Stat(path); {
+	case err == nil:
+		if err := checkRegular(path, file); err != nil {
+			return "", err
+		}
+	case errors.Is(err, fs.ErrNotExist):
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return "", err
@@ -115,6 +128,18 @@ func touch(path string) (string, error) {
 		return "", err
 	}
 	return filepath.EvalSymlinks(path)
+}
+
+// checkRegular refuses what only looks like a file: to open a pipe could take
+// for ever.
+func checkRegular(path string, file fs.FileInfo) error {
+	switch {
+	case file.IsDir():
+		return fmt.Errorf("%s is a directory", path)
+	case !file.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	return nil
 }
 
 // Every pragma stands in the DSN, because one that is executed reaches a

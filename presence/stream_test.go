@@ -148,8 +148,8 @@ func (w *world) nothingIsLeft() {
 		w.t.Errorf("left are %d streams, %d kicks, %d deadlines", m.streams, len(m.kicked.order), len(m.deadlines))
 	}
 	for id, u := range m.byName {
-		if u.live != nil {
-			w.t.Errorf("of %s is left: %+v", id, *u.live)
+		if u.live != nil || u.audience != nil {
+			w.t.Errorf("of %s is left: %+v %+v", id, u.live, u.audience)
 		}
 	}
 }
@@ -243,4 +243,31 @@ func TestNextReturnsWithItsContext(t *testing.T) {
 	}
 	w.set("alice", "Hi", 0)
 	alice.wants("alice ONLINE Hi") // the session went on
+}
+
+// TestConnectBesideChanges: a stream may open while its own user changes; with
+// the race detector.
+func TestConnectBesideChanges(t *testing.T) {
+	w := open(t)
+	w.register("alice")
+	var setting sync.WaitGroup
+	setting.Go(func() {
+		for i := range 100 {
+			if _, err := w.Set(t.Context(), "alice", string(rune('a'+i%26)), 0); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 100 {
+		s, err := w.Connect(t.Context(), Device{UserID: "alice", ID: "tab"})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if event, err := s.Next(t.Context()); err != nil || event.Type != Ready {
+			t.Errorf("the first event is %v, %v", event, err)
+		}
+		s.Close()
+	}
+	setting.Wait()
 }

@@ -80,16 +80,24 @@ func (s *Service) Query(asker string, userIDs []string) ([]Status, []Failure, er
 }
 
 func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
-	userIDs = unique(userIDs)
 	found = make([]Status, 0, len(userIDs))
+	seen := make(map[uint32]struct{}, len(userIDs)) // by number: half of what IDs would cost
+	var strangers []string
 	for _, id := range userIDs {
-		if u := m.byName[id]; u != nil {
+		u := m.byName[id]
+		if u == nil {
+			strangers = append(strangers, id)
+		} else if _, again := seen[u.id]; !again {
+			seen[u.id] = struct{}{}
 			found = append(found, u.status())
-		} else if err := checkID(id); err != nil {
-			failed = append(failed, failure(id, err))
-		} else {
-			failed = append(failed, failure(id, unknownUser()))
 		}
+	}
+	for _, id := range unique(strangers) {
+		err := checkID(id)
+		if err == nil {
+			err = unknownUser()
+		}
+		failed = append(failed, failure(id, err))
 	}
 	return found, failed
 }

@@ -14,16 +14,18 @@ const (
 	rules // how many there are
 )
 
-// live is what a user has only while somebody is connected.
-//
-// A pair of watcher and watched stands in both: in the watcher's list, which is
+// A pair of watcher and watched stands twice: in the watcher's list, which is
 // sorted, and in the audience of the watched, which is in no order, so that
 // taking one out of a million is cheap. Both together are 12 bytes.
+
+// live is what a user has only while connected.
 type live struct {
 	sessions []*Session
-	watching watching        // of a user with sessions
-	audience [rules][]uint32 // who is connected and told about this one, by account.id
+	watching watching
 }
+
+// audience is who is connected and told about a user, by account.id.
+type audience [rules][]uint32
 
 // watching is whom a connected user is told about, as stored in the database.
 // It is loaded with the first session, and dropped with the last.
@@ -47,22 +49,6 @@ func (w *watching) makeRoom(watches []watch) {
 	}
 	for r, n := range n {
 		w.lists[r] = slices.Grow(w.lists[r], n)
-	}
-}
-
-// alive returns what u has while somebody is connected, to be changed.
-func (u *user) alive() *live {
-	if u.live == nil {
-		u.live = new(live)
-	}
-	return u.live
-}
-
-// rest forgets what is empty.
-func (u *user) rest() {
-	l := u.live
-	if l != nil && len(l.sessions) == 0 && len(l.audience[bySubscription]) == 0 && len(l.audience[byFriendship]) == 0 {
-		u.live = nil
 	}
 }
 
@@ -107,10 +93,13 @@ func (m *model) link(w, t *user, r rule) {
 	if found {
 		return
 	}
-	audience := &t.alive().audience[r]
+	if t.audience == nil {
+		t.audience = new(audience)
+	}
+	told := &t.audience[r]
 	list := &w.live.watching.lists[r]
-	*list = slices.Insert(*list, at, watched{target: t.id, place: uint32(len(*audience))})
-	*audience = append(*audience, w.id)
+	*list = slices.Insert(*list, at, watched{target: t.id, place: uint32(len(*told))})
+	*told = append(*told, w.id)
 }
 
 // unwatch undoes watch, and withdraws what was waiting to be sent about t
@@ -133,25 +122,25 @@ func (m *model) unwatch(w, t *user, r rule) {
 
 // leave takes a place out of the audience of t. The last one moves there.
 func (m *model) leave(t *user, place uint32, r rule) {
-	audience := &t.live.audience[r]
-	last := len(*audience) - 1
+	told := &t.audience[r]
+	last := len(*told) - 1
 	if int(place) != last {
-		moved := m.user((*audience)[last])
-		(*audience)[place] = moved.id
+		moved := m.user((*told)[last])
+		(*told)[place] = moved.id
 		at, _ := moved.find(t.id, r)
 		moved.live.watching.lists[r][at].place = place
 	}
-	if *audience = (*audience)[:last]; last < cap(*audience)/4 {
-		*audience = slices.Clip(slices.Clone(*audience))
+	if *told = (*told)[:last]; last < cap(*told)/4 {
+		*told = slices.Clip(slices.Clone(*told))
 	}
-	t.rest()
+	if len(t.audience[bySubscription]) == 0 && len(t.audience[byFriendship]) == 0 {
+		t.audience = nil
+	}
 }
 
-// unwatchAll forgets whom w watches, when the last session has gone.
+// unwatchAll takes w out of all audiences, when the last session has gone.
 func (m *model) unwatchAll(w *user) {
-	lists := w.live.watching.lists
-	w.live.watching = watching{}
-	for r, list := range lists {
+	for r, list := range w.live.watching.lists {
 		for _, one := range list {
 			if t := m.user(one.target); t != nil {
 				m.leave(t, one.place, rule(r))
@@ -190,16 +179,16 @@ func (m *model) withdraw(w, t *user) {
 func (m *model) announce(t *user) {
 	m.meter.changes++
 	m.notify(t, t)
-	if !m.switches.userStatus || t.live == nil {
+	if !m.switches.userStatus || t.audience == nil {
 		return
 	}
-	for _, id := range t.live.audience[bySubscription] {
+	for _, id := range t.audience[bySubscription] {
 		m.notify(m.user(id), t)
 	}
 	if !m.switches.friendNotifications {
 		return
 	}
-	for _, id := range t.live.audience[byFriendship] {
+	for _, id := range t.audience[byFriendship] {
 		m.notify(m.user(id), t)
 	}
 }
@@ -218,8 +207,10 @@ func (m *model) notify(w, t *user) {
 // attach gives u one more session. The set of whom u watches has then to be
 // loaded, unless an earlier session did.
 func (m *model) attach(u *user, s *Session) {
-	l := u.alive()
-	l.sessions = append(l.sessions, s)
+	if u.live == nil {
+		u.live = new(live)
+	}
+	u.live.sessions = append(u.live.sessions, s)
 	m.streams++
 	m.meter.opened++
 }
@@ -234,9 +225,8 @@ func (m *model) detach(s *Session) bool {
 	u.live.sessions = slices.Delete(u.live.sessions, i, i+1)
 	m.streams--
 	if len(u.live.sessions) == 0 {
-		u.live.sessions = nil
 		m.unwatchAll(u)
-		u.rest()
+		u.live = nil
 	}
 	return true
 }

@@ -75,7 +75,7 @@ func (s *Service) writeLoop() {
 		batch = s.gather(append(batch[:0], first))
 		s.write(batch)
 		clear(batch)
-		s.checkpointer.wrote(s.store, len(batch))
+		s.checkpointer.wrote(s.store, s.batch.written)
 	}
 }
 

@@ -83,7 +83,7 @@ func (l *loop) run() {
 	}
 	removed := make(chan struct{})
 	out.server.AutoReplay = false
-	out.server.BufferSize = 4
+	out.server.BufferSize = fullStock // to take the stock without waiting
 	out.server.OnUnsubscribe = func(id string, _ *sse.Subscriber) {
 		out.server.RemoveStream(id)
 		close(removed)

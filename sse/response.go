@@ -2,7 +2,9 @@ package sse
 
 import (
 	"net/http"
+	"strconv"
 
+	"github.com/presence-server/presence/presence"
 	"github.com/r3labs/sse/v2"
 )
 
@@ -21,10 +23,11 @@ type response struct {
 	ready []*stream // taken from the loop,
 	seen  int       // and how many of them were looked at
 
-	event  sse.Event // the one that r3labs is given
-	stock  int       // how many times it still has it; at first 1, for the head
-	begun  bool      // it is being written
-	stream *stream   // to whom; nil: nothing more is written
+	event  sse.Event       // the one that r3labs is given
+	told   presence.Status // whom its data is about, if that is one
+	stock  int             // how many times it still has it; at first 1, for the head
+	begun  bool            // it is being written
+	stream *stream         // to whom; nil: nothing more is written
 	pieces []byte
 }
 
@@ -55,7 +58,8 @@ func (w *response) Write(piece []byte) (int, error) {
 // next event.
 const maxKept = 64 << 10
 
-// Flush is called by r3labs for the head, and after each event.
+// Flush is called by r3labs for the head, and after each event. When the loop
+// ends, what r3labs finds in its stock, or gets anew, is empty.
 func (w *response) Flush() {
 	w.begun = false
 	if w.stream != nil {
@@ -63,11 +67,6 @@ func (w *response) Flush() {
 		if w.pieces = w.pieces[:0]; cap(w.pieces) > maxKept {
 			w.pieces = nil
 		}
-	} else if w.over() {
-		if w.stock == 1 { // this was the last: r3labs would wait for another, for ever
-			w.server.Publish(streamID, &w.event)
-		}
-		return
 	}
 	if w.stock--; w.stock > 0 {
 		return
@@ -77,8 +76,20 @@ func (w *response) Flush() {
 	}
 }
 
-// over reports whether r3labs is to find an empty event next, and to end.
-func (w *response) over() bool { return len(w.event.Data) == 0 }
+// encode fills the event in. What many streams are told in a row is encoded
+// once.
+func (w *response) encode(event presence.Event) {
+	if event.Type == presence.Updated && len(event.Statuses) == 1 {
+		if event.Statuses[0] == w.told {
+			w.event.ID = strconv.AppendInt(w.event.ID[:0], event.Cursor, 10)
+			return
+		}
+		w.told = event.Statuses[0]
+	} else {
+		w.told = presence.Status{}
+	}
+	encode(&w.event, event)
+}
 
 // begin waits for a stream that has an event and fills it in.
 func (w *response) begin() {
@@ -93,7 +104,7 @@ func (w *response) begin() {
 		w.stream = w.ready[w.seen]
 		w.seen++
 		if event, ok := w.stream.begin(); ok {
-			encode(&w.event, event)
+			w.encode(event)
 			if w.stream.last {
 				w.event.Retry = comeBack(w.stream.timing.Drain)
 			}

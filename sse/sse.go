@@ -9,9 +9,11 @@
 // A response lasts for hours and says little, so what it holds meanwhile is what
 // the server needs, and what it costs to wake is what a change costs. Therefore
 // a connection of HTTP/1 is taken over from net/http, whose buffers and
-// goroutines for it are then free; and a few loops, each with an r3labs of its
-// own, write to all of these connections, none of which they ever wait for.
-// Where that can't be, with TLS and HTTP/2, each response has a loop to itself.
+// goroutines for it are then free: one is left, to see the client leave. And a
+// few loops, each with an r3labs of its own, write to all of these connections,
+// none of which they ever wait for: what doesn't go out at once is left to a
+// goroutine that ends with it. Where that can't be, with TLS, HTTP/2 and on
+// Windows, each response has a loop to itself.
 //
 //	session ─┐ wake                            ┌→ connection
 //	session ─┼──────→ loop → response → r3labs ┼→ connection
@@ -63,7 +65,7 @@ func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence
 	s := &stream{session: session, timing: timing}
 	v.open.Add(1)
 	if c := takeOver(w, r); c != nil {
-		limitSilence(c.conn, timing.WriteTimeout)
+		limit(c.conn, timing.WriteTimeout)
 		s.wire, s.loop = c, v.loopOf(c)
 		s.start()
 		go v.finish(s, done)

@@ -3,8 +3,11 @@ package sse
 import (
 	"errors"
 	"io"
+	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/presence-server/presence/presence"
 )
@@ -40,8 +43,8 @@ func (s *stream) start() {
 func (s *stream) finish(done func(error)) {
 	s.end(s.wire.wait())
 	s.turn.Lock()
+	s.session.Close() // which wakes the stream once more, so the loop comes after
 	s.loop.remove()
-	s.session.Close()
 	done(s.why)
 }
 
@@ -50,9 +53,21 @@ func (s *stream) end(why error) {
 	s.endMu.Lock()
 	defer s.endMu.Unlock()
 	if !s.ended {
-		s.ended, s.why = true, why
+		s.ended, s.why = true, fault(why)
 		s.wire.close()
 	}
+}
+
+// fault returns what an end is to be blamed on: nil if the client has only gone.
+// That nothing was acknowledged for too long is a deadline too; see limit.
+func fault(err error) error {
+	switch {
+	case errors.Is(err, syscall.ETIMEDOUT):
+		return os.ErrDeadlineExceeded
+	case err == io.EOF, errors.Is(err, net.ErrClosed), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		return nil
+	}
+	return err
 }
 
 // wake has the loop look at the stream.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -21,8 +22,7 @@ type wire interface {
 	// flush sends what write has left.
 	flush(rest []byte, timeout time.Duration) error
 
-	// wait returns when the client has gone, or after close: with nil, unless
-	// the client did what it should not.
+	// wait returns when the client has gone, or after close, and why.
 	wait() error
 
 	close()
@@ -34,6 +34,9 @@ type lent struct {
 	control *http.ResponseController
 	ctx     context.Context
 	cancel  context.CancelFunc
+
+	writing sync.Mutex
+	failed  error // why the last write did
 }
 
 func lend(w http.ResponseWriter, r *http.Request) *lent {
@@ -47,21 +50,27 @@ func lend(w http.ResponseWriter, r *http.Request) *lent {
 // write leaves no deadline behind: one that passes between two events would end
 // a stream of HTTP/2.
 func (l *lent) write(event []byte, timeout time.Duration) ([]byte, error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	if timeout > 0 {
 		l.control.SetWriteDeadline(time.Now().Add(timeout)) // what can't have one goes without
 		defer l.control.SetWriteDeadline(time.Time{})
 	}
-	if _, err := l.Write(event); err != nil {
-		return nil, err
+	if _, l.failed = l.Write(event); l.failed == nil {
+		l.failed = l.control.Flush()
 	}
-	return nil, l.control.Flush()
+	return nil, l.failed
 }
 
 func (l *lent) flush([]byte, time.Duration) error { return nil }
 
+// wait has the error of a write first: HTTP/2 takes a write that takes too long
+// for the client's end, too.
 func (l *lent) wait() error {
 	<-l.ctx.Done()
-	return nil
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	return l.failed
 }
 
 func (l *lent) close() { l.cancel() }
@@ -137,10 +146,11 @@ func (c *taken) flush(rest []byte, timeout time.Duration) error {
 
 // wait reads what never comes, to see the end of the client's side.
 func (c *taken) wait() error {
-	if n, _ := c.conn.Read(make([]byte, 1)); n > 0 {
+	n, err := c.conn.Read(make([]byte, 1))
+	if n > 0 {
 		return errors.New("the client has sent more than its request")
 	}
-	return nil
+	return err
 }
 
 func (c *taken) close() { c.conn.Close() }

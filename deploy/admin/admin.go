@@ -1,6 +1,6 @@
 // Package admin is what the program does besides serving: the commands for who
 // runs it. They only parse and print. What they do is done by packages presence,
-// httpapi and doctor, for Go programs too.
+// httpapi and doctor, for Go programs too; only health asks by itself.
 package admin
 
 import (
@@ -71,6 +71,8 @@ func (c command) run(ctx context.Context, file string, args []string, read Reade
 		return Misused(set, err)
 	case c.operand == "" && len(operands) > 0:
 		return Misused(set, fmt.Errorf("unexpected argument %q", operands[0]))
+	case c.operand != "" && len(operands) == 1 && operands[0] == "":
+		return Misused(set, fmt.Errorf("%s must not be empty", c.operand))
 	case c.operand != "" && len(operands) != 1:
 		return Misused(set, fmt.Errorf("one %s is needed, not %d", c.operand, len(operands)))
 	}

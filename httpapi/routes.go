@@ -1,0 +1,143 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/presence-server/presence/presence"
+)
+
+// route fills the tables of what is served. openapi.yaml describes the same.
+func (h *Handler) route() {
+	h.routes = map[string]map[string]http.HandlerFunc{
+		"/livez":        get(h.livez),
+		"/readyz":       get(h.readyz),
+		"/openapi.yaml": get(serveOpenAPI),
+
+		"/v1/setSelfStatus":         post(h.user(h.setSelfStatus)),
+		"/v1/getUserStatus":         post(h.user(h.getUserStatus)),
+		"/v1/subscribeUserStatus":   post(h.user(h.subscribeUserStatus)),
+		"/v1/unsubscribeUserStatus": post(h.user(h.unsubscribeUserStatus)),
+		"/v1/subscriptions":         get(h.user(h.subscriptions)),
+		"/v1/logout":                post(h.user(h.logout)),
+		"/v1/events":                {http.MethodGet: h.events}, // HEAD would log in
+
+		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
+		"/v1/admin/deleteUsers":   post(h.admin(editUsers(h.service.Delete))),
+		"/v1/admin/users":         get(h.admin(h.users)),
+		"/v1/admin/addFriends":    post(h.admin(editFriends(h.service.AddFriends))),
+		"/v1/admin/removeFriends": post(h.admin(editFriends(h.service.RemoveFriends))),
+		"/v1/admin/friends":       get(h.admin(h.friends)),
+		"/v1/admin/getUserStatus": post(h.admin(h.getAnyStatus)),
+		"/v1/admin/setUserStatus": post(h.admin(h.setUserStatus)),
+		"/v1/admin/kick":          post(h.admin(h.kick)),
+		"/v1/admin/issueToken":    post(h.admin(h.issueToken)),
+		"/v1/admin/explain":       get(h.admin(h.explain)),
+		"/v1/admin/stats":         get(h.admin(h.stats)),
+	}
+	h.folders = map[string]http.HandlerFunc{"/sdk/": h.serveSDK()}
+	if h.dev {
+		h.routeDev()
+	}
+}
+
+// measure gives each path its meter.
+func (h *Handler) measure() {
+	h.meters.add(otherPath)
+	for path := range h.routes {
+		h.meters.add(path)
+	}
+	for folder := range h.folders {
+		h.meters.add(folder)
+	}
+	h.meters.registry.MustRegister(collector{h})
+}
+
+func get(serve http.HandlerFunc) map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{http.MethodGet: serve, http.MethodHead: serve}
+}
+
+func post(serve http.HandlerFunc) map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{http.MethodPost: serve}
+}
+
+func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request) {
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		h.respond(w, r, nil, malformed("the query is malformed"))
+		return
+	}
+	methods := h.routes[r.URL.Path]
+	for prefix, serve := range h.folders {
+		if methods == nil && strings.HasPrefix(r.URL.Path, prefix) {
+			methods = get(serve)
+		}
+	}
+	switch serve := methods[r.Method]; {
+	case serve != nil:
+		serve(w, r)
+	case methods == nil:
+		h.respond(w, r, nil, errNoPath())
+	default:
+		w.Header().Set("Allow", allowed(methods))
+		h.respond(w, r, nil, &refusal{
+			err: malformed("the method must be %s", allowed(methods)), status: http.StatusMethodNotAllowed,
+		})
+	}
+}
+
+func errNoPath() error {
+	return &refusal{err: malformed("no such path"), status: http.StatusNotFound}
+}
+
+func allowed(methods map[string]http.HandlerFunc) string {
+	var names []string
+	for name := range methods {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// A call answers a request with the members of the answer's data.
+type call func(w http.ResponseWriter, r *http.Request, userID string) (object, error)
+
+// user serves a call to whom the request comes from.
+func (h *Handler) user(serve call) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, err := h.admit(r)
+		of(w).userID = c.UserID
+		if err != nil {
+			h.respond(w, r, nil, err)
+			return
+		}
+		data, err := serve(w, r, c.UserID)
+		h.respond(w, r, data, err)
+	}
+}
+
+// admit returns who a request comes from, registered and not kicked.
+func (h *Handler) admit(r *http.Request) (Credentials, error) {
+	c, err := h.identify(r)
+	if err != nil {
+		return c, err
+	}
+	return c, h.service.Admit(r.Context(), c.UserID, c.IssuedAt)
+}
+
+// identify returns who a request comes from.
+func (h *Handler) identify(r *http.Request) (Credentials, error) {
+	c, err := h.authenticate(r)
+	if err == nil {
+		if c.UserID == "" {
+			return c, fail(CodeNoToken, "no credentials")
+		}
+		return c, nil
+	}
+	if _, told := errors.AsType[*presence.Error](err); !told {
+		err = &presence.Error{Code: CodeInvalidToken, Message: "the credentials are not valid", Cause: err}
+	}
+	return Credentials{}, err
+}

@@ -1,0 +1,236 @@
+package sse_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/presence-server/presence/presence"
+	"github.com/presence-server/presence/sse"
+)
+
+// served is a service whose users have one stream each at /USER.
+type served struct {
+	t       *testing.T
+	svc     *presence.Service
+	writer  sse.Server
+	address string
+	tls     *tls.Config // nil: without
+}
+
+func serve(t *testing.T) *served { return serveWith(t, (*httptest.Server).Start) }
+
+func serveWith(t *testing.T, start func(*httptest.Server)) *served {
+	settings := presence.DefaultSettings()
+	settings.CustomStatusBytes = 1 << 16
+	settings.BatchWindow = time.Millisecond
+	settings.DevicesPerPlatform = 100
+	svc, err := presence.Open(presence.Config{Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &served{t: t, svc: svc}
+	server := httptest.NewUnstartedServer(v)
+	start(server)
+	v.address = server.Listener.Addr().String()
+	v.tls = server.TLS
+	t.Cleanup(func() {
+		svc.Drain()
+		v.writer.Wait()
+		server.Close()
+		if err := svc.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return v
+}
+
+func (v *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	session, err := v.svc.Connect(r.Context(), presence.Device{UserID: strings.TrimPrefix(r.URL.Path, "/")})
+	if err != nil {
+		v.t.Error(err)
+		return
+	}
+	v.writer.Serve(w, r, session, sse.Timing{WriteTimeout: time.Minute}, func(err error) {
+		if err != nil {
+			v.t.Errorf("a stream was cut: %v", err)
+		}
+	})
+}
+
+// reader is the client's side of a stream.
+type reader struct {
+	net.Conn
+	lines *bufio.Scanner
+}
+
+func (v *served) register(userIDs ...string) {
+	if _, err := v.svc.Import(v.t.Context(), userIDs); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// open opens a user's stream, and returns when it is READY.
+func (v *served) open(userID string) *reader {
+	conn, err := net.Dial("tcp", v.address)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if v.tls != nil {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // it is our own, and offers HTTP/1.1 only
+	}
+	v.t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: test\r\n\r\n", userID)
+	r := &reader{conn, bufio.NewScanner(conn)}
+	r.lines.Buffer(nil, 1<<20)
+	for r.lines.Scan() && r.lines.Text() != "event: READY" {
+	}
+	return r
+}
+
+// version returns the last version of a user in the next event that tells one.
+// Whatever isn't a line of an event, as a lost or repeated piece would give, is
+// an error.
+func (r *reader) version(userID string) (int64, error) {
+	for r.lines.Scan() {
+		name, value, _ := strings.Cut(r.lines.Text(), ": ")
+		switch name {
+		case "id", "event", "", "HTTP/1.1 200 OK", "Content-Type", "Cache-Control", "Connection", "Date", "X-Accel-Buffering":
+			continue
+		case "data":
+		default:
+			return 0, fmt.Errorf("not a line of a stream: %.80q", r.lines.Text())
+		}
+		var all []presence.Status
+		if strings.HasPrefix(value, "[") {
+			if err := json.Unmarshal([]byte(value), &all); err != nil {
+				return 0, fmt.Errorf("%w in %.80q", err, value)
+			}
+		}
+		for _, s := range all {
+			if s.UserID == userID {
+				return s.Version, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("the stream has ended: %w", r.lines.Err())
+}
+
+// follow reads until a version has come. They must grow.
+func (r *reader) follow(userID string, until int64) error {
+	for last := int64(0); last < until; {
+		version, err := r.version(userID)
+		if err != nil {
+			return err
+		}
+		if version <= last {
+			return fmt.Errorf("version %d after %d", version, last)
+		}
+		last = version
+	}
+	return nil
+}
+
+// TestOneThatStopsReading: loops are shared, so one client that stops reading
+// must delay nobody, which is promise 9; and when it reads on, it gets the rest
+// of the event that was cut where its buffers were full, and then the last.
+func TestOneThatStopsReading(t *testing.T) {
+	v := serve(t)
+	watchers := []string{"stuck"}
+	for i := range 4 * runtime.GOMAXPROCS(0) {
+		watchers = append(watchers, fmt.Sprint("reader-", i))
+	}
+	v.register(append(watchers, "star")...)
+	var readers []*reader
+	for _, w := range watchers {
+		if _, err := v.svc.AddFriends(t.Context(), w, []string{"star"}, false); err != nil {
+			t.Fatal(err)
+		}
+		readers = append(readers, v.open(w))
+	}
+	var last presence.Status
+	for i := range 200 { // of 60 KB: more than any buffer takes
+		var err error
+		if last, err = v.svc.Set(t.Context(), "star", fmt.Sprint(i, strings.Repeat(" long", 12_000)), 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range readers[1:] {
+			if err := r.follow("star", last.Version); err != nil {
+				t.Fatalf("promise 9: one that reads, beside one that doesn't: %v", err)
+			}
+		}
+	}
+	if err := readers[0].follow("star", last.Version); err != nil {
+		t.Errorf("promise 3: one that reads on after a while: %v", err)
+	}
+}
+
+// TestNothingIsLeft: promise 10, for loops that are shared and for those that
+// are not; and that they begin again.
+func TestNothingIsLeft(t *testing.T) {
+	for name, start := range map[string]func(*httptest.Server){
+		"shared": (*httptest.Server).Start, "not shared": (*httptest.Server).StartTLS,
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := serveWith(t, start)
+			v.register("alice")
+			before := runtime.NumGoroutine()
+			for range 3 {
+				var readers []*reader
+				for range 20 {
+					readers = append(readers, v.open("alice"))
+				}
+				for _, r := range readers {
+					r.Close()
+				}
+				v.writer.Wait()
+				for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; {
+					if time.Now().After(end) {
+						t.Fatalf("promise 10: %d goroutines are left of 20 streams", runtime.NumGoroutine()-before)
+					}
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+}
+
+// TestALoopEndsAfterAnyNumberOfEvents: r3labs is given events in advance, and
+// ends only when it finds an empty one, so one must be there whenever that is.
+func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
+	v := serve(t)
+	v.register("alice")
+	for n := range 40 {
+		alice := v.open("alice")
+		for i := range n {
+			last, err := v.svc.Set(t.Context(), "alice", fmt.Sprint(n, i), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := alice.follow("alice", last.Version); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alice.Close()
+		ended := make(chan struct{})
+		go func() {
+			v.writer.Wait()
+			close(ended)
+		}()
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("the loop has not ended after %d events", n)
+		}
+	}
+}
