@@ -100,13 +100,13 @@ func (s *Service) gather(batch []*request) []*request {
 func (s *Service) write(requests []*request) {
 	now, began := s.clock.read()
 	s.beginBatch(began)
-	defer s.endBatch(began)
 	s.lastBatch = max(now, s.lastBatch+1)
 	b := s.newBatch(s.lastBatch)
 	for _, r := range requests {
 		r.err = r.op.apply(b)
 	}
 	if err := b.commit(); err != nil {
+		s.endBatch(began)
 		s.refuse(requests, err)
 		return
 	}
@@ -115,6 +115,7 @@ func (s *Service) write(requests []*request) {
 		s.log.Info("database can be written again")
 	}
 	s.publish(b)
+	s.endBatch(began)
 	for _, r := range requests {
 		r.answer()
 	}
