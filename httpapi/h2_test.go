@@ -60,7 +60,7 @@ func (s *server) outlives(client *http.Client, address string, protocol int) {
 		s.t.Fatalf("the stream is HTTP/%d, want HTTP/%d", got, protocol)
 	}
 	began := time.Now()
-	for st.ready(); time.Since(began) < 600*time.Millisecond; {
+	for st.ready(); time.Since(began) < 1500*time.Millisecond; {
 		if e := st.next(); e.name != "KEEPALIVE" {
 			s.t.Fatalf("nothing but KEEPALIVE happens, but %q came", e.raw)
 		}
@@ -71,7 +71,7 @@ func (s *server) outlives(client *http.Client, address string, protocol int) {
 
 // slowly has each silence last longer than a write may take.
 func slowly(o *options) {
-	o.settings.Keepalive, o.config.Limits.WriteTimeout = 150*time.Millisecond, 50*time.Millisecond
+	o.settings.Keepalive, o.config.Limits.WriteTimeout = 700*time.Millisecond, 500*time.Millisecond
 }
 
 func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
@@ -92,9 +92,9 @@ func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
 // that allows an answer less time than a stream lives.
 func TestStreamOutlivesTheServersWriteTimeout(t *testing.T) {
 	for protocol, serve := range map[int]func(*httptest.Server){
-		1: func(w *httptest.Server) { w.Config.WriteTimeout = 100 * time.Millisecond; w.Start() },
+		1: func(w *httptest.Server) { w.Config.WriteTimeout = time.Second; w.Start() },
 		2: func(w *httptest.Server) {
-			w.Config.WriteTimeout, w.EnableHTTP2 = 100*time.Millisecond, true
+			w.Config.WriteTimeout, w.EnableHTTP2 = time.Second, true
 			w.StartTLS()
 		},
 	} {
