@@ -33,7 +33,7 @@ func (a *attacker) powerCut(ctx context.Context, r *report) error {
 		r.try("%d databases after a cut at a random byte of the last %d KiB of a log of %d KiB", each, (w.end-w.safe)>>10, w.end>>10)
 		w.v.end()
 	}
-	r.figure("%d clients came back, each from a random event", 2*each*watchingWreck)
+	r.figure("%d clients came back, each from a random event, and %d with a cursor that was never one", 2*each*watchingWreck, 2*each)
 	return nil
 }
 
@@ -164,7 +164,9 @@ func (w *wreck) open(ctx context.Context, r *report, d damage, random *rand.Rand
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	return nil
+	stranger := w.followers[0].asOf(0) // who knows nothing
+	stranger.cursor = random.Int64N(1 << 53)
+	return returns(ctx, v, stranger)
 }
 
 // returns has a client come back, and looks whether what it knows then is what
