@@ -173,10 +173,10 @@ func (w *wreck) open(ctx context.Context, r *report, d damage, random *rand.Rand
 // the server does. When it hears of its own status, all else has come.
 func returns(ctx context.Context, v *victim, f *follower) error {
 	defer f.close()
+	marker := fmt.Sprint("back from ", f.cursor) // which READY can't tell already
 	if err := f.open(ctx, v); err != nil {
 		return err
 	}
-	const marker = "I am back"
 	if answer, err := v.set(ctx, f.token, marker); err != nil || answer.Code != 0 {
 		return fmt.Errorf("setting a status is answered %+v, %w", answer, err)
 	}
