@@ -1,64 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/presence-server/presence/bench/server"
 )
-
-// TestPromise5KilledUnderLoad kills the server while eight users set one status
-// after the other: what was answered is there afterwards.
-func TestPromise5KilledUnderLoad(t *testing.T) {
-	const users, rounds = 8, 5
-	c := newChild(t)
-	c.start()
-	var ids []string
-	for i := range users {
-		ids = append(ids, fmt.Sprint("user", i))
-	}
-	c.admin("importUsers", map[string]any{"userIDList": ids}, nil)
-	answered := make([]int, users)
-	for round := range rounds {
-		enough := make(chan struct{}, users)
-		var setters sync.WaitGroup
-		for i, id := range ids {
-			token := c.token(id)
-			setters.Go(func() {
-				for {
-					text := strconv.Itoa(answered[i] + 1)
-					if c.Must(c.ctx, "/v1/setSelfStatus", token, map[string]any{"customStatus": text}, nil) != nil {
-						return
-					}
-					if answered[i]++; answered[i] == 20*(round+1) {
-						enough <- struct{}{}
-					}
-				}
-			})
-		}
-		<-enough
-		c.Kill()
-		setters.Wait()
-		c.start()
-		for i, id := range ids {
-			got := strings.TrimPrefix(c.status(id), "3 ")
-			// One more may have been stored, and its answer lost.
-			if got != strconv.Itoa(answered[i]) && got != strconv.Itoa(answered[i]+1) {
-				t.Errorf("promise 5: %s was answered %d, and has %q after kill -9", id, answered[i], got)
-			}
-			answered[i], _ = strconv.Atoi(got)
-		}
-	}
-}
 
 // TestPromise4RestartAnnouncesNothing: everyone comes back within the grace
 // after a kill -9, and after a stop.
@@ -134,90 +82,4 @@ func TestStop(t *testing.T) {
 	if code := c.Wait(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, c.Log())
 	}
-}
-
-// TestFullDisk: writes are refused and reads go on while there is no room, and
-// nothing needs a restart when there is.
-func TestFullDisk(t *testing.T) {
-	folder := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "presence-test", folder).CombinedOutput(); err != nil {
-		t.Skipf("needs a file system of its own, and mount says: %s", out)
-	}
-	t.Cleanup(func() { exec.Command("umount", folder).Run() })
-	c := newChild(t, "DATABASE__PATH="+filepath.Join(folder, "presence.db"), "TIMING__KEEPALIVE=100ms")
-	c.start()
-	token := c.token("alice")
-	alice := c.follow("alice", "")
-	c.set("alice", "before")
-	c.awaits(alice, "alice", "1 before")
-
-	filler := filepath.Join(folder, "filler")
-	fill(t, filler)
-	answer := c.untilRefused(token)
-	if answer.Status != 503 || answer.Code != 60022 {
-		t.Errorf("a write without room is answered %d and %d, want 503 and 60022", answer.Status, answer.Code)
-	}
-	// What it writes to find out is less than a status, and may fit once or
-	// twice into the last block of the log.
-	ready, err := c.Call(c.ctx, "/readyz", "", nil)
-	for i := 0; i < 4 && ready.Status == 200; i++ {
-		c.untilRefused(token)
-		ready, err = c.Call(c.ctx, "/readyz", "", nil)
-	}
-	if err != nil || ready.Status != 503 || !strings.Contains(ready.Message, "full") {
-		t.Errorf("/readyz answers %+v %v, and should say that the disk is full", ready, err)
-	}
-	if got := c.status("alice"); !strings.HasPrefix(got, "1 ") {
-		t.Errorf("a read without room finds %q", got)
-	}
-	for e := c.next(alice); e.Type != "KEEPALIVE"; e = c.next(alice) {
-	}
-
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
-	if ready, err := c.Call(c.ctx, "/readyz", "", nil); err != nil || ready.Status != 200 {
-		t.Errorf("with room again /readyz answers %+v %v", ready, err)
-	}
-	c.set("alice", "after")
-	c.awaits(alice, "alice", "1 after")
-	for _, line := range []string{"database can't be written", "database can be written again"} {
-		if !strings.Contains(c.Log(), line) {
-			t.Errorf("the log doesn't tell that the %s:\n%s", line, c.Log())
-		}
-	}
-}
-
-// fill takes all the room that is left.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, size := range []int{64 << 10, 4 << 10} {
-		for block := make([]byte, size); err == nil; {
-			_, err = f.Write(block)
-		}
-		err = nil
-	}
-}
-
-// untilRefused sets statuses until one is refused: the log may have had room
-// for a few.
-func (c *child) untilRefused(token string) server.Answer {
-	c.t.Helper()
-	for i := range 1000 {
-		body := map[string]any{"customStatus": fmt.Sprint("text ", i)}
-		answer, err := c.Call(c.ctx, "/v1/setSelfStatus", token, body)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		if answer.Code != 0 {
-			return answer
-		}
-	}
-	c.t.Fatal("no write was refused on a full disk")
-	return server.Answer{}
 }

@@ -33,7 +33,7 @@ func (a *attacker) powerCut(ctx context.Context, r *report) error {
 		r.try("%d databases after a cut at a random byte of the last %d KiB of a log of %d KiB", each, (w.end-w.safe)>>10, w.end>>10)
 		w.v.end()
 	}
-	r.figure("%d clients came back, each from a random event", 2*each*watchingWreck)
+	r.figure("%d clients came back, each from a random event, and %d with a cursor that was never one", 2*each*watchingWreck, 2*each)
 	return nil
 }
 
@@ -164,17 +164,19 @@ func (w *wreck) open(ctx context.Context, r *report, d damage, random *rand.Rand
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	return nil
+	stranger := w.followers[0].asOf(0) // who knows nothing
+	stranger.cursor = random.Int64N(1 << 53)
+	return returns(ctx, v, stranger)
 }
 
 // returns has a client come back, and looks whether what it knows then is what
 // the server does. When it hears of its own status, all else has come.
 func returns(ctx context.Context, v *victim, f *follower) error {
 	defer f.close()
+	marker := fmt.Sprint("back from ", f.cursor) // which READY can't tell already
 	if err := f.open(ctx, v); err != nil {
 		return err
 	}
-	const marker = "I am back"
 	if answer, err := v.set(ctx, f.token, marker); err != nil || answer.Code != 0 {
 		return fmt.Errorf("setting a status is answered %+v, %w", answer, err)
 	}
