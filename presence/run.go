@@ -42,13 +42,17 @@ type jump struct{ above, below int64 }
 const jumpsKept = 1000
 
 // beginRun starts a run: the next incarnation, and the version jumps to at
-// least the seconds since 1970 << 20. So versions given out after a backup was
-// made, and lost by restoring it, are never given out again.
+// least the seconds since 1970 << 20, plus the microseconds of this one. So
+// versions given out after a backup was made, and lost by restoring it, are never
+// given out again, not even within the same second.
 type beginRun struct{}
+
+// firstVersion returns the version that a run begins behind.
+func firstVersion(now micros) int64 { return now/1_000_000<<20 + now%1_000_000 }
 
 func (beginRun) apply(b *batch) error {
 	b.run++
-	j := jump{above: b.version, below: max(b.version, b.now/1_000_000<<20)}
+	j := jump{above: b.version, below: max(b.version, firstVersion(b.now))}
 	b.exec("INSERT OR REPLACE INTO jumps VALUES (?, ?)", j.above, j.below)
 	b.version = j.below
 	jumps := append(b.model.jumps[:len(b.model.jumps):len(b.model.jumps)], j)
