@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -226,7 +225,8 @@ func TestRestoreWithoutItsSecret(t *testing.T) {
 	c.tells(out, "put presence.db.secret back too")
 }
 
-// TestBackupKilled: kill -9 at random moments leaves all of a backup or none.
+// TestBackupKilled: kill -9 leaves all of a backup or none, however much of it
+// was written by then.
 func TestBackupKilled(t *testing.T) {
 	c := newChild(t)
 	c.start()
@@ -235,20 +235,20 @@ func TestBackupKilled(t *testing.T) {
 		ids = append(ids, fmt.Sprint("user", i))
 	}
 	c.admin("importUsers", map[string]any{"userIDList": ids}, nil)
-	seed := uint64(time.Now().UnixNano())
-	random := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
-	began := time.Now()
 	c.calls(0, "backup", "whole")
-	whole := time.Since(began)
+	whole, err := os.Stat(filepath.Join(c.Folder, "whole"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	made := 0
-	for i := range 20 {
+	const kills = 20
+	for i := range int64(kills) {
 		file := filepath.Join(c.Folder, fmt.Sprint("backup", i))
 		command := c.Command("backup", file)
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(whole)))) // the moment, not a wait
+		c.writes(file, whole.Size()*i/(kills-5)) // the last few are killed when it has its name
 		command.Process.Kill()
 		command.Wait()
 		if _, err := os.Stat(file); err == nil {
@@ -258,8 +258,29 @@ func TestBackupKilled(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d of 20 were complete", made)
+	if made < 4 || made == kills {
+		t.Errorf("%d of %d were complete: some must be, and some not", made, kills)
+	}
 	c.set("user0", "goes on")
+}
+
+// writes returns when a file that is being made under a passing name has a size,
+// or its own name.
+func (c *child) writes(file string, size int64) {
+	c.t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		if _, err := os.Stat(file); err == nil {
+			return
+		}
+		found, _ := filepath.Glob(file + ".*.partial")
+		if len(found) == 0 {
+			continue
+		}
+		if partial, err := os.Stat(found[0]); err == nil && partial.Size() >= size {
+			return
+		}
+	}
+	c.t.Fatalf("%s never has %d bytes", file, size)
 }
 
 func TestCommandDoctor(t *testing.T) {

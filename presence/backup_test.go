@@ -231,7 +231,21 @@ func TestRestoreCutShort(t *testing.T) {
 	has(t, kept, "now")
 }
 
-// TestRestoreKilled: kill -9 at random moments, while one process restores one
+// stepsOf returns when the files of a database have been seen to change n times.
+func (w *world) stepsOf(path string, n int) {
+	w.t.Helper()
+	var last []string
+	for deadline := time.Now().Add(time.Minute); n > 0; {
+		if time.Now().After(deadline) {
+			w.t.Fatal("the files don't change")
+		}
+		if now, _ := filepath.Glob(path + "*"); !slices.Equal(now, last) {
+			n, last = n-1, now
+		}
+	}
+}
+
+// TestRestoreKilled: kill -9 after a random number of steps, while one process restores one
 // backup after the other, over databases with a log and without.
 func TestRestoreKilled(t *testing.T) {
 	w := twoBackups(t)
@@ -245,11 +259,7 @@ func TestRestoreKilled(t *testing.T) {
 			copyFile(t, filepath.Join(filepath.Dir(w.path), name), filepath.Join(filepath.Dir(crashed.path), name))
 		}
 		restoring := child(t, "restore", crashed.path)
-		for begun := false; !begun; {
-			found, _ := filepath.Glob(crashed.path + ".*")
-			begun = len(found) > 0
-		}
-		time.Sleep(time.Duration(random.IntN(40)) * time.Millisecond) // the moment, not a wait
+		w.stepsOf(crashed.path, 2+random.IntN(30)) // the first is how they were
 		restoring.Process.Kill()
 		restoring.Wait()
 		if _, err := Check(t.Context(), crashed.path); err != nil {

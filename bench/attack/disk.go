@@ -206,22 +206,29 @@ func (a *attacker) diskRemoved(ctx context.Context, r *report) error {
 	return p.restart(ctx, nil)
 }
 
+// onDisk is an attack on a disk of its own, where the database of a server is.
+func (a *attacker) onDisk(attack func(context.Context, *report, *disk, *patient) error) func(context.Context, *report) error {
+	return func(ctx context.Context, r *report) error {
+		d, err := a.newDisk()
+		if err != nil {
+			r.skipped = err.Error()
+			return nil
+		}
+		defer d.unmount()
+		p, err := a.admit(ctx, r, d.database())
+		if err != nil {
+			return err
+		}
+		defer p.discharge()
+		return attack(ctx, r, d, p)
+	}
+}
+
 // diskReadOnly has a fault of the file system make it read-only: while files
 // are open for writing, the kernel does so for nobody who asks. There is no way
 // back but to mount it anew. The fault comes between two writes: ext4 then tells
 // an fsync that is under way that all went well, and it did not.
-func (a *attacker) diskReadOnly(ctx context.Context, r *report) error {
-	d, err := a.newDisk()
-	if err != nil {
-		r.skipped = err.Error()
-		return nil
-	}
-	defer d.unmount()
-	p, err := a.admit(ctx, r, d.database())
-	if err != nil {
-		return err
-	}
-	defer p.discharge()
+func (a *attacker) diskReadOnly(ctx context.Context, r *report, d *disk, p *patient) error {
 	if err := p.suffer(ctx, harm{"can't be written", func() error {
 		p.stop()
 		defer p.begin(ctx)
@@ -233,18 +240,7 @@ func (a *attacker) diskReadOnly(ctx context.Context, r *report) error {
 }
 
 // diskSlow has each write to the disk wait, for about a fifth of a second.
-func (a *attacker) diskSlow(ctx context.Context, r *report) error {
-	d, err := a.newDisk()
-	if err != nil {
-		r.skipped = err.Error()
-		return nil
-	}
-	defer d.unmount()
-	p, err := a.admit(ctx, r, d.database())
-	if err != nil {
-		return err
-	}
-	defer p.discharge()
+func (a *attacker) diskSlow(ctx context.Context, r *report, d *disk, p *patient) error {
 	p.load.forgetDelays()
 	for range a.scale(50, 15) {
 		if err := errors.Join(d.freeze(), d.thawAfter(ctx, 200*time.Millisecond)); err != nil {
@@ -262,18 +258,7 @@ func (a *attacker) diskSlow(ctx context.Context, r *report) error {
 
 // diskStuck has writes wait for longer than a client would. Then new ones are
 // refused at once, and those under way are answered when the disk is back.
-func (a *attacker) diskStuck(ctx context.Context, r *report) error {
-	d, err := a.newDisk()
-	if err != nil {
-		r.skipped = err.Error()
-		return nil
-	}
-	defer d.unmount()
-	p, err := a.admit(ctx, r, d.database())
-	if err != nil {
-		return err
-	}
-	defer p.discharge()
+func (a *attacker) diskStuck(ctx context.Context, r *report, d *disk, p *patient) error {
 	if err := d.freeze(); err != nil {
 		return err
 	}
