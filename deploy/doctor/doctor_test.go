@@ -60,7 +60,7 @@ func newClinic(t *testing.T) *clinic {
 // that is busy.
 func (c *clinic) options(address string) Options {
 	c.t.Helper()
-	token, _, err := c.tokens.Issue("patient", time.Hour)
+	token, _, err := c.tokens.Issue(c.t.Name(), time.Hour) // another's changes would replace its own before they are told
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -123,11 +123,11 @@ func TestNothingBetween(t *testing.T) {
 	if r.Worst() != Good || len(r.Findings) != 9 {
 		t.Errorf("%d findings, and the worst is %q\n%s", len(r.Findings), r.Worst(), print(r))
 	}
-	found, _ := c.svc.Get("patient")
+	found, _ := c.svc.Get(t.Name())
 	if len(found) != 1 || found[0].StatusType != presence.Unlogined || found[0].CustomStatus != "" {
 		t.Errorf("afterwards the user is %+v", found)
 	}
-	if e, err := c.svc.Explain(t.Context(), "patient"); err != nil || len(e.Devices) > 0 {
+	if e, err := c.svc.Explain(t.Context(), t.Name()); err != nil || len(e.Devices) > 0 {
 		t.Errorf("afterwards the user has %v (%v)", e.Devices, err)
 	}
 }
@@ -135,10 +135,10 @@ func TestNothingBetween(t *testing.T) {
 // TestForeignUser: the custom status of somebody else is left alone.
 func TestForeignUser(t *testing.T) {
 	c := newClinic(t)
-	if _, err := c.svc.Import(t.Context(), []string{"patient"}); err != nil {
+	if _, err := c.svc.Import(t.Context(), []string{t.Name()}); err != nil {
 		t.Fatal(err)
 	}
-	before, err := c.svc.Set(t.Context(), "patient", "Do not disturb", 0)
+	before, err := c.svc.Set(t.Context(), t.Name(), "Do not disturb", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestForeignUser(t *testing.T) {
 	r := c.examine(o)
 	c.wants(r)
 	c.tells(r, "ok     buffering")
-	if after, _ := c.svc.Get("patient"); after[0].CustomStatus != before.CustomStatus {
+	if after, _ := c.svc.Get(t.Name()); after[0].CustomStatus != before.CustomStatus {
 		t.Errorf("the status %q became %q", before.CustomStatus, after[0].CustomStatus)
 	}
 }
