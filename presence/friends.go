@@ -30,33 +30,42 @@ func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []st
 }
 
 // Friends returns up to limit IDs of the user's friend list in byte order,
-// those behind after, and whether there are more. after "" starts at the
-// beginning.
+// beginning after the ID after; "" begins with the first. next is the value of
+// after for the next page, or "" on the last page.
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
-func (s *Service) Friends(ctx context.Context, userID, after string, limit int) (friends []string, more bool, err error) {
-	id, ok := s.number(userID)
-	if !ok {
-		return nil, false, unknownUser()
+func (s *Service) Friends(ctx context.Context, userID, after string, limit int) (friends []string, next string, err error) {
+	id, err := s.number(userID)
+	if err != nil {
+		return nil, "", err
 	}
-	return s.store.page(ctx, `SELECT user_id FROM friends JOIN users ON id = friend
+	friends, next, err = s.store.page(ctx, `SELECT user_id FROM friends JOIN users ON id = friend
 		WHERE user = ? AND user_id > ? ORDER BY user_id LIMIT ?`, limit, id, after)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := s.stillThere(userID, id); err != nil {
+		return nil, "", err
+	}
+	return friends, next, nil
 }
 
-// page runs a query for IDs whose last parameter is a limit.
-func (st *store) page(ctx context.Context, query string, limit int, args ...any) (ids []string, more bool, err error) {
+// page runs a query for IDs whose last parameter is a limit. next is the last ID
+// of the page, or "" if there are no more.
+func (st *store) page(ctx context.Context, query string, limit int, args ...any) (ids []string, next string, err error) {
+	limit = max(1, limit)
 	rows, err := st.read.QueryContext(ctx, query, append(args, limit+1)...)
 	ids, err = collect(rows, err, func(rows *sql.Rows) (id string, err error) {
 		err = rows.Scan(&id)
 		return id, err
 	})
 	if err != nil {
-		return nil, false, unreadable(err)
+		return nil, "", unreadable(err)
 	}
 	if len(ids) > limit {
-		return ids[:limit], true, nil
+		return ids[:limit], ids[limit-1], nil
 	}
-	return ids, false, nil
+	return ids, "", nil
 }
 
 // befriend puts users into a friend list and, if mutual, the other way round.

@@ -45,8 +45,8 @@ func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
 //
 // Errors: CodeUnavailable when the database can't be read.
 func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, error) {
-	id, ok := s.number(userID)
-	if !ok {
+	id, err := s.number(userID)
+	if err != nil {
 		return nil, nil
 	}
 	rows, err := s.store.read.QueryContext(ctx, "SELECT target FROM subscriptions WHERE user = ? ORDER BY since DESC", id)
@@ -56,6 +56,9 @@ func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, e
 	})
 	if err != nil {
 		return nil, unreadable(err)
+	}
+	if s.stillThere(userID, id) != nil {
+		return nil, nil
 	}
 	return s.statusesOf(targets), nil
 }
