@@ -1,11 +1,8 @@
 package httpapi_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/presence-server/presence/presence"
@@ -130,55 +127,6 @@ func TestExplain(t *testing.T) {
 			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+
 			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":0}`,
 		"explain tells of a kick")
-}
-
-// TestPagesWhileUsersAreDeleted: none panics, and none loses a user.
-func TestPagesWhileUsersAreDeleted(t *testing.T) {
-	s := newServer(t)
-	var doomed []string
-	for i := range 900 {
-		doomed = append(doomed, fmt.Sprintf("u%03d", i))
-	}
-	s.register(append(doomed, "zoe")...)
-	var deleting sync.WaitGroup
-	for some := range slices.Chunk(doomed, 10) {
-		deleting.Go(func() { s.svc.Delete(t.Context(), some) })
-	}
-	deleted := make(chan struct{})
-	go func() {
-		deleting.Wait()
-		close(deleted)
-	}()
-	for over := false; !over; {
-		select {
-		case <-deleted:
-			over = true
-		default:
-		}
-		last := ""
-		for next, more := "", true; more; more = next != "" {
-			a := s.admin().get("/v1/admin/users?limit=7&after=" + next)
-			if a.status != 200 {
-				t.Fatalf("a page gets %d %s", a.status, a.body)
-			}
-			var page struct {
-				Data struct {
-					UserList []struct{ UserID string }
-					Next     string
-				}
-			}
-			if err := json.Unmarshal([]byte(a.body), &page); err != nil {
-				t.Fatal(err)
-			}
-			if n := len(page.Data.UserList); n > 0 {
-				last = page.Data.UserList[n-1].UserID
-			}
-			next = page.Data.Next
-		}
-		if last != "zoe" {
-			t.Fatalf("the last user of all pages is %q, want zoe", last)
-		}
-	}
 }
 
 func TestFriendsLimit(t *testing.T) {

@@ -22,6 +22,9 @@ import (
 // already is never replaced (the error is then [fs.ErrExist]). The secret that
 // tokens are signed with is not in the database.
 func Backup(ctx context.Context, path, to string) error {
+	if err := checkPath(to); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(to); err == nil {
 		return &fs.PathError{Op: "back up to", Path: to, Err: fs.ErrExist}
 	}
@@ -98,6 +101,9 @@ func checkCopy(ctx context.Context, copied, path string) error {
 // through SQLite alone: to open and close the file by itself would take away
 // the locks of a service in this process.
 func openToRead(ctx context.Context, path string) (*sql.DB, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
 	file, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("there is no database: %w", err)

@@ -33,6 +33,17 @@ type machine struct {
 	onClockSet func(f func()) (stop func(), err error)
 }
 
+// simulatedMachine is the one of a program whose time is simulated, as package
+// testing/synctest does: it is never suspended, and nobody sets its clock. To wait
+// for that would keep simulated time from passing, because the wait is for the
+// kernel.
+func simulatedMachine() machine {
+	return machine{
+		suspended:  func() time.Duration { return 0 },
+		onClockSet: func(func()) (stop func(), err error) { return func() {}, nil },
+	}
+}
+
 // newClock returns a clock that is never behind atLeast.
 func newClock(atLeast micros, suspended func() time.Duration) *clock {
 	c := &clock{suspended: suspended, base: suspended(), began: time.Now()}

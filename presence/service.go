@@ -77,6 +77,8 @@ func Open(config Config) (*Service, error) {
 	}
 	if config.machine != nil {
 		s.machine = *config.machine
+	} else if simulated(time.Now()) {
+		s.machine = simulatedMachine()
 	}
 	ctx := context.Background()
 	var err error
