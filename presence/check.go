@@ -73,7 +73,7 @@ func checkIntegrity(ctx context.Context, db *sql.DB, path string) error {
 		return nil
 	}
 	if err != nil {
-		return unusable(path, err)
+		return fmt.Errorf("read %s: %w", path, diagnosed(path, err))
 	}
 	return fmt.Errorf("%s is damaged: restore a backup: %s", path, strings.Join(found, "; "))
 }

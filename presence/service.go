@@ -22,7 +22,7 @@ type Service struct {
 	janitor      *janitor
 	checkpointer *checkpointer
 	meters       meters
-	pace         pace
+	pace         *pace
 	machine      machine
 
 	mu    sync.RWMutex
@@ -70,6 +70,7 @@ func Open(config Config) (*Service, error) {
 		queue:      make(chan *request, queueLength),
 		requests:   sync.Pool{New: func() any { return newRequest() }},
 		writerDone: make(chan struct{}),
+		pace:       newPace(),
 		meters:     meters{opened: time.Now().Add(-1)},
 	}
 	if s.log == nil {
@@ -86,8 +87,7 @@ func Open(config Config) (*Service, error) {
 		return nil, err
 	}
 	if err := s.start(ctx, settings); err != nil {
-		s.store.close()
-		return nil, err
+		return nil, errors.Join(diagnosed(s.store.path, err), s.store.close())
 	}
 	return s, nil
 }

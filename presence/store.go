@@ -64,7 +64,7 @@ func (st *store) open(ctx context.Context, schema fs.FS, log *slog.Logger) error
 		return err
 	}
 	if st.conn, err = st.write.Conn(ctx); err != nil {
-		return fmt.Errorf("open %s: %w", st.path, err)
+		return fmt.Errorf("open %s: %w", st.path, diagnosed(st.path, err))
 	}
 	if err := st.migrate(ctx, schema, log); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (st *store) open(ctx context.Context, schema fs.FS, log *slog.Logger) error
 		return err
 	}
 	if err := openAll(ctx, st.read, readers); err != nil {
-		return err
+		return fmt.Errorf("open %s: %w", st.path, diagnosed(st.path, err))
 	}
 	st.watching, err = st.read.PrepareContext(ctx, selectWatches)
 	return err
@@ -118,7 +118,7 @@ func touch(path string) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
-			return "", err
+			return "", diagnosed(path, err)
 		}
 		if err := f.Close(); err != nil {
 			return "", err
@@ -229,7 +229,7 @@ func create(ctx context.Context, path string) error {
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
-		return fmt.Errorf("make %s: %w", path, err)
+		return fmt.Errorf("create %s: %w", path, diagnosed(path, err))
 	}
 	return db.Close()
 }
