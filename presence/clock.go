@@ -65,6 +65,9 @@ func (c *clock) read() (micros, time.Time) {
 	return c.origin + span(now.Sub(c.began)+c.asleep), now
 }
 
+// machineNow is the time as the machine's clock is set, if that can be.
+func machineNow() micros { return min(time.Now().UnixMicro(), lastClock) }
+
 // Now returns the time of the service, which never goes back. It is the
 // machine's, unless that was set meanwhile.
 func (s *Service) Now() time.Time { return moment(s.clock.now()) }

@@ -21,7 +21,7 @@ import (
 func (s *Service) Delete(ctx context.Context, userIDs []string) (failed []Failure, err error) {
 	var last micros
 	err = inPieces(userIDs, func(piece []string) error {
-		op := &deleteUsers{userIDs: piece, at: time.Now().UnixMicro()}
+		op := &deleteUsers{userIDs: piece, at: machineNow()}
 		err := s.do(ctx, op)
 		failed = append(failed, op.failed...)
 		last = max(last, op.deletedAt)

@@ -54,8 +54,8 @@ type Service struct {
 //
 // It fails, with the reason in one line, when the settings are impossible, when
 // the file can't be opened or written, belongs to another program, has the
-// schema of a newer release, or is in use by another process; and when there is
-// no place for that backup.
+// schema of a newer release, is damaged in a way that [Check] reports, or is in use
+// by another process; and when there is no place for that backup.
 func Open(config Config) (*Service, error) {
 	settings := DefaultSettings()
 	if config.Settings != nil {
@@ -94,8 +94,11 @@ func Open(config Config) (*Service, error) {
 
 // start loads the model and begins the run, before anyone can ask.
 func (s *Service) start(ctx context.Context, settings Settings) error {
-	if err := s.restore(ctx); err != nil {
-		return fmt.Errorf("read the database: %w", err)
+	if err := s.restoreChecked(ctx); err != nil {
+		return err
+	}
+	if now := s.clock.now(); now > lastClock {
+		return fmt.Errorf("the machine's clock is at %s: set it", moment(now).Format(time.DateOnly))
 	}
 	s.janitor = newJanitor(s)
 	s.meters.openedAt = s.clock.now()

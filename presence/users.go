@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// Import registers users: they are UNLOGINED until they log in. Who exists
-// already succeeds and is left alone. Returned are the malformed IDs.
+// Import registers users: they are UNLOGINED until they log in. A user who exists
+// already succeeds and stays as they are. It returns the IDs that failed: malformed
+// ones, and with CodeLimit those over 2^28 users that were ever registered. A list
+// of more than 1,000 IDs is imported in several steps.
 //
 // Errors: CodeUnavailable.
 func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failure, err error) {
@@ -65,7 +67,9 @@ func (op *admit) apply(b *batch) error {
 	if revoked(b.revokedAt(op.userID), op.issuedAt) {
 		return errRevoked()
 	}
-	b.register(op.userID)
+	if _, err := b.register(op.userID); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -163,11 +167,13 @@ type importUsers struct {
 
 func (op *importUsers) apply(b *batch) error {
 	for _, id := range unique(op.userIDs) {
-		if err := checkID(id); err != nil {
-			op.failed = append(op.failed, failure(id, err))
-			continue
+		err := checkID(id)
+		if err == nil {
+			_, err = b.register(id)
 		}
-		b.register(id)
+		if err != nil {
+			op.failed = append(op.failed, failure(id, err))
+		}
 	}
 	return nil
 }
