@@ -6,27 +6,39 @@ import (
 	"slices"
 )
 
+// friendsAtOnce bounds the friends of one operation: for each of them it may have
+// to count a whole friend list.
+const friendsAtOnce = 100
+
 // AddFriends puts friends into the list of userID and, if mutual, userID into
-// theirs. Open sessions are told the status of a new friend. Returned are
-// those who failed: malformed and unknown IDs, userID itself, and with
-// CodeLimit those for whom either list was full; who is a friend already
-// succeeds.
+// theirs. Open sessions receive the status of a new friend. It returns those that
+// failed: malformed and unknown IDs, userID itself, and with CodeLimit those for
+// whom either list was full; a user who is a friend already succeeds. A long list
+// is added in several steps.
 //
 // Errors: CodeUnknownUser for userID, CodeUnavailable.
-func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) ([]Failure, error) {
-	op := &befriend{userID: userID, friends: friends, mutual: mutual}
-	err := s.do(ctx, op)
-	return op.failed, err
+func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
+	err = inPieces(friends, friendsAtOnce, func(piece []string) error {
+		op := &befriend{userID: userID, friends: piece, mutual: mutual}
+		err := s.do(ctx, op)
+		failed = append(failed, op.failed...)
+		return err
+	})
+	return failed, err
 }
 
-// RemoveFriends undoes AddFriends. Who was no friend succeeds. Nothing more is
-// told because of the friendship, what was waiting included.
+// RemoveFriends undoes AddFriends. A user who was no friend succeeds. Nothing more
+// is sent because of the friendship, not even what was waiting.
 //
 // Errors: as AddFriends.
-func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []string, mutual bool) ([]Failure, error) {
-	op := &unfriend{userID: userID, friends: friends, mutual: mutual}
-	err := s.do(ctx, op)
-	return op.failed, err
+func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
+	err = inPieces(friends, sweep, func(piece []string) error {
+		op := &unfriend{userID: userID, friends: piece, mutual: mutual}
+		err := s.do(ctx, op)
+		failed = append(failed, op.failed...)
+		return err
+	})
+	return failed, err
 }
 
 // Friends returns up to limit IDs of the user's friend list in byte order,
@@ -77,6 +89,7 @@ type befriend struct {
 }
 
 func (op *befriend) apply(b *batch) error {
+	counts := make(map[uint32]int) // of friends, each counted once
 	return eachFriend(b, op.userID, op.friends, &op.failed, func(user, friend *account) *Error {
 		pairs := [][2]uint32{{user.id, friend.id}}
 		if op.mutual {
@@ -84,11 +97,15 @@ func (op *befriend) apply(b *batch) error {
 		}
 		pairs = slices.DeleteFunc(pairs, func(p [2]uint32) bool { return b.areFriends(p) })
 		for _, p := range pairs {
-			if b.count("SELECT count(*) FROM friends WHERE user = ? AND friend NOT IN leftovers", p[0]) >= b.settings.Friends {
+			if _, counted := counts[p[0]]; !counted {
+				counts[p[0]] = b.count("SELECT count(*) FROM friends WHERE user = ? AND friend NOT IN leftovers", p[0])
+			}
+			if counts[p[0]] >= b.settings.Friends {
 				return &Error{Code: CodeLimit, Message: "the friend list is full"}
 			}
 		}
 		for _, p := range pairs {
+			counts[p[0]]++
 			b.exec("INSERT INTO friends VALUES (?, ?, ?)", p[0], p[1], b.nextVersion())
 			b.after(func(m *model) { m.watch(m.user(p[0]), m.user(p[1]), byFriendship) })
 		}

@@ -13,7 +13,7 @@ import (
 //
 // Errors: CodeUnavailable.
 func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failure, err error) {
-	err = inPieces(userIDs, func(piece []string) error {
+	err = inPieces(userIDs, sweep, func(piece []string) error {
 		op := &importUsers{userIDs: piece}
 		err := s.do(ctx, op)
 		failed = append(failed, op.failed...)
