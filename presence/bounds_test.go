@@ -101,7 +101,6 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 	w.subscribe("alice", "bob")
 	w.configure(func(s *Settings) { s.Friends = 1 })
 
-	var pieces []*measured
 	remove := &deleteUsers{userIDs: []string{"star"}}
 	w.must(w.do(t.Context(), &callback{func(b *batch) {
 		if err := remove.apply(b); err != nil {
@@ -114,6 +113,15 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 		if err := op.apply(b); err != nil || len(op.result.Evicted) > 0 {
 			t.Errorf("a deleted target still counts: %v %v", op.result.Evicted, err)
 		}
+		op = &subscribe{userID: "alice", targets: users[:1]}
+		if err := op.apply(b); err != nil || fmt.Sprint(op.result.Evicted) != "[bob]" {
+			t.Errorf("the subscription that gives way is %v %v, want that of bob", op.result.Evicted, err)
+		}
+		before := b.written
+		removeLeftovers{}.apply(b)
+		if rows := b.written - before; rows != sweep {
+			t.Errorf("%d rows are removed at once, want %d", rows, sweep)
+		}
 	}}))
 	after := w.killed()
 	after.settings = w.settings
@@ -122,14 +130,7 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 		t.Errorf("while something is left of a deleted user: %v", err)
 	}
 	for after.proposeRemoval() != nil {
-		m := &measured{operation: removeLeftovers{}}
-		after.must(after.do(t.Context(), m))
-		pieces = append(pieces, m)
-	}
-	for _, m := range pieces {
-		if m.rows > sweep {
-			t.Errorf("%d rows are removed at once, want at most %d", m.rows, sweep)
-		}
+		after.must(after.do(t.Context(), removeLeftovers{})) // as the janitor does
 	}
 	after.friendsAre("alice", "bob")
 	e, err := after.Explain(t.Context(), users[0])
@@ -138,6 +139,17 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 	after.must(err)
 	if rows := after.dump()["leftovers"]; rows != "" || e.Friends != 0 || e.Followers != 0 || stats.Subscriptions != 2 {
 		t.Errorf("left are %q, %d friends, %d followers, %d subscriptions", rows, e.Friends, e.Followers, stats.Subscriptions)
+	}
+	id, err := after.number("alice")
+	after.must(err)
+	_, err = after.store.exec("INSERT INTO leftovers VALUES (?)", id) // as if she were deleted
+	after.must(err)
+	e, err = after.Explain(t.Context(), "carol")
+	after.must(err)
+	stats, err = after.Stats(t.Context())
+	after.must(err)
+	if e.Followers != 0 || stats.Subscriptions != 0 {
+		t.Errorf("of a deleted follower there are still %d, and %d subscriptions", e.Followers, stats.Subscriptions)
 	}
 }
 
