@@ -133,7 +133,7 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 		after.must(after.do(t.Context(), removeLeftovers{})) // as the janitor does
 	}
 	after.friendsAre("alice", "bob")
-	e, err := after.Explain(t.Context(), users[0])
+	e, err := after.Explain(t.Context(), users[1])
 	after.must(err)
 	stats, err := after.Stats(t.Context())
 	after.must(err)

@@ -89,7 +89,7 @@ func (k *walk) step() {
 		{10, "befriend", k.befriendOne}, {5, "unfriend", k.unfriendOne},
 		{3, "user status", k.toggleUserStatus}, {3, "friends", k.toggleFriends},
 		{3, "delete", k.deleteOne}, {6, "import", k.importOne},
-		{25, "time", k.passSome}, {4, "restart", k.restartAll},
+		{25, "time", k.passSome}, {4, "restart", k.restartAll}, {15, "burst", k.burst},
 	}
 	total := 0
 	for _, m := range moves {
