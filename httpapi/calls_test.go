@@ -121,7 +121,7 @@ func TestExplain(t *testing.T) {
 	s.admin().get("/v1/admin/explain?userID=alice").is(
 		`{"now":"T","status":{"userID":"alice","statusType":3,"customStatus":"","version":N},`+
 			`"why":"UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped `+
-			`and is forgotten; the last kick, at T, also refuses tokens issued before",`+
+			`and is forgotten; the last kick or deletion, at T, also refuses tokens issued before",`+
 			`"next":"UNLOGINED until a device logs in",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
 			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+

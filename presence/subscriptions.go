@@ -12,10 +12,10 @@ type Subscribed struct {
 	Evicted  []string  // subscriptions that gave way, the earliest first
 }
 
-// Subscribe makes userID told about the targets, as of now: every change from
-// then on comes as an event. Repeats count once, subscribing again makes a
-// subscription the newest, and subscribing to oneself succeeds and counts for
-// nothing.
+// Subscribe notifies userID of the targets from now on: every later change comes as
+// an event. Repeats count once, subscribing again makes a subscription the newest,
+// and subscribing to oneself succeeds and counts for nothing. A list of more than
+// 1,000 targets is subscribed to in several steps.
 //
 // Errors: CodeUnknownUser for userID itself, CodeSwitchedOff, CodeUnavailable.
 func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (all Subscribed, err error) {
@@ -39,8 +39,8 @@ func (s *Subscribed) add(more *Subscribed) {
 	s.Evicted = append(s.Evicted, more.Evicted...)
 }
 
-// Unsubscribe ends subscriptions. Nothing more about the targets is told
-// because of them, what was waiting included. Targets that are registered but
+// Unsubscribe ends subscriptions. Nothing more about the targets is sent because
+// of them, not even what was waiting. Targets that are registered but
 // not subscribed to succeed; malformed and unknown ones are returned.
 //
 // Errors: as Subscribe.
@@ -101,8 +101,7 @@ func (s *Service) statusesOf(ids []uint32) []Status {
 	return all
 }
 
-// subscribe makes the user told about others, and drops the earliest
-// subscriptions over the limit.
+// subscribe adds subscriptions, and drops the earliest ones over the limit.
 type subscribe struct {
 	userID  string
 	targets []string
