@@ -2,196 +2,232 @@ package presence
 
 import (
 	"fmt"
-	"maps"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unicode/utf8"
 )
 
-// crowd registers n friends of alice with texts of about a kilobyte, so that a
-// list of all of them is split.
-func (w *world) crowd(n int) (names []string) {
+// crowd registers users a watcher is a friend of or subscribes to, each with a
+// text of up to n bytes.
+func (w *world) crowd(watcher string, users, n int) []string {
 	w.t.Helper()
-	for i := range n {
-		names = append(names, fmt.Sprintf("friend-%03d", i))
+	var ids []string
+	for i := range users {
+		ids = append(ids, fmt.Sprintf("user-%02d", i))
 	}
-	w.register(append(names, "alice")...)
-	w.befriend("alice", names...)
-	for _, name := range names {
-		w.set(name, longText(name, 0), 0)
+	w.register(append(ids, watcher)...)
+	w.befriend(watcher, ids[:users/2]...)
+	for i, id := range ids {
+		w.set(id, strings.Repeat("x", i*n/users), 0)
 	}
-	return names
+	w.subscribe(watcher, ids[users/2:]...)
+	return ids
 }
 
-func longText(name string, round int) string {
-	return fmt.Sprintf("%s %d %s", name, round, strings.Repeat("x", 1000))
-}
+func manyBytes(s *Settings) { s.CustomStatusBytes, s.BatchWindow = maxCustomStatusBytes, 0 }
 
-func withLongTexts(s *Settings) { s.CustomStatusBytes = 2048 }
-
-// parts reads until nothing waits, and returns the parts.
-func (s *stream) parts() (parts []Event) {
+// isPart holds an event to the size and the order of parts.
+func (s *stream) isPart(event Event) {
 	s.w.t.Helper()
+	if n := len(AppendList(nil, event.Statuses)); len(event.Statuses) == 0 || n > maxPart+2 && len(event.Statuses) > 1 {
+		s.w.t.Errorf("%d statuses are %d bytes: a list of more than 32 KiB is split, and none is empty", len(event.Statuses), n)
+	}
+	for i, status := range event.Statuses[1:] {
+		if before := event.Statuses[i]; s.w.visible(s.device.UserID, before) > s.w.visible(s.device.UserID, status) {
+			s.w.t.Errorf("%s comes before %s: statuses come in order of version", before.UserID, status.UserID)
+		}
+	}
+}
+
+// visible returns the version of a status, or of what made it visible.
+func (w *world) visible(watcher string, s Status) int64 {
+	w.t.Helper()
+	w.mu.RLock()
+	user, target := w.model.byName[watcher].id, w.model.byName[s.UserID].id
+	w.mu.RUnlock()
+	watches, err := w.store.watches(w.t.Context(), user)
+	w.must(err)
+	version := s.Version
+	for _, one := range watches {
+		if one.target == target {
+			version = max(version, one.since)
+		}
+	}
+	return version
+}
+
+// TestASplitReplayLosesNothingWhereverItIsCut reads some parts of a snapshot,
+// reconnects after some changes, and must then know what is so.
+func TestASplitReplayLosesNothingWhereverItIsCut(t *testing.T) {
+	w := open(t, manyBytes)
+	users := w.crowd("watcher", 40, 12_000)
+	random := rand.New(rand.NewPCG(1, 2))
+	w.web("watcher", "tab").Close()
+	for cut := 0; ; cut++ {
+		s := w.connect(Device{UserID: "watcher", ID: "tab", Resume: true})
+		view := &viewer{s, make(map[string]Status)}
+		parts := 0
+		for ; parts < cut && len(s.waitingUsers()) > 0; parts++ {
+			view.part()
+		}
+		whole := parts < cut
+		s.Close()
+		for range 3 {
+			w.set(users[random.IntN(len(users))], strings.Repeat("y", random.IntN(12_000)), 0)
+		}
+		view.stream = s.resume()
+		for len(view.waitingUsers()) > 0 {
+			before := view.cursor
+			view.part()
+			if view.cursor <= before {
+				t.Errorf("the cursor stays at %d: every event is progress", before)
+			}
+		}
+		view.isUpToDate(users)
+		if view.Close(); whole {
+			if parts < 5 {
+				t.Errorf("a snapshot of 240 kB has %d parts", parts)
+			}
+			return
+		}
+	}
+}
+
+func (v *viewer) part() {
+	v.w.t.Helper()
+	event := v.next()
+	v.isPart(event)
+	for _, s := range event.Statuses {
+		v.fold(s)
+	}
+}
+
+func (v *viewer) isUpToDate(users []string) {
+	v.w.t.Helper()
+	for _, id := range users {
+		if found, _ := v.w.Get(id); v.view[id] != found[0] {
+			v.w.t.Errorf("%s is shown with version %d, want %d: the last change always arrives", id, v.view[id].Version, found[0].Version)
+		}
+	}
+}
+
+// TestEachPartCarriesTheHighestCursor: one below what comes next.
+func TestEachPartCarriesTheHighestCursor(t *testing.T) {
+	w := open(t, manyBytes)
+	w.crowd("watcher", 20, 30_000)
+	s := w.connect(Device{UserID: "watcher", ID: "tab", Resume: true})
+	before := Event{}
 	for len(s.waitingUsers()) > 0 {
 		event := s.next()
-		event.Statuses = append([]Status(nil), event.Statuses...)
-		parts = append(parts, event)
-	}
-	return parts
-}
-
-// TestLongListsAreSplit: each part is about 32 KiB at the most, the statuses are
-// in order of version, and the cursor of a part covers no status of a later one.
-func TestLongListsAreSplit(t *testing.T) {
-	w := open(t, withLongTexts)
-	names := w.crowd(100)
-	w.set("friend-007", strings.Repeat("\x01", 2048), 0) // 12 KiB of JSON
-	parts := w.connect(Device{UserID: "alice", ID: "tab", Resume: true}).parts()
-	if len(parts) < 4 {
-		t.Fatalf("100 KiB are sent in %d parts", len(parts))
-	}
-	var last int64
-	seen := make(map[string]bool)
-	for i, part := range parts {
-		if size := len(AppendList(nil, part.Statuses)); size > maxPart+100 {
-			t.Errorf("part %d has %d bytes", i, size)
+		event.Statuses = slices.Clone(event.Statuses)
+		if first := event.Statuses[0]; before.Type != "" && before.Cursor != w.visible("watcher", first)-1 {
+			t.Errorf("the cursor before %s is %d, want one below %d", first.UserID, before.Cursor, w.visible("watcher", first))
 		}
-		for _, s := range part.Statuses {
-			if s.Version < last {
-				t.Errorf("part %d has version %d of %s after %d", i, s.Version, s.UserID, last)
-			}
-			last = s.Version
-			seen[s.UserID] = true
-		}
-		if i < len(parts)-1 {
-			if next := parts[i+1].Statuses[0].Version; part.Cursor < last || part.Cursor >= next {
-				t.Errorf("part %d ends with version %d and has the cursor %d, and the next begins with %d", i, last, part.Cursor, next)
-			}
-		}
+		before = event
 	}
-	if len(seen) != len(names)+1 {
-		t.Errorf("%d users are sent, want %d", len(seen), len(names)+1)
-	}
-	if got := parts[len(parts)-1].Cursor; got != w.model.version {
-		t.Errorf("the last part has the cursor %d, want the current version %d", got, w.model.version)
+	if before.Cursor != w.model.version {
+		t.Errorf("the last cursor is %d, want the current version %d", before.Cursor, w.model.version)
 	}
 }
 
-// TestALongStatusIsSentAlone: one that is longer than a part.
-func TestALongStatusIsSentAlone(t *testing.T) {
-	w := open(t, func(s *Settings) { s.CustomStatusBytes = maxCustomStatusBytes })
-	w.crowd(3)
-	w.set("friend-001", strings.Repeat("\x01", maxCustomStatusBytes), 0)
-	parts := w.connect(Device{UserID: "alice", ID: "tab", Resume: true}).parts()
-	if len(parts) != 3 || len(parts[1].Statuses) != 1 { // the others, the long one, and alice, who has just come
-		t.Errorf("there are %d parts, want the long status alone in the second of three", len(parts))
-	}
-}
-
-// TestPromise3ACutBetweenPartsLosesNothing cuts a replay after each of its parts,
-// while users change, come and go, and resumes from the cursor of that part.
-func TestPromise3ACutBetweenPartsLosesNothing(t *testing.T) {
-	for cut := range 6 {
-		synctest.Test(t, func(t *testing.T) {
-			w := open(t, withLongTexts)
-			names := w.crowd(100)
-			alice := w.connect(Device{UserID: "alice", ID: "tab", Resume: true})
-			view := make(map[string]Status)
-			read := func(event Event) {
-				for _, s := range event.Statuses {
-					view[s.UserID] = s
-				}
-			}
-			for i := range cut {
-				if len(alice.waitingUsers()) > 0 {
-					read(alice.next())
-				}
-				w.set(names[3*i], longText("changed while it is sent", i), 0) // sent before, or still to be sent
-				w.set(names[99-i], longText("changed while it is sent", i), 0)
-				w.unfriend("alice", names[50+i])
-				w.remove(names[60+i])
-				w.register(names[60+i]) // another user of the same ID, and no friend
-			}
-			w.befriend("alice", names[50]) // visible since now, its status is older
-			alice = alice.resume()
-			for _, part := range alice.parts() {
-				read(part)
-			}
-			friends, _, err := w.Friends(t.Context(), "alice", "", 1000)
-			w.must(err)
-			want, _ := w.Get(append(friends, "alice")...)
-			for _, status := range want {
-				if view[status.UserID] != status {
-					t.Errorf("after a cut at part %d, %s is shown with version %d, want %d", cut, status.UserID, view[status.UserID].Version, status.Version)
-				}
-			}
-		})
-	}
-}
-
-// TestPromise7BetweenPartsOfAList: what was to be sent in a later part is not
-// sent after its reason has gone.
-func TestPromise7BetweenPartsOfAList(t *testing.T) {
-	w := open(t, withLongTexts)
-	names := w.crowd(100)
-	alice := w.connect(Device{UserID: "alice", ID: "tab", Resume: true})
-	alice.next()
-	w.unfriend("alice", names[98], names[99])
-	for _, part := range alice.parts() {
-		for _, s := range part.Statuses {
-			if s.UserID == names[98] || s.UserID == names[99] {
-				t.Errorf("%s is sent after the friendship ended", s.UserID)
-			}
+// TestALiveListIsSplit: what many do while a client doesn't read leaves in parts
+// that follow each other at once. What changes meanwhile comes after them.
+func TestALiveListIsSplit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, manyBytes, func(s *Settings) { s.BatchWindow = time.Second })
+		w.register("a", "b", "c")
+		s := w.web("watcher", "tab")
+		w.subscribe("watcher", "a", "b", "c")
+		for _, user := range []string{"a", "b", "c"} {
+			w.set(user, strings.Repeat(user, 20_000), 0)
 		}
-	}
+		end := w.model.version
+		began := time.Now()
+		first := s.next()
+		w.set("b", "later", 0)
+		w.unsubscribe("watcher", "a")
+		second := s.next()
+		if len(first.Statuses) != 1 || second.Statuses[0].UserID != "c" || second.Cursor != end {
+			t.Errorf("got %d, then %.20q up to %d; want a alone, then c up to %d",
+				len(first.Statuses), describe(second.Statuses), second.Cursor, end)
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("the second part comes after %v, want at once", waited)
+		}
+		s.wants("b UNLOGINED later")
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("the next round comes after %v, want the batch window", waited)
+		}
+		s.quiet("all has been sent")
+	})
 }
 
-// TestChangesBetweenPartsAreSentOnce: a user who changes before their part is
-// sent comes once, with the last status, after the others.
-func TestChangesBetweenPartsAreSentOnce(t *testing.T) {
-	synctest.Test(t, testChangesBetweenParts)
+// TestANewReasonDelaysNoStatus: a status that waits is in danger until it has
+// been sent, even if a switch or a friendship gives one more reason to send it,
+// which may be taken back.
+func TestANewReasonDelaysNoStatus(t *testing.T) {
+	w := open(t, manyBytes)
+	w.register("a", "b", "c")
+	s := w.web("watcher", "tab")
+	w.subscribe("watcher", "a", "b", "c")
+	w.set("a", strings.Repeat("a", 20_000), 0)
+	w.set("b", strings.Repeat("b", 20_000), 0)
+	w.befriend("watcher", "a")
+	w.configure(func(s *Settings) { s.FriendNotifications = false })
+	w.configure(func(s *Settings) { s.FriendNotifications = true })
+	first := s.next()
+	w.unfriend("watcher", "a")
+	s.Close()
+	view := &viewer{s, make(map[string]Status)}
+	view.fold(first.Statuses[0])
+	view.stream = s.resume()
+	for len(view.waitingUsers()) > 0 {
+		view.part()
+	}
+	view.isUpToDate([]string{"a", "b"})
 }
 
-func testChangesBetweenParts(t *testing.T) {
-	w := open(t, withLongTexts)
-	names := w.crowd(100)
-	alice := w.connect(Device{UserID: "alice", ID: "tab", Resume: true})
-	alice.next()
-	changed := w.set(names[90], longText("changed", 1), 0)
-	w.remove(names[91])
-	count := make(map[string]int)
-	last := make(map[string]Status)
-	for _, part := range alice.parts() {
-		for _, s := range part.Statuses {
-			count[s.UserID]++
-			last[s.UserID] = s
-		}
+// TestDeletedAndBackWithinARound: of a user who was deleted and is back, one
+// status is sent.
+func TestDeletedAndBackWithinARound(t *testing.T) {
+	w := open(t, manyBytes)
+	w.register("a", "b")
+	w.set("b", strings.Repeat("b", 40_000), 0)
+	s := w.web("watcher", "tab")
+	w.befriend("watcher", "b", "a")
+	w.remove("a")
+	w.register("a")
+	if first := s.next(); first.Statuses[0].UserID != "b" {
+		t.Fatalf("got %.40q, want b", describe(first.Statuses))
 	}
-	if count[names[90]] != 1 || last[names[90]] != changed {
-		t.Errorf("the changed user is sent %d times, at last with version %d, want once, with %d", count[names[90]], last[names[90]].Version, changed.Version)
-	}
-	if got := last[names[91]].StatusType; got != Unknown {
-		t.Errorf("the deleted user is sent as %v, want UNKNOWN", got)
-	}
-	for name, n := range maps.All(count) {
-		if n > 1 {
-			t.Errorf("%s is sent %d times", name, n)
-		}
-	}
+	w.befriend("watcher", "a")
+	s.wants("a UNLOGINED")
+	s.quiet("all has been sent")
 }
 
-// TestLineSeparatorsAreEscaped: many clients take these for the end of a line.
-func TestLineSeparatorsAreEscaped(t *testing.T) {
-	text := "a\u0085b\u2028c\u2029d\v\f\x1c\x1d\x1ee"
-	s := Status{UserID: "x\u2028y", CustomStatus: text}
-	quoted := AppendList(nil, []Status{s})
-	for _, r := range string(quoted) {
-		if r < ' ' || r > utf8.RuneSelf {
-			t.Errorf("%q is in the JSON of a list: %s", r, quoted)
+// FuzzStatusText: a status is one line for every client's idea of a line, its
+// size is known before it is encoded, and it reads back as it was.
+func FuzzStatusText(f *testing.F) {
+	for _, text := range []string{
+		"", "\u0085", "a\u2028b\u2029", "\v\f\x1c\x1d\x1e\r\n", "\u2027\u202a\u0084\u0086", "\\u2028", "\"\\\u2028", "\xe2\x80", "\U0001F642",
+	} {
+		f.Add(text, text)
+	}
+	f.Fuzz(func(t *testing.T, userID, text string) {
+		s := Status{UserID: userID, CustomStatus: text, Version: 1<<53 - 1, ExpiresAt: time.Unix(1, 1)}
+		line := string(s.AppendJSON(nil))
+		if strings.ContainsAny(line, "\n\v\f\r\x1c\x1d\x1e\u0085\u2028\u2029") {
+			t.Errorf("%q is not one line", line)
 		}
-	}
-	if want := `a\u0085b\u2028c\u2029d\u000b\f\u001c\u001d\u001ee`; !strings.Contains(string(quoted), want) {
-		t.Errorf("got %s, want it to contain %s", quoted, want)
-	}
+		if !utf8.ValidString(userID + text) {
+			return
+		}
+		if size := s.sizeJSON(); size < len(line) || size > len(line)+80 {
+			t.Errorf("%q has %d bytes, and is taken for %d", line, len(line), size)
+		}
+	})
 }
