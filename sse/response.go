@@ -28,7 +28,7 @@ type response struct {
 	stock  int             // how many times it still has it; at first 1, for the head
 	begun  bool            // it is being written
 	stream *stream         // to whom; nil: nothing more is written
-	pieces []byte
+	pieces frame
 }
 
 // fullStock is how many times r3labs has the event after each delivery: fewer
@@ -63,6 +63,7 @@ const maxKept = 64 << 10
 func (w *response) Flush() {
 	w.begun = false
 	if w.stream != nil {
+		w.pieces = append(w.pieces, frameTail...)
 		w.stream.write(w.pieces)
 		if w.pieces = w.pieces[:0]; cap(w.pieces) > maxKept {
 			w.pieces = nil
@@ -108,7 +109,8 @@ func (w *response) begin() {
 			if w.stream.last {
 				w.event.Retry = comeBack(w.stream.timing.Drain)
 			}
-			w.pieces = append(append(append(w.pieces, "id: "...), w.event.ID...), '\n')
+			w.pieces = append(append(w.pieces, frameHead+"id: "...), w.event.ID...)
+			w.pieces = append(w.pieces, '\n')
 			return
 		}
 	}

@@ -15,7 +15,7 @@ func begun(t *testing.T, to http.ResponseWriter) *response {
 	request := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
 	s := &stream{wire: lend(to, request), loop: newLoop(nil)}
 	s.turn.Lock()
-	return &response{loop: s.loop, server: sse.New(), stream: s, begun: true, stock: fullStock}
+	return &response{loop: s.loop, server: sse.New(), stream: s, begun: true, stock: fullStock, pieces: frame(frameHead)}
 }
 
 // TestAnEventIsOneWrite: r3labs writes an event in pieces, of which a client

@@ -91,7 +91,11 @@ func (v *served) open(userID string) *reader {
 	v.t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: test\r\n\r\n", userID)
-	r := &reader{conn, bufio.NewScanner(conn)}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	r := &reader{conn, bufio.NewScanner(response.Body)}
 	r.lines.Buffer(nil, 1<<20)
 	for r.lines.Scan() && r.lines.Text() != "event: READY" {
 	}
@@ -105,7 +109,7 @@ func (r *reader) version(userID string) (int64, error) {
 	for r.lines.Scan() {
 		name, value, _ := strings.Cut(r.lines.Text(), ": ")
 		switch name {
-		case "id", "event", "", "HTTP/1.1 200 OK", "Content-Type", "Cache-Control", "Connection", "Date", "X-Accel-Buffering":
+		case "id", "event", "":
 			continue
 		case "data":
 		default:

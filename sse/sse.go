@@ -21,6 +21,7 @@
 package sse
 
 import (
+	"fmt"
 	"net/http"
 	"runtime"
 	"sync"
@@ -31,8 +32,9 @@ import (
 
 // Timing says how long a response may take for what.
 type Timing struct {
-	// WriteTimeout is how long one write may be stuck, or stay without an
-	// acknowledgement, before the client counts as gone. Zero: forever.
+	// WriteTimeout is how long a client may accept nothing of what is sent, or
+	// acknowledge nothing, before it counts as gone. A client that is slow but
+	// accepts something in each such time is not cut. Zero means no limit.
 	WriteTimeout time.Duration
 
 	// Drain is the window over which clients are told to come back after the
@@ -55,11 +57,16 @@ type Server struct {
 // with nil after the session has ended by itself, the service has drained, or
 // the client has gone; else with why the response was cut short.
 //
-// Serve may return before that, when it has taken over the connection; the
+// Only a session that has ended by itself gives the response a proper end, at
+// which several clients stop for good. Otherwise the response breaks off, so that
+// the client comes back: Serve then panics with [http.ErrAbortHandler], unless it
+// has taken over the connection.
+//
+// When Serve has taken over the connection it may return before the end; the
 // handler must then return too.
 func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
 	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
 	s := &stream{session: session, timing: timing}
@@ -74,6 +81,31 @@ func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence
 	s.wire, s.loop = lend(w, r), newLoop(&v.running)
 	s.start()
 	v.finish(s, done)
+	if !s.concluded || s.why != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// Check returns nil if Serve can write to w, the response to r. Otherwise the
+// error names what is missing, and where. A middleware has to let a stream's
+// writer find one of two methods of net/http's response: Hijack, for HTTP/1, or
+// Flush. It does so with a method Unwrap, or has the method itself.
+func Check(w http.ResponseWriter, r *http.Request) error {
+	for {
+		switch w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			return nil
+		case http.Hijacker:
+			if r.ProtoMajor == 1 {
+				return nil
+			}
+		}
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return fmt.Errorf("the response writer %T has neither Flush (http.Flusher) nor Unwrap, so events can't be sent through it", w)
+		}
+		w = outer.Unwrap()
+	}
 }
 
 func (v *Server) finish(s *stream, done func(error)) {

@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -25,7 +26,11 @@ type stream struct {
 	turn   sync.Mutex
 	cursor int64 // of the last event
 	more   bool  // another may follow at once
-	last   bool  // no other follows
+	last   bool  // no other follows, and the client is to come back
+
+	// concluded says that nothing follows for good: the response then has a
+	// proper end. Without it the client sees a broken response, and comes back.
+	concluded bool
 
 	endMu sync.Mutex
 	ended bool
@@ -87,8 +92,11 @@ func (s *stream) begin() (event presence.Event, ok bool) {
 	event, more, err := s.session.Poll()
 	s.more = more
 	switch {
-	case s.last || err == io.EOF:
+	case s.last:
 		s.end(nil)
+	case err == io.EOF:
+		s.conclude()
+		return event, false
 	case errors.Is(err, presence.ErrClosed):
 		s.last, s.more = true, true
 		return presence.Event{Type: presence.Keepalive, Cursor: s.cursor}, true
@@ -102,11 +110,19 @@ func (s *stream) begin() (event presence.Event, ok bool) {
 	return event, false
 }
 
-// write sends an event. What would have to wait is left to flush.
-func (s *stream) write(event []byte) {
-	rest, err := s.wire.write(event, s.timing.WriteTimeout)
+// conclude ends the response properly.
+func (s *stream) conclude() {
+	s.concluded = true
+	s.sent(s.wire.conclude(s.timing.WriteTimeout))
+}
+
+// write sends an event.
+func (s *stream) write(event frame) { s.sent(s.wire.write(event, s.timing.WriteTimeout)) }
+
+// sent leaves to flush what would have to wait.
+func (s *stream) sent(rest []byte, err error) {
 	if len(rest) > 0 && err == nil {
-		go s.flush(append([]byte(nil), rest...))
+		go s.flush(bytes.Clone(rest))
 		return
 	}
 	s.written(err, s.more)
@@ -116,7 +132,7 @@ func (s *stream) write(event []byte) {
 func (s *stream) flush(rest []byte) { s.written(s.wire.flush(rest, s.timing.WriteTimeout), true) }
 
 func (s *stream) written(err error, more bool) {
-	if err != nil {
+	if err != nil || s.concluded {
 		s.end(err)
 	}
 	s.turn.Unlock()

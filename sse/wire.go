@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -15,12 +17,17 @@ import (
 // from it.
 type wire interface {
 	// write sends an event, and what must come before it. Where it can send
-	// without waiting it returns what is left for flush; elsewhere it waits,
-	// for at most the timeout, and nothing is left. 0 is forever.
-	write(event []byte, timeout time.Duration) (rest []byte, err error)
+	// without waiting it returns what is left for flush; elsewhere it waits, and
+	// nothing is left. It fails once the client has accepted nothing for the
+	// timeout. Zero means no timeout.
+	write(event frame, timeout time.Duration) (rest []byte, err error)
 
-	// flush sends what write has left.
+	// flush sends what write or conclude has left.
 	flush(rest []byte, timeout time.Duration) error
+
+	// conclude sends what shows the client that the response is complete. It
+	// returns as write does.
+	conclude(timeout time.Duration) (rest []byte, err error)
 
 	// wait returns when the client has gone, or after close, and why.
 	wait() error
@@ -48,19 +55,22 @@ func lend(w http.ResponseWriter, r *http.Request) *lent {
 }
 
 // write leaves no deadline behind: one that passes between two events would end
-// a stream of HTTP/2.
-func (l *lent) write(event []byte, timeout time.Duration) ([]byte, error) {
+// a stream of HTTP/2. A response that can't have a deadline goes without.
+func (l *lent) write(event frame, timeout time.Duration) ([]byte, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if timeout > 0 {
-		l.control.SetWriteDeadline(time.Now().Add(timeout)) // what can't have one goes without
 		defer l.control.SetWriteDeadline(time.Time{})
 	}
-	if _, l.failed = l.Write(event); l.failed == nil {
+	if l.failed = send(l, event.event(), timeout, l.control.SetWriteDeadline); l.failed == nil {
+		renew(timeout, l.control.SetWriteDeadline)
 		l.failed = l.control.Flush()
 	}
 	return nil, l.failed
 }
+
+// conclude sends nothing: net/http ends the response when the handler returns.
+func (l *lent) conclude(time.Duration) ([]byte, error) { return nil, nil }
 
 func (l *lent) flush([]byte, time.Duration) error { return nil }
 
@@ -76,11 +86,13 @@ func (l *lent) wait() error {
 func (l *lent) close() { l.cancel() }
 
 // taken is a connection of HTTP/1 that was taken over from net/http. Its
-// response has no length and ends with the connection.
+// response has no length and ends with the connection, or properly with the last
+// chunk. HTTP/1.0 has no chunks.
 type taken struct {
-	conn net.Conn
-	raw  syscall.RawConn // nil: it can't be written without waiting
-	head []byte          // until it is sent: it leaves together with READY
+	conn    net.Conn
+	raw     syscall.RawConn // nil if it can't be written without waiting
+	chunked bool
+	head    []byte // until it is sent: it leaves together with READY
 }
 
 // takeOver returns the connection of a request, or nil if it can't be taken.
@@ -94,14 +106,21 @@ func takeOver(w http.ResponseWriter, r *http.Request) *taken {
 		return nil
 	}
 	conn.SetDeadline(time.Time{}) // the server's own are for requests
-	return &taken{conn: conn, raw: rawOf(conn), head: head(header)}
+	c := &taken{conn: conn, raw: rawOf(conn), chunked: r.ProtoAtLeast(1, 1)}
+	c.head = c.begin(header)
+	return c
 }
 
-func head(header http.Header) []byte {
+func (c *taken) begin(header http.Header) []byte {
+	protocol := "HTTP/1.0"
+	if c.chunked {
+		protocol = "HTTP/1.1"
+		header.Set("Transfer-Encoding", "chunked")
+	}
 	header.Set("Connection", "close")
 	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	var text bytes.Buffer
-	text.WriteString("HTTP/1.1 200 OK\r\n")
+	text.WriteString(protocol + " 200 OK\r\n")
 	header.Write(&text)
 	text.WriteString("\r\n")
 	return text.Bytes()
@@ -123,25 +142,62 @@ func rawOf(conn net.Conn) syscall.RawConn {
 	return raw
 }
 
-func (c *taken) write(event []byte, timeout time.Duration) ([]byte, error) {
+func (c *taken) write(event frame, timeout time.Duration) ([]byte, error) {
+	text := event.event()
+	if c.chunked {
+		text = event.chunk()
+	}
 	if c.head != nil {
-		event = append(c.head, event...)
+		text = append(c.head, text...)
 		c.head = nil
 	}
-	if c.raw == nil {
-		return nil, c.flush(event, timeout)
+	return c.send(text, timeout)
+}
+
+func (c *taken) conclude(timeout time.Duration) ([]byte, error) {
+	if !c.chunked || c.head != nil { // without a head nothing has begun
+		return nil, nil
 	}
-	n, err := try(c.raw, event)
-	return event[n:], err
+	return c.send([]byte(lastChunk), timeout)
+}
+
+func (c *taken) send(text []byte, timeout time.Duration) (rest []byte, err error) {
+	if c.raw == nil {
+		return nil, c.flush(text, timeout)
+	}
+	n, err := try(c.raw, text)
+	return text[n:], err
 }
 
 func (c *taken) flush(rest []byte, timeout time.Duration) error {
 	if timeout > 0 {
-		c.conn.SetWriteDeadline(time.Now().Add(timeout))
 		defer c.conn.SetWriteDeadline(time.Time{})
 	}
-	_, err := c.conn.Write(rest)
-	return err
+	return send(c.conn, rest, timeout, c.conn.SetWriteDeadline)
+}
+
+// maxPiece is the number of bytes that are written with one deadline. TLS and
+// HTTP/2 don't show how much of a piece the client has accepted.
+const maxPiece = 4 << 10
+
+// send writes text in pieces. It fails once nothing has been accepted for the
+// timeout, however long the whole takes.
+func send(w io.Writer, text []byte, timeout time.Duration, setDeadline func(time.Time) error) error {
+	for len(text) > 0 {
+		renew(timeout, setDeadline)
+		n, err := w.Write(text[:min(len(text), maxPiece)])
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return err
+		}
+		text = text[n:]
+	}
+	return nil
+}
+
+func renew(timeout time.Duration, setDeadline func(time.Time) error) {
+	if timeout > 0 {
+		setDeadline(time.Now().Add(timeout))
+	}
 }
 
 // wait reads what never comes, to see the end of the client's side.
