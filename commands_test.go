@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/presence"
 )
 

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/httpapi"
 	"github.com/presence-server/presence/presence"
 )

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // patience bounds a whole test; every wait inside is for the event itself.

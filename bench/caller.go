@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // caller makes calls over a connection of its own, one at a time, and costs the

@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // setByMany is clients that set their statuses, each as soon as the last is

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // changePace is longer than batch_window: each change is the first after a

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/httpapi"
 )
 

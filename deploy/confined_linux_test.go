@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // TestUnitLetsItWork: what the unit forbids is nothing that the server does. It is watched from start to stop, with

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 const patience = time.Minute // for one test; every wait inside is for the event itself

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // TestHealth asks a server in each of the ways in which it can listen, and what isn't one.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // What has to pass through a proxy, and what may not.

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 func TestAlertRules(t *testing.T) {

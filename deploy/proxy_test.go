@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/presence-server/presence/bench/server"
 	"github.com/presence-server/presence/deploy/doctor"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // name is the one in the samples.

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // notRun are the lines of the README that change the machine, or ask it for what isn't ours.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // supervisor is the socket on which systemd listens.

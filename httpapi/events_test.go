@@ -52,7 +52,7 @@ func TestHeadersOfAStream(t *testing.T) {
 	s := newServer(t)
 	st := s.user("alice").stream()
 	for name, want := range map[string]string{
-		"Content-Type": "text/event-stream", "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no",
+		"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no",
 		"X-Content-Type-Options": "nosniff", "Connection": "", "Content-Length": "", "Content-Encoding": "",
 	} {
 		if got := st.response.Header.Get(name); got != want {
@@ -215,7 +215,7 @@ func TestDrainGivesEachStreamItsOwnRetry(t *testing.T) {
 			t.Errorf("each stream gets a retry within the drain window, but got %q", e.raw)
 		}
 		retries[e.retry] = true
-		st.ends("draining ends the stream, without KICKED_OUT")
+		st.breaksOff("draining ends the stream, without KICKED_OUT")
 	}
 	if len(retries) < 2 {
 		t.Errorf("each stream gets its own random retry, so that clients don't come back all at once: %v", retries)

@@ -177,7 +177,7 @@ func (c caller) get(path string) *answer {
 	return c.s.call(http.MethodGet, path, c.token, "")
 }
 
-// call makes one call, and has openapi.yaml judge the answer.
+// call makes one call, and records it.
 func (s *server) call(method, path, token, body string) *answer {
 	s.t.Helper()
 	header := http.Header{}
@@ -206,13 +206,12 @@ func (s *server) send(method, path string, header http.Header, body string) *ans
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	if err := openSpec(s.t).check(method, path, header, []byte(body), response.StatusCode, response.Header, text); err != nil {
-		s.t.Errorf("%s %s %.200s\nanswers %d %.500s\n%v", method, path, body, response.StatusCode, text, err)
-	}
+	record(s.t, exchange{Method: method, Path: path, Sent: header, Asked: []byte(body),
+		Status: response.StatusCode, Header: response.Header, Got: text})
 	return &answer{s.t, method + " " + path + " " + body, response.StatusCode, response.Header, string(text)}
 }
 
-// answer is one, already judged by openapi.yaml.
+// answer is the response to a call.
 type answer struct {
 	t      testing.TB
 	call   string

@@ -106,8 +106,9 @@ func (op *befriend) apply(b *batch) error {
 		}
 		for _, p := range pairs {
 			counts[p[0]]++
-			b.exec("INSERT INTO friends VALUES (?, ?, ?)", p[0], p[1], b.nextVersion())
-			b.after(func(m *model) { m.watch(m.user(p[0]), m.user(p[1]), byFriendship) })
+			since := b.nextVersion()
+			b.exec("INSERT INTO friends VALUES (?, ?, ?)", p[0], p[1], since)
+			b.after(func(m *model) { m.watch(m.user(p[0]), m.user(p[1]), byFriendship, since) })
 		}
 		return nil
 	})

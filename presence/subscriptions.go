@@ -132,8 +132,9 @@ func (op *subscribe) apply(b *batch) error {
 }
 
 func (b *batch) subscribe(user, target uint32) {
-	b.exec("INSERT OR REPLACE INTO subscriptions VALUES (?, ?, ?)", user, target, b.nextVersion())
-	b.after(func(m *model) { m.watch(m.user(user), m.user(target), bySubscription) })
+	since := b.nextVersion()
+	b.exec("INSERT OR REPLACE INTO subscriptions VALUES (?, ?, ?)", user, target, since)
+	b.after(func(m *model) { m.watch(m.user(user), m.user(target), bySubscription, since) })
 }
 
 func (b *batch) unsubscribe(user, target uint32) {

@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"compress/gzip"
+	"context"
 	"io"
 	"io/fs"
 	"os"
@@ -9,14 +10,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/sdk"
 )
 
 // TestNode runs the tests that are written in JavaScript, against the binary.
 func TestNode(t *testing.T) {
-	node := require(t, "node", "it runs the tests in sdk/test")
-	path, err := binary()
+	node := testserver.Require(t, "node", "it runs the tests in sdk/test")
+	path, err := testserver.Build(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +27,9 @@ func TestNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(withPatience(t, t.Context()), node, append([]string{"--test"}, tests...)...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, node, append([]string{"--test"}, tests...)...)
 	command.Env = append(os.Environ(), "PRESENCE_BINARY="+path)
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("node --test: %v\n%s", err, out)
@@ -33,10 +38,10 @@ func TestNode(t *testing.T) {
 
 // TestTypes compiles the snippets of the original's documentation, and code with the types spelled out.
 func TestTypes(t *testing.T) {
-	node := require(t, "node", "it runs the TypeScript compiler")
+	node := testserver.Require(t, "node", "it runs the TypeScript compiler")
 	compiler := filepath.Join("node_modules", "typescript", "bin", "tsc")
 	if _, err := os.Stat(compiler); err != nil {
-		missing(t, "typescript is not installed: run npm install in sdk/")
+		testserver.Missing(t, "typescript is not installed: run npm install in sdk/")
 	}
 	for _, project := range []string{"testdata/seed", "testdata/strict"} {
 		if out, err := exec.Command(node, compiler, "--project", project).CombinedOutput(); err != nil {

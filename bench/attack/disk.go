@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // harm is what is done to the disk under a server.

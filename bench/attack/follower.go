@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // follower is a client as it should be: it knows what its stream has told, and

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // healthy is one user, and the stream of another who watches them: from their

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // restartGrace is long enough for all to come back on a busy machine.

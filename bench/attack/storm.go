@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 const (

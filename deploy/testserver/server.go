@@ -1,7 +1,7 @@
-// Package server runs the built program as a child process, for tests and
+// Package testserver runs the built program as a child process, for tests and
 // benchmarks: on a free port, in a folder of its own, to be killed and started
 // again there.
-package server
+package testserver
 
 import (
 	"bytes"
@@ -24,6 +24,8 @@ const (
 	AdminKey = "an admin key for tests, 32 bytes"
 )
 
+const program = "github.com/presence-server/presence"
+
 // Server is one child process after another, all on the same address and
 // database.
 type Server struct {
@@ -41,13 +43,19 @@ type Server struct {
 	ended   chan struct{}
 }
 
-// Build builds the program of the module that the working folder is in, with
-// flags of go build.
+// Build builds the program into a folder, with flags of go build. The working
+// folder must be in one of the modules of the repository.
 func Build(folder string, flags ...string) (binary string, err error) {
-	binary = filepath.Join(folder, "presence")
-	args := append([]string{"build", "-o", binary}, flags...)
-	out, err := exec.Command("go", append(args, "github.com/presence-server/presence")...).CombinedOutput()
+	if binary, err = filepath.Abs(filepath.Join(folder, "presence")); err != nil {
+		return "", err
+	}
+	source, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", program).Output()
 	if err != nil {
+		return "", fmt.Errorf("go list -m %s: %w", program, err)
+	}
+	// In its own module: another one may require other versions of libraries.
+	args := append([]string{"build", "-C", strings.TrimSpace(string(source)), "-o", binary}, flags...)
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return binary, nil

@@ -1,15 +1,17 @@
-package sdk_test
+// Package browser_test drives the SDK, the demo page and other people's clients against the built server.
+//
+// It is in a module of its own, so that a program that embeds the server doesn't require the modules of its tests.
+package browser_test
 
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
-	child "github.com/presence-server/presence/bench/server"
+	child "github.com/presence-server/presence/deploy/testserver"
 )
 
 const patience = time.Minute // for one test; every wait inside is for the event itself
@@ -34,25 +36,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// require skips the test where a program is missing, and fails it where CI promises to have it.
-func require(t *testing.T, program, why string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
-	}
-	missing(t, "%s is not installed: %s", program, why)
-	return ""
-}
-
-func missing(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("SKIP_NO_TEST") == "1" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
 // A server is the built binary, as it is used in a test.
 type server struct {
 	*child.Server
@@ -63,20 +46,32 @@ type server struct {
 // started again. env adds to its configuration, as KEY=value without the prefix.
 func startServer(t *testing.T, dev bool, env ...string) *server {
 	t.Helper()
+	s := newServer(t, env...)
+	if dev {
+		s.Flags = []string{"-dev"}
+	}
+	s.start()
+	return s
+}
+
+// newServer returns a server in a folder of its own that isn't started yet.
+func newServer(t *testing.T, env ...string) *server {
+	t.Helper()
+	return newServerIn(t, t.TempDir(), env...)
+}
+
+func newServerIn(t *testing.T, folder string, env ...string) *server {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, err := child.New(path, t.TempDir(), env...)
+	one, err := child.New(path, folder, env...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dev {
-		one.Flags = []string{"-dev"}
-	}
 	s := &server{one, t}
 	t.Cleanup(s.Kill)
-	s.start()
 	return s
 }
 

@@ -1,4 +1,4 @@
-package sdk_test
+package browser_test
 
 import (
 	"fmt"
@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	child "github.com/presence-server/presence/deploy/testserver"
 )
 
 func TestTwoPeople(t *testing.T) {
@@ -338,7 +340,7 @@ func TestKick(t *testing.T) {
 
 // TestProxy has nginx in between, with its default buffering.
 func TestProxy(t *testing.T) {
-	nginx := require(t, "nginx", "it is the reverse proxy in between")
+	nginx := child.Require(t, "nginx", "it is the reverse proxy in between")
 	s := startServer(t, true)
 	proxy := startNginx(t, nginx, s.URL)
 	b := startBrowser(t)
@@ -405,7 +407,7 @@ func answers(url string) bool {
 func TestSeedInConsole(t *testing.T) {
 	s := startServer(t, true)
 	alice := startBrowser(t).profile().demo(s.URL, "alice")
-	snippets, err := filepath.Glob("testdata/seed/*.ts")
+	snippets, err := filepath.Glob("../testdata/seed/*.ts")
 	if err != nil || len(snippets) < 7 {
 		t.Fatalf("%d snippets, %v", len(snippets), err)
 	}

@@ -1,4 +1,4 @@
-package sdk_test
+package browser_test
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	child "github.com/presence-server/presence/deploy/testserver"
 )
 
 // A browser is one headless Chromium.
@@ -24,7 +26,7 @@ type browser struct {
 
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	path := require(t, "chromium", "it drives the SDK and the demo page")
+	path := child.Require(t, "chromium", "it drives the SDK and the demo page")
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
