@@ -19,7 +19,7 @@ type Device struct {
 	Resume bool
 	Cursor int64
 
-	IssuedAt  time.Time // of the credentials: a later kick refuses them. Zero: none does
+	IssuedAt  time.Time // of the credentials: a later kick or deletion refuses them. Zero means that none does
 	ExpiresAt time.Time // of the credentials: the session ends then. Zero: never
 }
 
