@@ -112,6 +112,9 @@ func New(config Config) (*Handler, error) {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	if h.tokens != nil && h.tokens.Logger == nil {
+		h.tokens.Logger = h.log
+	}
 	if config.Limits == (Limits{}) {
 		config.Limits = DefaultLimits()
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"crypto/sha256"
 	"slices"
 	"strings"
 )
@@ -24,5 +25,19 @@ func (h *Handler) Routes() []string {
 // MaxLarge is how many requests may have a large body at once.
 const MaxLarge = maxLarge
 
-// Remembered returns how many verified tokens are kept, and the most that may be.
-func (t *Tokens) Remembered() (n, most int) { return len(t.verified), maxVerified }
+// MaxRemembered and MaxOfUser bound the verified tokens that are remembered.
+const (
+	MaxRemembered = maxRemembered
+	MaxOfUser     = maxOfUser
+)
+
+// Remembered returns how many verified tokens are remembered.
+func (t *Tokens) Remembered() int { return len(t.verified.newer.proved) + len(t.verified.older.proved) }
+
+// Remembers reports whether a token is remembered.
+func (t *Tokens) Remembers(token string) bool {
+	digest := sha256.Sum256([]byte(token))
+	_, newer := t.verified.newer.proved[digest]
+	_, older := t.verified.older.proved[digest]
+	return newer || older
+}
