@@ -68,15 +68,16 @@ type Handler struct {
 	version      string
 	meters       *meters
 
-	limits   atomic.Pointer[Limits]
-	calls    limiter
-	requests atomic.Uint64
-	streams  atomic.Int64
-	large    atomic.Int64                           // requests under way whose body may be large
-	writer   sse.Server                             // of the same streams
-	routes   map[string]map[string]http.HandlerFunc // by path and method
-	folders  map[string]http.HandlerFunc            // by prefix of the path; for GET
-	serve    http.Handler
+	limits     atomic.Pointer[Limits]
+	calls      limiter
+	requests   atomic.Uint64
+	streams    atomic.Int64
+	large      slots                                  // for large bodies of users
+	adminLarge slots                                  // of the server API
+	writer     sse.Server                             // of the same streams
+	routes     map[string]map[string]http.HandlerFunc // by path and method
+	folders    map[string]http.HandlerFunc            // by prefix of the path; for GET
+	serve      http.Handler
 }
 
 // New returns a handler for the configuration. It fails without a Service,
@@ -93,6 +94,8 @@ func New(config Config) (*Handler, error) {
 		name:         rand.Text()[:8],
 		version:      cmp.Or(strings.ToValidUTF8(config.Version, "?"), "unknown"),
 		meters:       newMeters(),
+		large:        slots{most: maxLarge, each: maxLargeOfUser},
+		adminLarge:   slots{most: maxLargeOfAdmin, each: maxLargeOfAdmin},
 	}
 	if h.service == nil {
 		return nil, errors.New("httpapi: no Service")
@@ -145,7 +148,7 @@ func (h *Handler) Wait() { h.writer.Wait() }
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.nameRequest(w)
 	protect(w.Header())
-	a := &answering{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now(), large: &h.large}
+	a := &answering{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now()}
 	defer a.release()
 	defer h.recover(a, r)
 	h.serve.ServeHTTP(a, r)

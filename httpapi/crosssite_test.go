@@ -31,6 +31,7 @@ var userCalls = map[string]string{
 	"POST /v1/unsubscribeUserStatus": `{}`,
 	"POST /v1/logout":                `{}`,
 	"GET /v1/subscriptions":          ``,
+	"GET /v1/friends":                ``,
 	"GET /v1/events":                 ``,
 }
 

@@ -22,8 +22,22 @@ func (h *Handler) Routes() []string {
 	return all
 }
 
-// MaxLarge is how many requests may have a large body at once.
-const MaxLarge = maxLarge
+// MaxLarge and MaxLargeOfUser are how many requests may have a large body at once.
+const (
+	MaxLarge       = maxLarge
+	MaxLargeOfUser = maxLargeOfUser
+)
+
+// LargeBodies returns how many slots for large bodies are taken.
+func (h *Handler) LargeBodies() int {
+	n := 0
+	for _, s := range []*slots{&h.large, &h.adminLarge} {
+		s.mu.Lock()
+		n += s.taken
+		s.mu.Unlock()
+	}
+	return n
+}
 
 // MaxRemembered and MaxOfUser bound the verified tokens that are remembered.
 const (

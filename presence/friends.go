@@ -43,6 +43,14 @@ func (s *Service) Friends(ctx context.Context, userID, after string, limit int) 
 		WHERE user = ? AND user_id > ? ORDER BY user_id LIMIT ?`, limit, id, after)
 }
 
+// FriendStatuses returns the statuses of all in the friend list of userID, in
+// byte order of their IDs. Nil for none, and for an unknown user.
+//
+// Errors: CodeUnavailable when the database can't be read.
+func (s *Service) FriendStatuses(ctx context.Context, userID string) ([]Status, error) {
+	return s.statusesFor(ctx, userID, "SELECT friend FROM friends JOIN users ON id = friend WHERE user = ? ORDER BY user_id")
+}
+
 // page runs a query for IDs whose last parameter is a limit.
 func (st *store) page(ctx context.Context, query string, limit int, args ...any) (ids []string, more bool, err error) {
 	rows, err := st.read.QueryContext(ctx, query, append(args, limit+1)...)
