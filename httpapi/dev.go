@@ -31,13 +31,13 @@ func (h *Handler) routeDev() {
 }
 
 func (h *Handler) devToken(w http.ResponseWriter, r *http.Request) {
-	in := body(w, r)
+	in := strictBody(w, r)
 	userID, lifetime := in.userID("userID"), in.seconds("expiresIn")
-	if in.err != nil {
-		h.respond(w, r, nil, in.err)
+	if err := in.check(); err != nil {
+		h.respond(w, r, nil, err)
 		return
 	}
-	data, err := h.issue(userID, lifetime)
+	data, _, err := h.issue(userID, lifetime)
 	h.respond(w, r, data, err)
 }
 

@@ -34,7 +34,7 @@ const (
 	requestTimeout = 10 * time.Second
 
 	// maxHeader is how many bytes of a request may come before its body, and
-	// are kept meanwhile. The longest token has 4 KiB.
+	// are kept meanwhile. The longest token has 8 KiB.
 	maxHeader = 32 << 10
 
 	// peerTimeout is how long the other end of HTTP/2 may not react. On

@@ -70,14 +70,20 @@ func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
 //
 // Errors: CodeUnavailable when the database can't be read.
 func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, error) {
+	return s.statusesFor(ctx, userID, "SELECT target FROM subscriptions WHERE user = ? ORDER BY since DESC")
+}
+
+// statusesFor returns the statuses of those whom a query finds for a user. Nil
+// for none, and for an unknown user.
+func (s *Service) statusesFor(ctx context.Context, userID, query string) ([]Status, error) {
 	id, err := s.number(userID)
 	if err != nil {
 		return nil, nil
 	}
-	rows, err := s.store.read.QueryContext(ctx, "SELECT target FROM subscriptions WHERE user = ? ORDER BY since DESC", id)
-	targets, err := collect(rows, err, func(rows *sql.Rows) (target uint32, err error) {
-		err = rows.Scan(&target)
-		return target, err
+	rows, err := s.store.read.QueryContext(ctx, query, id)
+	found, err := collect(rows, err, func(rows *sql.Rows) (one uint32, err error) {
+		err = rows.Scan(&one)
+		return one, err
 	})
 	if err != nil {
 		return nil, unreadable(err)
@@ -85,7 +91,7 @@ func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, e
 	if s.stillThere(userID, id) != nil {
 		return nil, nil
 	}
-	return s.statusesOf(targets), nil
+	return s.statusesOf(found), nil
 }
 
 // statusesOf returns the statuses of those who still exist.
