@@ -144,13 +144,15 @@ export class Leader {
 
   #welcome({ tokens }) {
     addTokens(this.#tokens, tokens);
+    // Behind an alert Firefox stops timers and streams, but not messages. The tab that asks has to take over.
+    if (this.#silence.length > this.#silence.ms - 500) return;
     if (!this.#ready) return this.#post({ event: "NET", data: this.#net });
     this.#post({ event: "WELCOME", data: this.#ready, id: this.#cursor, net: this.#net, tokens: this.#tokens });
   }
 
   #wake() {
     this.#stream.hurry();
-    if (this.#silence.isLong) this.#stream.cut();
+    if (this.#silence.length > this.#silence.ms / 2 + 1000) this.#stream.cut(); // a KEEPALIVE is overdue
   }
 
   /** Resumes from where a tab is that has missed something. */

@@ -182,13 +182,16 @@ func TestReloadDoesNotFlicker(t *testing.T) {
 	}
 }
 
-// TestWithoutLocks: where the browser has no Web Locks, each tab is a device of its own.
+// withoutSharing is what a browser lacks where each tab has to connect by itself.
+const withoutSharing = `Object.defineProperty(navigator, "locks", { value: undefined }), window.SharedWorker = undefined, 0`
+
+// TestWithoutLocks: where the browser has neither Web Locks nor SharedWorker, each tab is a device of its own.
 func TestWithoutLocks(t *testing.T) {
 	s := startServer(t, false)
 	alice := startBrowser(t).profile()
 	first, second := alice.bare(s), alice.bare(s)
 	for _, tab := range []*tab{first, second} {
-		tab.eval(`Object.defineProperty(navigator, "locks", { value: undefined }), 0`)
+		tab.eval(withoutSharing)
 		tab.login(s, "alice", 3600)
 	}
 	if n := s.streams(); n != 2 {
@@ -201,13 +204,30 @@ func TestWithoutLocks(t *testing.T) {
 	second.sees("alice 1 one is left")
 }
 
+// TestWorkerOfAnotherOrigin: a page may not start a SharedWorker of another origin, so there each tab connects by itself.
+func TestWorkerOfAnotherOrigin(t *testing.T) {
+	site := startServer(t, false)
+	s := startServer(t, false, "CORS__ORIGINS="+site.URL)
+	alice := startBrowser(t).profile()
+	for range 2 {
+		page := alice.bare(site)
+		page.eval(`Object.defineProperty(navigator, "locks", { value: undefined }), 0`)
+		page.eval(`import("%[1]s/sdk/presence.js").then(({ default: sdk }) =>
+			sdk.create({ SDKAppID: 1, serverURL: "%[1]s" }).login({ userID: "alice", userSig: %[2]q })).then(() => 0)`, s.URL, s.token("alice", 3600))
+		page.isFine()
+	}
+	if n := s.streams(); n != 2 {
+		t.Errorf("%d streams, want one for each tab", n)
+	}
+}
+
 // TestComesBackAtOnce stops the clock of the page, so that only the events of the browser can bring it back.
 func TestComesBackAtOnce(t *testing.T) {
 	s := startServer(t, false)
 	for _, locks := range []bool{true, false} {
 		alice := startBrowser(t).profile().bare(s)
 		if !locks {
-			alice.eval(`Object.defineProperty(navigator, "locks", { value: undefined }), 0`)
+			alice.eval(withoutSharing)
 		}
 		alice.login(s, "alice", 3600)
 		alice.eval(`window.setTimeout = () => 0`)
@@ -305,21 +325,29 @@ func TestServerKilled(t *testing.T) {
 	}
 }
 
-// TestTokenExpiry: the tab that leads is logged out when its token expires; the next one, whose token is good, goes on.
+// TestTokenExpiry: the stream, opened with a token that expires, goes on with another tab's. When that expires too, both
+// tabs are logged out in the same way.
 func TestTokenExpiry(t *testing.T) {
 	s := startServer(t, false)
 	s.befriend("alice", "bob")
 	b := startBrowser(t)
 	bob, alice := b.profile().login(s, "bob", 3600), b.profile()
-	short, long := alice.login(s, "alice", 3), alice.login(s, "alice", 3600)
+	first, second := alice.login(s, "alice", 10), alice.login(s, "alice", 15)
 
-	short.await(`document.querySelector("#log").textContent.includes("userSigExpired")`)
-	bob.set("after it expired")
-	long.sees("bob 1 after it expired")
-	long.set("still here")
-	bob.sees("alice 1 still here")
+	first.await(`/connecting.*connected/.test(document.querySelector("#log").textContent)`)
+	bob.set("after one expired")
+	for _, tab := range []*tab{first, second} {
+		tab.sees("bob 1 after one expired")
+		tab.eval(`chat.getUserStatus({ userIDList: ["bob"] }).then(() => 0)`)
+	}
 	if told := bob.told("alice"); strings.Contains(told, "alice 3") {
 		t.Errorf("alice flickered for bob: %s", told)
+	}
+	for _, tab := range []*tab{first, second} {
+		tab.await(`document.querySelector("#log").textContent.includes("userSigExpired") && !chat.isReady()`)
+		if code := tab.eval(`chat.getUserStatus({ userIDList: ["bob"] }).catch((error) => error.code)`); code != "3004" {
+			t.Errorf("after the end of all tokens calls are rejected with %s, want 3004", code)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import http from "node:http";
 import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import TencentCloudChat, * as module from "../presence.js";
+import { skipPauses } from "./fake.js";
 import { rejects, startServer } from "./server.js";
 
 const { EVENT, TYPES } = TencentCloudChat;
@@ -109,6 +110,7 @@ test("a server", async (t) => {
   });
 
   await t.test("login without a server, or with what is none", async (t) => {
+    skipPauses(t);
     for (const serverURL of ["http://127.0.0.1:9", "nonsense", undefined]) {
       const { chat } = server.create(t, { serverURL });
       await rejects(chat.login({ userID: "alice", userSig: "x" }), 2800);
@@ -365,6 +367,7 @@ test("a UserSig of the original logs in", async (t) => {
 });
 
 test("what is no answer of a presence server is a rejection with 2800", async (t) => {
+  skipPauses(t);
   const bodies = ["<h1>502 Bad Gateway</h1>", '{"error":"bad gateway"}', "null", ""];
   for (const body of bodies) {
     const proxy = http.createServer((_, response) => response.writeHead(502).end(body)).listen(0, "127.0.0.1");
