@@ -124,7 +124,7 @@ func TestExplain(t *testing.T) {
 			`and is forgotten; the last kick, at T, also refuses tokens issued before",`+
 			`"next":"UNLOGINED until a device logs in",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
-			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","until":"T"}],"kickedAt":"T",`+
+			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+
 			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":0}`,
 		"explain tells of a kick")
 }

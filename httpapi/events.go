@@ -41,10 +41,11 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// refuseStream has a kicked device give up: a 204 is what an EventSource takes
-// for the end.
+// refuseStream answers a stream that can't be opened. A kicked device that only
+// reconnects receives a 204, after which an EventSource gives up.
 func (h *Handler) refuseStream(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, presence.ErrKicked) {
+	if kicked, ok := errors.AsType[*presence.KickedError](err); ok {
+		w.Header().Set("Presence-Kicked", string(kicked.Kick))
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}

@@ -3,7 +3,6 @@ package presence
 import (
 	"database/sql"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 )
@@ -22,24 +21,19 @@ type operation interface {
 // batch is what one transaction does: the operations' view of the state, and
 // what has to follow in memory once it is committed.
 type batch struct {
-	now      micros
-	run      int64
-	was      int64 // the run before this batch
-	settings Settings
-	switches switches
-	version  int64
-	nextUser uint32
+	view
+	now micros
+	run int64
+	was int64 // the run before this batch
 
-	store    *store
-	model    *model // as committed before this batch; read only
-	begun    bool
-	written  int   // rows
-	err      error // the first fault of the database
-	accounts map[uint32]*account
-	names    map[string]*account // nil: deleted in this batch
-	changed  map[*account]bool   // visibly or not: to be stored
-	tell     []*account          // changed visibly
-	follow   []func(*model)
+	store   *store
+	begun   bool
+	written int               // rows
+	queries int               // statements run
+	err     error             // the first error of the database
+	changed map[*account]bool // visibly or not: to be stored
+	tell    []*account        // changed visibly
+	follow  []func(*model)
 
 	// To be measured.
 	due       []micros      // the deadlines that it applies
@@ -51,33 +45,22 @@ type batch struct {
 func (s *Service) newBatch(now micros) *batch {
 	last := s.batch
 	if last == nil || len(last.accounts) > manyChanged {
-		last = &batch{
-			accounts: make(map[uint32]*account),
-			names:    make(map[string]*account),
-			changed:  make(map[*account]bool),
-		}
+		last = &batch{changed: make(map[*account]bool)}
 	}
-	clear(last.accounts)
-	clear(last.names)
 	clear(last.changed)
 	clear(last.tell)
 	clear(last.follow)
 	s.batch = &batch{
-		now:      now,
-		run:      s.run,
-		was:      s.run,
-		settings: s.model.settings,
-		switches: s.model.switches,
-		version:  s.model.version,
-		nextUser: s.nextUser,
-		store:    s.store,
-		model:    &s.model,
-		accounts: last.accounts,
-		names:    last.names,
-		changed:  last.changed,
-		tell:     last.tell[:0],
-		follow:   last.follow[:0],
+		view:    last.view,
+		now:     now,
+		run:     s.run,
+		was:     s.run,
+		store:   s.store,
+		changed: last.changed,
+		tell:    last.tell[:0],
+		follow:  last.follow[:0],
 	}
+	s.batch.view.reset(&s.model, s.nextUser)
 	return s.batch
 }
 
@@ -93,42 +76,27 @@ func (b *batch) nextVersion() int64 {
 	return b.version
 }
 
-// peek returns the account as it is now, to read, or nil.
-func (b *batch) peek(userID string) *account {
-	if a, ok := b.names[userID]; ok {
-		return a
-	}
-	if u := b.model.byName[userID]; u != nil {
-		return &u.account
-	}
-	return nil
-}
-
 // account returns a copy of the account to change, the same one each time in
 // a batch, or nil if there is no such user.
-func (b *batch) account(userID string) *account {
-	a := b.peek(userID)
-	if a == nil || b.accounts[a.id] != nil {
-		return a
-	}
-	copied := *a
-	copied.devices = slices.Clone(a.devices)
-	return b.keep(&copied)
-}
+func (b *batch) account(userID string) *account { return b.toChange(b.peek(userID)) }
 
 // accountByID is account for a user known by number.
-func (b *batch) accountByID(id uint32) *account {
-	if a := b.accounts[id]; a != nil {
-		return b.names[a.userID]
+func (b *batch) accountByID(id uint32) *account { return b.toChange(b.peekByID(id)) }
+
+func (b *batch) toChange(a *account) *account {
+	if a == nil {
+		return nil
 	}
-	if u := b.model.user(id); u != nil {
-		return b.account(u.userID)
+	copied, isNew := b.copyOf(a)
+	if isNew {
+		b.keep(copied)
 	}
-	return nil
+	return copied
 }
 
+// keep enters an account that the batch changes or adds.
 func (b *batch) keep(a *account) *account {
-	b.accounts[a.id], b.names[a.userID] = a, a
+	b.put(a)
 	b.after(func(m *model) { m.put(a, b.now) })
 	return a
 }
@@ -138,7 +106,9 @@ func (b *batch) register(userID string) *account {
 	if a := b.account(userID); a != nil {
 		return a
 	}
-	a := b.keep(&account{id: b.nextUser, userID: strings.Clone(userID), statusType: Unlogined, version: b.nextVersion()})
+	a := b.keep(&account{
+		id: b.nextUser, userID: strings.Clone(userID), statusType: Unlogined, version: b.nextVersion(), revokedAt: b.deletedAt(userID),
+	})
 	b.nextUser++
 	b.insertAccount(a)
 	return a
@@ -165,6 +135,7 @@ func (b *batch) change(a *account, mutate func()) {
 // exec writes, and returns the number of rows. After a fault it does nothing;
 // see err.
 func (b *batch) exec(query string, args ...any) (rows int64) {
+	b.queries++
 	if b.err == nil && !b.begun {
 		_, b.err = b.store.exec("BEGIN IMMEDIATE")
 		b.begun = b.err == nil
@@ -185,6 +156,7 @@ func (b *batch) fail(err error) {
 
 // numbers returns the integers in the first column of what a query finds.
 func (b *batch) numbers(query string, args ...any) []int64 {
+	b.queries++
 	if b.err != nil {
 		return nil
 	}
@@ -244,7 +216,7 @@ func (b *batch) saveService() {
 // commit makes the batch durable. A batch that changed nothing costs nothing.
 func (b *batch) commit() error {
 	for _, a := range b.accounts {
-		if b.changed[a] && b.names[a.userID] == a {
+		if a != nil && b.changed[a] {
 			b.saveAccount(a)
 		}
 	}
@@ -262,6 +234,7 @@ func (b *batch) commit() error {
 // publish brings the committed batch into memory and tells the sessions.
 func (b *batch) publish(m *model) {
 	m.version, m.settings, m.switches = b.version, b.settings, b.switches
+	m.jumps, m.deletions = b.jumps, b.deletions
 	m.meter.committed = b.committed
 	for _, f := range b.follow {
 		f(m)

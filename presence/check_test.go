@@ -31,8 +31,8 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 		}, []string{"is damaged: restore a backup: "}},
 		"another schema": {func(t *testing.T, path string) {
 			execSQL(t, path, "DROP INDEX friends_by_friend", "CREATE TABLE mine (x)",
-				"ALTER TABLE kicked ADD COLUMN why TEXT")
-		}, []string{"has no index friends_by_friend: restore", "has a changed table kicked: restore", "has a foreign table mine: drop it"}},
+				"ALTER TABLE kicks ADD COLUMN why TEXT")
+		}, []string{"has no index friends_by_friend: restore", "has a changed table kicks: restore", "has a foreign table mine: drop it"}},
 		"a version given out twice": {func(t *testing.T, path string) {
 			execSQL(t, path, "UPDATE service SET version = 7")
 		}, []string{"has lost count"}},

@@ -14,9 +14,11 @@ import (
 // between what the device missed and what is live.
 //
 // Errors: an [*Error] with CodeMalformed for a bad ID or platform, CodeRevoked
-// for credentials from before a kick, CodeUnavailable; [ErrKicked].
+// for credentials from before a kick or deletion, CodeUnavailable; a
+// [*KickedError], which matches [ErrKicked].
 func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
-	if d.ID == "" {
+	nameless := d.ID == ""
+	if nameless {
 		d.ID = rand.Text()
 	}
 	if d.Platform == "" {
@@ -29,7 +31,7 @@ func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 		return nil, ErrClosed
 	}
 	session := s.newSession(d)
-	if err := s.do(ctx, &connect{device: d, session: session}); err != nil {
+	if err := s.do(ctx, &connect{device: d, nameless: nameless, session: session}); err != nil {
 		return nil, err
 	}
 	if err := s.load(ctx, session); err != nil {
@@ -67,11 +69,13 @@ func (s *Service) newSession(d Device) *Session {
 
 // open attaches a new session to its user. An older one of the same device
 // ends: it is dead, only nobody knew.
-func (m *model) open(u *user, s *Session) {
+// It starts from the version of its own login: a logout later in the same batch
+// is newer than that.
+func (m *model) open(u *user, s *Session, version int64) {
 	s.user = u
 	if !s.resuming {
-		s.cursor = m.version
-	} else if !m.issued(s.cursor) {
+		s.cursor = version
+	} else if !m.jumps.issued(s.cursor, m.version) {
 		s.cursor = 0
 	}
 	m.attach(u, s)
@@ -85,17 +89,22 @@ func (m *model) open(u *user, s *Session) {
 	}
 }
 
-// endDevice ends all sessions of one device.
-func (m *model) endDevice(u *user, deviceID string, why ending) {
+// endSessions ends all sessions of one device of a user, or of all devices if
+// deviceID is "". It does nothing if u is nil: the user was deleted meanwhile.
+func (m *model) endSessions(u *user, deviceID string, why Kick) {
+	if u == nil {
+		return
+	}
 	for _, s := range u.ofDevice(deviceID) {
-		m.end(s, why)
+		m.end(s, ending{kind: endKicked, kick: why})
 	}
 }
 
+// ofDevice returns the sessions of one device, or of all if deviceID is "".
 func (u *user) ofDevice(deviceID string) []*Session {
 	var found []*Session
 	for _, s := range u.sessions() {
-		if s.deviceID == deviceID {
+		if s.deviceID == deviceID || deviceID == "" {
 			found = append(found, s)
 		}
 	}

@@ -21,7 +21,7 @@ func TestSameOperationsGiveTheSameState(t *testing.T) {
 			t.Errorf("%s differs after the same operations:\n%s\nand\n%s", table, rows, same[table])
 		}
 	}
-	for _, table := range []string{"users", "devices", "kicked", "subscriptions", "friends", "jumps"} {
+	for _, table := range []string{"users", "devices", "kicks", "deleted", "deletion_key", "leftovers", "subscriptions", "friends", "jumps"} {
 		if dump[table] == "" {
 			t.Errorf("%s is empty: the script proves nothing about it", table)
 		}
@@ -37,9 +37,10 @@ func applyScript(w *world) {
 	<-w.writerDone
 	w.t.Cleanup(func() { w.checkpointer.close(); w.store.close() })
 	w.closed = true
-	w.model.version, w.model.jumps = 0, nil
-	if _, err := w.store.exec("DELETE FROM jumps"); err != nil {
-		w.t.Fatal(err)
+	w.model.version, w.model.jumps, w.model.deletions = 0, nil, deletions{}
+	for _, random := range []string{"jumps", "deletion_key"} {
+		_, err := w.store.exec("DELETE FROM " + random)
+		w.must(err)
 	}
 	for i, ops := range script(w) {
 		b := w.newBatch(1_000_000 * int64(1+i))
@@ -61,7 +62,7 @@ func script(w *world) [][]operation {
 	changed := w.settings
 	changed.FriendNotifications = false
 	batches := [][]operation{
-		{&importUsers{userIDs: everyone}, &setStatus{userID: "f", text: "new", expiresIn: time.Hour}},
+		{&createDeletionKey{[]byte("key")}, &importUsers{userIDs: everyone}, &setStatus{userID: "f", text: "new", expiresIn: time.Hour}},
 		{device("a", "1", Web), device("a", "2", IOS), device("b", "1", IOS), device("z", "1", Mac)},
 		{&subscribe{userID: "a", targets: everyone}, &befriend{userID: "a", friends: everyone, mutual: true}},
 		{device("a", "3", Web), device("a", "4", Web), device("a", "5", Web)},
@@ -69,6 +70,7 @@ func script(w *world) [][]operation {
 		{&setStatus{userID: "c", text: "x"}, &setStatus{userID: "c", text: "y"}, &setStatus{userID: "c", text: "x"}},
 		{&logout{userID: "a", deviceID: "4"}, &kick{userID: "z"}, &unfriend{userID: "a", friends: everyone[:2]}},
 		{&deleteUsers{userIDs: []string{"d", "b"}}, &importUsers{userIDs: []string{"d"}}, &setStatus{userID: "d", text: "again"}},
+		{removeLeftovers{}, &deleteUsers{userIDs: []string{"c"}}, &admit{"c", time.UnixMicro(1)}, &admit{"c", time.Unix(1000, 0)}},
 		{&unsubscribe{userID: "a", targets: []string{"e"}}, &subscribe{userID: "f", targets: everyone}, &unsubscribe{userID: "f", all: true}},
 		{&configure{changed}, &endRuns{clock: 9_000_000}, beginRun{}},
 		{&settle{users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, probe{}},
@@ -87,7 +89,7 @@ func script(w *world) [][]operation {
 func (w *world) dump() map[string]string {
 	w.t.Helper()
 	dump := make(map[string]string)
-	for _, table := range []string{"service", "users", "devices", "kicked", "subscriptions", "friends", "jumps"} {
+	for _, table := range []string{"service", "users", "devices", "kicks", "deleted", "deletion_key", "leftovers", "subscriptions", "friends", "jumps"} {
 		rows, err := w.store.conn.QueryContext(w.t.Context(), "SELECT * FROM "+table)
 		w.must(err)
 		columns, err := rows.Columns()

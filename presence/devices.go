@@ -17,45 +17,58 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 			return err
 		}
 	}
-	return s.do(ctx, &logout{userID: userID, deviceID: deviceID})
+	return s.do(ctx, &logout{userID: userID, deviceID: deviceID, at: time.Now().UnixMicro()})
 }
 
 // Kick ends all sessions of a user, forgets the devices, and refuses
 // credentials issued up to now; see Device.IssuedAt.
 //
+// It returns once the second in which the kick happened is over, so that
+// credentials issued after that are accepted even if their times are in whole
+// seconds. The end of ctx ends only this waiting, without an error.
+//
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Kick(ctx context.Context, userID string) error {
-	return s.do(ctx, &kick{userID: userID, at: time.Now().UnixMicro()})
+	op := &kick{userID: userID, at: time.Now().UnixMicro()}
+	err := s.do(ctx, op)
+	if err == nil {
+		s.awaitNextSecond(ctx, op.revokedAt)
+	}
+	return err
 }
 
 // connect logs a device in, or brings it back, with a new stream.
 type connect struct {
-	device  Device
-	session *Session
+	device   Device
+	nameless bool // the device has a random ID, because it came without one
+	session  *Session
+}
+
+// key returns the kick that concerns the device.
+func (op *connect) key() deviceKey {
+	if op.nameless {
+		return deviceKey{userID: op.device.UserID}
+	}
+	return deviceKey{op.device.UserID, op.device.ID}
 }
 
 func (op *connect) apply(b *batch) error {
-	key := deviceKey{op.device.UserID, op.device.ID}
-	kicked := b.kickedUntil(key) > b.now
-	if kicked && op.device.Resume {
-		return ErrKicked
+	d := &op.device
+	k := b.kick(op.key())
+	if d.Resume && k.refuses(b.now, b.issued(d.Cursor), d.IssuedAt) {
+		return &KickedError{k.kick}
 	}
-	if a := b.peek(op.device.UserID); a != nil && a.refuses(op.device.IssuedAt) {
+	if revoked(b.revokedAt(d.UserID), d.IssuedAt) {
 		return errRevoked()
 	}
-	if kicked {
-		b.pardon(key)
+	if k.deviceID != "" {
+		b.pardon(k.deviceKey)
 	}
-	a := b.register(op.device.UserID)
+	a := b.register(d.UserID)
 	b.change(a, func() { b.login(a, op) })
-	b.after(func(m *model) { m.open(m.byName[a.userID], op.session) })
+	version := b.version
+	b.after(func(m *model) { m.open(m.byName[a.userID], op.session, version) })
 	return nil
-}
-
-// refuses reports whether credentials of that time were issued before the last
-// kick.
-func (a *account) refuses(issuedAt time.Time) bool {
-	return !issuedAt.IsZero() && a.revokedAt != 0 && issuedAt.UnixMicro() <= a.revokedAt
 }
 
 // login enters the stream in the device's row, and makes room for it.
@@ -87,7 +100,7 @@ func (b *batch) makeRoom(a *account, newcomer device) {
 		if rivals[i].run == 0 {
 			b.forget(a, rivals[i].id)
 		} else {
-			b.expel(a, rivals[i].id, KickedMultipleDevice)
+			b.expel(a, rivals[i].id, KickedMultipleDevice, b.now)
 		}
 	}
 }
@@ -98,32 +111,52 @@ func (b *batch) forget(a *account, deviceID string) {
 }
 
 // expel forgets a device and kicks it: its stream ends, if there is one, and it
-// is refused if it merely reconnects.
-func (b *batch) expel(a *account, deviceID string, why Kick) {
+// is refused if it only reconnects.
+func (b *batch) expel(a *account, deviceID string, why Kick, at micros) {
 	b.forget(a, deviceID)
-	key, until := deviceKey{a.userID, deviceID}, b.now+span(kickMemory)
-	b.exec("INSERT OR REPLACE INTO kicked VALUES (?, ?, ?)", key.userID, key.deviceID, until)
-	b.after(func(m *model) {
-		m.kicked.add(key, until)
-		if u := m.byName[a.userID]; u != nil {
-			m.endDevice(u, deviceID, ending{kind: endKicked, kick: why})
-		}
-	})
+	b.remember(kicked{deviceKey: deviceKey{a.userID, deviceID}, kick: why, at: at})
+	b.after(func(m *model) { m.endSessions(m.byName[a.userID], deviceID, why) })
 }
 
-func (b *batch) expelAll(a *account, why Kick) {
-	for _, d := range slices.Clone(a.devices) {
-		b.expel(a, d.id, why)
+// expelAll is expel of all devices, those included that reconnect without an ID.
+func (b *batch) expelAll(a *account, why Kick, at micros) {
+	for _, d := range a.devices {
+		b.remember(kicked{deviceKey: deviceKey{a.userID, d.id}, kick: why, at: at})
 	}
+	b.remember(kicked{deviceKey: deviceKey{userID: a.userID}, kick: why, at: at})
+	if len(a.devices) > 0 {
+		a.devices = nil
+		b.exec("DELETE FROM devices WHERE user = ?", a.id)
+	}
+	b.after(func(m *model) { m.endSessions(m.byName[a.userID], "", why) })
 }
 
-// kickedUntil looks only at what was committed: a device that is kicked and
-// comes back within one batch is told again.
-func (b *batch) kickedUntil(key deviceKey) micros { return b.model.kicked.until[key] }
+// remember stores a kick.
+func (b *batch) remember(k kicked) {
+	k.version, k.until = b.version, b.now+span(kickMemory)
+	b.kicks[k.deviceKey] = k
+	b.exec("INSERT OR REPLACE INTO kicks VALUES (?, ?, ?, ?, ?, ?)", k.userID, k.deviceID, string(k.kick), k.at, k.version, k.until)
+	b.after(func(m *model) { m.kicked.add(k) })
+}
 
+// pardon forgets the kick of a device.
 func (b *batch) pardon(key deviceKey) {
-	b.exec("DELETE FROM kicked WHERE user_id = ? AND device_id = ?", key.userID, key.deviceID)
-	b.after(func(m *model) { delete(m.kicked.until, key) })
+	b.kicks[key] = kicked{}
+	b.exec("DELETE FROM kicks WHERE user_id = ? AND device_id = ?", key.userID, key.deviceID)
+	b.after(func(m *model) { delete(m.kicked.last, key) })
+}
+
+// forgetKicks forgets up to sweep of the kicks that are over.
+func (b *batch) forgetKicks() {
+	over := b.kicksOver(b.now, sweep)
+	for _, e := range over {
+		if b.kick(e.deviceKey).until == e.until {
+			b.exec("DELETE FROM kicks WHERE user_id = ? AND device_id = ?", e.userID, e.deviceID)
+		}
+	}
+	if n := len(over); n > 0 {
+		b.after(func(m *model) { m.kicked.forget(n) })
+	}
 }
 
 // endedStream is a stream that broke, or that its reader closed.
@@ -164,7 +197,8 @@ func (b *batch) dropDevice(a *account, d *device, at, grace micros) {
 // logout forgets one device, or all, at once.
 type logout struct {
 	userID   string
-	deviceID string // "": all
+	deviceID string // "" means all
+	at       micros // as the machine's clock is set
 }
 
 func (op *logout) apply(b *batch) error {
@@ -174,9 +208,9 @@ func (op *logout) apply(b *batch) error {
 	}
 	b.change(a, func() {
 		if op.deviceID == "" {
-			b.expelAll(a, KickedLogout)
+			b.expelAll(a, KickedLogout, max(b.now, op.at))
 		} else if a.device(op.deviceID) != nil {
-			b.expel(a, op.deviceID, KickedLogout)
+			b.expel(a, op.deviceID, KickedLogout, b.now)
 		}
 	})
 	return nil
@@ -185,8 +219,9 @@ func (op *logout) apply(b *batch) error {
 // kick forgets all devices, and refuses credentials issued up to now: those who
 // issue them go by the clocks of their machines, not by the service's.
 type kick struct {
-	userID string
-	at     micros // as the machine's clock is set
+	userID    string
+	at        micros // as the machine's clock is set
+	revokedAt micros
 }
 
 func (op *kick) apply(b *batch) error {
@@ -194,9 +229,10 @@ func (op *kick) apply(b *batch) error {
 	if a == nil {
 		return unknownUser()
 	}
+	op.revokedAt = max(b.now, op.at)
 	b.change(a, func() {
-		a.revokedAt = max(b.now, op.at)
-		b.expelAll(a, KickedByAdmin)
+		a.revokedAt = max(a.revokedAt, op.revokedAt)
+		b.expelAll(a, KickedByAdmin, op.revokedAt)
 	})
 	return nil
 }

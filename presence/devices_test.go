@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -48,7 +49,7 @@ func TestKickedDeviceIsRefusedForAMinute(t *testing.T) {
 
 func (w *world) refused(d Device, promise string) {
 	w.t.Helper()
-	if s, err := w.Connect(w.t.Context(), d); err != ErrKicked {
+	if s, err := w.Connect(w.t.Context(), d); !errors.Is(err, ErrKicked) {
 		w.t.Errorf("got session %v and error %v, want ErrKicked: %s", s, err, promise)
 	}
 }

@@ -5,15 +5,22 @@ import (
 	"fmt"
 )
 
-// Code is the stable number of an error: part of the public protocol.
+// Code is the stable number of a kind of error, and part of the public protocol.
 // Most are the numbers of the system whose API the product implements.
+//
+// A Code is itself an error that [errors.Is] matches: it finds every [*Error] of
+// that kind. For example errors.Is(err, CodeUnavailable) is true for [ErrClosed],
+// [ErrOverloaded] and a full disk.
 type Code int
+
+// Error returns the number in words. What went wrong is in the [*Error].
+func (c Code) Error() string { return fmt.Sprintf("presence: code %d", int(c)) }
 
 // The codes that this package returns.
 const (
 	CodeMalformed   Code = 70402 // a malformed ID, platform or value
 	CodeUnknownUser Code = 70107 // no such user
-	CodeRevoked     Code = 70052 // credentials issued before the user was kicked
+	CodeRevoked     Code = 70052 // credentials issued before the user was kicked or deleted
 	CodeSwitchedOff Code = 72001 // the user status switch is off
 	CodeLimit       Code = 70398 // a limit of stored things is reached
 	CodeUnavailable Code = 60022 // the database can't be written, or the service is overloaded or closing
@@ -39,10 +46,11 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Is reports whether target is an [*Error] of the same code.
+// Is reports whether target is the error's Code. Other errors are matched by
+// identity, as [errors.Is] does by itself.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error)
-	return ok && t.Code == e.Code
+	code, ok := target.(Code)
+	return ok && code == e.Code
 }
 
 // ErrorCode returns the code of the first [*Error] in err's chain, or 0.
@@ -53,9 +61,11 @@ func ErrorCode(err error) Code {
 	return 0
 }
 
+// The errors below are distinct: errors.Is(err, ErrClosed) is true for this error
+// alone. To match a kind of error, use its [Code].
 var (
-	// ErrKicked is returned by Connect to a device that was told to go away
-	// less than a minute ago and merely reconnects.
+	// ErrKicked is matched by what Connect returns to a device that was kicked
+	// less than a minute ago and only reconnects: a [*KickedError].
 	ErrKicked = errors.New("presence: the device was kicked")
 
 	// ErrClosed is returned by Next once the service drains, and by every

@@ -38,9 +38,10 @@ type Deadline struct {
 }
 
 // RefusedDevice is one that was kicked or logged out less than a minute ago. If
-// it merely reconnects, Connect answers [ErrKicked].
+// it only reconnects, Connect returns [ErrKicked].
 type RefusedDevice struct {
-	DeviceID string    `json:"deviceID"`
+	DeviceID string    `json:"deviceID"` // "" means all that reconnect without an ID, with a cursor and credentials from before
+	Type     Kick      `json:"type"`     // as in the KICKED_OUT event
 	Until    time.Time `json:"until"`
 }
 
@@ -58,8 +59,9 @@ func (s *Service) Explain(ctx context.Context, userID string) (Explanation, erro
 	if err != nil {
 		return e, err
 	}
-	row := s.store.read.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM friends WHERE user = ?1), (SELECT count(*) FROM
-		(SELECT user FROM subscriptions WHERE target = ?1 UNION SELECT user FROM friends WHERE friend = ?1))`, id)
+	row := s.store.read.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM friends WHERE user = ?1 AND friend NOT IN leftovers),
+		(SELECT count(*) FROM (SELECT user FROM subscriptions WHERE target = ?1 UNION SELECT user FROM friends WHERE friend = ?1)
+		WHERE user NOT IN leftovers)`, id)
 	if err := row.Scan(&e.Friends, &e.Followers); err != nil {
 		return e, unreadable(err)
 	}
@@ -105,8 +107,8 @@ func (s deviceState) String() string {
 func (k *kicks) of(userID string) []RefusedDevice {
 	refused := []RefusedDevice{}
 	for _, e := range k.order {
-		if e.userID == userID && k.until[e.deviceKey] == e.until {
-			refused = append(refused, RefusedDevice{e.deviceID, moment(e.until)})
+		if last := k.last[e.deviceKey]; e.userID == userID && last.until == e.until {
+			refused = append(refused, RefusedDevice{e.deviceID, last.kick, moment(e.until)})
 		}
 	}
 	return refused

@@ -22,7 +22,7 @@ func (w *world) explained(userID string) string {
 		lines = append(lines, fmt.Sprintf("deadline: %s %s", d.At.Format(time.RFC3339), d.What))
 	}
 	for _, r := range e.Refused {
-		lines = append(lines, fmt.Sprintf("refused: %s until %s", r.DeviceID, r.Until.Format(time.TimeOnly)))
+		lines = append(lines, fmt.Sprintf("refused: %q (%s) until %s", r.DeviceID, r.Type, r.Until.Format(time.TimeOnly)))
 	}
 	if !e.KickedAt.IsZero() {
 		lines = append(lines, "kicked: "+e.KickedAt.Format(time.TimeOnly))
@@ -168,7 +168,7 @@ next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 deadline: 00:05:03Z the custom status is cleared, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
 deadline: 01:00:01Z the custom status expires
-refused: tab until 00:01:03
+refused: "tab" (logout) until 00:01:03
 `},
 	{"custom status that expires first", func(w *world) {
 		w.set("alice", "x", time.Minute)
@@ -201,7 +201,8 @@ deadline: 2000-01-08T00:01:01Z device phone is forgotten, unless it comes back: 
 why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten; the last kick, at 00:00:01Z, also refuses tokens issued before
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
-refused: tab until 00:01:01
+refused: "tab" (REST_API_Kick) until 00:01:01
+refused: "" (REST_API_Kick) until 00:01:01
 kicked: 00:00:01
 `},
 	{"kicked long ago", func(w *world) {

@@ -75,7 +75,7 @@ func (op *befriend) apply(b *batch) error {
 		}
 		pairs = slices.DeleteFunc(pairs, func(p [2]uint32) bool { return b.areFriends(p) })
 		for _, p := range pairs {
-			if b.count("SELECT count(*) FROM friends WHERE user = ?", p[0]) >= b.settings.Friends {
+			if b.count("SELECT count(*) FROM friends WHERE user = ? AND friend NOT IN leftovers", p[0]) >= b.settings.Friends {
 				return &Error{Code: CodeLimit, Message: "the friend list is full"}
 			}
 		}

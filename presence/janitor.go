@@ -99,7 +99,10 @@ func (j *janitor) propose() operation {
 	if n > 0 {
 		return &drop{ended: ended}
 	}
-	return j.svc.proposeSettling()
+	if op := j.svc.proposeSettling(); op != nil {
+		return op
+	}
+	return j.svc.proposeRemoval()
 }
 
 func (j *janitor) takeBack(op operation) {
@@ -160,21 +163,29 @@ func (s *Service) proposeSettling() operation {
 	return &settle{users: s.model.deadlines.dueBy(now, sweep)}
 }
 
+// proposeRemoval returns an operation while something is left of deleted users,
+// or nil.
+func (s *Service) proposeRemoval() operation {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.model.deletions.leftovers == 0 {
+		return nil
+	}
+	return removeLeftovers{}
+}
+
 // settle applies what is due to users, and forgets kicks that are over.
 type settle struct{ users []uint32 }
 
 func (op *settle) apply(b *batch) error {
 	for _, id := range op.users {
-		if u := b.model.user(id); u != nil && u.due != 0 && u.due <= b.now {
-			b.due = append(b.due, u.due)
+		if due := b.dueSince(id); due != 0 && due <= b.now {
+			b.due = append(b.due, due)
 		}
 		if a := b.accountByID(id); a != nil {
 			b.change(a, func() {})
 		}
 	}
-	if due := b.model.kicked.first(); due != 0 && due <= b.now {
-		b.exec("DELETE FROM kicked WHERE until <= ?", b.now)
-		b.after(func(m *model) { m.kicked.forget(b.now) })
-	}
+	b.forgetKicks()
 	return nil
 }

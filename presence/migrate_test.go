@@ -3,6 +3,7 @@ package presence
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -97,7 +98,7 @@ func TestEveryReleasedSchemaOpens(t *testing.T) {
 		if c, err := Check(t.Context(), path); err != nil || c.Schema != schema || c.Users != 6 {
 			t.Errorf("schema %d: %+v %v", schema, c, err)
 		}
-		synctest.Test(t, func(t *testing.T) { checkFixture(t, path) })
+		synctest.Test(t, func(t *testing.T) { checkFixture(t, path, schema) })
 		_, err := os.Stat(fmt.Sprintf("%s.before-schema-%d", path, len(steps)))
 		if made := err == nil; made != (schema < len(steps)) {
 			t.Errorf("schema %d: backed up before its schema changes: %v", schema, made)
@@ -110,7 +111,7 @@ func TestEveryReleasedSchemaOpens(t *testing.T) {
 
 // checkFixture opens it at the time at which it was made: the clock never goes
 // back behind a database.
-func checkFixture(t *testing.T, path string) {
+func checkFixture(t *testing.T, path string, schema int) {
 	w := &world{t: t, path: path, settings: DefaultSettings()}
 	w.start()
 	for _, want := range []string{
@@ -121,8 +122,15 @@ func checkFixture(t *testing.T, path string) {
 	if err := w.Admit(t.Context(), "erin", w.Now().Add(-time.Hour)); ErrorCode(err) != CodeRevoked {
 		t.Errorf("a token from before a kick is answered %v", err)
 	}
-	if _, err := w.Connect(t.Context(), Device{UserID: "erin", ID: "tablet", IssuedAt: w.Now(), Resume: true}); err != ErrKicked {
+	if _, err := w.Connect(t.Context(), Device{UserID: "erin", ID: "tablet", IssuedAt: w.Now(), Resume: true}); !errors.Is(err, ErrKicked) {
 		t.Errorf("a kicked device is answered %v", err)
+	}
+	if schema >= 2 {
+		wantCode(t, w.Admit(t.Context(), "gina", w.Now().Add(-time.Hour)), CodeRevoked, "a token from before a deletion")
+		_, err := w.Connect(t.Context(), Device{UserID: "erin", IssuedAt: w.Now().Add(-time.Hour), Resume: true, Cursor: 1})
+		if !errors.Is(err, ErrKicked) {
+			t.Errorf("a kicked device without an ID is answered %v", err)
+		}
 	}
 	w.connect(Device{UserID: "frank", ID: "tab", Resume: true}).wants("alice ONLINE In a call", "dave OFFLINE", "frank ONLINE")
 	w.connect(Device{UserID: "dave", ID: "phone", Platform: Android, Resume: true}).wants("alice ONLINE In a call", "dave ONLINE")
@@ -175,7 +183,7 @@ func staysUsable(t *testing.T, path string) {
 	if c, err := Check(t.Context(), path); err != nil || c.Users != 6 {
 		t.Errorf("%s: %+v %v", path, c, err)
 	}
-	synctest.Test(t, func(t *testing.T) { checkFixture(t, path) })
+	synctest.Test(t, func(t *testing.T) { checkFixture(t, path, known(t)) })
 }
 
 func TestUpgradeKeepsABackup(t *testing.T) {

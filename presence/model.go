@@ -8,7 +8,8 @@ type model struct {
 	version   int64
 	settings  Settings
 	switches  switches
-	jumps     []jump  // ascending
+	jumps     jumps
+	deletions deletions
 	users     []*user // by account.id; nil: never used, or deleted
 	byName    map[string]*user
 	kicked    kicks

@@ -89,8 +89,9 @@ func (k *walk) logoutFrom(user, device string) {
 
 func (k *walk) kick(user, _ string) {
 	if k.ref.users[user] != nil {
-		k.must(k.Kick(k.t.Context(), user))
-		k.ref.expel(user, "", time.Now())
+		now := time.Now()
+		k.must(k.Kick(k.t.Context(), user)) // which waits for the end of the second
+		k.ref.expel(user, "", now)
 		k.gone(user, "")
 	}
 }
@@ -166,8 +167,9 @@ func (k *walk) deleteOne(user, _ string) {
 			told = append(told, v)
 		}
 	}
-	k.remove(user)
-	k.ref.delete(user, time.Now())
+	now := time.Now()
+	k.remove(user) // which waits for the end of the second
+	k.ref.delete(user, now)
 	k.gone(user, "")
 	for _, v := range told {
 		k.checkView(v)

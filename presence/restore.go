@@ -9,7 +9,7 @@ import (
 func (s *Service) restore(ctx context.Context) error {
 	m := &s.model
 	m.byName = make(map[string]*user)
-	m.kicked.until = make(map[deviceKey]micros)
+	m.kicked.last = make(map[deviceKey]kicked)
 	m.meter = newModelMeter()
 	err := s.store.read.QueryRowContext(ctx, `SELECT version, clock, run, next_user, user_status, user_status_since,
 		friend_notifications, friends_since FROM service`).Scan(&m.version, &s.lastBatch, &s.run, &s.nextUser,
@@ -31,8 +31,12 @@ func (s *Service) restore(ctx context.Context) error {
 	}
 	kicks, err := s.store.kicks(ctx)
 	for _, k := range kicks {
-		m.kicked.add(k.deviceKey, k.until)
+		m.kicked.add(k)
 	}
+	if err != nil {
+		return err
+	}
+	m.deletions, err = s.store.deletions(ctx)
 	return err
 }
 
@@ -84,9 +88,15 @@ func (st *store) jumps(ctx context.Context) ([]jump, error) {
 }
 
 func (st *store) kicks(ctx context.Context) ([]kicked, error) {
-	rows, err := st.read.QueryContext(ctx, "SELECT user_id, device_id, until FROM kicked ORDER BY until")
+	rows, err := st.read.QueryContext(ctx, "SELECT user_id, device_id, type, at, version, until FROM kicks ORDER BY until")
 	return collect(rows, err, func(rows *sql.Rows) (k kicked, err error) {
-		err = rows.Scan(&k.userID, &k.deviceID, &k.until)
+		err = rows.Scan(&k.userID, &k.deviceID, &k.kick, &k.at, &k.version, &k.until)
 		return k, err
 	})
+}
+
+func (st *store) deletions(ctx context.Context) (d deletions, err error) {
+	err = st.read.QueryRowContext(ctx, `SELECT (SELECT key FROM deletion_key), EXISTS (SELECT 1 FROM deleted),
+		(SELECT count(*) FROM leftovers)`).Scan(&d.key, &d.any, &d.leftovers)
+	return d, err
 }

@@ -11,9 +11,9 @@ type endRuns struct {
 
 func (op *endRuns) apply(b *batch) error {
 	wasOnline := func(d device) bool { return d.stateAt(op.clock) >= inGrace }
-	for _, u := range b.model.users {
-		if u != nil && slices.ContainsFunc(u.devices, wasOnline) {
-			a := b.account(u.userID)
+	for id := range b.nextUser {
+		if a := b.peekByID(id); a != nil && slices.ContainsFunc(a.devices, wasOnline) {
+			a = b.toChange(a)
 			b.change(a, func() { op.endFor(b, a) })
 		}
 	}
@@ -37,6 +37,9 @@ func (op *endRuns) endFor(b *batch, a *account) {
 // jump is a range of versions, without its ends, that were never given out.
 type jump struct{ above, below int64 }
 
+// jumps are those that are remembered, ascending.
+type jumps []jump
+
 // jumpsKept bounds what is remembered of earlier starts. A cursor from before
 // them counts as never given out, which costs its client one snapshot.
 const jumpsKept = 1000
@@ -55,23 +58,23 @@ func (beginRun) apply(b *batch) error {
 	j := jump{above: b.version, below: max(b.version, firstVersion(b.now))}
 	b.exec("INSERT OR REPLACE INTO jumps VALUES (?, ?)", j.above, j.below)
 	b.version = j.below
-	jumps := append(b.model.jumps[:len(b.model.jumps):len(b.model.jumps)], j)
-	if len(jumps) > jumpsKept {
-		jumps = jumps[1:]
-		b.exec("DELETE FROM jumps WHERE above < ?", jumps[0].above)
-		b.exec("UPDATE jumps SET above = 0 WHERE above = ?", jumps[0].above)
-		jumps[0].above = 0
+	b.jumps = append(slices.Clone(b.jumps), j)
+	if len(b.jumps) > jumpsKept {
+		b.jumps = b.jumps[1:]
+		b.exec("DELETE FROM jumps WHERE above < ?", b.jumps[0].above)
+		b.exec("UPDATE jumps SET above = 0 WHERE above = ?", b.jumps[0].above)
+		b.jumps[0].above = 0
 	}
-	b.after(func(m *model) { m.jumps = jumps })
 	return nil
 }
 
-// issued reports whether n is a version that this history gave out.
-func (m *model) issued(n int64) bool {
-	if n <= 0 || n > m.version {
+// issued reports whether n is a version that this history gave out, up to the
+// current one.
+func (all jumps) issued(n, current int64) bool {
+	if n <= 0 || n > current {
 		return false
 	}
-	for _, j := range m.jumps {
+	for _, j := range all {
 		if j.above < n && n < j.below {
 			return false
 		}

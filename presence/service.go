@@ -99,7 +99,7 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 	s.meters.openedAt = s.clock.now()
 	// The jump comes first: a version given out before it could be one that a
 	// client holds from a history that was lost with a restored backup.
-	if err := s.writeFirst(beginRun{}, &configure{settings}, &endRuns{clock: s.lastBatch}); err != nil {
+	if err := s.writeFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRuns{clock: s.lastBatch}); err != nil {
 		return err
 	}
 	s.started = s.lastBatch

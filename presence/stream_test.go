@@ -144,7 +144,7 @@ func (w *world) nothingIsLeft() {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	m := &w.model
-	if m.streams != 0 || len(m.kicked.until) != 0 || len(m.kicked.order) != 0 || len(m.deadlines) != 0 {
+	if m.streams != 0 || len(m.kicked.last) != 0 || len(m.kicked.order) != 0 || len(m.deadlines) != 0 {
 		w.t.Errorf("left are %d streams, %d kicks, %d deadlines", m.streams, len(m.kicked.order), len(m.deadlines))
 	}
 	for id, u := range m.byName {

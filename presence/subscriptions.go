@@ -116,24 +116,18 @@ func (b *batch) unsubscribe(user, target uint32) {
 
 // evict drops the earliest subscriptions over the limit, and names them.
 func (b *batch) evict(user uint32) []string {
-	over := b.count("SELECT count(*) FROM subscriptions WHERE user = ?", user) - b.settings.Subscriptions
+	over := b.count("SELECT count(*) FROM subscriptions WHERE user = ? AND target NOT IN leftovers", user) - b.settings.Subscriptions
 	if over <= 0 {
 		return nil
 	}
 	var evicted []string
-	for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ? ORDER BY since LIMIT ?", user, over) {
+	for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ? AND target NOT IN leftovers ORDER BY since LIMIT ?", user, over) {
 		b.unsubscribe(user, uint32(target))
-		evicted = append(evicted, b.peekByID(uint32(target)).userID)
+		if a := b.peekByID(uint32(target)); a != nil { // nil only in a damaged database
+			evicted = append(evicted, a.userID)
+		}
 	}
 	return evicted
-}
-
-// peekByID is peek for a user known by number.
-func (b *batch) peekByID(id uint32) *account {
-	if a := b.accounts[id]; a != nil {
-		return a
-	}
-	return &b.model.user(id).account
 }
 
 // unsubscribe ends subscriptions.
@@ -153,7 +147,7 @@ func (op *unsubscribe) apply(b *batch) error {
 		return unknownUser()
 	}
 	if op.all {
-		for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ?", user.id) {
+		for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ? AND target NOT IN leftovers", user.id) {
 			b.unsubscribe(user.id, uint32(target))
 		}
 	}

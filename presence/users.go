@@ -10,27 +10,20 @@ import (
 // already succeeds and is left alone. Returned are the malformed IDs.
 //
 // Errors: CodeUnavailable.
-func (s *Service) Import(ctx context.Context, userIDs []string) ([]Failure, error) {
-	op := &importUsers{userIDs: userIDs}
-	err := s.do(ctx, op)
-	return op.failed, err
+func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failure, err error) {
+	err = inPieces(userIDs, func(piece []string) error {
+		op := &importUsers{userIDs: piece}
+		err := s.do(ctx, op)
+		failed = append(failed, op.failed...)
+		return err
+	})
+	return failed, err
 }
 
-// Delete removes users and every trace of them. Their sessions are kicked, and
-// the open sessions of those who watch them are told [Unknown]. Returned are
-// malformed and unknown IDs.
-//
-// Errors: CodeUnavailable.
-func (s *Service) Delete(ctx context.Context, userIDs []string) ([]Failure, error) {
-	op := &deleteUsers{userIDs: userIDs}
-	err := s.do(ctx, op)
-	return op.failed, err
-}
-
-// Admit is to be asked before credentials are accepted. It registers a user
-// who is unknown, and refuses with CodeRevoked credentials that were issued at
-// issuedAt or within its second, and not after the user was kicked last. Zero:
-// they are never refused.
+// Admit is called before credentials are accepted. It registers a user who is
+// unknown. It refuses with CodeRevoked credentials that were issued up to the
+// time when the user was last kicked or deleted. A zero issuedAt is never
+// refused.
 //
 // Errors: also CodeMalformed, CodeUnavailable.
 func (s *Service) Admit(ctx context.Context, userID string, issuedAt time.Time) error {
@@ -39,23 +32,41 @@ func (s *Service) Admit(ctx context.Context, userID string, issuedAt time.Time) 
 	}
 	s.mu.RLock()
 	u := s.model.byName[userID]
-	var revoked bool
+	var old bool
 	if u != nil {
-		revoked = u.refuses(issuedAt)
+		old = revoked(u.revokedAt, issuedAt)
 	}
 	s.mu.RUnlock()
 	switch {
 	case u == nil:
-		_, err := s.Import(ctx, []string{userID})
-		return err
-	case revoked:
+		return s.do(ctx, &admit{userID: userID, issuedAt: issuedAt})
+	case old:
 		return errRevoked()
 	}
 	return nil
 }
 
 func errRevoked() error {
-	return &Error{Code: CodeRevoked, Message: "the user was kicked after the credentials were issued"}
+	return &Error{Code: CodeRevoked, Message: "the user was kicked or deleted after the credentials were issued"}
+}
+
+// revoked reports whether credentials of that time were issued up to revokedAt.
+func revoked(revokedAt micros, issuedAt time.Time) bool {
+	return !issuedAt.IsZero() && revokedAt != 0 && issuedAt.UnixMicro() <= revokedAt
+}
+
+// admit registers the user of credentials that are not refused.
+type admit struct {
+	userID   string
+	issuedAt time.Time
+}
+
+func (op *admit) apply(b *batch) error {
+	if revoked(b.revokedAt(op.userID), op.issuedAt) {
+		return errRevoked()
+	}
+	b.register(op.userID)
+	return nil
 }
 
 // Get returns the statuses of users in the order asked, repeats dropped.
@@ -142,33 +153,6 @@ func (op *importUsers) apply(b *batch) error {
 		b.register(id)
 	}
 	return nil
-}
-
-// deleteUsers removes users and every trace of them.
-type deleteUsers struct {
-	userIDs []string
-	failed  []Failure
-}
-
-func (op *deleteUsers) apply(b *batch) error {
-	for _, id := range unique(op.userIDs) {
-		if _, err := b.find(id); err != nil {
-			op.failed = append(op.failed, failure(id, err))
-			continue
-		}
-		b.delete(b.account(id))
-	}
-	return nil
-}
-
-func (b *batch) delete(a *account) {
-	b.expelAll(a, KickedByAdmin)
-	b.exec("DELETE FROM subscriptions WHERE user = ? OR target = ?", a.id, a.id)
-	b.exec("DELETE FROM friends WHERE user = ? OR friend = ?", a.id, a.id)
-	b.exec("DELETE FROM users WHERE id = ?", a.id)
-	b.names[a.userID] = nil
-	version := b.nextVersion()
-	b.after(func(m *model) { m.remove(m.user(a.id), version) })
 }
 
 // find returns the account to read, or why there is none.

@@ -53,7 +53,7 @@ func (w *watching) makeRoom(watches []watch) {
 }
 
 func (u *user) sessions() []*Session {
-	if u.live == nil {
+	if u == nil || u.live == nil {
 		return nil
 	}
 	return u.live.sessions
@@ -69,14 +69,15 @@ func (u *user) find(target uint32, r rule) (at int, found bool) {
 	})
 }
 
-// watch enters that w is told about t. It does nothing while w has no
-// session, or one that is just loading the whole set.
+// watch enters that w is notified of t. It does nothing while w has no session,
+// or one that is just loading the whole set. A t that is nil is a user who
+// doesn't exist, which only a damaged database can name.
 func (m *model) watch(w, t *user, r rule) {
 	if len(w.sessions()) == 0 {
 		return
 	}
 	w.live.watching.changes++
-	if !w.live.watching.loaded {
+	if !w.live.watching.loaded || t == nil {
 		return
 	}
 	told := m.tells(w, t)
@@ -109,6 +110,9 @@ func (m *model) unwatch(w, t *user, r rule) {
 		return
 	}
 	w.live.watching.changes++
+	if t == nil {
+		return
+	}
 	at, found := w.find(t.id, r)
 	if !found {
 		return

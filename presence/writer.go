@@ -127,10 +127,13 @@ func (s *Service) publish(b *batch) {
 	b.publish(&s.model)
 	s.run, s.nextUser = b.run, b.nextUser
 	woken := s.model.takeWoken()
-	due := s.model.nextDue()
+	due, leftovers := s.model.nextDue(), s.model.deletions.leftovers
 	s.mu.Unlock()
 	rouse(woken)
 	s.janitor.expect(due)
+	if leftovers > 0 {
+		s.janitor.rouse()
+	}
 }
 
 // refuse answers a batch that could not be made durable: nothing of it was

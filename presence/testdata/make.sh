@@ -20,7 +20,7 @@ follow() { # USER DEVICE PLATFORM: comes back once the stream is open
   until grep -qs READY "$2"; do :; done
 }
 
-admin importUsers '{"userIDList":["alice","bob","carol","dave","erin","frank"]}'
+admin importUsers '{"userIDList":["alice","bob","carol","dave","erin","frank","gina"]}'
 admin addFriends '{"userID":"alice","friendIDList":["bob","carol"]}'
 admin addFriends '{"userID":"dave","friendIDList":["alice"],"mutual":false}'
 curl -sf $url/v1/subscribeUserStatus -H "Authorization: Bearer $(token frank)" -d '{"userIDList":["alice","dave"]}'; echo
@@ -28,6 +28,8 @@ follow dave phone android
 kill $!
 follow erin tablet web
 admin kick '{"userID":"erin"}'
+admin addFriends '{"userID":"frank","friendIDList":["gina"]}'
+admin deleteUsers '{"userIDList":["gina"]}' # of whom only the hash stays
 follow alice laptop web
 follow alice pocket ios
 admin setUserStatus '{"userID":"alice","customStatus":"In a call","expiresIn":31536000}'
