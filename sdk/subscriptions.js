@@ -42,10 +42,12 @@ export class Subscriptions {
     return data;
   }
 
-  /** Subscribes again to what this tab holds, which another tab couldn't know. */
-  restore(userIDList) {
+  /** Subscribes again to what this tab holds, and another tab has unsubscribed from without an answer of this one. */
+  async restore(userIDList) {
     const lost = this.held.filter((userID) => !userIDList.length || userIDList.includes(userID));
-    if (lost.length) this.subscribe(lost).catch(() => {});
+    if (!lost.length) return;
+    const answer = await this.subscribe(lost).catch(() => {});
+    if (answer) this.#session.statuses.update(answer.successUserList);
   }
 
   #hold(userIDs) {

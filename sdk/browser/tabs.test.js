@@ -14,9 +14,11 @@ const LAN = "presence.test"; // resolves to this machine, but is not localhost: 
 async function startSite(t, env = {}) {
   const server = await startServer(t, { PRESENCE_TIMING__KEEPALIVE: "1s", PRESENCE_TIMING__RECONNECT_GRACE: "1m", ...env });
   const expired = new Set();
+  const without = new Set(); // paths that are not found
   const streams = new Map(); // response → token
   const answer = (request, response) => {
     if (request.url === "/") return response.setHeader("Content-Type", "text/html").end("<!doctype html><title>A page</title>");
+    if (without.has(request.url)) return response.writeHead(404).end();
     const token = request.headers.authorization?.slice("Bearer ".length);
     if (expired.has(token)) return response.writeHead(401).end('{"code":70001,"message":"expired"}');
     if (request.url.startsWith("/v1/events")) streams.set(response, token);
@@ -39,6 +41,7 @@ async function startSite(t, env = {}) {
   return Object.assign(server, {
     secure: `http://127.0.0.1:${port}/`,
     lan: `http://${LAN}:${port}/`,
+    without,
     streams: () => streams.size,
     subscriptions: async (userID) => (await get("/v1/subscriptions", server.token(userID))).userList.map((user) => user.userID).sort(),
     expire(token) {
@@ -173,6 +176,35 @@ test("a leading tab that is stuck is replaced, and joins again when it is free",
     const own = (await tab.events).filter((text) => text.includes("USER_STATUS_UPDATED bob"));
     assert.deepEqual(own, [...new Set(own)], "each change once");
   }
+});
+
+test("a tab that couldn't say what it holds subscribes again", async (t) => {
+  const server = await startSite(t);
+  const browser = await startBrowser(t);
+  await server.admin("importUsers", { userIDList: ["bob"] });
+  const first = await Tab.login(browser, server.secure, "alice", server.token("alice"));
+  const second = await Tab.login(browser, server.secure, "alice", server.token("alice"));
+  await second.subscribe("bob");
+  await second.stick();
+  await first.page.bringToFront();
+  await first.unsubscribe();
+  await set(server, "bob", "meanwhile");
+  await second.dialog.accept();
+  await second.sees("bob", "meanwhile");
+  await set(server, "bob", "from now on");
+  await second.sees("bob", "from now on");
+});
+
+test("lan: without the worker's file each tab connects by itself", async (t) => {
+  const server = await startSite(t);
+  server.without.add("/sdk/worker.js");
+  const browser = await startBrowser(t);
+  for (const text of ["first", "second"]) {
+    const tab = await Tab.login(browser, server.lan, "alice", server.token("alice"));
+    await tab.run((customStatus) => chat.setSelfStatus({ customStatus }).then(() => {}), text);
+    await tab.until(`USER_STATUS_UPDATED alice 1 ${text}`);
+  }
+  assert.equal(server.streams(), 2);
 });
 
 for (const kind of ["secure", "lan"]) {

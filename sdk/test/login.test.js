@@ -87,7 +87,7 @@ test("a login tries again for 15 s, and then gives the last reason", async (t) =
     const began = Date.now();
     await rejects(fake.create(t).chat.login({ userID: "alice", userSig: "x" }), name === "starting" ? 60022 : 2800);
     const paused = skipped.reduce((all, ms) => all + ms, 0);
-    assert.ok(Date.now() - began >= 15_000 && paused <= 15_000, `${name}: ${paused} ms`);
+    assert.ok(Date.now() - began >= 14_000 && paused <= 15_000, `${name}: ${paused} ms`);
   }
 });
 
