@@ -43,7 +43,7 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 // workerPolicy lets the SDK's SharedWorker load its modules and connect to a
 // server. A worker is bound by the policy of its own response, not by that of
 // the page.
-const workerPolicy = "default-src 'none'; script-src 'self'; connect-src *"
+const workerPolicy = "default-src 'none'; script-src 'self'; connect-src *; frame-ancestors 'none'"
 
 // serveSDK serves the files of the browser SDK. A browser asks each time
 // whether its copy is still the newest, so that they always fit together.

@@ -31,7 +31,8 @@ export const EVENT = {
   BLACKLIST_UPDATED: "blacklistUpdated",
 };
 
-// Why nobody is logged in; also 2024: not yet, 3000: pending, 3001: failed.
+// The code of a call when nobody is logged in, by the reason. It is 2024 before the first login, 3000 while a login is
+// pending, and 3001 after one that failed.
 const REASONS = { multipleDevice: 3002, multipleAccount: 3003, userSigExpired: 3004, logout: 3005, REST_API_Kick: 3006 };
 
 const instances = {}; // by SDKAppID
@@ -61,7 +62,7 @@ class Chat {
   #listeners = [];
   #session;
   #ready = false;
-  #reason = 2024; // 0: logged in
+  #reason = 2024; // zero means logged in
 
   constructor({ SDKAppID, serverURL = "", platform = "web", deviceID, staleAfter = 60 }) {
     const base = `${serverURL}`.replace(/\/+$/, "");
