@@ -2,7 +2,7 @@
 // follows when it is gone. Without them (plain HTTP, other than localhost) a SharedWorker leads. Where there is neither,
 // each tab has a stream, and is a device, of its own.
 //
-// Each message reaches all tabs and the leader. One of a leader has its ID in `from`.
+// Each message reaches all tabs and the leader. Those of a leader have its ID in `from`.
 
 import { Leader } from "./leader.js";
 import { timer } from "./pauses.js";
@@ -21,7 +21,7 @@ export class Tabs {
   #worker;
   #questions = new Map(); // ID → called with each answer
 
-  /** The session has a name, which the tabs of its user share, options for a leader, hello, hear and answer. */
+  /** Of the session it uses name, which the tabs of a user share, options for a leader, hello, answer and hear. */
   constructor(session) {
     this.#session = session;
   }
@@ -67,14 +67,13 @@ export class Tabs {
     const id = Math.random();
     const answers = [];
     let others = Infinity;
-    let enough;
-    const isEnough = () => answers.length >= others && enough();
-    const waiting = new Promise((resolve) => timer((enough = resolve), SHORT_PATIENCE));
-    this.#questions.set(id, (answer) => isEnough(answers.push(answer)));
-    this.post({ event: "ASK", data: id });
-    others = await this.#countOthers();
-    isEnough();
-    await waiting;
+    await new Promise((resolve) => {
+      const look = () => answers.length >= others && resolve();
+      timer(resolve, SHORT_PATIENCE);
+      this.#questions.set(id, (answer) => look(answers.push(answer)));
+      this.post({ event: "ASK", data: id });
+      this.#countOthers().then((count) => look((others = count)), resolve);
+    });
     this.#questions.delete(id);
     if (others < Infinity) answers.length = Math.max(others, answers.length);
     return [...answers];
@@ -146,6 +145,7 @@ export class Tabs {
   }
 
   async #lead(deviceID) {
+    if (this.#closing.signal.aborted) return;
     clearTimeout(this.#doubt);
     const post = (message) => {
       this.#channel?.postMessage(message);

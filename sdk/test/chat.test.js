@@ -314,6 +314,15 @@ test("kill -9 of the server: stale becomes UNKNOWN, and true again on return", a
   assert.equal(states.at(-1), "connected");
 });
 
+test("a login while the server is down succeeds once it is back", async (t) => {
+  const server = await startServer(t);
+  await server.kill();
+  const { chat } = server.create(t);
+  const login = chat.login({ userID: "alice", userSig: server.token("alice") });
+  await server.start();
+  assert.equal((await login).code, 0);
+});
+
 test("an orderly stop: nobody is kicked, and changes made meanwhile arrive", async (t) => {
   const server = await startServer(t, { PRESENCE_TIMING__DRAIN: "200ms" });
   const alice = await server.login(t, "alice");
