@@ -2,8 +2,11 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sse"
@@ -17,6 +20,10 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	of(w).userID = c.UserID
 	if err != nil {
 		h.respond(w, r, nil, err)
+		return
+	}
+	if err := sse.Check(w, r); err != nil {
+		h.respond(w, r, nil, fmt.Errorf("no event stream: %w", err))
 		return
 	}
 	limits := h.limits.Load()
@@ -36,6 +43,10 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	of(w).note(http.StatusOK)
 	h.writer.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
 		h.meters.cut(err)
+		if errors.Is(err, http.ErrNotSupported) {
+			h.log.Error("the response writer can't flush an event: a middleware has Flush or Unwrap, but what it wraps has no http.Flusher",
+				"request", request, "error", err)
+		}
 		h.log.Debug("stream ended", "request", request, "user", c.UserID, "device", session.DeviceID(), "error", err)
 		h.streams.Add(-1)
 	})
@@ -62,11 +73,36 @@ func deviceOf(r *http.Request, c Credentials) presence.Device {
 		IssuedAt:  c.IssuedAt,
 		ExpiresAt: c.ExpiresAt,
 	}
-	if last := r.Header.Get("Last-Event-ID"); last != "" {
-		d.Resume = true
-		d.Cursor, _ = strconv.ParseInt(last, 10, 64) // what we never issued counts as 0
-	}
+	d.Cursor, d.Resume = cursorOf(r, query)
 	return d
+}
+
+// cursorOf returns the cursor that a stream resumes from, and whether there is
+// one: that of the header, else that of the query. A client that sends several in
+// the query, with names in different letter case, gets the lowest, which loses
+// nothing. What is no number counts as 0, as does what was never issued.
+func cursorOf(r *http.Request, query url.Values) (cursor int64, found bool) {
+	given := []string{r.Header.Get("Last-Event-ID")}
+	if given[0] == "" {
+		for name, values := range query {
+			if strings.EqualFold(name, "lastEventId") {
+				given = append(given, values...)
+			}
+		}
+	}
+	for _, text := range given {
+		if text == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			n = 0
+		}
+		if !found || n < cursor {
+			cursor, found = n, true
+		}
+	}
+	return cursor, found
 }
 
 // userIDOf returns the userID of a query.

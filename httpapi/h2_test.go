@@ -118,7 +118,7 @@ func TestCloseEndsAServerWithOpenStreams(t *testing.T) {
 	if e := st.next(); e.retry == "" {
 		t.Errorf("draining tells when to come back, but %q came", e.raw)
 	}
-	st.ends("draining ends a stream")
+	st.breaksOff("draining ends a stream")
 	if _, err := http.Get(web.URL() + "livez"); err == nil {
 		t.Error("a closed server still answers")
 	}

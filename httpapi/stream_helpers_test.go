@@ -162,7 +162,16 @@ func (st *stream) is(name, data, rule string) {
 	}
 }
 
-// ends wants nothing more.
+// breaksOff wants nothing more, and no proper end, at which some clients stop for
+// good.
+func (st *stream) breaksOff(rule string) {
+	st.t.Helper()
+	if e, err := st.read(); err == nil || err == io.EOF || e.raw != "" {
+		st.t.Errorf("Broken: %s, and breaks off so that clients come back\ngot %q, %v", rule, e.raw, err)
+	}
+}
+
+// ends wants nothing more, and a proper end.
 func (st *stream) ends(rule string) {
 	st.t.Helper()
 	if e, err := st.read(); err != io.EOF {

@@ -167,19 +167,19 @@ func (s *Service) loaded(session *Session, watches []watch, changes int) bool {
 	}
 	u.live.watching.loaded = true
 	if session.resuming && u.version > session.cursor {
-		session.wait(u)
+		session.wait(u, u.version)
 	}
 	return true
 }
 
-// catchUp links one watch, and has t wait if the session has missed it.
+// catchUp links one watch, and makes t wait if the session has missed it.
 func (m *model) catchUp(s *Session, t *user, w watch) {
 	if !s.user.live.watching.loaded {
 		m.link(s.user, t, w.rule)
 	}
-	missed := max(t.version, w.since, m.switches.since(w.rule)) > s.cursor
-	if missed && m.tells(s.user, t) {
-		s.wait(t)
+	version := max(t.version, w.since, m.switches.since(w.rule))
+	if version > s.cursor && m.tells(s.user, t) {
+		s.wait(t, version)
 	}
 }
 

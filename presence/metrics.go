@@ -116,13 +116,13 @@ func (m *modelMeter) waits(s *Session, before int) {
 	}
 }
 
-// handedOut notes that all that waited is in an event.
+// handedOut notes that a part of what waited is in an event.
 func (s *Session) handedOut(now time.Time) {
 	meters := &s.svc.meters
 	m := &meters.sessions[s.stream%int64(len(meters.sessions))]
 	m.statuses.observe(&sizes, int64(len(s.batch)))
-	if s.waitingSince != 0 {
-		m.delay.observe(&times, int64(max(0, now.Sub(meters.opened)-s.waitingSince)))
+	if s.round.since != 0 {
+		m.delay.observe(&times, int64(max(0, now.Sub(meters.opened)-s.round.since)))
 	}
 }
 

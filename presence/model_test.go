@@ -50,7 +50,9 @@ type viewer struct {
 }
 
 func newWalk(t *testing.T, seed uint64) *walk {
-	w := open(t, func(s *Settings) { s.BatchWindow, s.Subscriptions, s.OfflineRetention = 0, 3, time.Hour })
+	w := open(t, func(s *Settings) {
+		s.BatchWindow, s.Subscriptions, s.OfflineRetention, s.CustomStatusBytes = 0, 3, time.Hour, maxCustomStatusBytes
+	})
 	return &walk{
 		world: w, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
 		ref:     &reference{settings: w.settings, users: make(map[string]*refUser), kicked: make(map[string]time.Time)},
@@ -64,6 +66,7 @@ func (k *walk) run() {
 		synctest.Wait()
 		k.ref.advance(time.Now())
 		k.checkStatuses()
+		k.must(checkConditions(k.t.Context(), k.store.read, k.path, false))
 		for _, key := range slices.Sorted(maps.Keys(k.streams)) {
 			if k.rand.IntN(3) > 0 { // the others are slow readers
 				k.checkView(k.streams[key])
@@ -88,7 +91,7 @@ func (k *walk) step() {
 		{10, "befriend", k.befriendOne}, {5, "unfriend", k.unfriendOne},
 		{3, "user status", k.toggleUserStatus}, {3, "friends", k.toggleFriends},
 		{3, "delete", k.deleteOne}, {6, "import", k.importOne},
-		{25, "time", k.passSome}, {4, "restart", k.restartAll},
+		{25, "time", k.passSome}, {4, "restart", k.restartAll}, {20, "read one", k.readOne}, {15, "burst", k.burst},
 	}
 	total := 0
 	for _, m := range moves {

@@ -1,8 +1,10 @@
 package presence
 
 import (
+	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -43,6 +45,26 @@ func (k *walk) drop(string, string) {
 	}
 }
 
+// readOne is a slow reader, which may be cut before the next event.
+func (k *walk) readOne(string, string) {
+	key, v := k.oneOf(k.streams)
+	if v == nil {
+		return
+	}
+	k.steps = append(k.steps, "is "+key)
+	ctx, cancel := context.WithCancel(k.t.Context())
+	cancel() // Next gives what waits even so
+	event, err := v.Next(ctx)
+	if err == context.Canceled {
+		return
+	}
+	k.must(err)
+	v.hold(event)
+	for _, s := range event.Statuses {
+		v.fold(s)
+	}
+}
+
 func (k *walk) oneOf(viewers map[string]*viewer) (string, *viewer) {
 	if len(viewers) == 0 {
 		return "", nil
@@ -52,11 +74,16 @@ func (k *walk) oneOf(viewers map[string]*viewer) (string, *viewer) {
 	return key, viewers[key]
 }
 
-func (k *walk) setSome(user, text string) { k.setFor(user, text, 0) }
+func (k *walk) setSome(user, text string) { k.setFor(user, k.long(text), 0) }
 func (k *walk) clear(user, _ string)      { k.setFor(user, "", 0) }
 
+// long makes a text so long, in every other walk, that few fit into one event.
+func (k *walk) long(text string) string {
+	return text + strings.Repeat(".", k.rand.IntN(20_000)*int(k.seed%2))
+}
+
 func (k *walk) setExpiring(user, text string) {
-	k.setFor(user, text, time.Duration(1+k.rand.Int64N(int64(20*time.Minute))))
+	k.setFor(user, k.long(text), time.Duration(1+k.rand.Int64N(int64(20*time.Minute))))
 }
 
 func (k *walk) setFor(user, text string, expiresIn time.Duration) {

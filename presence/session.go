@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"io"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -44,8 +43,12 @@ type Event struct {
 	// been told. Given back in Device.Cursor, it resumes here.
 	Cursor int64
 
-	Statuses []Status // of Updated, by version; valid until the next call of Next or Poll
-	Kick     Kick     // of KickedOut
+	// Statuses is set for Updated only. They are in order of the version of each
+	// status, or of what made it visible to this user if that is later. Their JSON
+	// has at most about 32 KiB, unless it is a single status. They are valid until
+	// the next call of Next or Poll.
+	Statuses []Status
+	Kick     Kick // of KickedOut
 
 	// Of Ready.
 	DeviceID  string
@@ -81,11 +84,11 @@ type Session struct {
 	// Guarded by Service.mu.
 	user    *user
 	ending  ending
-	waiting map[*user]struct{} // changed since they were last handed out
+	waiting waiting
 
-	// Guarded too: when the oldest change of those that wait, or waited last,
-	// became durable, since meters.opened. 0: there was none yet, and what
-	// waits is caught up with.
+	// waitingSince is guarded too. It is the time, since meters.opened, at which
+	// the oldest waiting change that no round has taken became durable. Zero
+	// means that there is none.
 	waitingSince time.Duration
 
 	// Of the one goroutine that calls Next or Poll.
@@ -98,6 +101,7 @@ type Session struct {
 	lastUpdate time.Time
 	alarm      *time.Timer // rouses it when something is due with time
 	alarmAt    time.Time
+	round      round
 	batch      []Status
 	wake       chan struct{} // Next is to look again; holds one
 }
@@ -185,15 +189,30 @@ func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 	case !s.expires.IsZero() && !now.Before(s.expires):
 		return s.kickedOut(KickedExpired), next, nil
 	}
-	batchAt := s.lastUpdate.Add(m.settings.BatchWindow)
-	if len(s.waiting) > 0 && now.Before(batchAt) {
-		return Event{}, s.orExpires(batchAt), nil
-	}
-	if len(s.waiting) > 0 {
-		event = s.updated(m, now)
-	} else if !now.Before(s.lastEvent.Add(s.keepalive)) {
+	return s.news(m, now)
+}
+
+// news returns the next part of what waits, or a KEEPALIVE, if one of them is due
+// at now; and when the next event will be due. The parts of one round follow each
+// other at once.
+func (s *Session) news(m *model, now time.Time) (event Event, next time.Time, err error) {
+	inRound := s.skip(m)
+	window := m.settings.BatchWindow
+	switch {
+	case len(s.waiting) > 0:
+		if due := s.lastUpdate.Add(window); !inRound && now.Before(due) {
+			return Event{}, s.orExpires(due), nil
+		}
+		event = s.updated(m, now, inRound)
+	case !now.Before(s.lastEvent.Add(s.keepalive)):
 		s.cursor, s.lastEvent = m.version, now
 		event = Event{Type: Keepalive, Cursor: s.cursor}
+	}
+	switch {
+	case s.round.left() > 0:
+		return event, time.Time{}, nil
+	case len(s.waiting) > 0: // what came after the round began
+		return event, s.orExpires(now.Add(window)), nil
 	}
 	return event, s.orExpires(s.lastEvent.Add(s.keepalive)), nil
 }
@@ -210,7 +229,7 @@ func (s *Session) ready(m *model, now time.Time) Event {
 	s.greeted, s.lastEvent = true, now
 	s.keepalive = m.settings.Keepalive // as told now, whatever is configured later
 	if !s.resuming {
-		delete(s.waiting, s.user) // Self says it
+		delete(s.waiting, s.user) // Self is newer
 		if len(s.waiting) == 0 {
 			s.waiting = nil
 		}
@@ -224,40 +243,6 @@ func (s *Session) ready(m *model, now time.Time) Event {
 	}
 }
 
-// manyWaiting is the size from which an emptied set is not kept for reuse.
-const manyWaiting = 256
-
-// updated hands out all that waits, as it is now.
-func (s *Session) updated(m *model, now time.Time) Event {
-	s.batch = s.batch[:0]
-	for u := range s.waiting {
-		if !s.returned(m, u) {
-			s.batch = append(s.batch, u.status())
-		}
-	}
-	if len(s.batch) > 1 {
-		slices.SortFunc(s.batch, func(a, b Status) int { return int(a.Version - b.Version) })
-	}
-	if len(s.waiting) > manyWaiting {
-		s.waiting = nil
-	} else {
-		clear(s.waiting)
-	}
-	s.cursor, s.lastEvent, s.lastUpdate = m.version, now, now
-	s.handedOut(now)
-	return Event{Type: Updated, Cursor: s.cursor, Statuses: s.batch}
-}
-
-// returned reports whether u was deleted and then registered again, and the
-// new user waits too: their status stands for both.
-func (s *Session) returned(m *model, u *user) bool {
-	if u.statusType != Unknown {
-		return false
-	}
-	_, waits := s.waiting[m.byName[u.userID]]
-	return waits
-}
-
 func (s *Session) kickedOut(why Kick) Event {
 	s.over = true
 	return Event{Type: KickedOut, Cursor: s.cursor, Kick: why}
@@ -267,14 +252,6 @@ func (s *Session) rouse() {
 	if f := s.notify.Load(); f != nil {
 		(*f)()
 	}
-}
-
-// wait puts t on the waiting set.
-func (s *Session) wait(t *user) {
-	if s.waiting == nil {
-		s.waiting = make(map[*user]struct{})
-	}
-	s.waiting[t] = struct{}{}
 }
 
 func rouse(sessions []*Session) {

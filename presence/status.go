@@ -3,6 +3,7 @@ package presence
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -81,11 +82,81 @@ func AppendList(b []byte, list []Status) []byte {
 	return append(b, ']')
 }
 
-// AppendQuoted appends s as a JSON string on one line. Invalid UTF-8 in s is
-// replaced; the strings of a [Service] have none.
+// sizeJSON returns the number of bytes that AppendJSON appends, or a few more.
+func (s *Status) sizeJSON() int {
+	const members = len(`{"userID":"","statusType":1,"customStatus":"","version":9007199254740991}`)
+	n := members + sizeQuoted(s.UserID) + sizeQuoted(s.CustomStatus)
+	if !s.ExpiresAt.IsZero() {
+		n += len(`,"expiresAt":"2026-11-23T15:00:00.000000000Z"`)
+	}
+	return n
+}
+
+// AppendQuoted appends s as a JSON string on one line, for every idea of a line
+// that clients have: the line ends of Unicode (U+0085, U+2028 and U+2029) are
+// escaped, as JSON escapes those of ASCII. Invalid UTF-8 in s is replaced; the
+// strings of a [Service] have none.
 func AppendQuoted(b []byte, s string) []byte {
+	start := len(b)
 	b, _ = jsontext.AppendQuote(b, s)
-	return b
+	if !mayHaveLineEnds(s) {
+		return b
+	}
+	quoted := string(b[start:])
+	b = b[:start]
+	for {
+		i, length := lineEnd(quoted)
+		b = append(b, quoted[:i]...)
+		if length == 0 {
+			return b
+		}
+		r, _ := utf8.DecodeRuneInString(quoted[i:])
+		b = fmt.Appendf(b, `\u%04x`, r)
+		quoted = quoted[i+length:]
+	}
+}
+
+// mayHaveLineEnds is fast, and true for every s that has a line end of Unicode.
+func mayHaveLineEnds(s string) bool {
+	return strings.Contains(s, "\u0085") || strings.Contains(s, "\u2028"[:2])
+}
+
+// lineEnd returns where the first line end of Unicode in s is, and its length in
+// bytes: len(s) and zero if there is none.
+func lineEnd(s string) (at, length int) {
+	for i := 0; i < len(s); i++ {
+		switch {
+		case strings.HasPrefix(s[i:], "\u0085"):
+			return i, len("\u0085")
+		case strings.HasPrefix(s[i:], "\u2028"), strings.HasPrefix(s[i:], "\u2029"):
+			return i, len("\u2028")
+		}
+	}
+	return len(s), 0
+}
+
+// sizeQuoted returns the number of bytes between the quotes of AppendQuoted, or a
+// few more.
+func sizeQuoted(s string) int {
+	const escape = len(`\u0000`)
+	n := len(s)
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' {
+			n += escape - 1
+		} else if c == '"' || c == '\\' {
+			n++
+		}
+	}
+	if mayHaveLineEnds(s) {
+		for {
+			i, length := lineEnd(s)
+			if length == 0 {
+				break
+			}
+			n, s = n+escape-length, s[i+length:]
+		}
+	}
+	return n
 }
 
 // Platform is the kind of a device.

@@ -69,10 +69,11 @@ func (u *user) find(target uint32, r rule) (at int, found bool) {
 	})
 }
 
-// watch enters that w is notified of t. It does nothing while w has no session,
-// or one that is just loading the whole set. A t that is nil is a user who
-// doesn't exist, which only a damaged database can name.
-func (m *model) watch(w, t *user, r rule) {
+// watch makes w a watcher of t, by a rule that was stored with the version since.
+// It does nothing while w has no session, or one that is still loading the whole
+// set. A t that is nil is a user who doesn't exist, which only a damaged database
+// can name.
+func (m *model) watch(w, t *user, r rule, since int64) {
 	if len(w.sessions()) == 0 {
 		return
 	}
@@ -85,7 +86,7 @@ func (m *model) watch(w, t *user, r rule) {
 	// A subscription is answered with the status; of a friendship made by
 	// others the watcher learns in no other way.
 	if r == byFriendship && !told && m.tells(w, t) {
-		m.notify(w, t)
+		m.notify(w, t, since)
 	}
 }
 
@@ -182,28 +183,30 @@ func (m *model) withdraw(w, t *user) {
 // announce puts t on the waiting set of every session that is to be told.
 func (m *model) announce(t *user) {
 	m.meter.changes++
-	m.notify(t, t)
+	m.notify(t, t, t.version)
 	if !m.switches.userStatus || t.audience == nil {
 		return
 	}
 	for _, id := range t.audience[bySubscription] {
-		m.notify(m.user(id), t)
+		m.notify(m.user(id), t, t.version)
 	}
 	if !m.switches.friendNotifications {
 		return
 	}
 	for _, id := range t.audience[byFriendship] {
-		m.notify(m.user(id), t)
+		m.notify(m.user(id), t, t.version)
 	}
 }
 
-func (m *model) notify(w, t *user) {
+// notify makes t wait for every session of w. version is that of the change, or
+// of what made t visible to w.
+func (m *model) notify(w, t *user, version int64) {
 	for _, s := range w.sessions() {
 		before := len(s.waiting)
 		if before == 0 {
 			m.woken = append(m.woken, s)
 		}
-		s.wait(t)
+		s.wait(t, version)
 		m.meter.waits(s, before)
 	}
 }
@@ -274,11 +277,12 @@ func (m *model) switched(from switches) {
 	}
 }
 
-// tellAll has all that w watches by the rule wait for w's sessions.
+// tellAll makes everyone that w watches by the rule wait for w's sessions,
+// because of the switches.
 func (m *model) tellAll(w *user, r rule) {
 	for _, one := range w.live.watching.lists[r] {
 		if t := m.user(one.target); t != nil && m.tells(w, t) {
-			m.notify(w, t)
+			m.notify(w, t, m.switches.since(r))
 		}
 	}
 }

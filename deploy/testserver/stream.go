@@ -5,15 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 )
 
 // Stream is an open event stream.
 type Stream struct {
-	response *http.Response
-	lines    *bufio.Reader
-	cursor   string
+	body   io.Closer // nil for a stream that Read reads
+	lines  *bufio.Reader
+	cursor string
 }
 
 // Event is one event of a stream.
@@ -49,11 +50,14 @@ func (s *Server) Follow(ctx context.Context, token, query, lastEventID string) (
 		response.Body.Close()
 		return nil, fmt.Errorf("the stream answered %s", response.Status)
 	}
-	return &Stream{response: response, lines: bufio.NewReader(response.Body), cursor: lastEventID}, nil
+	return &Stream{body: response.Body, lines: bufio.NewReader(response.Body), cursor: lastEventID}, nil
 }
 
-// Close ends the stream, without logging out.
-func (s *Stream) Close() { s.response.Body.Close() }
+// Read reads a stream that another client has opened.
+func Read(body io.Reader) *Stream { return &Stream{lines: bufio.NewReader(body)} }
+
+// Close ends a stream that Follow opened, without logging out.
+func (s *Stream) Close() { s.body.Close() }
 
 // Cursor returns the id of the last event.
 func (s *Stream) Cursor() string { return s.cursor }

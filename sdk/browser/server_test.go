@@ -46,20 +46,32 @@ type server struct {
 // started again. env adds to its configuration, as KEY=value without the prefix.
 func startServer(t *testing.T, dev bool, env ...string) *server {
 	t.Helper()
+	s := newServer(t, env...)
+	if dev {
+		s.Flags = []string{"-dev"}
+	}
+	s.start()
+	return s
+}
+
+// newServer returns a server in a folder of its own that isn't started yet.
+func newServer(t *testing.T, env ...string) *server {
+	t.Helper()
+	return newServerIn(t, t.TempDir(), env...)
+}
+
+func newServerIn(t *testing.T, folder string, env ...string) *server {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, err := child.New(path, t.TempDir(), env...)
+	one, err := child.New(path, folder, env...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dev {
-		one.Flags = []string{"-dev"}
-	}
 	s := &server{one, t}
 	t.Cleanup(s.Kill)
-	s.start()
 	return s
 }
 
