@@ -1,12 +1,13 @@
 package httpapi
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
-	"io/fs"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sdk"
@@ -39,34 +40,38 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// workerPolicy lets the SDK's SharedWorker load its modules and connect to a
+// server. A worker is bound by the policy of its own response, not by that of
+// the page.
+const workerPolicy = "default-src 'none'; script-src 'self'; connect-src *; frame-ancestors 'none'"
+
 // serveSDK serves the files of the browser SDK. A browser asks each time
 // whether its copy is still the newest, so that they always fit together.
 func (h *Handler) serveSDK() http.HandlerFunc {
-	tags := entityTags(sdk.Files())
-	files := http.FileServerFS(sdk.Files())
+	files := sdk.Served()
+	tags := entityTags(files)
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(r.URL.Path, "/sdk/")
-		if tags[name] == "" {
+		text, ok := files[name]
+		if !ok {
 			h.respond(w, r, nil, errNoPath())
 			return
 		}
+		if name == "worker.js" {
+			w.Header().Set("Content-Security-Policy", workerPolicy)
+		}
 		w.Header().Set("Cache-Control", "no-cache")
 		w.Header().Set("ETag", tags[name])
-		http.StripPrefix("/sdk", files).ServeHTTP(w, r)
+		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(text))
 	}
 }
 
 // entityTags returns a strong ETag for each file.
-func entityTags(files fs.FS) map[string]string {
+func entityTags(files map[string][]byte) map[string]string {
 	tags := make(map[string]string)
-	fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		text, err := fs.ReadFile(files, name)
+	for name, text := range files {
 		hash := sha256.Sum256(text)
 		tags[name] = `"` + hex.EncodeToString(hash[:8]) + `"`
-		return err
-	})
+	}
 	return tags
 }

@@ -47,6 +47,7 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 	}
 	isProtected(t, "an unknown path", s.head("GET", "/nothing", "", ""))
 	isProtected(t, "a file of the SDK", s.head("GET", "/sdk/presence.js", "", ""))
+	isProtected(t, "the SDK's worker", s.head("GET", "/sdk/worker.js", "", ""))
 	isProtected(t, "a body that is too large", s.head("POST", "/v1/setSelfStatus", token, strings.Repeat(" ", mebibyte+1)))
 	isProtected(t, "a preflight", s.exchange("OPTIONS", "/v1/logout", "https://chat.example.com",
 		http.Header{"Access-Control-Request-Method": {"POST"}}).Header)

@@ -1,16 +1,16 @@
-/** What a user's device is. `web` also stands for mini-programs and hybrid shells. */
+/** The kind of a device. `web` also stands for mini-programs and hybrid shells. */
 export type Platform = "web" | "android" | "ios" | "ipad" | "windows" | "mac" | "linux";
 
 export interface CreateOptions {
-  /** One instance is kept per SDKAppID: create() again gives the same one back. With UserSigs it is the one inside them. */
+  /** One instance is kept per SDKAppID: create() again returns the same one. With UserSigs it is the SDKAppID inside them. */
   SDKAppID: number;
-  /** Where the presence server is, e.g. "https://presence.example.com". Default: the origin of the page; Node needs it. */
+  /** Where the presence server is, e.g. "https://presence.example.com". Default: the origin of the page. Required in Node. */
   serverURL?: string;
-  /** Seconds without a stream after which everybody is reported as UNKNOWN; 0: never. Default 60. */
+  /** Seconds without a stream after which everybody is reported as UNKNOWN. Zero means never. Default 60. */
   staleAfter?: number;
   /** Default "web". */
   platform?: Platform;
-  /** Names this device. Default: made by the SDK, and kept for the origin where tabs share a stream. */
+  /** The ID of this device. Default: a random one, which tabs that share a stream keep for their origin. */
   deviceID?: string;
   /** An option of the original that is ignored here, like the next three. */
   proxyServer?: unknown;
@@ -27,7 +27,7 @@ export interface UserStatus {
   customStatus: string;
   /** Grows with every change: of two statuses of one user the higher version is the newer. */
   version: number;
-  /** When the custom status clears itself (RFC 3339); absent if it doesn't. */
+  /** When the custom status is cleared (RFC 3339). Absent if it doesn't expire. */
   expiresAt?: string;
 }
 
@@ -42,13 +42,14 @@ export interface Response<Data> {
   data: Data;
 }
 
-/** What every promise of the SDK is rejected with. */
+/** Every promise of the SDK is rejected with one of these. */
 export interface ChatError extends Error {
   /**
    * The server's code, or the SDK's own: 2002 no userID, 2003 no userSig, 2024 not logged in, 2025 logged in already,
-   * 2800 network or no answer of a presence server, 2801 timeout, 2905 unknown API, 2996 too many calls, 3000 logging in, 3001 login failed,
-   * 3002 kicked by another device, 3004 userSig expired, 3005 logged out, 3006 kicked by the server,
-   * 70013 the userSig is another user's, 70206 no IDs, 70402 malformed.
+   * 2800 network error, or an answer that isn't a presence server's, 2801 timeout, 2905 unknown API, 2996 too many calls,
+   * 3000 logging in, 3001 login failed, 3002 kicked by another device, 3004 userSig expired, 3005 logged out,
+   * 3006 kicked by the server, 60022 the server is starting, stopping or overloaded, 70013 the userSig is another user's,
+   * 70206 no IDs, 70402 malformed.
    */
   code: number;
   data: any;
@@ -62,7 +63,7 @@ export interface LoginData {
   deviceID?: string;
   /** Your own status. Absent when repeatLogin. */
   self?: UserStatus;
-  /** True if you were logged in already; the userSig given serves from now on. */
+  /** True if you were logged in already: the userSig now replaces the one before. */
   repeatLogin?: true;
 }
 
@@ -79,24 +80,30 @@ export interface EventData {
   onUserStatusUpdated: UserStatus[];
   kickedOut: { type: "multipleAccount" | "multipleDevice" | "userSigExpired" | "REST_API_Kick" | "logout" };
   netStateChange: { state: "connected" | "connecting" | "disconnected" };
+  /** A call without a login (its code), or an event of the stream that can't be parsed and is skipped (70402). */
   error: { code: number; message: string };
 }
 
 export interface ChatSDK {
   /**
-   * Connects, as a device of userID. userSig is a UserSig or a JWT. SDK_READY follows the promise. Again as the same
-   * user while logged in: the new userSig serves from now on (do so before the old one expires).
+   * Connects, as a device of userID. userSig is a UserSig or a JWT. SDK_READY follows the promise. A login waits for a
+   * logout of the same page that is in progress, and tries again for up to 15 seconds while the server can't be reached.
+   * Call it again before the userSig expires: the new one then serves all tabs of the user.
    */
   login(options: { userID: string; userSig: string }): Promise<Response<LoginData>>;
   /**
-   * Logs out this device, and so every tab of this browser: the others get KICKED_OUT "logout". Resolves to
-   * {code: 0, data: {}}; it is any, because the original declares Promise<void>, and so do the pages written for it.
+   * Logs out this device, and so all tabs of the user that share its stream: the others get KICKED_OUT "logout".
+   * Resolves to {code: 0, data: {}}. The type is any, because the original declares Promise<void>, and so do the pages
+   * written for it.
    */
   logout(): Promise<any>;
-  /** Logs out, drops every listener, and emits SDK_DESTROY. create() makes a new instance from now on. Resolves as logout. */
+  /**
+   * Ends this instance: emits SDK_DESTROY and drops all listeners. create() returns a new instance from now on. Logs out
+   * if no other tab of the user is left. Resolves as logout does.
+   */
   destroy(): Promise<any>;
 
-  /** Listeners survive logout, not destroy. The same handler twice is one. `context` is its `this`. */
+  /** Listeners survive logout, but not destroy. The same handler is added only once. `context` is its `this`. */
   on<Name extends keyof EventData>(name: Name, handler: (event: ChatEvent<EventData[Name]>) => void, context?: any): void;
   on(name: string, handler: Function, context?: any): void;
   once<Name extends keyof EventData>(name: Name, handler: (event: ChatEvent<EventData[Name]>) => void, context?: any): void;
@@ -109,25 +116,28 @@ export interface ChatSDK {
   getLoginUser(): string;
   getServerTime(): number;
 
-  /** Sets your custom status; "" clears it. With expiresIn (seconds) it clears itself. */
+  /** Sets your custom status; "" clears it. With expiresIn (seconds) it is cleared after that time. */
   setSelfStatus(options: { customStatus: string; expiresIn?: number }): Promise<Response<UserStatus>>;
-  /** The statuses of any number of users; more than 500 take several calls. */
+  /** Returns the statuses of any number of users. More than 500 take several calls. */
   getUserStatus(options: {
     userIDList: string[];
   }): Promise<Response<{ successUserList: UserStatus[]; failureUserList: FailedUser[] }>>;
   /**
-   * From now on USER_STATUS_UPDATED tells of these users; successUserList has their statuses of this moment. More than
-   * 100 take several calls. evictedUserList names the earliest subscribed, who had to make room.
+   * From now on USER_STATUS_UPDATED reports these users. successUserList contains their current statuses. More than 100
+   * take several calls. evictedUserList contains the users whose earlier subscriptions were dropped to make room.
    */
   subscribeUserStatus(options: {
     userIDList: string[];
   }): Promise<Response<{ successUserList: UserStatus[]; failureUserList: FailedUser[]; evictedUserList: string[] }>>;
-  /** No list, or an empty one: all. */
+  /**
+   * No list, or an empty one, means all. A user whom another tab has subscribed to remains subscribed, and is still
+   * reported in all tabs.
+   */
   unsubscribeUserStatus(options?: {
     userIDList?: string[] | undefined;
   }): Promise<Response<{ failureUserList: FailedUser[] }>>;
 
-  /** Knows "isCommercialAbilityEnabled", which it always is; anything else is rejected with 2905. */
+  /** Accepts "isCommercialAbilityEnabled", which is always true. Anything else is rejected with 2905. */
   callExperimentalAPI(name: string, options?: any): Promise<any>;
 
   /** Does nothing; for pages written for the original. */
@@ -168,7 +178,7 @@ export declare const EVENT: {
 
 export declare const VERSION: string;
 
-/** The instance for this SDKAppID, or null (and a line in the console) if that is no number. Never throws for it. */
+/** Returns the instance for this SDKAppID, or null (and writes to the console) if that is not a number. Never throws. */
 export declare function create(options: CreateOptions): ChatSDK;
 
 // The original's EVENT and TYPES are enums, which pages use as types too.

@@ -1,4 +1,5 @@
-import { Session, fail } from "./session.js";
+import { fail } from "./calls.js";
+import { Session } from "./session.js";
 
 export const VERSION = "0.1.0";
 
@@ -30,7 +31,8 @@ export const EVENT = {
   BLACKLIST_UPDATED: "blacklistUpdated",
 };
 
-// Why nobody is logged in; also 2024: not yet, 3000: pending, 3001: failed.
+// The code of a call when nobody is logged in, by the reason. It is 2024 before the first login, 3000 while a login is
+// pending, and 3001 after one that failed.
 const REASONS = { multipleDevice: 3002, multipleAccount: 3003, userSigExpired: 3004, logout: 3005, REST_API_Kick: 3006 };
 
 const instances = {}; // by SDKAppID
@@ -48,16 +50,23 @@ function check(isRight, code, message) {
   if (!isRight) throw fail(code, message);
 }
 
+function listOf(options) {
+  const userIDList = options?.userIDList;
+  check(Array.isArray(userIDList), 70402, "userIDList must be an array");
+  check(userIDList.length, 70206, "userIDList is empty");
+  return userIDList;
+}
+
 class Chat {
   #options;
   #listeners = [];
   #session;
   #ready = false;
-  #reason = 2024; // 0: logged in
+  #reason = 2024; // zero means logged in
 
   constructor({ SDKAppID, serverURL = "", platform = "web", deviceID, staleAfter = 60 }) {
     const base = `${serverURL}`.replace(/\/+$/, "");
-    this.#options = { SDKAppID, base, platform, deviceID, staleAfter };
+    this.#options = { SDKAppID, base, platform, deviceID, staleAfter: staleAfter >= 0 ? staleAfter : 60 };
   }
 
   async login(options) {
@@ -69,23 +78,18 @@ class Chat {
     const session = new Session({
       ...this.#options,
       userID,
-      token,
       emit: (name, data) => this.#session === session && this.#emit(name, data),
       kicked: (type) => this.#session === session && this.#kicked(type),
     });
     this.#session = session;
     this.#reason = 3000;
     try {
-      // The stream may be another tab's, which has not tried our userSig.
-      const { successUserList } = await session.call("getUserStatus", { userIDList: [userID] });
-      check(this.#session === session, 3005, "logged out");
-      session.note(successUserList);
-      const { deviceID, self } = await session.open();
+      const { deviceID, self } = await session.login(token);
       this.#reason = 0;
       setTimeout(() => this.#session === session && this.#emit("SDK_READY", undefined, (this.#ready = true)));
-      return ok({ actionStatus: "OK", errorCode: 0, errorInfo: "", deviceID, self: session.note([self])[0] });
+      return ok({ actionStatus: "OK", errorCode: 0, errorInfo: "", deviceID, self: session.statuses.note([self])[0] });
     } catch (error) {
-      if (this.#session === session) this.#leave(3001);
+      if (this.#session === session) this.#leave(3001).close();
       throw error;
     }
   }
@@ -93,24 +97,20 @@ class Chat {
   #loginAgain(userID, token) {
     check(!this.#reason, 2025, "a login is pending");
     check(userID === this.#session.userID, 2025, "login of another user");
-    this.#session.token = token;
+    this.#session.renew(token);
     return ok({ actionStatus: "OK", errorCode: 0, errorInfo: "", repeatLogin: true });
   }
 
   async logout() {
-    const session = this.#session;
-    check(session, 2024, "not logged in");
-    const { deviceID } = session;
-    session.share("KICKED_OUT", { type: "logout" });
-    this.#leave(REASONS.logout);
-    if (deviceID) await session.call("logout", { deviceID }).catch(() => {}); // without: of all devices
+    check(this.#session, 2024, "not logged in");
+    await this.#leave(REASONS.logout).logout();
     return ok({});
   }
 
   async destroy() {
     const { SDKAppID } = this.#options;
     if (instances[SDKAppID] === this) delete instances[SDKAppID];
-    if (this.#session) await this.logout();
+    if (this.#session) await this.#leave(REASONS.logout).destroy();
     this.#emit("SDK_DESTROY", { SDKAppID });
     this.#listeners = [];
     this.#reason = 2024;
@@ -147,25 +147,29 @@ class Chat {
     const session = this.#current();
     const { customStatus, expiresIn } = options ?? {};
     check(typeof customStatus === "string", 70402, "customStatus must be a string");
-    return ok(session.note([await session.call("setSelfStatus", { customStatus, expiresIn })])[0]);
+    return ok(session.statuses.note([await session.call("setSelfStatus", { customStatus, expiresIn })])[0]);
   }
 
   async getUserStatus(options) {
-    return this.#query("getUserStatus", 500, options);
+    const session = this.#current();
+    const data = await session.callForAll("getUserStatus", 500, listOf(options));
+    return ok({ ...data, successUserList: session.statuses.note(data.successUserList) });
   }
 
   async subscribeUserStatus(options) {
-    const answer = await this.#query("subscribeUserStatus", 100, options);
-    this.#session?.share("SEEN", answer.data.successUserList);
-    return answer;
+    const session = this.#current();
+    const data = await session.subscriptions.subscribe(listOf(options));
+    session.tabs.post({ event: "SEEN", data: data.successUserList });
+    return ok({ ...data, successUserList: session.statuses.note(data.successUserList) });
   }
 
   async unsubscribeUserStatus(options) {
     const session = this.#current();
     const userIDList = options?.userIDList ?? [];
     check(Array.isArray(userIDList), 70402, "userIDList must be an array");
-    const data = await session.callForAll("unsubscribeUserStatus", 100, userIDList);
-    session.forget(userIDList);
+    const data = await session.subscriptions.unsubscribe(userIDList);
+    const { userIDs } = session.statuses;
+    session.statuses.forget(userIDList.length ? userIDList : userIDs.filter((userID) => userID !== session.userID));
     return ok(data);
   }
 
@@ -177,15 +181,6 @@ class Chat {
   setLogLevel() {}
   registerPlugin() {}
 
-  async #query(name, size, options) {
-    const session = this.#current();
-    const userIDList = options?.userIDList;
-    check(Array.isArray(userIDList), 70402, "userIDList must be an array");
-    check(userIDList.length, 70206, "userIDList is empty");
-    const data = await session.callForAll(name, size, userIDList);
-    return ok({ ...data, successUserList: session.note(data.successUserList) });
-  }
-
   #current() {
     if (!this.#reason) return this.#session;
     const error = fail(this.#reason, "not logged in");
@@ -194,17 +189,20 @@ class Chat {
   }
 
   #kicked(type) {
-    if (!this.#reason) this.#emit("KICKED_OUT", { type });
-    this.#leave(REASONS[type]);
+    if (this.#reason) return; // the login fails
+    this.#emit("KICKED_OUT", { type });
+    if (this.#session) this.#leave(REASONS[type] ?? REASONS.logout).close();
   }
 
+  /** Returns the session, which is over for the page, and has to be ended. */
   #leave(reason) {
+    const session = this.#session;
     const wasLoggedIn = !this.#reason;
-    this.#session?.close();
     this.#session = undefined;
     this.#ready = false;
     this.#reason = reason;
     if (wasLoggedIn) this.#emit("SDK_NOT_READY");
+    return session;
   }
 
   #emit(key, data) {

@@ -1,24 +1,48 @@
 // Package sdk holds the browser SDK and its demo page, embedded so that one binary serves them.
 //
-// The folder is also the npm package @presence-server/chat; its README says how to use it. The JavaScript is served as
-// it is written: there is no build step.
+// The folder is also the npm package @presence-server/chat; its README describes how to use it. There is no build step:
+// the package contains the JavaScript as it is written, and the server serves it without its comments.
 package sdk
 
 import (
 	"embed"
 	"io/fs"
+	"regexp"
 )
 
-//go:embed presence.js session.js stream.js index.d.ts package.json README.md LICENSE
+//go:embed *.js index.d.ts package.json README.md LICENSE
 var files embed.FS
 
 //go:embed demo/index.html demo/demo.css demo/demo.js demo/icon.svg
 var demo embed.FS
 
-// Files returns the files of the npm package, to be served under /sdk/: presence.js is the module to import.
+// Files returns the files of the npm package. presence.js is the module to import.
 func Files() fs.FS { return files }
 
-// Demo returns the files of the demo page, index.html at the top. The page asks for the SDK at sdk/ and for the API at
+// Served returns what the server serves under /sdk/, by file name: the files of the npm package, of which the
+// JavaScript has neither comments nor indentation, so that pages load half as much.
+func Served() map[string][]byte {
+	served := make(map[string][]byte)
+	entries, _ := files.ReadDir(".") // embedded: it can't fail
+	for _, e := range entries {
+		text, _ := files.ReadFile(e.Name())
+		if javascript.MatchString(e.Name()) {
+			text = comments.ReplaceAll(text, nil)
+		}
+		served[e.Name()] = text
+	}
+	return served
+}
+
+var (
+	javascript = regexp.MustCompile(`\.js$`)
+
+	// comments matches comments and the white space around them. It relies on how the SDK is written: a comment begins
+	// its line, or follows a space, and no string contains one.
+	comments = regexp.MustCompile(`(?m)^[ \t]*/\*\*(?s:.*?)\*/\n|^[ \t]*//( .*)?\n|[ \t]+// .*$|^[ \t]+|^\n`)
+)
+
+// Demo returns the files of the demo page, index.html at the top. The page requests the SDK at sdk/ and the API at
 // v1/, relative to where it is mounted.
 func Demo() fs.FS {
 	page, err := fs.Sub(demo, "demo")

@@ -1,63 +1,111 @@
-// One login. All tabs of a browser share one stream: the tab with the Web Lock leads, and passes on what it hears. When
-// it dies, the next one gets the lock and resumes as the same device, from the last event it has seen.
+// One login of one tab: what it knows, and how it begins and ends.
 
-import { Stream } from "./stream.js";
+import { TIMEOUT, call, fail } from "./calls.js";
+import { addTokens, dropToken } from "./leader.js";
+import { Backoff, Silence, timer } from "./pauses.js";
+import { Statuses } from "./statuses.js";
+import { Subscriptions } from "./subscriptions.js";
+import { Tabs } from "./tabs.js";
 
-const TIMEOUT = 15_000; // ms
-
-export const fail = (code, message = "", data = {}) => Object.assign(new Error(message), { code, data });
+// name → the end of this page's logout. A login waits for it: a logout that arrives later would end the new login.
+const partings = new Map();
 
 export class Session {
-  #known = new Map(); // userID → {status, told: version reported, hidden: as UNKNOWN}
+  tokens = []; // the newest last; each serves all tabs
+  statuses = new Statuses((list) => this.emit("USER_STATUS_UPDATED", list));
+  tabs = new Tabs(this);
+  subscriptions = new Subscriptions(this);
   #net = "connected";
-  #silence = 30_000; // ms, two keepalives
-  #heardAt;
-  #silenceTimer;
+  #silence = new Silence(() => this.#fellSilent());
   #staleTimer;
-  #ready;
+  #isReady;
   #cursor;
-  #stream;
-  #sentToken;
-  #channel;
-  #leaving;
+  #isOver;
   #opened;
   #failed;
+  #problem = fail(2801, "timeout"); // why the login isn't done yet
 
+  /** options: base, userID, platform, deviceID, staleAfter, emit, kicked. */
   constructor(options) {
     Object.assign(this, options);
+    this.name = `presence 2 ${this.base} ${this.userID}`; // of what the tabs of this user share
   }
 
-  open() {
-    return new Promise((resolve, reject) => {
-      this.#opened = resolve;
-      this.#failed = reject;
-      AbortSignal.timeout(TIMEOUT).onabort = () => reject(fail(2801, "timeout"));
-      this.#join();
+  /** Resolves to the data of READY. Without a server it tries again, for up to 15 s in all. */
+  async login(token) {
+    const opened = new Promise((resolve, reject) => ([this.#opened, this.#failed] = [resolve, reject]));
+    await Promise.race([partings.get(this.name), opened]);
+    const deadline = timer(() => this.#failed(this.#problem), TIMEOUT);
+    this.#tryOut(token, Date.now() + TIMEOUT).catch(this.#failed);
+    return opened.finally(() => clearTimeout(deadline));
+  }
+
+  /** Opens the stream once the server accepts the token: the stream may be another tab's, which has not tried it. */
+  async #tryOut(token, until) {
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        const { successUserList } = await call(`${this.base}/v1/getUserStatus`, token, { userIDList: [this.userID] });
+        if (this.#isOver) return;
+        this.statuses.note(successUserList);
+        this.tokens.push(token);
+        return this.tabs.join();
+      } catch (error) {
+        const { code, asked = 0 } = (this.#problem = error);
+        const left = until - Date.now();
+        if (this.#isOver || ![2800, 60022].includes(code) || asked > left) throw error;
+        await new Promise((resolve) => timer(resolve, Math.min(backoff.next(asked), left)));
+      }
+    }
+  }
+
+  /** Replaces the token, for all tabs. */
+  renew(token) {
+    dropToken(this.tokens, token);
+    addTokens(this.tokens, [token]);
+    this.tabs.post(this.hello);
+  }
+
+  /** Logs out all tabs, which learn of it only when it is done, so that none of them logs in too early. */
+  logout() {
+    return this.#part(() => this.#logOut());
+  }
+
+  /** Logs out if no other tab is left. */
+  destroy() {
+    return this.#part(async () => {
+      const answers = await this.tabs.ask();
+      if (answers.every((answer) => answer === null)) await this.#logOut();
     });
+  }
+
+  async #logOut() {
+    const { deviceID } = this;
+    if (deviceID) await this.call("logout", { deviceID }).catch(() => {}); // without: of all devices
+    this.tabs.post({ event: "KICKED_OUT", data: { type: "logout" } });
   }
 
   close() {
-    this.#leave();
-    this.#failed?.(fail(3005, "logged out"));
+    this.#isOver = true;
+    this.tabs.close();
+    this.#silence.end();
+    clearTimeout(this.#staleTimer);
+    this.#failed(fail(3005, "logged out"));
   }
 
-  async call(name, body, again = true) {
-    const response = await fetch(`${this.base}/v1/${name}`, {
-      method: "POST",
-      headers: { Authorization: `Bearer ${this.token}`, "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(TIMEOUT),
-    }).catch((error) => {
-      throw fail(error.name === "TimeoutError" ? 2801 : 2800, error.message);
-    });
-    const { status, headers } = response;
-    if (status === 429 && again) {
-      await new Promise((resolve) => setTimeout(resolve, 1000 * (headers.get("Retry-After") ?? 5)));
-      return this.call(name, body, false);
+  async call(name, body) {
+    const token = this.tokens.at(-1);
+    try {
+      return await call(`${this.base}/v1/${name}`, token, body);
+    } catch (error) {
+      const { ending: type, code, message } = error;
+      if (!type) throw error;
+      const expired = { event: "EXPIRED", data: { token, type, code, message } };
+      this.tabs.post(expired);
+      this.hear(expired);
+      if (!this.tokens.length) throw error;
+      return this.call(name, body);
     }
-    const { code = 2800, message = `HTTP ${status}`, data } = (await response.json().catch(() => {})) ?? {};
-    if (code !== 0) throw fail(status === 429 ? 2996 : code, message, data);
-    return data;
   }
 
   async callForAll(name, size, userIDList) {
@@ -70,154 +118,95 @@ export class Session {
     return joined;
   }
 
-  /** Gives back the statuses of an answer, or what is known to be newer. */
-  note(statuses) {
-    return statuses.map((status) => {
-      const known = this.#known.get(status.userID);
-      if (known?.status.version > status.version) return { ...known.status };
-      this.#known.set(status.userID, { told: -1, ...known, status });
-      return { ...status };
-    });
+  // For the tabs
+
+  /** What a leader starts with in this tab. */
+  get options() {
+    const { base, userID, platform, deviceID, tokens } = this;
+    return { base, userID, platform, deviceID, tokens, cursor: this.#cursor };
   }
 
-  /** Reports what is news: neither older than an answer, nor reported before. */
-  tell(statuses) {
-    const news = statuses.filter((status) => {
-      const known = this.#known.get(status.userID);
-      if (status.version < known?.status.version || (status.version <= known?.told && !known.hidden)) return false;
-      this.#known.set(status.userID, { status, told: status.version });
-      return true;
-    });
-    if (news.length) this.emit("USER_STATUS_UPDATED", news.map((status) => ({ ...status })));
+  get hello() {
+    return { event: "HELLO", data: { tokens: this.tokens } };
   }
 
-  forget(userIDList) {
-    for (const userID of userIDList.length ? userIDList : this.#known.keys()) {
-      if (userID !== this.userID) this.#known.delete(userID);
-    }
+  /** What other tabs need to know: the users that this one holds, or null if it is about to be gone. */
+  get answer() {
+    return this.#isOver ? null : this.subscriptions.held;
   }
 
-  share(event, data, more) {
-    this.#channel?.postMessage({ event, data, ...more });
+  hear(message) {
+    const { event, data, from } = message;
+    if (this.#isOver) return;
+    if (event === "HELLO") addTokens(this.tokens, data.tokens);
+    else if (event === "SEEN") this.statuses.update(data);
+    else if (event === "UNSUBSCRIBED") this.subscriptions.restore(data);
+    else if (event === "EXPIRED") this.#expire(data);
+    else if (event === "KICKED_OUT") this.#end(data.type);
+    else if (event === "FAILED") this.#failed(fail(data.code, data.message));
+    else if (from) this.#follow(message);
   }
 
-  request() {
-    this.#watch();
-    const headers = { Authorization: `Bearer ${(this.#sentToken = this.token)}` };
-    if (this.#cursor >= 0) headers["Last-Event-ID"] = this.#cursor;
-    const query = new URLSearchParams({ platform: this.platform, deviceID: this.deviceID });
-    return [`${this.base}/v1/events?${query}`, headers];
-  }
-
-  receive(event) {
-    this.#channel?.postMessage(event);
-    this.#take(event);
-  }
-
-  refused(status, { code = 2800, message }) {
-    if (status === 400) this.#failed(fail(code, message));
-    if (status === 204) this.#kicked("multipleDevice");
-    if (status === 401) this.#kicked(code === 70052 ? "REST_API_Kick" : "userSigExpired", code, message);
-  }
-
-  lost(state) {
-    this.share("NET", state);
-    this.#setNet(state);
-  }
-
-  #join() {
-    this.#leaving = new AbortController();
-    const { signal } = this.#leaving;
-    const on = (name, handler, target = globalThis) => target.addEventListener?.(name, handler, { signal });
-    on("online", () => this.#wake());
-    on("offline", () => this.#stream?.cut());
-    on("pageshow", ({ persisted }) => persisted && (this.#leave(), this.#join())); // the lock is lost
-    on("visibilitychange", () => document.hidden || this.#wake(), globalThis.document);
-    if (!globalThis.document || !navigator.locks || !globalThis.BroadcastChannel) return this.#lead();
-
-    const name = `presence ${this.base} ${this.userID}`;
-    this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({ data }) => this.#hear(data);
-    navigator.locks.request(name, { signal }, () => this.#lead(name)).catch(() => signal.aborted || this.#lead());
-    this.share("HELLO");
-  }
-
-  #leave() {
-    this.#leaving?.abort();
-    this.#stream?.stop();
-    this.#stream = undefined;
-    this.#channel?.close();
-    clearTimeout(this.#silenceTimer);
-    clearTimeout(this.#staleTimer);
-  }
-
-  #lead(name) {
-    if (this.#leaving.signal.aborted) return;
-    this.deviceID ??= rememberedID(name);
-    this.#stream = new Stream(this);
-    return this.#stream.run();
-  }
-
-  #wake() {
-    if (!this.#stream) return this.share("WAKE");
-    this.#stream.hurry();
-    if (Date.now() - this.#heardAt > this.#silence / 2 + 1000) this.#stream.cut();
-  }
-
-  #hear(message) {
-    const { event, data } = message;
-    if (event === "NET") this.#setNet(data);
-    else if (event === "SEEN") this.tell(data);
-    else if (event === "WAKE") this.#stream && this.#wake();
-    else if (event !== "HELLO") this.#take(message);
-    else if (this.#stream && this.#ready) this.share("READY", this.#ready, { id: this.#cursor, net: this.#net });
-  }
-
-  #take({ event, data, id, net = "connected" }) {
+  /** Takes a message of the leader. */
+  #follow({ event, data, id, net = "connected", tokens = [], silence }) {
+    this.#silence.heard();
+    addTokens(this.tokens, tokens);
+    const isStart = event === "READY" || event === "WELCOME";
+    if (isStart && id > this.#cursor) this.tabs.post({ event: "BEHIND", data: this.#cursor });
     this.#cursor = id ?? this.#cursor;
-    this.#watch();
+    if (event === "LEAD") return;
+    if (event === "NET") return this.#setNet(data, silence);
+    if (event === "ERROR") return this.emit("ERROR", data);
     this.#setNet(net);
-    if (event === "READY") this.#begin(data, id);
-    else if (event === "USER_STATUS_UPDATED") this.tell(data);
-    else if (event === "KICKED_OUT") this.#kicked(data.type);
+    if (isStart) this.#begin(data, event === "READY", id);
+    else if (event === "USER_STATUS_UPDATED") this.statuses.update(data);
     else this.#unhide(); // KEEPALIVE
   }
 
-  #begin(ready, id) {
-    const { self, deviceID, keepaliveSeconds } = ready;
-    if (self.userID !== this.userID) return this.#failed(fail(70013, "userSig of another user"));
-    // A snapshot: of another history, whose versions may be lower.
-    if (id === 0) for (const known of this.#known.values()) known.told = known.status.version = -1;
-    this.note([self]);
-    if (this.#ready) this.tell([self]);
-    else this.#known.get(self.userID).told = self.version;
-    this.#ready = ready;
-    this.#silence = 2000 * keepaliveSeconds;
-    this.#watch();
+  #begin({ self, deviceID, keepaliveSeconds }, isNew, id) {
+    if (isNew && id === 0) this.statuses.restart(); // a snapshot, as after a restored backup
+    this.statuses.note([self]);
+    if (!this.#isReady) this.statuses.skip(self);
+    else if (isNew) this.statuses.update([self]);
+    this.#isReady = true;
+    this.#silence.keepalive = keepaliveSeconds;
+    this.#silence.heard();
     this.deviceID = deviceID;
-    this.#opened(ready);
+    this.#opened({ deviceID, self });
   }
 
-  #kicked(type, code = 3001, message) {
-    if (type === "userSigExpired" && this.#sentToken !== this.token) return; // ours was not sent: it may be fresher
+  /** A token has expired, or was revoked. The login ends, in all tabs, when no other is left. */
+  #expire({ token, type, code, message }) {
+    dropToken(this.tokens, token);
+    if (!this.tokens.length) this.#end(type, code, message);
+  }
+
+  #end(type, code = 3001, message) {
     this.#failed(fail(code, message));
     this.kicked(type);
   }
 
-  /** After two keepalives of silence the stream, or the tab that leads, is dead. */
-  #watch() {
-    this.#heardAt = Date.now();
-    clearTimeout(this.#silenceTimer);
-    this.#silenceTimer = setTimeout(() => {
-      if (this.#net === "connected") this.#setNet("connecting", this.#silence);
-      this.#stream?.cut();
-    }, this.#silence);
+  #part(run) {
+    this.#isOver = true;
+    this.#failed(fail(3005, "logged out"));
+    const done = Promise.allSettled([partings.get(this.name), run()]).finally(() => {
+      this.close();
+      if (partings.get(this.name) === done) partings.delete(this.name);
+    });
+    partings.set(this.name, done);
+    return done;
+  }
+
+  /** The stream, or the tab that leads, is dead. */
+  #fellSilent() {
+    if (this.#net === "connected") this.#setNet("connecting", this.#silence.ms);
+    this.tabs.suspect();
   }
 
   #setNet(state, silence = 0) {
     if (state === this.#net) return;
     if (this.#net === "connected" && this.staleAfter) {
-      this.#staleTimer = setTimeout(() => this.#hide(), 1000 * this.staleAfter - silence);
+      this.#staleTimer = timer(() => this.statuses.hide(), 1000 * this.staleAfter - silence);
     }
     this.#net = state;
     this.emit("NET_STATE_CHANGE", { state });
@@ -226,34 +215,14 @@ export class Session {
     this.#unhide();
   }
 
-  #hide() {
-    const unknown = [];
-    for (const known of this.#known.values()) {
-      const { userID, statusType, version } = known.status;
-      known.hidden = statusType > 0;
-      if (known.hidden) unknown.push({ userID, statusType: 0, customStatus: "", version });
-    }
-    if (unknown.length) this.emit("USER_STATUS_UPDATED", unknown);
-  }
-
-  /** Back after being stale: the stream tells what changed, this the rest. */
+  /** Back after being stale: the stream reports what changed, this the rest. */
   async #unhide() {
-    const isHidden = (userID) => this.#known.get(userID)?.hidden;
-    const hidden = [...this.#known.keys()].filter(isHidden);
+    const { hidden } = this.statuses;
     if (!hidden.length) return;
     const answer = await this.callForAll("getUserStatus", 500, hidden).catch(() => {}); // tried again at KEEPALIVE
     if (!answer) return;
-    this.tell(answer.successUserList.filter(({ userID }) => isHidden(userID)));
-    for (const { userID } of answer.failureUserList) this.#known.delete(userID);
-  }
-}
-
-// Under the lock, lest two tabs make one each.
-function rememberedID(name) {
-  const fresh = crypto.getRandomValues(new Uint32Array(4)).join("-");
-  try {
-    return name ? (localStorage[name] ??= fresh) : fresh;
-  } catch {
-    return fresh;
+    const stillHidden = this.statuses.hidden;
+    this.statuses.update(answer.successUserList.filter(({ userID }) => stillHidden.includes(userID)));
+    this.statuses.forget(answer.failureUserList.map(({ userID }) => userID));
   }
 }

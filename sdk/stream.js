@@ -1,32 +1,56 @@
 // The event stream over fetch, which unlike EventSource sends a token in a header.
 
-/** Returns a function to feed a stream to, in pieces of text. */
+import { answerOf } from "./calls.js";
+import { Backoff, retryAfter, timer } from "./pauses.js";
+
+/**
+ * Returns a function that takes a stream in pieces of bytes. receive is called with each event, whose data is still
+ * text, and retry with the ms of each `retry:`. Lines end as the specification says: other characters that count as a
+ * line end elsewhere, such as U+2028, are text.
+ */
 export function parser(receive, retry) {
+  const decoder = new TextDecoder(); // skips a byte order mark
   let rest = "";
-  let fields = {};
+  let endedInCR;
+  let event = {};
   const line = (text) => {
-    const [, name, value] = /^([^:]*):? ?(.*)$/.exec(text);
-    if (name) fields[name] = name === "data" && fields.data ? `${fields.data}\n${value}` : value;
-    if (text) return;
-    const { event, data, id } = fields;
-    if (fields.retry) retry(+fields.retry);
-    fields = {};
-    if (data) receive({ event, data: JSON.parse(data), id: +id });
+    if (!text) {
+      if (event.data !== undefined) receive(event);
+      event = {};
+      return;
+    }
+    const [name, value] = split(text);
+    if (name === "event") event.event = value;
+    if (name === "data") event.data = event.data === undefined ? value : `${event.data}\n${value}`;
+    if (!/^\d+$/.test(value) || value > Number.MAX_SAFE_INTEGER) return;
+    if (name === "id") event.id = +value;
+    if (name === "retry") retry(+value);
   };
-  return (text) => {
-    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/); // a last \r may be half a \r\n
+  return (bytes) => {
+    let text = decoder.decode(bytes, { stream: true });
+    if (!text) return;
+    if (endedInCR && text[0] === "\n") text = text.slice(1);
+    endedInCR = text.endsWith("\r");
+    const lines = (rest + text).split(/\r\n|\n|\r/);
     rest = lines.pop();
     lines.forEach(line);
   };
 }
 
+function split(line) {
+  const colon = line.indexOf(":");
+  if (colon < 0) return [line, ""];
+  return [line.slice(0, colon), line.slice(colon + (line[colon + 1] === " " ? 2 : 1))];
+}
+
+/** Connects again and again until it is stopped. The owner gives each request, and takes what comes. */
 export class Stream {
   #owner;
   #controller;
   #endPause;
   #stopped;
-  #failures = 0;
-  #delay;
+  #backoff = new Backoff();
+  #asked; // ms, by retry: or Retry-After of this connection
 
   constructor(owner) {
     this.#owner = owner;
@@ -35,11 +59,11 @@ export class Stream {
   async run() {
     while (!this.#stopped) {
       this.#controller = new AbortController();
-      this.#delay = 500;
-      await this.#connect(...this.#owner.request()).catch(() => {}); // the next try resumes
+      this.#asked = 0;
+      await this.#connect(...this.#owner.request()).catch(() => {}); // the next attempt resumes
       this.cut();
       if (this.#stopped) return;
-      this.#owner.lost(this.#failures ? "disconnected" : "connecting");
+      this.#owner.lost(this.#backoff.failures ? "disconnected" : "connecting");
       await this.#pause();
     }
   }
@@ -55,40 +79,44 @@ export class Stream {
   }
 
   hurry() {
-    this.#failures = 0;
+    this.#backoff.failures = 0;
     this.#endPause?.();
   }
 
   async #connect(url, headers) {
     const response = await fetch(url, { headers, cache: "no-store", signal: this.#controller.signal });
     if (response.status !== 200) return this.#refused(response);
-    const feed = parser((event) => this.#receive(event), (ms) => (this.#delay = Math.max(ms, 100)));
+    if (!/^text\/event-stream/i.test(response.headers.get("Content-Type"))) return; // a portal's page
+    const feed = parser((event) => this.#receive(event), (ms) => (this.#asked = ms));
     const reader = response.body.getReader();
-    const decoder = new TextDecoder();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      feed(decoder.decode(value, { stream: true }));
+      feed(value);
     }
   }
 
-  #receive(event) {
+  /** An event that can't be parsed is skipped: after a new connection it would only come again. */
+  #receive({ event, data, id }) {
     if (this.#stopped) return;
-    this.#failures = 0;
-    this.#owner.receive(event);
+    this.#backoff.failures = 0;
+    try {
+      this.#owner.receive({ event, data: JSON.parse(data), id });
+    } catch (error) {
+      this.#owner.skipped(id, `the event ${event} can't be parsed: ${error.message}`);
+    }
   }
 
   async #refused(response) {
-    this.#delay = Math.max(this.#delay, 1000 * response.headers.get("Retry-After"));
-    this.#owner.refused(response.status, await response.json().catch(() => ({})));
+    this.#asked = retryAfter(response.headers);
+    const answer = await answerOf(response);
+    if (!this.#stopped) this.#owner.refused(response, answer);
   }
 
-  /** Grows, is never less than the server asks for, and not the same for all clients. */
   #pause() {
-    const delay = Math.max(this.#delay, Math.min(this.#delay * 2 ** this.#failures++, 15_000));
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, delay * (1 + Math.random() / 2));
-      this.#endPause = () => resolve(clearTimeout(timer));
+      const pause = timer(resolve, this.#backoff.next(this.#asked));
+      this.#endPause = () => resolve(clearTimeout(pause));
     });
   }
 }

@@ -131,7 +131,7 @@ class Server {
 }
 
 /** Every event of the SDK in order, as {name: "SDK_READY", data}. */
-function record(chat) {
+export function record(chat) {
   const events = [];
   const waiting = new Set();
   let read = 0;

@@ -1,0 +1,39 @@
+// One call of the API, and what counts as an answer of our server.
+
+import { retryAfter, spread, timer } from "./pauses.js";
+
+export const TIMEOUT = 15_000; // ms
+
+export const fail = (code, message = "", data = {}) => Object.assign(new Error(message), { code, data });
+
+// A 401 with one of these codes ends the login, with that type of KICKED_OUT. A gateway's or a portal's 401 doesn't.
+const EXPIRED = "userSigExpired";
+const ENDINGS = { 70001: EXPIRED, 70002: EXPIRED, 70003: EXPIRED, 70014: EXPIRED, 70052: "REST_API_Kick" };
+
+/** The answer in a response; code 2800 if another party gave it. */
+export async function answerOf(response) {
+  const { status } = response;
+  const { code, message, data } = (await response.json().catch(() => {})) ?? {};
+  if (!Number.isInteger(code) || (!code && !data)) return { code: 2800, message: `HTTP ${status}` };
+  return { code, message, data, ending: status === 401 ? ENDINGS[code] : undefined };
+}
+
+/** The data of the answer to a POST, or a GET if body is undefined. Too many calls are tried once more. */
+export async function call(url, token, body, isLast) {
+  const response = await fetch(url, {
+    method: body ? "POST" : "GET",
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(TIMEOUT),
+  }).catch((error) => {
+    throw fail(error.name === "TimeoutError" ? 2801 : 2800, error.message);
+  });
+  const { status, headers } = response;
+  if (status === 429 && !isLast) {
+    await new Promise((resolve) => timer(resolve, spread(500, retryAfter(headers, 5000))));
+    return call(url, token, body, true);
+  }
+  const { code, message, data, ending } = await answerOf(response);
+  if (!code) return data;
+  throw Object.assign(fail(status === 429 ? 2996 : code, message, data), { ending, asked: retryAfter(headers) });
+}
