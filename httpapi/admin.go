@@ -62,12 +62,8 @@ func (h *Handler) users(_ http.ResponseWriter, r *http.Request) (object, error) 
 	if err != nil {
 		return nil, err
 	}
-	users, more, err := h.service.Users(r.Context(), after, limit)
-	data := object{}.statuses("userList", users)
-	if more {
-		data = data.text("next", users[len(users)-1].UserID)
-	}
-	return data, err
+	users, next, err := h.service.Users(r.Context(), after, limit)
+	return object{}.statuses("userList", users).next(next), err
 }
 
 // editFriends serves what is done to a friend list.
@@ -92,12 +88,8 @@ func (h *Handler) friends(_ http.ResponseWriter, r *http.Request) (object, error
 	if err != nil {
 		return nil, err
 	}
-	friends, more, err := h.service.Friends(r.Context(), userID, after, limit)
-	data := list(object{}, "friendIDList", friends)
-	if more {
-		data = data.text("next", friends[len(friends)-1])
-	}
-	return data, err
+	friends, next, err := h.service.Friends(r.Context(), userID, after, limit)
+	return list(object{}, "friendIDList", friends).next(next), err
 }
 
 func (h *Handler) getAnyStatus(w http.ResponseWriter, r *http.Request) (object, error) {

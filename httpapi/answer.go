@@ -53,6 +53,14 @@ func (o object) text(name, value string) object {
 	return presence.AppendQuoted(o.field(name), value)
 }
 
+// next adds where the next page begins, unless this one is the last.
+func (o object) next(after string) object {
+	if after == "" {
+		return o
+	}
+	return o.text("next", after)
+}
+
 // answerStatuses is the answer of a query.
 func answerStatuses(found []presence.Status, failed []presence.Failure) object {
 	const usual = 160 // bytes of a status, rather more than less

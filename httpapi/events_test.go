@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/presence-server/presence/httpapi"
 	"github.com/presence-server/presence/presence"
 )
@@ -84,9 +85,7 @@ func TestKickedOut(t *testing.T) {
 		st.is("KICKED_OUT", `{"type":"`+why+`"}`, "a kicked device is told why")
 		st.ends("after KICKED_OUT the stream ends")
 		for range 2 {
-			if code := s.user("alice").open("deviceID", "tab", "Last-Event-ID", st.last).response.StatusCode; code != 204 {
-				t.Errorf("after %s, a device that merely reconnects gets 204, not %d", why, code)
-			}
+			s.user("alice").open("deviceID", "tab", "Last-Event-ID", st.last).isRefused(why)
 		}
 		s.user("alice").stream("deviceID", "tab").ready() // without a Last-Event-ID it logs in anew
 		s.user("alice").post("/v1/logout", ``)
@@ -95,6 +94,58 @@ func TestKickedOut(t *testing.T) {
 	s.admin().post("/v1/admin/deleteUsers", `{"userIDList":["alice"]}`)
 	st.is("KICKED_OUT", `{"type":"REST_API_Kick"}`, "deleting a user ends the user's streams")
 	st.ends("after KICKED_OUT the stream ends")
+}
+
+// isRefused: the response to a kicked device that only reconnects.
+func (st *stream) isRefused(why string) {
+	st.t.Helper()
+	code, kicked := st.response.StatusCode, st.response.Header.Get("Presence-Kicked")
+	if code != 204 || kicked != why {
+		st.t.Errorf("after %s, a device that only reconnects gets %d with Presence-Kicked: %q, want 204", why, code, kicked)
+	}
+}
+
+// TestAPageWithoutADeviceIDStaysOut: a plain EventSource reconnects by itself.
+func TestAPageWithoutADeviceIDStaysOut(t *testing.T) {
+	s := newServer(t)
+	for why, act := range map[string]func(caller){
+		"REST_API_Kick": func(caller) { s.admin().post("/v1/admin/kick", `{"userID":"alice"}`) },
+		"logout":        func(alice caller) { alice.post("/v1/logout", ``) },
+	} {
+		alice := s.user("alice")
+		st := alice.stream().ready()
+		act(alice)
+		st.is("KICKED_OUT", `{"type":"`+why+`"}`, "a kicked device is told why")
+		alice.open("Last-Event-ID", st.last).isRefused(why)
+		alice.open("Last-Event-ID", "0").isRefused(why)
+		renewed := s.user("alice")
+		renewed.stream("Last-Event-ID", st.last).ready() // its token is newer
+		anew := renewed.stream().ready()
+		s.user("alice").stream("Last-Event-ID", anew.last).ready() // and so is its cursor
+	}
+}
+
+// TestATokenOfADeletedUser is refused on every way in, and after a restart too:
+// see TestOldCredentialsOfADeletedUserStayRefused.
+func TestATokenOfADeletedUser(t *testing.T) {
+	s := newServer(t)
+	alice := s.user("alice")
+	alice.get("/v1/subscriptions")
+	withoutIat := s.as(signed(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"sub": "alice", "exp": time.Now().Unix() + 60}))
+	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
+	s.admin().post("/v1/admin/deleteUsers", `{"userIDList":["alice"]}`)
+	for range 2 {
+		for _, old := range []caller{alice, withoutIat} {
+			if a := old.get("/v1/subscriptions"); a.status != 401 || !strings.Contains(a.body, "70052") {
+				t.Errorf("a call with a token of a deleted user gets %d %s", a.status, a.body)
+			}
+			if code := old.open("deviceID", "tab").response.StatusCode; code != 401 {
+				t.Errorf("a stream with a token of a deleted user gets %d", code)
+			}
+		}
+		s.register("alice")
+	}
+	s.user("alice").stream().ready()
 }
 
 func TestAStreamEndsWhenItsTokenExpires(t *testing.T) {

@@ -136,9 +136,10 @@ func (a *account) settle(now, ttl micros) (forgotten []device) {
 }
 
 // settleClearing keeps clearAt set exactly while the user is UNLOGINED with a
-// custom status, and clears the status when it is due.
+// custom status that has no expiry of its own, and clears the status when it is
+// due.
 func (a *account) settleClearing(now, clearAt micros) {
-	if a.customStatus == "" || a.statusType != Unlogined {
+	if a.customStatus == "" || a.expiresAt != 0 || a.statusType != Unlogined {
 		a.clearAt = 0
 		return
 	}
@@ -146,7 +147,7 @@ func (a *account) settleClearing(now, clearAt micros) {
 		a.clearAt = clearAt
 	}
 	if a.clearAt <= now {
-		a.customStatus, a.expiresAt, a.clearAt = "", 0, 0
+		a.customStatus, a.clearAt = "", 0
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
 )
 
 // Backup copies the database at path, as it is at one moment, into a new file
@@ -22,6 +22,9 @@ import (
 // already is never replaced (the error is then [fs.ErrExist]). The secret that
 // tokens are signed with is not in the database.
 func Backup(ctx context.Context, path, to string) error {
+	if err := checkPath(to); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(to); err == nil {
 		return &fs.PathError{Op: "back up to", Path: to, Err: fs.ErrExist}
 	}
@@ -67,7 +70,7 @@ func copyBeside(ctx context.Context, path, beside string) (copied string, err er
 	defer db.Close()
 	f, err := os.CreateTemp(filepath.Dir(beside), filepath.Base(beside)+".*.partial") // mode 0600
 	if err != nil {
-		return "", err
+		return "", diagnosed(beside, err)
 	}
 	defer func() {
 		if err = errors.Join(err, f.Close()); err != nil {
@@ -77,7 +80,10 @@ func copyBeside(ctx context.Context, path, beside string) (copied string, err er
 	// Unlike a copy of pages this is in no WAL mode: one file that is complete,
 	// and can be opened where nothing can be written.
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", f.Name()); err != nil {
-		return "", uncopied(path, filepath.Dir(beside), err)
+		if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqliteFull {
+			path = beside // the copy is what fills the disk
+		}
+		return "", fmt.Errorf("copy %s: %w", path, diagnosed(path, err))
 	}
 	if err := f.Sync(); err != nil {
 		return "", err
@@ -98,6 +104,9 @@ func checkCopy(ctx context.Context, copied, path string) error {
 // through SQLite alone: to open and close the file by itself would take away
 // the locks of a service in this process.
 func openToRead(ctx context.Context, path string) (*sql.DB, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
 	file, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("there is no database: %w", err)
@@ -113,38 +122,13 @@ func openToRead(ctx context.Context, path string) (*sql.DB, error) {
 	var id int
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		db.Close()
-		return nil, unusable(path, err)
+		return nil, fmt.Errorf("read %s: %w", path, diagnosed(path, err))
 	}
 	if id != applicationID {
 		db.Close()
 		return nil, fmt.Errorf("%s is not a presence database: it belongs to another program", path)
 	}
 	return db, nil
-}
-
-// Results of SQLite; lib/ of the driver has them for each system apart.
-const (
-	sqliteCorrupt = 11
-	sqliteFull    = 13
-	sqliteNotADB  = 26
-)
-
-// uncopied tells which side of a copy is to blame.
-func uncopied(path, folder string, err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqliteFull {
-		return fmt.Errorf("the disk of %s is full: %w", folder, err)
-	}
-	return fmt.Errorf("copy: %w", unusable(path, err))
-}
-
-// unusable tells why a file can't be read, and what to do if that is known.
-func unusable(path string, err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqliteCorrupt {
-		return fmt.Errorf("%s is damaged: restore a backup: %w", path, err)
-	} else if ok && e.Code() == sqliteNotADB {
-		return fmt.Errorf("%s is not a presence database: not an SQLite file", path)
-	}
-	return fmt.Errorf("%s can't be read: %w", path, err)
 }
 
 // syncFolder makes the names in a folder durable.

@@ -102,16 +102,19 @@ func (b *batch) keep(a *account) *account {
 }
 
 // register returns the account of a user who may be new.
-func (b *batch) register(userID string) *account {
+func (b *batch) register(userID string) (*account, *Error) {
 	if a := b.account(userID); a != nil {
-		return a
+		return a, nil
+	}
+	if b.nextUser > maxUsers {
+		return nil, &Error{Code: CodeLimit, Message: "no more users can be registered"}
 	}
 	a := b.keep(&account{
 		id: b.nextUser, userID: strings.Clone(userID), statusType: Unlogined, version: b.nextVersion(), revokedAt: b.deletedAt(userID),
 	})
 	b.nextUser++
 	b.insertAccount(a)
-	return a
+	return a, nil
 }
 
 // change is how an account changes: mutate, then whatever has fallen due is

@@ -33,15 +33,6 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 			execSQL(t, path, "DROP INDEX friends_by_friend", "CREATE TABLE mine (x)",
 				"ALTER TABLE kicks ADD COLUMN why TEXT")
 		}, []string{"has no index friends_by_friend: restore", "has a changed table kicks: restore", "has a foreign table mine: drop it"}},
-		"a version given out twice": {func(t *testing.T, path string) {
-			execSQL(t, path, "UPDATE service SET version = 7")
-		}, []string{"has lost count"}},
-		"an ID given out twice": {func(t *testing.T, path string) {
-			execSQL(t, path, "UPDATE service SET next_user = 6")
-		}, []string{"has lost count"}},
-		"no counters": {func(t *testing.T, path string) {
-			execSQL(t, path, "DELETE FROM service")
-		}, []string{"has lost count"}},
 		"another program's": {func(t *testing.T, path string) {
 			execSQL(t, path, "PRAGMA application_id = 7")
 		}, []string{"is not a presence database"}},

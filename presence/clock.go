@@ -33,6 +33,17 @@ type machine struct {
 	onClockSet func(f func()) (stop func(), err error)
 }
 
+// simulatedMachine is the one of a program whose time is simulated, as package
+// testing/synctest does: it is never suspended, and nobody sets its clock. To wait
+// for that would keep simulated time from passing, because the wait is for the
+// kernel.
+func simulatedMachine() machine {
+	return machine{
+		suspended:  func() time.Duration { return 0 },
+		onClockSet: func(func()) (stop func(), err error) { return func() {}, nil },
+	}
+}
+
 // newClock returns a clock that is never behind atLeast.
 func newClock(atLeast micros, suspended func() time.Duration) *clock {
 	c := &clock{suspended: suspended, base: suspended(), began: time.Now()}
@@ -53,6 +64,9 @@ func (c *clock) read() (micros, time.Time) {
 	now := time.Now()
 	return c.origin + span(now.Sub(c.began)+c.asleep), now
 }
+
+// machineNow is the time as the machine's clock is set, if that can be.
+func machineNow() micros { return min(time.Now().UnixMicro(), lastClock) }
 
 // Now returns the time of the service, which never goes back. It is the
 // machine's, unless that was set meanwhile.

@@ -14,7 +14,7 @@ func TestPromise8HoldsAfterASuspension(t *testing.T) {
 		watcher := w.web("watcher", "tab")
 		w.web("alice", "tab").Close()
 		w.befriend("watcher", "alice")
-		w.set("alice", "Call", 2*time.Hour)
+		w.set("alice", "Call", 0)
 		w.set("watcher", "Day", 3*time.Hour)
 		watcher.next()
 		expires := w.Now().Add(2 * time.Hour)

@@ -40,7 +40,7 @@ type Settings struct {
 	ReconnectGrace   time.Duration // how long a dropped device still counts as connected
 	RestartGrace     time.Duration // the same for all who were ONLINE before a start
 	OfflineRetention time.Duration // how long a dropped native device makes its user OFFLINE
-	CustomStatusTTL  time.Duration // how long an UNLOGINED user keeps a custom status
+	CustomStatusTTL  time.Duration // how long an UNLOGINED user keeps a custom status without an expiry of its own
 	Keepalive        time.Duration // of silence, before a new session says KEEPALIVE. At least 1ms
 	BatchWindow      time.Duration // after an event, in which changes are gathered; 0 gathers nothing
 }

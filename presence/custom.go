@@ -11,8 +11,8 @@ const maxExpiry = 365 * 24 * time.Hour
 
 // Set sets the custom status of a user, and returns the user's status then.
 // text is any UTF-8 within Settings.CustomStatusBytes; "" clears it. It ends
-// after expiresIn, at most 365 days; 0 is never. A user who is UNLOGINED
-// loses it after Settings.CustomStatusTTL.
+// after expiresIn, at most 365 days. With an expiresIn of zero it has no end of
+// its own, and a user who is UNLOGINED loses it after Settings.CustomStatusTTL.
 //
 // Setting what is set already changes nothing, unless the expiry differs.
 //

@@ -107,6 +107,52 @@ func TestCustomStatusOfTheUnloginedIsCleared(t *testing.T) {
 	})
 }
 
+// TestAnExpiryOfItsOwnEndsAStatus, and nothing else does.
+func TestAnExpiryOfItsOwnEndsAStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		ttl := w.settings.CustomStatusTTL
+		week := 7 * 24 * time.Hour
+		w.register("alice", "bob", "carol")
+		w.web("dave", "tab")
+		w.set("alice", "On holiday", week)
+		w.set("bob", "Lunch", time.Minute)
+		w.set("carol", "Call", week)
+		w.set("dave", "Away", week)
+		w.must(w.Logout(t.Context(), "dave", ""))
+		w.pass(time.Minute + time.Second)
+		w.is("bob UNLOGINED", "an expiry before custom_status_ttl ends it")
+		w.set("carol", "Call", 0)
+		w.pass(ttl - time.Second)
+		w.is("carol UNLOGINED Call", "without the expiry, custom_status_ttl counts from setting it")
+		w.pass(2 * time.Second)
+		w.is("carol UNLOGINED", "without the expiry, custom_status_ttl ends it")
+		w.set("carol", "Call", 0)
+		w.pass(ttl / 2)
+		w.set("carol", "Call", week)
+		w.restart(24 * time.Hour)
+		w.is("alice UNLOGINED On holiday", "custom_status_ttl is not for a status with an expiry")
+		w.is("carol UNLOGINED Call", "nor for one that was given an expiry later")
+		w.is("dave UNLOGINED Away", "nor after a logout")
+		w.pass(week)
+		for _, user := range []string{"alice", "carol", "dave"} {
+			w.is(user+" UNLOGINED", "its own expiry ends it")
+		}
+	})
+}
+
+// TestOldDatabaseKeepsAnExpiry: schema 1 stored a clear_at next to an expiry.
+func TestOldDatabaseKeepsAnExpiry(t *testing.T) {
+	path := fixture(t, 1)
+	execSQL(t, path, "UPDATE users SET custom_status = 'Away', expires_at = (SELECT clock FROM service) + 3600000000, clear_at = 1 WHERE user_id = 'frank'")
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, path: path, settings: DefaultSettings()}
+		w.start()
+		w.is("frank UNLOGINED Away", "it ends by its own expiry alone")
+		w.must(w.Close())
+	})
+}
+
 func TestCustomStatusOfTheOfflineStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)

@@ -20,8 +20,8 @@ import (
 // Errors: CodeUnavailable.
 func (s *Service) Delete(ctx context.Context, userIDs []string) (failed []Failure, err error) {
 	var last micros
-	err = inPieces(userIDs, func(piece []string) error {
-		op := &deleteUsers{userIDs: piece, at: time.Now().UnixMicro()}
+	err = inPieces(userIDs, sweep, func(piece []string) error {
+		op := &deleteUsers{userIDs: piece, at: machineNow()}
 		err := s.do(ctx, op)
 		failed = append(failed, op.failed...)
 		last = max(last, op.deletedAt)
@@ -168,12 +168,13 @@ func (s *Service) awaitNextSecond(ctx context.Context, at micros) {
 	}
 }
 
-// inPieces calls do with up to sweep of the IDs at a time, without repeats, until
-// it fails. It calls it once if there are none.
-func inPieces(ids []string, do func(piece []string) error) error {
+// inPieces calls do with up to most of the IDs at a time, without repeats, until
+// it fails, so that no list of any length stalls the writer. It calls it once if
+// there are none.
+func inPieces(ids []string, most int, do func(piece []string) error) error {
 	ids = unique(ids)
 	for {
-		n := min(len(ids), sweep)
+		n := min(len(ids), most)
 		if err := do(ids[:n]); err != nil || n == len(ids) {
 			return err
 		}

@@ -71,7 +71,7 @@ func script(w *world) [][]operation {
 		{&logout{userID: "a", deviceID: "4"}, &kick{userID: "z"}, &unfriend{userID: "a", friends: everyone[:2]}},
 		{&deleteUsers{userIDs: []string{"d", "b"}}, &importUsers{userIDs: []string{"d"}}, &setStatus{userID: "d", text: "again"}},
 		{removeLeftovers{}, &deleteUsers{userIDs: []string{"c"}}, &admit{"c", time.UnixMicro(1)}, &admit{"c", time.Unix(1000, 0)}},
-		{&unsubscribe{userID: "a", targets: []string{"e"}}, &subscribe{userID: "f", targets: everyone}, &unsubscribe{userID: "f", all: true}},
+		{&unsubscribe{userID: "a", targets: []string{"e"}}, &subscribe{userID: "f", targets: everyone}, &unsubscribeAll{userID: "f"}},
 		{&configure{changed}, &endRuns{clock: 9_000_000}, beginRun{}},
 		{&settle{users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, probe{}},
 	}

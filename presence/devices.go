@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"slices"
-	"time"
 )
 
 // Logout logs a device out: it is forgotten at once, and its session kicked.
@@ -17,7 +16,7 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 			return err
 		}
 	}
-	return s.do(ctx, &logout{userID: userID, deviceID: deviceID, at: time.Now().UnixMicro()})
+	return s.do(ctx, &logout{userID: userID, deviceID: deviceID, at: machineNow()})
 }
 
 // Kick ends all sessions of a user, forgets the devices, and refuses
@@ -29,7 +28,7 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Kick(ctx context.Context, userID string) error {
-	op := &kick{userID: userID, at: time.Now().UnixMicro()}
+	op := &kick{userID: userID, at: machineNow()}
 	err := s.do(ctx, op)
 	if err == nil {
 		s.awaitNextSecond(ctx, op.revokedAt)
@@ -64,7 +63,10 @@ func (op *connect) apply(b *batch) error {
 	if k.deviceID != "" {
 		b.pardon(k.deviceKey)
 	}
-	a := b.register(d.UserID)
+	a, err := b.register(d.UserID)
+	if err != nil {
+		return err
+	}
 	b.change(a, func() { b.login(a, op) })
 	version := b.version
 	b.after(func(m *model) { m.open(m.byName[a.userID], op.session, version) })

@@ -79,6 +79,10 @@ func TestOverloadIsRefusedEarly(t *testing.T) {
 		t.Error("a batch that has just begun is no reason to refuse another")
 	}
 	w.pace.began.Add(-int64(maxWait)) // as it is maxWait later
+	if w.wait() > maxWait {
+		t.Error("the process was stopped meanwhile: that is no reason to refuse")
+	}
+	w.pace.ticks.Store(int64(maxWait/tick) + 1) // it ran
 	if _, err := w.Set(t.Context(), "bob", "second", 0); err != ErrOverloaded {
 		t.Errorf("got %v while the disk doesn't answer, want ErrOverloaded", err)
 	}
@@ -93,7 +97,7 @@ func TestOverloadIsRefusedEarly(t *testing.T) {
 
 // TestWaitGrowsWithTheQueue: many batches of a slow disk are a long wait too.
 func TestWaitGrowsWithTheQueue(t *testing.T) {
-	s := &Service{queue: make(chan *request, queueLength)}
+	s := &Service{pace: newPace(), queue: make(chan *request, queueLength)}
 	s.pace.took.Store(int64(time.Second))
 	for range 5 * batchLength {
 		if s.wait() > maxWait {

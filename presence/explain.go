@@ -65,6 +65,9 @@ func (s *Service) Explain(ctx context.Context, userID string) (Explanation, erro
 	if err := row.Scan(&e.Friends, &e.Followers); err != nil {
 		return e, unreadable(err)
 	}
+	if err := s.stillThere(userID, id); err != nil {
+		return Explanation{}, err
+	}
 	e.Audience = e.audience()
 	return e, nil
 }

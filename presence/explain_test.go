@@ -99,7 +99,6 @@ next: UNLOGINED at 2000-01-08T00:00:01Z, unless a device logs in before
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: phone ios retained since 00:00:01, logged in 00:00:01
 deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then UNLOGINED
-deadline: 2000-01-08T00:05:01Z the custom status is cleared, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
 deadline: 2000-01-31T00:00:01Z the custom status expires
 `},
 	{"two retained", func(w *world) {
@@ -166,7 +165,6 @@ deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: 
 why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
-deadline: 00:05:03Z the custom status is cleared, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
 deadline: 01:00:01Z the custom status expires
 refused: "tab" (logout) until 00:01:03
 `},

@@ -131,14 +131,14 @@ func (x explainer) deadlines() []Deadline {
 }
 
 // clearsAt returns when the custom status will be cleared because the user is
-// UNLOGINED, or will be by then; 0 if it never will, or expires before.
+// UNLOGINED, or will be by then; 0 if it never will, or has an expiry of its own.
 func (x explainer) clearsAt() micros {
 	at := x.clearAt
 	if at == 0 {
 		at = x.goneAt() + span(x.settings.CustomStatusTTL)
 	}
 	n, _ := x.count(connected)
-	if x.customStatus == "" || n > 0 || x.expiresAt != 0 && x.expiresAt <= at {
+	if x.customStatus == "" || n > 0 || x.expiresAt != 0 {
 		return 0
 	}
 	return at

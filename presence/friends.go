@@ -6,57 +6,78 @@ import (
 	"slices"
 )
 
+// friendsAtOnce bounds the friends of one operation: for each of them it may have
+// to count a whole friend list.
+const friendsAtOnce = 100
+
 // AddFriends puts friends into the list of userID and, if mutual, userID into
-// theirs. Open sessions are told the status of a new friend. Returned are
-// those who failed: malformed and unknown IDs, userID itself, and with
-// CodeLimit those for whom either list was full; who is a friend already
-// succeeds.
+// theirs. Open sessions receive the status of a new friend. It returns those that
+// failed: malformed and unknown IDs, userID itself, and with CodeLimit those for
+// whom either list was full; a user who is a friend already succeeds. A long list
+// is added in several steps.
 //
 // Errors: CodeUnknownUser for userID, CodeUnavailable.
-func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) ([]Failure, error) {
-	op := &befriend{userID: userID, friends: friends, mutual: mutual}
-	err := s.do(ctx, op)
-	return op.failed, err
+func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
+	err = inPieces(friends, friendsAtOnce, func(piece []string) error {
+		op := &befriend{userID: userID, friends: piece, mutual: mutual}
+		err := s.do(ctx, op)
+		failed = append(failed, op.failed...)
+		return err
+	})
+	return failed, err
 }
 
-// RemoveFriends undoes AddFriends. Who was no friend succeeds. Nothing more is
-// told because of the friendship, what was waiting included.
+// RemoveFriends undoes AddFriends. A user who was no friend succeeds. Nothing more
+// is sent because of the friendship, not even what was waiting.
 //
 // Errors: as AddFriends.
-func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []string, mutual bool) ([]Failure, error) {
-	op := &unfriend{userID: userID, friends: friends, mutual: mutual}
-	err := s.do(ctx, op)
-	return op.failed, err
+func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
+	err = inPieces(friends, sweep, func(piece []string) error {
+		op := &unfriend{userID: userID, friends: piece, mutual: mutual}
+		err := s.do(ctx, op)
+		failed = append(failed, op.failed...)
+		return err
+	})
+	return failed, err
 }
 
 // Friends returns up to limit IDs of the user's friend list in byte order,
-// those behind after, and whether there are more. after "" starts at the
-// beginning.
+// beginning after the ID after; "" begins with the first. next is the value of
+// after for the next page, or "" on the last page.
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
-func (s *Service) Friends(ctx context.Context, userID, after string, limit int) (friends []string, more bool, err error) {
-	id, ok := s.number(userID)
-	if !ok {
-		return nil, false, unknownUser()
+func (s *Service) Friends(ctx context.Context, userID, after string, limit int) (friends []string, next string, err error) {
+	id, err := s.number(userID)
+	if err != nil {
+		return nil, "", err
 	}
-	return s.store.page(ctx, `SELECT user_id FROM friends JOIN users ON id = friend
+	friends, next, err = s.store.page(ctx, `SELECT user_id FROM friends JOIN users ON id = friend
 		WHERE user = ? AND user_id > ? ORDER BY user_id LIMIT ?`, limit, id, after)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := s.stillThere(userID, id); err != nil {
+		return nil, "", err
+	}
+	return friends, next, nil
 }
 
-// page runs a query for IDs whose last parameter is a limit.
-func (st *store) page(ctx context.Context, query string, limit int, args ...any) (ids []string, more bool, err error) {
+// page runs a query for IDs whose last parameter is a limit. next is the last ID
+// of the page, or "" if there are no more.
+func (st *store) page(ctx context.Context, query string, limit int, args ...any) (ids []string, next string, err error) {
+	limit = max(1, limit)
 	rows, err := st.read.QueryContext(ctx, query, append(args, limit+1)...)
 	ids, err = collect(rows, err, func(rows *sql.Rows) (id string, err error) {
 		err = rows.Scan(&id)
 		return id, err
 	})
 	if err != nil {
-		return nil, false, unreadable(err)
+		return nil, "", unreadable(err)
 	}
 	if len(ids) > limit {
-		return ids[:limit], true, nil
+		return ids[:limit], ids[limit-1], nil
 	}
-	return ids, false, nil
+	return ids, "", nil
 }
 
 // befriend puts users into a friend list and, if mutual, the other way round.
@@ -68,6 +89,7 @@ type befriend struct {
 }
 
 func (op *befriend) apply(b *batch) error {
+	counts := make(map[uint32]int) // of friends, each counted once
 	return eachFriend(b, op.userID, op.friends, &op.failed, func(user, friend *account) *Error {
 		pairs := [][2]uint32{{user.id, friend.id}}
 		if op.mutual {
@@ -75,11 +97,15 @@ func (op *befriend) apply(b *batch) error {
 		}
 		pairs = slices.DeleteFunc(pairs, func(p [2]uint32) bool { return b.areFriends(p) })
 		for _, p := range pairs {
-			if b.count("SELECT count(*) FROM friends WHERE user = ? AND friend NOT IN leftovers", p[0]) >= b.settings.Friends {
+			if _, counted := counts[p[0]]; !counted {
+				counts[p[0]] = b.count("SELECT count(*) FROM friends WHERE user = ? AND friend NOT IN leftovers", p[0])
+			}
+			if counts[p[0]] >= b.settings.Friends {
 				return &Error{Code: CodeLimit, Message: "the friend list is full"}
 			}
 		}
 		for _, p := range pairs {
+			counts[p[0]]++
 			since := b.nextVersion()
 			b.exec("INSERT INTO friends VALUES (?, ?, ?)", p[0], p[1], since)
 			b.after(func(m *model) { m.watch(m.user(p[0]), m.user(p[1]), byFriendship, since) })

@@ -4,3 +4,6 @@ package presence
 
 // Elsewhere to close a file takes away no locks.
 func alone(string) {}
+
+// There folders have no such permissions.
+func unprivileged(string) {}

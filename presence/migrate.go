@@ -60,7 +60,7 @@ func (st *store) migrate(ctx context.Context, files fs.FS, log *slog.Logger) err
 	number, err := schemaOf(ctx, st.conn)
 	switch {
 	case err != nil:
-		return fmt.Errorf("open %s: %w", st.path, err)
+		return fmt.Errorf("open %s: %w", st.path, diagnosed(st.path, err))
 	case number > len(steps):
 		return tooNew(ctx, st.conn, st.path, number, len(steps))
 	case number == len(steps):
@@ -74,7 +74,7 @@ func (st *store) migrate(ctx context.Context, files fs.FS, log *slog.Logger) err
 		log.Info("database backed up before its schema changes", "file", kept, "schema", number)
 	}
 	if err := migrateFrom(ctx, st.conn, steps, number); err != nil {
-		return fmt.Errorf("%s stays at schema %d, because it can't be brought to %d: %w", st.path, number, len(steps), err)
+		return fmt.Errorf("%s stays at schema %d, because it can't be brought to %d: %w", st.path, number, len(steps), diagnosed(st.path, err))
 	}
 	if number > 0 {
 		log.Info("database brought to a new schema", "schema", len(steps))

@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		}
 	case "alone":
 		alone(path)
+	case "unprivileged":
+		unprivileged(path)
 	}
 }
 

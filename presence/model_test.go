@@ -66,6 +66,7 @@ func (k *walk) run() {
 		synctest.Wait()
 		k.ref.advance(time.Now())
 		k.checkStatuses()
+		k.must(checkConditions(k.t.Context(), k.store.read, k.path, false))
 		for _, key := range slices.Sorted(maps.Keys(k.streams)) {
 			if k.rand.IntN(3) > 0 { // the others are slow readers
 				k.checkView(k.streams[key])
@@ -90,7 +91,7 @@ func (k *walk) step() {
 		{10, "befriend", k.befriendOne}, {5, "unfriend", k.unfriendOne},
 		{3, "user status", k.toggleUserStatus}, {3, "friends", k.toggleFriends},
 		{3, "delete", k.deleteOne}, {6, "import", k.importOne},
-		{25, "time", k.passSome}, {4, "restart", k.restartAll}, {20, "read one", k.readOne},
+		{25, "time", k.passSome}, {4, "restart", k.restartAll}, {20, "read one", k.readOne}, {15, "burst", k.burst},
 	}
 	total := 0
 	for _, m := range moves {

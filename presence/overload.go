@@ -6,10 +6,49 @@ import (
 	"time"
 )
 
-// pace is how fast the writer gets on.
+// pace is how fast the writer gets on. It measures the time for which this process
+// ran: while a machine is frozen, or the process is stopped, the disk isn't slow.
+// So it counts ticks of a timer, of which at most one fires after such a pause.
 type pace struct {
-	began atomic.Int64 // when the batch under way did, in nanoseconds since meters.opened; 0: none is
+	began atomic.Int64 // when the batch under way did, in nanoseconds since meters.opened; zero means that none is
 	took  atomic.Int64 // how long the last one took, in nanoseconds
+	ticks atomic.Int64 // since the batch under way began
+	timer *time.Timer
+}
+
+const tick = maxWait / 20
+
+func newPace() *pace {
+	p := new(pace)
+	p.timer = time.AfterFunc(time.Hour, func() {
+		p.ticks.Add(1)
+		if p.began.Load() != 0 {
+			p.timer.Reset(tick)
+		}
+	})
+	p.timer.Stop()
+	return p
+}
+
+func (p *pace) begin(at time.Duration) {
+	p.ticks.Store(0)
+	p.began.Store(int64(at))
+	p.timer.Reset(tick)
+}
+
+func (p *pace) end(now time.Duration) {
+	p.took.Store(int64(p.underWay(now)))
+	p.began.Store(0)
+	p.timer.Stop()
+}
+
+// underWay returns for how long the writer has been at work on its batch.
+func (p *pace) underWay(now time.Duration) time.Duration {
+	began := p.began.Load()
+	if began == 0 {
+		return 0
+	}
+	return min(now-time.Duration(began), time.Duration(p.ticks.Load()+1)*tick)
 }
 
 // maxWait is how long an operation may have to wait for the disk: a client who
@@ -18,22 +57,12 @@ const maxWait = 5 * time.Second
 
 // wait estimates how long an operation that is queued now will wait.
 func (s *Service) wait() time.Duration {
-	queued, began := len(s.queue), time.Duration(s.pace.began.Load())
-	if began == 0 && queued == 0 {
+	queued := len(s.queue)
+	if s.pace.began.Load() == 0 && queued == 0 {
 		return 0
 	}
-	batch := time.Duration(s.pace.took.Load())
-	if began != 0 {
-		batch = max(batch, time.Since(s.meters.opened)-began)
-	}
+	batch := max(time.Duration(s.pace.took.Load()), s.pace.underWay(time.Since(s.meters.opened)))
 	return batch * time.Duration(1+queued/batchLength)
-}
-
-func (s *Service) beginBatch(at time.Time) { s.pace.began.Store(int64(at.Sub(s.meters.opened))) }
-
-func (s *Service) endBatch(began time.Time) {
-	s.pace.took.Store(int64(time.Since(began)))
-	s.pace.began.Store(0)
 }
 
 // stuck returns an error when the disk doesn't keep up.

@@ -62,9 +62,11 @@ func (r *reference) advance(now time.Time) {
 				delete(u.devices, id)
 			}
 		}
-		tooLong := later(u.setAt, u.leftAt).Add(r.settings.CustomStatusTTL)
-		expired := !u.expires.IsZero() && !now.Before(u.expires)
-		if expired || u.statusType(now) == Unlogined && !now.Before(tooLong) {
+		end := u.expires // by that alone, if there is one
+		if end.IsZero() && u.statusType(now) == Unlogined {
+			end = later(u.setAt, u.leftAt).Add(r.settings.CustomStatusTTL)
+		}
+		if !end.IsZero() && !now.Before(end) {
 			u.text, u.expires = "", time.Time{}
 		}
 	}

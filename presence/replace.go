@@ -50,7 +50,7 @@ func lockFile(path string) (*flock.Flock, error) {
 	lock := flock.New(path + "-lock")
 	got, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("lock the database: %w", err)
+		return nil, fmt.Errorf("lock the database: %w", diagnosed(path, err))
 	}
 	if !got {
 		return nil, fmt.Errorf("%s is in use by another process", path)

@@ -3,7 +3,24 @@ package presence
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 )
+
+// restoreChecked reads the whole state into the model, and meanwhile checks that
+// the database may be used.
+func (s *Service) restoreChecked(ctx context.Context) error {
+	checked := make(chan error)
+	go func() { checked <- checkConditions(ctx, s.store.read, s.store.path, true) }()
+	restored := s.restore(ctx)
+	if err := <-checked; err != nil {
+		return err // it says more
+	}
+	if restored != nil {
+		return fmt.Errorf("read %s: %w", s.store.path, restored)
+	}
+	return nil
+}
 
 // restore reads the whole state into the model.
 func (s *Service) restore(ctx context.Context) error {
@@ -53,6 +70,12 @@ func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device)
 			&a.clearAt, &a.version, &a.revokedAt); err != nil {
 			return err
 		}
+		if a.id > maxUsers || a.statusType < Online || a.statusType > Unlogined {
+			return errors.New("users has an id or a status_type out of range")
+		}
+		if err := checkTexts("users", a.userID, a.customStatus); err != nil {
+			return err
+		}
 		a.devices = devices[a.id]
 		s.model.put(&a, s.lastBatch)
 	}
@@ -72,6 +95,9 @@ func (st *store) devices(ctx context.Context) (map[uint32][]device, error) {
 		var d device
 		if err := rows.Scan(&user, &d.id, &d.platform, &d.loginAt, &d.run, &d.stream, &d.since,
 			&d.graceUntil, &d.retainUntil); err != nil {
+			return nil, err
+		}
+		if err := checkTexts("devices", d.id, ""); err != nil {
 			return nil, err
 		}
 		all[user] = append(all[user], d)

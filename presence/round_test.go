@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// crowd registers users a watcher is a friend of or subscribes to, each with a
+// longTexts registers users a watcher is a friend of or subscribes to, each with a
 // text of up to n bytes.
-func (w *world) crowd(watcher string, users, n int) []string {
+func (w *world) longTexts(watcher string, users, n int) []string {
 	w.t.Helper()
 	var ids []string
 	for i := range users {
@@ -64,7 +64,7 @@ func (w *world) visible(watcher string, s Status) int64 {
 // reconnects after some changes, and must then know what is so.
 func TestASplitReplayLosesNothingWhereverItIsCut(t *testing.T) {
 	w := open(t, manyBytes)
-	users := w.crowd("watcher", 40, 12_000)
+	users := w.longTexts("watcher", 40, 12_000)
 	random := rand.New(rand.NewPCG(1, 2))
 	w.web("watcher", "tab").Close()
 	for cut := 0; ; cut++ {
@@ -118,7 +118,7 @@ func (v *viewer) isUpToDate(users []string) {
 // TestEachPartCarriesTheHighestCursor: one below what comes next.
 func TestEachPartCarriesTheHighestCursor(t *testing.T) {
 	w := open(t, manyBytes)
-	w.crowd("watcher", 20, 30_000)
+	w.longTexts("watcher", 20, 30_000)
 	s := w.connect(Device{UserID: "watcher", ID: "tab", Resume: true})
 	before := Event{}
 	for len(s.waitingUsers()) > 0 {

@@ -22,7 +22,7 @@ type Service struct {
 	janitor      *janitor
 	checkpointer *checkpointer
 	meters       meters
-	pace         pace
+	pace         *pace
 	machine      machine
 
 	mu    sync.RWMutex
@@ -54,8 +54,8 @@ type Service struct {
 //
 // It fails, with the reason in one line, when the settings are impossible, when
 // the file can't be opened or written, belongs to another program, has the
-// schema of a newer release, or is in use by another process; and when there is
-// no place for that backup.
+// schema of a newer release, is damaged in a way that [Check] reports, or is in use
+// by another process; and when there is no place for that backup.
 func Open(config Config) (*Service, error) {
 	settings := DefaultSettings()
 	if config.Settings != nil {
@@ -70,6 +70,7 @@ func Open(config Config) (*Service, error) {
 		queue:      make(chan *request, queueLength),
 		requests:   sync.Pool{New: func() any { return newRequest() }},
 		writerDone: make(chan struct{}),
+		pace:       newPace(),
 		meters:     meters{opened: time.Now().Add(-1)},
 	}
 	if s.log == nil {
@@ -77,6 +78,8 @@ func Open(config Config) (*Service, error) {
 	}
 	if config.machine != nil {
 		s.machine = *config.machine
+	} else if simulated(time.Now()) {
+		s.machine = simulatedMachine()
 	}
 	ctx := context.Background()
 	var err error
@@ -84,16 +87,18 @@ func Open(config Config) (*Service, error) {
 		return nil, err
 	}
 	if err := s.start(ctx, settings); err != nil {
-		s.store.close()
-		return nil, err
+		return nil, errors.Join(diagnosed(s.store.path, err), s.store.close())
 	}
 	return s, nil
 }
 
 // start loads the model and begins the run, before anyone can ask.
 func (s *Service) start(ctx context.Context, settings Settings) error {
-	if err := s.restore(ctx); err != nil {
-		return fmt.Errorf("read the database: %w", err)
+	if err := s.restoreChecked(ctx); err != nil {
+		return err
+	}
+	if now := s.clock.now(); now > lastClock {
+		return fmt.Errorf("the machine's clock is at %s: set it", moment(now).Format(time.DateOnly))
 	}
 	s.janitor = newJanitor(s)
 	s.meters.openedAt = s.clock.now()

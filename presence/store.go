@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/gofrs/flock"
@@ -63,7 +64,7 @@ func (st *store) open(ctx context.Context, schema fs.FS, log *slog.Logger) error
 		return err
 	}
 	if st.conn, err = st.write.Conn(ctx); err != nil {
-		return fmt.Errorf("open %s: %w", st.path, err)
+		return fmt.Errorf("open %s: %w", st.path, diagnosed(st.path, err))
 	}
 	if err := st.migrate(ctx, schema, log); err != nil {
 		return err
@@ -72,7 +73,7 @@ func (st *store) open(ctx context.Context, schema fs.FS, log *slog.Logger) error
 		return err
 	}
 	if err := openAll(ctx, st.read, readers); err != nil {
-		return err
+		return fmt.Errorf("open %s: %w", st.path, diagnosed(st.path, err))
 	}
 	st.watching, err = st.read.PrepareContext(ctx, selectWatches)
 	return err
@@ -106,8 +107,8 @@ func (st *store) close() error {
 // A file that is there isn't opened before that lock is held: to close it again
 // would take away the locks that a service in this process has on it.
 func touch(path string) (string, error) {
-	if path == "" {
-		return "", errors.New("no database path given")
+	if err := checkPath(path); err != nil {
+		return "", err
 	}
 	switch file, err := os.Stat(path); {
 	case err == nil:
@@ -117,7 +118,7 @@ func touch(path string) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
-			return "", err
+			return "", diagnosed(path, err)
 		}
 		if err := f.Close(); err != nil {
 			return "", err
@@ -129,6 +130,29 @@ func touch(path string) (string, error) {
 	}
 	return filepath.EvalSymlinks(path)
 }
+
+// checkPath refuses what names no file, or what SQLite and its drivers would take
+// for something else: a file of such a name would hold what its user believes to
+// be in memory, or ignore the options behind it.
+func checkPath(path string) error {
+	lower := strings.ToLower(path)
+	switch {
+	case path == "":
+		return errors.New("no database path given")
+	case strings.Contains(lower, ":memory:"):
+		return fmt.Errorf("%s: a database in memory is not supported, because what is answered must survive: give the path of a file", path)
+	case strings.HasPrefix(lower, "file:"), strings.HasPrefix(lower, "sqlite:"), strings.HasPrefix(lower, "sqlite3:"), strings.Contains(path, "://"):
+		return fmt.Errorf("%s is a URI: give the path of a file, such as presence.db", path)
+	case optionsBehind.MatchString(path):
+		return fmt.Errorf("%s: options behind a database path are not supported: give the path alone", path)
+	case strings.ContainsRune(path, 0):
+		return fmt.Errorf("%q: a path has no zero byte", path)
+	}
+	return nil
+}
+
+// optionsBehind finds the query of a URI, such as presence.db?mode=memory.
+var optionsBehind = regexp.MustCompile(`\?[\w.-]+=[^/]*$`)
 
 // checkRegular refuses what only looks like a file: to open a pipe could take
 // for ever.
@@ -205,7 +229,7 @@ func create(ctx context.Context, path string) error {
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
-		return fmt.Errorf("make %s: %w", path, err)
+		return fmt.Errorf("create %s: %w", path, diagnosed(path, err))
 	}
 	return db.Close()
 }

@@ -143,6 +143,49 @@ func TestUnusableDatabasesAreRefused(t *testing.T) {
 	refuses(t, filepath.Join(t.TempDir(), "no", "such.db"), "a folder that isn't there", "no such file or directory")
 }
 
+// TestOnlyFilesAreDatabases: whatever SQLite or a driver would take for something
+// else creates no file of that name.
+func TestOnlyFilesAreDatabases(t *testing.T) {
+	t.Chdir(t.TempDir())
+	good := filepath.Join(t.TempDir(), "presence.db")
+	svc, err := Open(Config{Path: good})
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc.Close()
+	for path, want := range map[string]string{
+		"": "no database path", ":memory:": "in memory", ":MEMORY:": "in memory", "file::memory:?cache=shared": "in memory",
+		"file:presence.db": "is a URI", "FILE:///tmp/presence.db": "is a URI", "sqlite://presence.db": "is a URI",
+		"sqlite3:presence.db": "is a URI", "https://example.org/presence.db": "is a URI",
+		"presence.db?mode=memory": "options", "presence.db?_pragma=synchronous(0)&mode=rwc": "options", "a\x00b": "zero byte",
+	} {
+		calls := map[string]func() error{
+			"Open":         func() error { _, err := Open(Config{Path: path}); return err },
+			"Check":        func() error { _, err := Check(t.Context(), path); return err },
+			"Backup":       func() error { return Backup(t.Context(), path, "copy.db") },
+			"Backup to":    func() error { return Backup(t.Context(), good, path) },
+			"Restore":      func() error { _, err := Restore(t.Context(), path, good); return err },
+			"Restore from": func() error { _, err := Restore(t.Context(), "presence.db", path); return err },
+		}
+		for name, call := range calls {
+			if err := call(); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s of %q is answered %v, want %q in it", name, path, err, want)
+			}
+		}
+	}
+	if found, _ := os.ReadDir("."); len(found) > 0 {
+		t.Errorf("these created %v", found)
+	}
+	for _, path := range []string{"what?.db", "a=b.db", "C:presence.db"} {
+		svc, err := Open(Config{Path: path})
+		if err != nil {
+			t.Errorf("%q, which is the name of a file: %v", path, err)
+			continue
+		}
+		svc.Close()
+	}
+}
+
 // TestPromise5AFileHasOneProcess: two would give out the same IDs, and lose what
 // was answered.
 func TestPromise5AFileHasOneProcess(t *testing.T) {

@@ -18,10 +18,25 @@ type Subscribed struct {
 // nothing.
 //
 // Errors: CodeUnknownUser for userID itself, CodeSwitchedOff, CodeUnavailable.
-func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (Subscribed, error) {
-	op := &subscribe{userID: userID, targets: targets}
-	err := s.do(ctx, op)
-	return op.result, err
+func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (all Subscribed, err error) {
+	err = inPieces(targets, sweep, func(piece []string) error {
+		for more := true; more; piece = nil { // more when the limit was lowered by a lot
+			op := &subscribe{userID: userID, targets: piece}
+			if err := s.do(ctx, op); err != nil {
+				return err
+			}
+			all.add(&op.result)
+			more = len(op.result.Evicted) == sweep
+		}
+		return nil
+	})
+	return all, err
+}
+
+func (s *Subscribed) add(more *Subscribed) {
+	s.Statuses = append(s.Statuses, more.Statuses...)
+	s.Failed = append(s.Failed, more.Failed...)
+	s.Evicted = append(s.Evicted, more.Evicted...)
 }
 
 // Unsubscribe ends subscriptions. Nothing more about the targets is told
@@ -29,15 +44,25 @@ func (s *Service) Subscribe(ctx context.Context, userID string, targets []string
 // not subscribed to succeed; malformed and unknown ones are returned.
 //
 // Errors: as Subscribe.
-func (s *Service) Unsubscribe(ctx context.Context, userID string, targets []string) ([]Failure, error) {
-	op := &unsubscribe{userID: userID, targets: targets}
-	err := s.do(ctx, op)
-	return op.failed, err
+func (s *Service) Unsubscribe(ctx context.Context, userID string, targets []string) (failed []Failure, err error) {
+	err = inPieces(targets, sweep, func(piece []string) error {
+		op := &unsubscribe{userID: userID, targets: piece}
+		err := s.do(ctx, op)
+		failed = append(failed, op.failed...)
+		return err
+	})
+	return failed, err
 }
 
 // UnsubscribeAll is Unsubscribe from all that userID subscribes to.
 func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
-	return s.do(ctx, &unsubscribe{userID: userID, all: true})
+	op := &unsubscribeAll{userID: userID}
+	for {
+		if err := s.do(ctx, op); err != nil || !op.more {
+			return err
+		}
+		op = &unsubscribeAll{userID: userID, upTo: op.upTo}
+	}
 }
 
 // Subscriptions returns the statuses of all that userID subscribes to, the
@@ -45,8 +70,8 @@ func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
 //
 // Errors: CodeUnavailable when the database can't be read.
 func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, error) {
-	id, ok := s.number(userID)
-	if !ok {
+	id, err := s.number(userID)
+	if err != nil {
 		return nil, nil
 	}
 	rows, err := s.store.read.QueryContext(ctx, "SELECT target FROM subscriptions WHERE user = ? ORDER BY since DESC", id)
@@ -56,6 +81,9 @@ func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, e
 	})
 	if err != nil {
 		return nil, unreadable(err)
+	}
+	if s.stillThere(userID, id) != nil {
+		return nil, nil
 	}
 	return s.statusesOf(targets), nil
 }
@@ -115,14 +143,16 @@ func (b *batch) unsubscribe(user, target uint32) {
 	b.after(func(m *model) { m.unwatch(m.user(user), m.user(target), bySubscription) })
 }
 
-// evict drops the earliest subscriptions over the limit, and names them.
+// evict drops the earliest subscriptions over the limit, up to sweep of them, and
+// returns their IDs.
 func (b *batch) evict(user uint32) []string {
 	over := b.count("SELECT count(*) FROM subscriptions WHERE user = ? AND target NOT IN leftovers", user) - b.settings.Subscriptions
 	if over <= 0 {
 		return nil
 	}
 	var evicted []string
-	for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ? AND target NOT IN leftovers ORDER BY since LIMIT ?", user, over) {
+	for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ? AND target NOT IN leftovers ORDER BY since LIMIT ?",
+		user, min(over, sweep)) {
 		b.unsubscribe(user, uint32(target))
 		if a := b.peekByID(uint32(target)); a != nil { // nil only in a damaged database
 			evicted = append(evicted, a.userID)
@@ -135,7 +165,6 @@ func (b *batch) evict(user uint32) []string {
 type unsubscribe struct {
 	userID  string
 	targets []string
-	all     bool // instead of targets
 	failed  []Failure
 }
 
@@ -147,11 +176,6 @@ func (op *unsubscribe) apply(b *batch) error {
 	if user == nil {
 		return unknownUser()
 	}
-	if op.all {
-		for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ? AND target NOT IN leftovers", user.id) {
-			b.unsubscribe(user.id, uint32(target))
-		}
-	}
 	for _, id := range unique(op.targets) {
 		if target, err := b.find(id); err != nil {
 			op.failed = append(op.failed, failure(id, err))
@@ -159,5 +183,31 @@ func (op *unsubscribe) apply(b *batch) error {
 			b.unsubscribe(user.id, target.id)
 		}
 	}
+	return nil
+}
+
+// unsubscribeAll ends up to sweep subscriptions.
+type unsubscribeAll struct {
+	userID string
+	upTo   int64 // the version up to which they began; 0 means now
+	more   bool  // there may be more of them
+}
+
+func (op *unsubscribeAll) apply(b *batch) error {
+	if !b.settings.UserStatus {
+		return ErrSwitchedOff
+	}
+	user := b.peek(op.userID)
+	if user == nil {
+		return unknownUser()
+	}
+	if op.upTo == 0 {
+		op.upTo = b.version
+	}
+	targets := b.numbers("SELECT target FROM subscriptions WHERE user = ? AND since <= ? AND target NOT IN leftovers LIMIT ?", user.id, op.upTo, sweep)
+	for _, target := range targets {
+		b.unsubscribe(user.id, uint32(target))
+	}
+	op.more = len(targets) == sweep
 	return nil
 }

@@ -9,3 +9,6 @@ import "time"
 func suspended() time.Duration { return 0 }
 
 func onClockSet(func()) (stop func(), err error) { return func() {}, nil }
+
+// simulated is for Linux only; elsewhere nothing waits for the kernel.
+func simulated(time.Time) bool { return false }

@@ -6,12 +6,14 @@ import (
 	"time"
 )
 
-// Import registers users: they are UNLOGINED until they log in. Who exists
-// already succeeds and is left alone. Returned are the malformed IDs.
+// Import registers users: they are UNLOGINED until they log in. A user who exists
+// already succeeds and stays as they are. It returns the IDs that failed: malformed
+// ones, and with CodeLimit those over 2^28 users that were ever registered. A list
+// of more than 1,000 IDs is imported in several steps.
 //
 // Errors: CodeUnavailable.
 func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failure, err error) {
-	err = inPieces(userIDs, func(piece []string) error {
+	err = inPieces(userIDs, sweep, func(piece []string) error {
 		op := &importUsers{userIDs: piece}
 		err := s.do(ctx, op)
 		failed = append(failed, op.failed...)
@@ -65,7 +67,9 @@ func (op *admit) apply(b *batch) error {
 	if revoked(b.revokedAt(op.userID), op.issuedAt) {
 		return errRevoked()
 	}
-	b.register(op.userID)
+	if _, err := b.register(op.userID); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -114,28 +118,45 @@ func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
 }
 
 // Users returns the statuses of up to limit registered users in byte order of
-// their IDs, those behind after, and whether there are more. after "" starts
-// at the beginning.
+// their IDs, beginning after the ID after; "" begins with the first user. next is
+// the value of after for the next page, or "" on the last page. It stays right
+// when users are deleted meanwhile, which may leave fewer than limit in a page.
 //
 // Errors: CodeUnavailable.
-func (s *Service) Users(ctx context.Context, after string, limit int) (users []Status, more bool, err error) {
-	ids, more, err := s.store.page(ctx, "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?", limit, after)
-	if err != nil {
-		return nil, false, err
+func (s *Service) Users(ctx context.Context, after string, limit int) (users []Status, next string, err error) {
+	next = after
+	for {
+		var ids []string
+		ids, next, err = s.store.page(ctx, "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?", limit, next)
+		if err != nil {
+			return nil, "", err
+		}
+		users, _ = s.Get(ids...)
+		if len(users) > 0 || next == "" { // else all of the page were deleted meanwhile
+			return users, next, nil
+		}
 	}
-	users, _ = s.Get(ids...)
-	return users, more, nil
 }
 
-// number returns users.id of a user, and whether there is one.
-func (s *Service) number(userID string) (uint32, bool) {
+// number returns users.id of a user, or an error if there is no such user.
+func (s *Service) number(userID string) (uint32, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	u := s.model.byName[userID]
-	if u == nil {
-		return 0, false
+	if u := s.model.byName[userID]; u != nil {
+		return u.id, nil
 	}
-	return u.id, true
+	return 0, unknownUser()
+}
+
+// stillThere returns an error unless the user of that ID is still the one of that
+// number. It is called after something about the user was read from the database:
+// if the user was deleted meanwhile, that is about nobody.
+func (s *Service) stillThere(userID string, number uint32) error {
+	now, err := s.number(userID)
+	if err == nil && now != number {
+		err = unknownUser()
+	}
+	return err
 }
 
 // importUsers registers users who may exist already.
@@ -146,11 +167,13 @@ type importUsers struct {
 
 func (op *importUsers) apply(b *batch) error {
 	for _, id := range unique(op.userIDs) {
-		if err := checkID(id); err != nil {
-			op.failed = append(op.failed, failure(id, err))
-			continue
+		err := checkID(id)
+		if err == nil {
+			_, err = b.register(id)
 		}
-		b.register(id)
+		if err != nil {
+			op.failed = append(op.failed, failure(id, err))
+		}
 	}
 	return nil
 }

@@ -69,10 +69,10 @@ func (u *user) find(target uint32, r rule) (at int, found bool) {
 	})
 }
 
-// watch enters that w watches t, by a rule that was stored with the version
-// since. It does nothing while w has no session, or one that is loading the
-// whole set. A t that is nil is a user who doesn't exist, which only a damaged
-// database can name.
+// watch makes w a watcher of t, by a rule that was stored with the version since.
+// It does nothing while w has no session, or one that is still loading the whole
+// set. A t that is nil is a user who doesn't exist, which only a damaged database
+// can name.
 func (m *model) watch(w, t *user, r rule, since int64) {
 	if len(w.sessions()) == 0 {
 		return

@@ -99,14 +99,14 @@ func (s *Service) gather(batch []*request) []*request {
 // write applies, commits, publishes and answers, in that order.
 func (s *Service) write(requests []*request) {
 	now, began := s.clock.read()
-	s.beginBatch(began)
+	s.pace.begin(began.Sub(s.meters.opened))
 	s.lastBatch = max(now, s.lastBatch+1)
 	b := s.newBatch(s.lastBatch)
 	for _, r := range requests {
 		r.err = r.op.apply(b)
 	}
 	if err := b.commit(); err != nil {
-		s.endBatch(began)
+		s.pace.end(time.Since(s.meters.opened))
 		s.refuse(requests, err)
 		return
 	}
@@ -115,7 +115,7 @@ func (s *Service) write(requests []*request) {
 		s.log.Info("database can be written again")
 	}
 	s.publish(b)
-	s.endBatch(began)
+	s.pace.end(time.Since(s.meters.opened))
 	for _, r := range requests {
 		r.answer()
 	}
@@ -139,10 +139,10 @@ func (s *Service) publish(b *batch) {
 // refuse answers a batch that could not be made durable: nothing of it was
 // done. The reason is kept for Ready until a write succeeds.
 func (s *Service) refuse(requests []*request, err error) {
-	fault := unwritable(err)
+	fault := unwritable(diagnosed(s.store.path, err))
 	s.meters.fault(s.lastBatch)
 	if s.fault.Swap(fault) == nil {
-		s.log.Error("database can't be written", "error", err)
+		s.log.Error("database can't be written", "error", fault.Cause)
 	}
 	for _, r := range requests {
 		r.err = fault

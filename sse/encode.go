@@ -9,15 +9,13 @@ import (
 	"github.com/r3labs/sse/v2"
 )
 
-// encode is where an event becomes bytes, up to the names of the fields, which
-// r3labs adds. The data is JSON on one line, so nothing in it can forge a field
-// of the stream; and every event has an id, without which a browser would
-// forget its cursor. The buffers of the event before are used again: r3labs is
-// done with it.
+// encode fills an event of r3labs, which adds the names of the fields. The data
+// is JSON on one line, so nothing in it can forge a field of the stream; and
+// every event has an id, without which a browser would forget its cursor. The
+// buffers of the event before are used again: r3labs is done with it.
 func encode(e *sse.Event, event presence.Event) {
 	e.ID = strconv.AppendInt(e.ID[:0], event.Cursor, 10)
 	e.Event = append(e.Event[:0], event.Type...)
-	e.Retry = nil
 	if cap(e.Data) > maxKept {
 		e.Data = nil
 	}

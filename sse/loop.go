@@ -1,13 +1,6 @@
 package sse
 
-import (
-	"context"
-	"net/http"
-	"net/url"
-	"sync"
-
-	"github.com/r3labs/sse/v2"
-)
+import "sync"
 
 // loop writes the events of its streams, one after the other. It runs while it
 // has any.
@@ -17,7 +10,7 @@ type loop struct {
 	mu      sync.Mutex
 	started bool
 	streams int
-	ready   []*stream // they may have something to tell
+	ready   []*stream // they may have something to send
 	news    sync.Cond // ready has grown, or streams is 0
 }
 
@@ -52,9 +45,20 @@ func (l *loop) push(s *stream) {
 	}
 }
 
-// take waits until streams are ready, and returns them. It returns none, and
-// the loop is to end, when there are no streams left. What it returned last is
-// used again.
+// run writes for as long as there are streams.
+func (l *loop) run() {
+	frames := newFrames()
+	defer frames.close()
+	for ready := l.take(nil); ready != nil; ready = l.take(ready) {
+		for _, s := range ready {
+			s.serve(frames)
+		}
+		frames.pass()
+	}
+}
+
+// take waits until streams are ready, and returns them, or nil when there are no
+// streams left and the loop has to end. It uses the memory of last again.
 func (l *loop) take(last []*stream) []*stream {
 	clear(last)
 	l.mu.Lock()
@@ -70,31 +74,3 @@ func (l *loop) take(last []*stream) []*stream {
 	l.ready = last[:0]
 	return ready
 }
-
-// run has r3labs write for as long as there are streams.
-func (l *loop) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	out := &response{
-		loop:   l,
-		header: make(http.Header),
-		server: sse.New(),
-		event:  sse.Event{Data: []byte("-")}, // r3labs takes an empty one for the end
-		stock:  1,
-	}
-	removed := make(chan struct{})
-	out.server.AutoReplay = false
-	out.server.BufferSize = fullStock // to take the stock without waiting
-	out.server.OnUnsubscribe = func(id string, _ *sse.Subscriber) {
-		out.server.RemoveStream(id)
-		close(removed)
-	}
-	out.server.CreateStream(streamID)
-	r := &http.Request{URL: &url.URL{RawQuery: "stream=" + streamID}}
-	out.server.ServeHTTP(out, r.WithContext(ctx))
-
-	cancel() // r3labs lets a subscriber go only when the request is done
-	<-removed
-}
-
-// streamID is what r3labs calls all that a loop writes.
-const streamID = "loop"

@@ -1,3 +1,5 @@
+//go:build unix
+
 package sse_test
 
 import (
@@ -5,12 +7,15 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,8 +28,11 @@ type served struct {
 	t       *testing.T
 	svc     *presence.Service
 	writer  sse.Server
+	timing  sse.Timing
 	address string
 	tls     *tls.Config // nil: without
+
+	dial func(network, address string, c syscall.RawConn) error // as net.Dialer.Control
 }
 
 func serve(t *testing.T) *served { return serveWith(t, (*httptest.Server).Start) }
@@ -38,7 +46,7 @@ func serveWith(t *testing.T, start func(*httptest.Server)) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &served{t: t, svc: svc}
+	v := &served{t: t, svc: svc, timing: sse.Timing{WriteTimeout: time.Minute}}
 	server := httptest.NewUnstartedServer(v)
 	start(server)
 	v.address = server.Listener.Addr().String()
@@ -60,7 +68,7 @@ func (v *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.t.Error(err)
 		return
 	}
-	v.writer.Serve(w, r, session, sse.Timing{WriteTimeout: time.Minute}, func(err error) {
+	v.writer.Serve(w, r, session, v.timing, func(err error) {
 		if err != nil {
 			v.t.Errorf("a stream was cut: %v", err)
 		}
@@ -70,7 +78,8 @@ func (v *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // reader is the client's side of a stream.
 type reader struct {
 	net.Conn
-	lines *bufio.Scanner
+	response *http.Response
+	lines    *bufio.Scanner
 }
 
 func (v *served) register(userIDs ...string) {
@@ -81,7 +90,8 @@ func (v *served) register(userIDs ...string) {
 
 // open opens a user's stream, and returns when it is READY.
 func (v *served) open(userID string) *reader {
-	conn, err := net.Dial("tcp", v.address)
+	dialer := net.Dialer{Control: v.dial}
+	conn, err := dialer.DialContext(v.t.Context(), "tcp", v.address)
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -95,7 +105,7 @@ func (v *served) open(userID string) *reader {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	r := &reader{conn, bufio.NewScanner(response.Body)}
+	r := &reader{conn, response, bufio.NewScanner(response.Body)}
 	r.lines.Buffer(nil, 1<<20)
 	for r.lines.Scan() && r.lines.Text() != "event: READY" {
 	}
@@ -209,8 +219,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// TestALoopEndsAfterAnyNumberOfEvents: r3labs is given events in advance, and
-// ends only when it finds an empty one, so one must be there whenever that is.
+// TestALoopEndsAfterAnyNumberOfEvents: with the r3labs that it has started.
 func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 	v := serve(t)
 	v.register("alice")
@@ -238,3 +247,96 @@ func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyAKickCompletesAResponse: several clients stop for good at what looks
+// like a proper end, so any other end has to look like a broken connection.
+func TestOnlyAKickCompletesAResponse(t *testing.T) {
+	for name, start := range map[string]func(*httptest.Server){
+		"HTTP/1.1": (*httptest.Server).Start, "TLS": (*httptest.Server).StartTLS,
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := serveWith(t, start)
+			v.register("alice", "bob")
+			kicked, drained := v.open("alice"), v.open("bob")
+			if got := kicked.response.TransferEncoding; !slices.Equal(got, []string{"chunked"}) {
+				t.Errorf("the transfer encoding is %q, want chunked", got)
+			}
+			if got := kicked.response.Header.Get("Content-Type"); got != "text/event-stream; charset=utf-8" {
+				t.Errorf("the type is %q", got)
+			}
+			if err := v.svc.Logout(t.Context(), "alice", ""); err != nil {
+				t.Fatal(err)
+			}
+			if err := kicked.rest(); err != nil {
+				t.Errorf("after KICKED_OUT the response ends with %v, want a complete one", err)
+			}
+			v.svc.Drain()
+			if err := drained.rest(); err != io.ErrUnexpectedEOF {
+				t.Errorf("at a stop the response ends with %v, want %v", err, io.ErrUnexpectedEOF)
+			}
+		})
+	}
+}
+
+// rest reads to the end, and returns nil if the response is complete.
+func (r *reader) rest() error {
+	for r.lines.Scan() {
+	}
+	return r.lines.Err()
+}
+
+// TestHTTP10HasNoChunks: its clients don't know them.
+func TestHTTP10HasNoChunks(t *testing.T) {
+	v := serve(t)
+	v.register("alice")
+	conn, err := net.Dial("tcp", v.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprint(conn, "GET /alice HTTP/1.0\r\n\r\n")
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() && lines.Text() != "" {
+		if strings.HasPrefix(lines.Text(), "Transfer-Encoding") {
+			t.Errorf("a client of HTTP/1.0 gets %q", lines.Text())
+		}
+	}
+	if lines.Scan(); !strings.HasPrefix(lines.Text(), "id: ") {
+		t.Errorf("the body begins with %q, want an event", lines.Text())
+	}
+}
+
+// TestASlowReaderIsNotCut: a deadline is renewed as long as the client accepts
+// something. This one takes several times WriteTimeout for an event.
+func TestASlowReaderIsNotCut(t *testing.T) {
+	v := serve(t)
+	v.timing.WriteTimeout = 500 * time.Millisecond
+	v.dial = func(_, _ string, c syscall.RawConn) error { // a small window, so that the kernel reports progress often
+		return c.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10) })
+	}
+	v.register("alice")
+	alice := v.open("alice")
+	var last presence.Status
+	for i := range 40 { // 64 KiB each: conflated, or more than the buffers take
+		var err error
+		if last, err = v.svc.Set(t.Context(), "alice", fmt.Sprint(i, strings.Repeat("x", 65_000)), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	slow := bufio.NewScanner(readerFunc(func(p []byte) (int, error) {
+		<-tick.C
+		return alice.response.Body.Read(p[:min(len(p), 512)])
+	}))
+	slow.Buffer(nil, 1<<20)
+	alice.lines = slow
+	if err := alice.follow("alice", last.Version); err != nil {
+		t.Errorf("promise 3: a reader that is slow, but reads: %v", err)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -2,22 +2,24 @@
 // Events.
 //
 // The wire writer is r3labs/sse. It is used as a writer only, never as the hub
-// that it also is: an event is taken from its session only when r3labs begins to
-// write it. So what waits for a slow client stays in the session, where newer
-// changes replace older ones.
+// that it also is: it formats each distinct event once, into memory, and those
+// bytes are written to every stream that sends the event. What waits for a slow
+// client stays in the session, where newer changes replace older ones.
 //
-// A response lasts for hours and says little, so what it holds meanwhile is what
-// the server needs, and what it costs to wake is what a change costs. Therefore
-// a connection of HTTP/1 is taken over from net/http, whose buffers and
-// goroutines for it are then free: one is left, to see the client leave. And a
-// few loops, each with an r3labs of its own, write to all of these connections,
-// none of which they ever wait for: what doesn't go out at once is left to a
-// goroutine that ends with it. Where that can't be, with TLS, HTTP/2 and on
-// Windows, each response has a loop to itself.
+// A response lasts for hours and sends little, so what it costs is what it holds
+// meanwhile, and what it takes to wake it for a change. Therefore a connection
+// of HTTP/1 is taken over from net/http, whose buffers and goroutines for it are
+// then free: one goroutine is left, to see the client leave. And a few loops
+// write to all of these connections, none of which they ever wait for: what
+// can't be sent at once is left to a goroutine that ends with it. Where a
+// connection can't be written without waiting (TLS, HTTP/2, Windows), each
+// response has a loop to itself.
 //
-//	session ─┐ wake                            ┌→ connection
-//	session ─┼──────→ loop → response → r3labs ┼→ connection
-//	session ─┘      (ready)  (one event)       └→ connection
+//	session ─┐ wake               ┌→ connection
+//	session ─┼──────→ loop ───────┼→ connection
+//	session ─┘ (ready) │   ↑      └→ connection
+//	                   ↓   │ bytes
+//	              frames (r3labs)
 package sse
 
 import (
@@ -30,15 +32,15 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// Timing says how long a response may take for what.
+// Timing limits how long a response waits for its client.
 type Timing struct {
-	// WriteTimeout is how long a client may accept nothing of what is sent, or
-	// acknowledge nothing, before it counts as gone. A client that is slow but
-	// accepts something in each such time is not cut. Zero means no limit.
+	// WriteTimeout is for how long a client may accept no byte of what is
+	// written, or acknowledge none, before it counts as gone. Zero means
+	// forever.
 	WriteTimeout time.Duration
 
-	// Drain is the window over which clients are told to come back after the
-	// service has drained, each at its own random moment. Zero: at once.
+	// Drain is the window over which clients come back after the service has
+	// drained: each is sent a random moment of it. Zero means at once.
 	Drain time.Duration
 }
 
@@ -52,44 +54,11 @@ type Server struct {
 	running sync.WaitGroup // loops
 }
 
-// Serve writes the events of a session until one of them ends: the session, the
-// client's side, or the connection. Then it closes the session and calls done:
-// with nil after the session has ended by itself, the service has drained, or
-// the client has gone; else with why the response was cut short.
-//
-// Only a session that has ended by itself gives the response a proper end, at
-// which several clients stop for good. Otherwise the response breaks off, so that
-// the client comes back: Serve then panics with [http.ErrAbortHandler], unless it
-// has taken over the connection.
-//
-// When Serve has taken over the connection it may return before the end; the
-// handler must then return too.
-func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream; charset=utf-8")
-	h.Set("Cache-Control", "no-cache, no-transform")
-	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
-	s := &stream{session: session, timing: timing}
-	v.open.Add(1)
-	if c := takeOver(w, r); c != nil {
-		limit(c.conn, timing.WriteTimeout)
-		s.wire, s.loop = c, v.loopOf(c)
-		s.start()
-		go v.finish(s, done)
-		return
-	}
-	s.wire, s.loop = lend(w, r), newLoop(&v.running)
-	s.start()
-	v.finish(s, done)
-	if !s.concluded || s.why != nil {
-		panic(http.ErrAbortHandler)
-	}
-}
-
 // Check returns nil if Serve can write to w, the response to r. Otherwise the
 // error names what is missing, and where. A middleware has to let a stream's
 // writer find one of two methods of net/http's response: Hijack, for HTTP/1, or
 // Flush. It does so with a method Unwrap, or has the method itself.
+// http.TimeoutHandler has neither.
 func Check(w http.ResponseWriter, r *http.Request) error {
 	for {
 		switch w.(type) {
@@ -108,6 +77,40 @@ func Check(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
+// Serve writes the events of a session until one of them ends: the session, the
+// client's side, or the connection. Then it closes the session and calls done:
+// with nil after the session has ended by itself, the service has drained, or
+// the client has gone; otherwise with the reason why the response was cut short.
+//
+// The response is complete only if the client has no reason to come back: it was
+// kicked, or its device has opened a newer stream. Otherwise it is aborted, so
+// that clients can tell the difference; Serve may panic with
+// [http.ErrAbortHandler] for this.
+//
+// Serve may return before the end, when it has taken over the connection; the
+// handler must then return too.
+func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
+	s := &stream{session: session, timing: timing}
+	v.open.Add(1)
+	if c := takeOver(w, r); c != nil {
+		limit(c.conn, timing.WriteTimeout)
+		s.wire, s.loop = c, v.loopOf(c)
+		s.start()
+		go v.finish(s, done)
+		return
+	}
+	s.wire, s.loop = lend(w, r), newLoop(&v.running)
+	s.start()
+	v.finish(s, done)
+	if !s.complete && r.Context().Err() == nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
 func (v *Server) finish(s *stream, done func(error)) {
 	s.finish(done)
 	v.open.Done()
@@ -119,8 +122,8 @@ func (v *Server) Wait() {
 	v.running.Wait()
 }
 
-// loopOf returns the loop that is to write to a connection: as many as there
-// are processors share those that can be written without waiting.
+// loopOf returns the loop that writes to a connection. As many loops as there are
+// processors share the connections that can be written without waiting.
 func (v *Server) loopOf(c *taken) *loop {
 	if c.raw == nil {
 		return newLoop(&v.running)

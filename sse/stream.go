@@ -1,7 +1,6 @@
 package sse
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -21,23 +20,19 @@ type stream struct {
 	timing  Timing
 	queued  atomic.Bool // the loop will look at it
 
-	// turn is held by whoever may use the wire: the loop for one event, flush
-	// for the rest of one, and at last finish, which keeps it.
-	turn   sync.Mutex
-	cursor int64 // of the last event
-	more   bool  // another may follow at once
-	last   bool  // no other follows, and the client is to come back
+	// turn is held by the one that may use the wire: the loop for one event,
+	// flush for the rest of one, and at last finish, which keeps it.
+	turn     sync.Mutex
+	cursor   int64 // of the last event
+	draining bool  // the last event is sent: the client has to come back
 
-	// concluded says that nothing follows for good: the response then has a
-	// proper end. Without it the client sees a broken response, and comes back.
-	concluded bool
-
-	endMu sync.Mutex
-	ended bool
-	why   error
+	endMu    sync.Mutex
+	ended    bool
+	complete bool // see end
+	why      error
 }
 
-// start has the loop write the session's events.
+// start makes the loop write the session's events.
 func (s *stream) start() {
 	s.loop.add()
 	s.session.Notify(s.wake)
@@ -46,24 +41,31 @@ func (s *stream) start() {
 // finish waits for the end, and cleans up. It calls little until then: what
 // waits here is most of an idle stream's memory, a stack of 2 KiB.
 func (s *stream) finish(done func(error)) {
-	s.end(s.wire.wait())
+	s.end(s.wire.wait(), false)
 	s.turn.Lock()
 	s.session.Close() // which wakes the stream once more, so the loop comes after
 	s.loop.remove()
 	done(s.why)
 }
 
-// end ends the stream; the first reason stays.
-func (s *stream) end(why error) {
+// end ends the stream; the first reason stays. A complete response says that the
+// client has no reason to come back: it was kicked, or its device has a newer
+// stream. Any other end looks like a broken connection, after which all clients
+// come back.
+func (s *stream) end(why error, complete bool) {
 	s.endMu.Lock()
 	defer s.endMu.Unlock()
-	if !s.ended {
-		s.ended, s.why = true, fault(why)
-		s.wire.close()
+	if s.ended {
+		return
 	}
+	s.ended, s.why, s.complete = true, fault(why), complete
+	if complete {
+		s.wire.finish(s.timing.WriteTimeout)
+	}
+	s.wire.close()
 }
 
-// fault returns what an end is to be blamed on: nil if the client has only gone.
+// fault returns why a response was cut short, or nil if the client has only gone.
 // That nothing was acknowledged for too long is a deadline too; see limit.
 func fault(err error) error {
 	switch {
@@ -75,65 +77,60 @@ func fault(err error) error {
 	return err
 }
 
-// wake has the loop look at the stream.
+// wake makes the loop serve the stream.
 func (s *stream) wake() {
 	if !s.queued.Swap(true) {
 		s.loop.push(s)
 	}
 }
 
-// begin returns the event that the session has to tell now, and whether there
-// is one. The stream then has its turn until write.
-func (s *stream) begin() (event presence.Event, ok bool) {
+// serve sends the event that the session has now, if there is one.
+func (s *stream) serve(frames *frames) {
 	s.queued.Store(false)
-	if !s.turn.TryLock() { // whoever has it wakes the stream again, or it is over
-		return event, false
-	}
-	event, more, err := s.session.Poll()
-	s.more = more
-	switch {
-	case s.last:
-		s.end(nil)
-	case err == io.EOF:
-		s.conclude()
-		return event, false
-	case errors.Is(err, presence.ErrClosed):
-		s.last, s.more = true, true
-		return presence.Event{Type: presence.Keepalive, Cursor: s.cursor}, true
-	case err != nil:
-		s.end(err)
-	case event.Type != "":
-		s.cursor = event.Cursor
-		return event, true
-	}
-	s.turn.Unlock()
-	return event, false
-}
-
-// conclude ends the response properly.
-func (s *stream) conclude() {
-	s.concluded = true
-	s.sent(s.wire.conclude(s.timing.WriteTimeout))
-}
-
-// write sends an event.
-func (s *stream) write(event frame) { s.sent(s.wire.write(event, s.timing.WriteTimeout)) }
-
-// sent leaves to flush what would have to wait.
-func (s *stream) sent(rest []byte, err error) {
-	if len(rest) > 0 && err == nil {
-		go s.flush(bytes.Clone(rest))
+	if !s.turn.TryLock() { // its holder wakes the stream again, or it is over
 		return
 	}
-	s.written(err, s.more)
+	next, more, ok := s.next(frames)
+	if !ok {
+		s.turn.Unlock()
+		return
+	}
+	rest, err := s.wire.write(next, s.timing.WriteTimeout)
+	if len(rest) > 0 && err == nil {
+		go s.flush(append([]byte(nil), rest...))
+		return
+	}
+	s.written(err, more)
+}
+
+// next returns the next event, and whether another may follow at once. It is
+// not ok when there is no event now, or the stream has ended.
+func (s *stream) next(frames *frames) (next frame, more, ok bool) {
+	event, more, err := s.session.Poll()
+	switch {
+	case s.draining:
+		s.end(nil, false)
+	case errors.Is(err, presence.ErrClosed):
+		s.draining = true
+		last := presence.Event{Type: presence.Keepalive, Cursor: s.cursor}
+		return frames.alone(last, comeBack(s.timing.Drain)), true, true
+	case err == io.EOF:
+		s.end(nil, true)
+	case err != nil:
+		s.end(err, false)
+	case event.Type != "":
+		s.cursor = event.Cursor
+		return frames.of(event), more, true
+	}
+	return frame{}, false, false
 }
 
 // flush sends the rest of an event. Wakes came to nothing meanwhile.
 func (s *stream) flush(rest []byte) { s.written(s.wire.flush(rest, s.timing.WriteTimeout), true) }
 
 func (s *stream) written(err error, more bool) {
-	if err != nil || s.concluded {
-		s.end(err)
+	if err != nil {
+		s.end(err, false)
 	}
 	s.turn.Unlock()
 	if more {

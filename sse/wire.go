@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -15,25 +14,31 @@ import (
 
 // wire is where a stream leaves: net/http's response, or a connection taken
 // from it.
+//
+// A timeout is for how long the client may accept nothing; one that accepts
+// little at a time is waited for. Zero means forever.
 type wire interface {
 	// write sends an event, and what must come before it. Where it can send
-	// without waiting it returns what is left for flush; elsewhere it waits, and
-	// nothing is left. It fails once the client has accepted nothing for the
-	// timeout. Zero means no timeout.
-	write(event frame, timeout time.Duration) (rest []byte, err error)
+	// without waiting it returns what is left for flush; elsewhere it waits,
+	// and nothing is left.
+	write(f frame, timeout time.Duration) (rest []byte, err error)
 
-	// flush sends what write or conclude has left.
+	// flush sends what write has left.
 	flush(rest []byte, timeout time.Duration) error
 
-	// conclude sends what shows the client that the response is complete. It
-	// returns as write does.
-	conclude(timeout time.Duration) (rest []byte, err error)
+	// finish says to the client that the response is complete. An error has no
+	// consequence: the stream ends anyway.
+	finish(timeout time.Duration)
 
 	// wait returns when the client has gone, or after close, and why.
 	wait() error
 
 	close()
 }
+
+// pieceBytes is how much is written with one deadline where a write that has
+// passed its deadline can't be continued.
+const pieceBytes = 4 << 10
 
 // lent is a response of net/http, which ends when its handler returns.
 type lent struct {
@@ -55,24 +60,28 @@ func lend(w http.ResponseWriter, r *http.Request) *lent {
 }
 
 // write leaves no deadline behind: one that passes between two events would end
-// a stream of HTTP/2. A response that can't have a deadline goes without.
-func (l *lent) write(event frame, timeout time.Duration) ([]byte, error) {
+// a stream of HTTP/2.
+func (l *lent) write(f frame, timeout time.Duration) ([]byte, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if timeout > 0 {
 		defer l.control.SetWriteDeadline(time.Time{})
 	}
-	if l.failed = send(l, event.event(), timeout, l.control.SetWriteDeadline); l.failed == nil {
-		renew(timeout, l.control.SetWriteDeadline)
-		l.failed = l.control.Flush()
+	for rest := f.event; len(rest) > 0 && l.failed == nil; {
+		piece := rest[:min(len(rest), pieceBytes)]
+		rest = rest[len(piece):]
+		if timeout > 0 {
+			l.control.SetWriteDeadline(time.Now().Add(timeout)) // a response that can't have one goes without
+		}
+		if _, l.failed = l.Write(piece); l.failed == nil {
+			l.failed = l.control.Flush()
+		}
 	}
 	return nil, l.failed
 }
 
-// conclude sends nothing: net/http ends the response when the handler returns.
-func (l *lent) conclude(time.Duration) ([]byte, error) { return nil, nil }
-
 func (l *lent) flush([]byte, time.Duration) error { return nil }
+func (l *lent) finish(time.Duration)              {} // see Server.Serve
 
 // wait has the error of a write first: HTTP/2 takes a write that takes too long
 // for the client's end, too.
@@ -85,14 +94,12 @@ func (l *lent) wait() error {
 
 func (l *lent) close() { l.cancel() }
 
-// taken is a connection of HTTP/1 that was taken over from net/http. Its
-// response has no length and ends with the connection, or properly with the last
-// chunk. HTTP/1.0 has no chunks.
+// taken is a connection of HTTP/1 that was taken over from net/http.
 type taken struct {
 	conn    net.Conn
-	raw     syscall.RawConn // nil if it can't be written without waiting
-	chunked bool
-	head    []byte // until it is sent: it leaves together with READY
+	raw     syscall.RawConn // nil: it can't be written without waiting
+	chunked bool            // since HTTP/1.1: the client can see that a response is cut short
+	head    []byte          // until it is sent: it leaves together with READY
 }
 
 // takeOver returns the connection of a request, or nil if it can't be taken.
@@ -107,20 +114,18 @@ func takeOver(w http.ResponseWriter, r *http.Request) *taken {
 	}
 	conn.SetDeadline(time.Time{}) // the server's own are for requests
 	c := &taken{conn: conn, raw: rawOf(conn), chunked: r.ProtoAtLeast(1, 1)}
-	c.head = c.begin(header)
+	c.head = head(header, c.chunked)
 	return c
 }
 
-func (c *taken) begin(header http.Header) []byte {
-	protocol := "HTTP/1.0"
-	if c.chunked {
-		protocol = "HTTP/1.1"
-		header.Set("Transfer-Encoding", "chunked")
-	}
+func head(header http.Header, chunked bool) []byte {
 	header.Set("Connection", "close")
 	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	if chunked {
+		header.Set("Transfer-Encoding", "chunked")
+	}
 	var text bytes.Buffer
-	text.WriteString(protocol + " 200 OK\r\n")
+	text.WriteString("HTTP/1.1 200 OK\r\n")
 	header.Write(&text)
 	text.WriteString("\r\n")
 	return text.Bytes()
@@ -142,61 +147,48 @@ func rawOf(conn net.Conn) syscall.RawConn {
 	return raw
 }
 
-func (c *taken) write(event frame, timeout time.Duration) ([]byte, error) {
-	text := event.event()
+func (c *taken) write(f frame, timeout time.Duration) ([]byte, error) {
+	event := f.event
 	if c.chunked {
-		text = event.chunk()
+		event = f.chunk
 	}
 	if c.head != nil {
-		text = append(c.head, text...)
+		event = append(c.head, event...)
 		c.head = nil
 	}
-	return c.send(text, timeout)
-}
-
-func (c *taken) conclude(timeout time.Duration) ([]byte, error) {
-	if !c.chunked || c.head != nil { // without a head nothing has begun
-		return nil, nil
-	}
-	return c.send([]byte(lastChunk), timeout)
-}
-
-func (c *taken) send(text []byte, timeout time.Duration) (rest []byte, err error) {
 	if c.raw == nil {
-		return nil, c.flush(text, timeout)
+		return nil, c.flush(event, timeout)
 	}
-	n, err := try(c.raw, text)
-	return text[n:], err
+	n, err := try(c.raw, event)
+	return event[n:], err
 }
 
+// flush goes on after a deadline that has passed if a part was accepted. TLS
+// can't, which is why the pieces are small.
 func (c *taken) flush(rest []byte, timeout time.Duration) error {
 	if timeout > 0 {
 		defer c.conn.SetWriteDeadline(time.Time{})
 	}
-	return send(c.conn, rest, timeout, c.conn.SetWriteDeadline)
-}
-
-// maxPiece is the number of bytes that are written with one deadline. TLS and
-// HTTP/2 don't show how much of a piece the client has accepted.
-const maxPiece = 4 << 10
-
-// send writes text in pieces. It fails once nothing has been accepted for the
-// timeout, however long the whole takes.
-func send(w io.Writer, text []byte, timeout time.Duration, setDeadline func(time.Time) error) error {
-	for len(text) > 0 {
-		renew(timeout, setDeadline)
-		n, err := w.Write(text[:min(len(text), maxPiece)])
+	for len(rest) > 0 {
+		if timeout > 0 {
+			c.conn.SetWriteDeadline(time.Now().Add(timeout))
+		}
+		n, err := c.conn.Write(rest[:min(len(rest), pieceBytes)])
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err
 		}
-		text = text[n:]
+		rest = rest[n:]
 	}
 	return nil
 }
 
-func renew(timeout time.Duration, setDeadline func(time.Time) error) {
-	if timeout > 0 {
-		setDeadline(time.Now().Add(timeout))
+func (c *taken) finish(timeout time.Duration) {
+	switch {
+	case !c.chunked || c.head != nil: // without a head nothing has begun
+	case c.raw != nil:
+		try(c.raw, []byte(lastChunk)) // the connection takes it, or is stuck and ends
+	default:
+		c.flush([]byte(lastChunk), timeout)
 	}
 }
 

@@ -33,6 +33,3 @@ CREATE TABLE leftovers (
   -- A deleted user whose rows in subscriptions and friends are still being removed. Until they are, they count for nothing.
   user INTEGER PRIMARY KEY -- users.id
 ) STRICT;
-
--- A custom status with an expiry of its own ends by that alone.
-UPDATE users SET clear_at = 0 WHERE expires_at <> 0;

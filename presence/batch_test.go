@@ -1,0 +1,173 @@
+package presence
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// together is several operations in one batch.
+type together struct {
+	ops  []operation
+	errs []error
+}
+
+func (t *together) apply(b *batch) error {
+	for _, op := range t.ops {
+		t.errs = append(t.errs, op.apply(b))
+	}
+	return nil
+}
+
+func (w *world) together(ops ...operation) []error {
+	w.t.Helper()
+	all := &together{ops: ops}
+	w.must(w.do(w.t.Context(), all))
+	return all.errs
+}
+
+// login is the operation that Connect does, and the session that it opens.
+func (w *world) login(d Device) (*connect, *stream) {
+	op := &connect{device: d, nameless: d.ID == "", session: w.newSession(d)}
+	if op.nameless {
+		op.device.ID = "random"
+		op.session.deviceID = "random"
+	}
+	return op, &stream{Session: op.session, w: w, device: d, versions: make(map[string]int64)}
+}
+
+func TestLogoutAndLoginInOneBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		tab := w.web("alice", "tab")
+		again, session := w.login(tab.device)
+		for _, err := range w.together(&logout{userID: "alice", deviceID: "tab"}, again) {
+			w.must(err)
+		}
+		tab.isKicked(KickedLogout)
+		if event := session.next(); event.Type != Ready {
+			t.Errorf("the new login gets %s, want READY", event.Type)
+		}
+		w.is("alice ONLINE", "the device logged in anew")
+		session.resume()
+		session.Close()
+	})
+}
+
+func TestLogoutAndReconnectInOneBatch(t *testing.T) {
+	for _, deviceID := range []string{"tab", ""} {
+		synctest.Test(t, func(t *testing.T) {
+			w := open(t)
+			tab := w.web("alice", "tab")
+			again, _ := w.login(Device{UserID: "alice", ID: deviceID, Platform: Web, Resume: true, Cursor: tab.cursor})
+			errs := w.together(&logout{userID: "alice"}, again)
+			if kicked, ok := errors.AsType[*KickedError](errs[1]); !ok || kicked.Kick != KickedLogout {
+				t.Errorf("a reconnect of %q right behind a logout gets %v, want a KickedError with %s", deviceID, errs[1], KickedLogout)
+			}
+			w.is("alice UNLOGINED", "a logout of all devices holds for those that reconnect in its batch")
+		})
+	}
+}
+
+func TestLoginAndLogoutInOneBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		w.register("bob")
+		login, session := w.login(Device{UserID: "alice", Platform: Web})
+		for _, err := range w.together(login, &logout{userID: "alice"}, &setStatus{userID: "bob", text: "x"}) {
+			w.must(err)
+		}
+		if event := session.next(); event.Type != Ready {
+			t.Errorf("the first event is %s, want READY", event.Type)
+		}
+		session.isKicked(KickedLogout)
+		w.refused(Device{UserID: "alice", Resume: true, Cursor: session.cursor}, "its cursor is from before the logout, though of the same batch")
+	})
+}
+
+func TestDeleteAndReturnInOneBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		w.pass(time.Second)
+		tab := w.web("alice", "tab")
+		old := tab.user.id
+		login, session := w.login(Device{UserID: "alice", ID: "other", Platform: Web, IssuedAt: time.Now().Add(time.Minute)})
+		early, _ := w.login(Device{UserID: "alice", ID: "other", Platform: Web, IssuedAt: time.Now().Add(-time.Second)})
+		errs := w.together(&deleteUsers{userIDs: []string{"alice"}}, early, &admit{"alice", time.Now().Add(-time.Second)}, login,
+			&settle{users: []uint32{old}}, &drop{ended: []endedStream{{user: old, deviceID: "other", stream: session.stream, at: 1}}})
+		wantCode(t, errs[1], CodeRevoked, "a stream with credentials from before the deletion")
+		wantCode(t, errs[2], CodeRevoked, "a call with credentials from before the deletion")
+		w.must(errors.Join(errs[0], errs[3], errs[4], errs[5]))
+		tab.isKicked(KickedByAdmin)
+		w.is("alice ONLINE", "what concerns the deleted user doesn't concern the new one of the same name")
+		w.pass(time.Minute)
+		w.is("alice ONLINE", "the new life is connected")
+		session.Close()
+	})
+}
+
+func TestTwoStartsInOneBatch(t *testing.T) {
+	w := open(t)
+	login, session := w.login(Device{UserID: "alice", ID: "tab", Platform: Web})
+	for _, err := range w.together(login, beginRun{}, &endRuns{clock: w.lastBatch}, beginRun{}) {
+		w.must(err)
+	}
+	if d := w.model.byName["alice"].device("tab"); d.run != 0 {
+		t.Error("a device that logged in in the same batch survives the end of its run")
+	}
+	if got := len(w.model.jumps); got != 3 {
+		t.Errorf("%d jumps are known after three starts", got)
+	}
+	session.Close()
+}
+
+func TestKicksForgottenTwiceInOneBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		w.web("alice", "tab")
+		w.must(w.Logout(t.Context(), "alice", ""))
+		w.mu.Lock()
+		for i := range w.model.kicked.order { // due, without the janitor knowing it
+			e := &w.model.kicked.order[i]
+			k := w.model.kicked.last[e.deviceKey]
+			k.until, e.until = 1, 1
+			w.model.kicked.last[e.deviceKey] = k
+		}
+		w.mu.Unlock()
+		w.together(&settle{}, &settle{})
+		w.nothingIsLeft()
+		if rows := w.dump()["kicks"]; rows != "" {
+			t.Errorf("stored is still %s", rows)
+		}
+	})
+}
+
+// TestOperationsReadTheirBatch: what an operation reads from the committed state
+// misses what the operations before it in the same batch have done.
+func TestOperationsReadTheirBatch(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if name == "view.go" || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "published" {
+				t.Errorf("%s reads the committed state: only view.go may", name)
+			}
+			return true
+		})
+	}
+}

@@ -1,0 +1,179 @@
+package presence
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+)
+
+// burst makes several moves that share one batch: what each operation sees is
+// what the ones before it have done, committed or not.
+func (k *walk) burst(user, other string) {
+	first := k.rand.IntN(2) == 0
+	now := time.Now()
+	var ops []operation
+	var hold []func(err error)
+	do := func(name string, op operation, then func(err error)) {
+		k.steps = append(k.steps, "in one batch: "+name)
+		ops, hold = append(ops, op), append(hold, then)
+	}
+	opened := make(map[string]*viewer) // by device; those that the burst has ended are nil
+	for range 2 + k.rand.IntN(4) {
+		if k.rand.IntN(4) == 0 {
+			user, other = other, user
+		}
+		switch n := k.rand.IntN(10); {
+		case n < 4:
+			k.connectInBurst(do, opened, user, now)
+		case n < 6:
+			k.expelInBurst(do, opened, user, k.anyDevice(user).ID, now)
+		case n < 7:
+			k.expelInBurst(do, opened, user, "", now)
+		case n < 8 && first:
+			k.deleteInBurst(do, opened, user, now)
+		case n < 9:
+			do("import "+user, &importUsers{userIDs: []string{user}}, k.must)
+			k.ref.register(user)
+		default:
+			k.subscribeInBurst(do, user, other)
+		}
+	}
+	for i, err := range k.together(ops...) {
+		hold[i](err)
+	}
+	k.settleBurst(opened)
+}
+
+type doInBurst = func(name string, op operation, then func(error))
+
+func (k *walk) connectInBurst(do doInBurst, opened map[string]*viewer, user string, now time.Time) {
+	d := k.anyDevice(user)
+	d.Resume = k.rand.IntN(2) == 0
+	key := user + "/" + d.ID
+	op, s := k.login(d)
+	if d.Resume && k.ref.refuses(user, d.ID, now) {
+		do("reconnect "+key+", refused", op, func(err error) {
+			if !errors.Is(err, ErrKicked) {
+				k.t.Errorf("a kicked device that only reconnects gets %v", err)
+			}
+		})
+		return
+	}
+	do(fmt.Sprint("connect ", key, " resume ", d.Resume), op, k.must)
+	k.ref.connect(user, d.ID, d.Platform.Native())
+	opened[key] = &viewer{s, make(map[string]Status)}
+}
+
+func (k *walk) expelInBurst(do doInBurst, opened map[string]*viewer, user, device string, now time.Time) {
+	name := fmt.Sprintf("logout %s %q", user, device)
+	if k.ref.users[user] == nil {
+		do(name, &logout{userID: user, deviceID: device}, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody logs out") })
+		return
+	}
+	do(name, &logout{userID: user, deviceID: device}, k.must)
+	k.ref.expel(user, device, now)
+	k.endInBurst(opened, user, device)
+}
+
+func (k *walk) deleteInBurst(do doInBurst, opened map[string]*viewer, user string, now time.Time) {
+	op := &deleteUsers{userIDs: []string{user}}
+	do("delete "+user, op, k.must)
+	if k.ref.users[user] == nil {
+		return
+	}
+	k.ref.delete(user, now)
+	k.endInBurst(opened, user, "")
+	delete(k.last, user)
+	for key, v := range k.left {
+		if v.device.UserID == user {
+			delete(k.left, key)
+		}
+	}
+}
+
+// endInBurst notes that streams are ended, whether they were open before or are
+// opened by the same burst.
+func (k *walk) endInBurst(opened map[string]*viewer, user, device string) {
+	for _, d := range []string{"tab", "phone", "pc"} {
+		if device == "" || device == d {
+			opened[user+"/"+d] = nil
+		}
+	}
+}
+
+func (k *walk) subscribeInBurst(do doInBurst, user, target string) {
+	op := &subscribe{userID: user, targets: []string{target}}
+	switch {
+	case !k.ref.settings.UserStatus:
+		do("subscribe", op, func(err error) { wantCode(k.t, err, CodeSwitchedOff, "subscribing needs the switch") })
+		return
+	case k.ref.users[user] == nil:
+		do("subscribe", op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody subscribes") })
+		return
+	}
+	evicted := k.ref.subscribe(user, target)
+	do("subscribe "+user+" to "+target, op, func(err error) {
+		k.must(err)
+		wantList(k.t, op.result.Evicted, evicted, "the earliest give way")
+		for _, v := range k.streams {
+			for _, s := range op.result.Statuses {
+				if v.device.UserID == user { // the clients of a user share the answer
+					v.fold(s)
+				}
+			}
+		}
+	})
+}
+
+// settleBurst closes what the burst has opened and ended, and goes on with the
+// rest as clients that come back with a snapshot.
+func (k *walk) settleBurst(opened map[string]*viewer) {
+	for _, key := range slices.Sorted(maps.Keys(opened)) {
+		v := opened[key]
+		if older := k.streams[key]; older != nil {
+			older.drainToEnd()
+			delete(k.streams, key)
+		}
+		delete(k.left, key)
+		if v == nil {
+			continue
+		}
+		k.must(k.load(k.t.Context(), v.Session))
+		if v.ready = v.next(); v.ready.Type != Ready {
+			k.t.Errorf("%s gets %s, want READY", key, v.ready.Type)
+		}
+		if err := v.failedEarly(); err != nil {
+			k.t.Errorf("%s, which nothing has ended, ends with %v", key, err)
+		}
+		d := v.device
+		v.Close()
+		k.ref.drop(d.UserID, d.ID, time.Now())
+		d.Resume, d.Cursor = true, 0
+		k.attach(d, make(map[string]Status))
+	}
+}
+
+// drainToEnd reads a stream that was ended.
+func (v *viewer) drainToEnd() {
+	v.w.t.Helper()
+	for {
+		_, err := v.Next(v.w.t.Context())
+		if err == io.EOF {
+			return
+		}
+		v.w.must(err)
+	}
+}
+
+// failedEarly returns why a stream has ended that should be open.
+func (v *viewer) failedEarly() error {
+	v.w.mu.RLock()
+	defer v.w.mu.RUnlock()
+	if v.ending.kind != notEnded {
+		return fmt.Errorf("%v", v.ending)
+	}
+	return nil
+}

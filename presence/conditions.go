@@ -1,0 +1,184 @@
+package presence
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of what a database may hold. Within them nothing that the service adds
+// to it overflows.
+const (
+	maxUsers    = 1 << 28                               // users.id, of which the model keeps an array
+	maxVersion  = 1 << 52                               // at a start; the jump of the year 2106
+	maxCount    = 1 << 53                               // of runs and streams
+	lastClock   = 4_102_444_800_000_000                 // the year 2100
+	lastMoment  = lastClock + 101*365*24*3600*1_000_000 // lastClock and maxDuration
+	longestText = maxCustomStatusBytes
+)
+
+// condition is something that no row of a table may be. bad is an SQL expression
+// over a row.
+type condition struct {
+	from string // a table, or a query in parentheses
+	bad  string
+	what string
+	slow bool // too slow to be checked at each start; a service works in spite of it
+}
+
+// conditions are what [Open] and [Check] look for in a database whose pages and
+// schema are whole.
+var conditions = [...]condition{
+	{"(SELECT count(*) AS rows FROM service)", "rows <> 1", "rows other than one", false},
+	{"service", "version NOT BETWEEN 0 AND " + number10(maxVersion), "a version out of range", false},
+	{"service", "clock NOT BETWEEN 0 AND " + number10(lastClock), "a clock before 1970 or after 2100", false},
+	{"service", "run NOT BETWEEN 0 AND " + number10(maxCount), "a run out of range", false},
+	{"service", "next_user NOT BETWEEN 1 AND " + number10(maxUsers+1), "a next_user out of range", false},
+	{"service", "user_status NOT IN (0, 1) OR friend_notifications NOT IN (0, 1)", "a switch that is neither on nor off", false},
+	{"service", "user_status_since NOT BETWEEN 0 AND version OR friends_since NOT BETWEEN 0 AND version", "a switch that went on at a version not given out", false},
+	{"users", "id NOT BETWEEN 1 AND " + number10(maxUsers), "an id out of range", false},
+	{"users", "id >= (SELECT next_user FROM service)", "an id that would be given out again", false},
+	{"users", "octet_length(user_id) NOT BETWEEN 1 AND 128", "a user_id that is empty or too long", false},
+	{"users", "octet_length(custom_status) > " + number10(longestText), "a custom_status that is too long", false},
+	{"users", "status_type NOT IN (1, 2, 3)", "a status_type that there isn't", false},
+	{"users", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", false},
+	{"users", "expires_at NOT BETWEEN 0 AND (SELECT clock FROM service) + 366 * 86400000000", "an expires_at more than a year ahead", false},
+	{"users", outside("clear_at"), "a clear_at out of range", false},
+	{"users", outside("revoked_at"), "a revoked_at out of range", false},
+	{"users", "status_type IN (1, 2) AND id NOT IN (SELECT user FROM devices)", "a status_type that needs a device, and none", true},
+	{"devices", "user NOT IN (SELECT id FROM users)", "a user who doesn't exist", false},
+	{"devices", "octet_length(device_id) NOT BETWEEN 1 AND 128", "a device_id that is empty or too long", false},
+	{"devices", "platform NOT IN ('web', 'android', 'ios', 'ipad', 'windows', 'mac', 'linux')", "a platform that there isn't", false},
+	{"devices", "run NOT BETWEEN 0 AND (SELECT run FROM service)", "a run that there wasn't", false},
+	{"devices", "stream NOT BETWEEN 0 AND " + number10(maxCount), "a stream out of range", false},
+	{"devices", outside("login_at", "since", "grace_until", "retain_until"), "a time out of range", false},
+	{"kicks", "octet_length(user_id) NOT BETWEEN 1 AND 128 OR octet_length(device_id) > 128", "an ID that is empty or too long", false},
+	{"kicks", "type NOT IN ('REST_API_Kick', 'multipleDevice', 'logout')", "a type that there isn't", false},
+	{"kicks", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", false},
+	{"kicks", outside("at"), "a time out of range", false},
+	{"kicks", "until NOT BETWEEN 0 AND (SELECT clock FROM service) + 60000000", "an end more than a minute ahead", false},
+	{"jumps", "above < 0 OR below < above OR below > (SELECT version FROM service)", "a range that there can't be", false},
+	{"(SELECT below, lead(above) OVER (ORDER BY above) AS next FROM jumps)", "below > next", "jumps that overlap", false},
+	{"deleted", "octet_length(hash) <> 16", "a hash that isn't one", true},
+	{"deleted", outside("at"), "a time out of range", true},
+	{"deletion_key", "octet_length(key) <> 32", "a key that isn't one", false},
+	{"(SELECT (SELECT count(*) FROM deletion_key) AS keys)", "keys = 0 AND EXISTS (SELECT 1 FROM deleted)", "hashes of deleted users, and no key for them", false},
+	{"leftovers", "user IN (SELECT id FROM users) OR user NOT BETWEEN 1 AND (SELECT next_user FROM service) - 1", "a user who isn't deleted", false},
+	{"subscriptions", noUser("user", "target"), "a user who doesn't exist", true},
+	{"subscriptions", "user = target", "a user who subscribes to themselves", true},
+	{"subscriptions", "since NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", true},
+	{"friends", noUser("user", "friend"), "a user who doesn't exist", true},
+	{"friends", "user = friend", "a user who is their own friend", true},
+	{"friends", "since NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", true},
+}
+
+func number10(n int64) string { return fmt.Sprint(n) }
+
+// outside is the expression for columns with a time that can't be one.
+func outside(columns ...string) string {
+	return strings.Join(columns, " NOT BETWEEN 0 AND "+number10(lastMoment)+" OR ") + " NOT BETWEEN 0 AND " + number10(lastMoment)
+}
+
+// noUser is the expression for columns with the number of nobody: neither of a
+// user nor of one who was deleted a moment ago.
+func noUser(columns ...string) string {
+	var all []string
+	for _, c := range columns {
+		all = append(all, fmt.Sprintf("%s NOT IN (SELECT id FROM users) AND %[1]s NOT IN leftovers", c))
+	}
+	return strings.Join(all, " OR ")
+}
+
+// checkConditions returns each condition that the database doesn't meet, joined
+// into one error. At a start it leaves the slow ones out.
+func checkConditions(ctx context.Context, db querier, path string, atStart bool) error {
+	if atStart {
+		good, err := meetsAll(ctx, db)
+		if good || err != nil {
+			return err
+		}
+	}
+	var broken []error
+	for _, c := range conditions {
+		if atStart && c.slow {
+			continue
+		}
+		var n int
+		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+c.from+" WHERE "+c.bad).Scan(&n); err != nil {
+			return fmt.Errorf("read %s: %w", path, diagnosed(path, err))
+		}
+		if n > 0 {
+			broken = append(broken, c.broken(path, n))
+		}
+	}
+	return errors.Join(broken...)
+}
+
+// meetsAll reports whether the database meets all conditions but the slow ones,
+// in one pass over each table.
+func meetsAll(ctx context.Context, db querier) (good bool, err error) {
+	var tables []string
+	bad := make(map[string][]string)
+	for _, c := range conditions {
+		if c.slow {
+			continue
+		}
+		if bad[c.from] == nil {
+			tables = append(tables, c.from)
+		}
+		bad[c.from] = append(bad[c.from], c.bad)
+	}
+	var each []string
+	for _, table := range tables {
+		each = append(each, fmt.Sprintf("EXISTS (SELECT 1 FROM %s WHERE %s)", table, strings.Join(bad[table], " OR ")))
+	}
+	err = db.QueryRowContext(ctx, "SELECT NOT ("+strings.Join(each, " OR ")+")").Scan(&good)
+	return good, err
+}
+
+func (c *condition) broken(path string, n int) error {
+	table := c.from
+	if strings.HasPrefix(table, "(") {
+		_, table, _ = strings.Cut(table, "FROM ")
+		table = strings.Fields(strings.TrimRight(table, ")"))[0]
+	}
+	table = strings.TrimRight(table, ")")
+	return fmt.Errorf("%s: %s has %s (%s): restore a backup", path, table, c.what, number(n, "row", "rows"))
+}
+
+// checkTexts returns an error unless an ID is one, and a text is UTF-8. SQLite
+// takes any bytes for text.
+func checkTexts(table, id, text string) error {
+	if err := checkID(id); err != nil {
+		return fmt.Errorf("%s has %q for an ID: restore a backup: %w", table, id, err)
+	}
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("%s has a text for %q that is not UTF-8: restore a backup", table, id)
+	}
+	return nil
+}
+
+// checkAllTexts is checkTexts of all rows; a start does it as it reads them.
+func checkAllTexts(ctx context.Context, db *sql.DB, path string) error {
+	for table, query := range map[string]string{
+		"users":   "SELECT user_id, custom_status FROM users",
+		"devices": "SELECT device_id, platform FROM devices",
+		"kicks":   "SELECT user_id, device_id FROM kicks",
+	} {
+		rows, err := db.QueryContext(ctx, query)
+		_, err = collect(rows, err, func(rows *sql.Rows) (none struct{}, err error) {
+			var id, text string
+			if err := rows.Scan(&id, &text); err != nil {
+				return none, err
+			}
+			return none, checkTexts(table, id, text)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package presence
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// damages are databases whose pages and schema are whole, with what each holds
+// that it may not.
+var damages = []struct{ sql, want string }{
+	{"DELETE FROM service", "service has rows other than one"},
+	{"UPDATE service SET version = -1", "service has a version out of range"},
+	{"UPDATE service SET version = 9223372036854775800", "service has a version out of range"},
+	{"UPDATE service SET version = 7", "users has a version not given out"},
+	{"UPDATE service SET clock = -5", "service has a clock before 1970 or after 2100"},
+	{"UPDATE service SET clock = 10098000000000000", "service has a clock before 1970 or after 2100"}, // 2290
+	{"UPDATE service SET run = 9223372036854775807", "service has a run out of range"},
+	{"UPDATE service SET run = -1", "service has a run out of range"},
+	{"UPDATE service SET next_user = 4294967296", "service has a next_user out of range"},
+	{"UPDATE service SET next_user = 6", "users has an id that would be given out again"},
+	{"UPDATE service SET user_status = 2", "service has a switch that is neither on nor off"},
+	{"UPDATE service SET friends_since = version + 1", "service has a switch that went on at a version not given out"},
+	{"UPDATE users SET id = 4000000000 WHERE user_id = 'bob'", "users has an id out of range"},
+	{"UPDATE users SET id = -1 WHERE user_id = 'bob'", "users has an id out of range"},
+	{"UPDATE users SET id = 4294967298 WHERE user_id = 'bob'", "users has an id out of range"}, // 2 as a uint32
+	{"UPDATE users SET user_id = '' WHERE user_id = 'bob'", "users has a user_id that is empty or too long"},
+	{"UPDATE users SET user_id = printf('%200d', 1) WHERE user_id = 'bob'", "users has a user_id that is empty or too long"},
+	{"UPDATE users SET user_id = 'b' || char(10) WHERE user_id = 'bob'", `users has "b\n" for an ID`},
+	{"UPDATE users SET user_id = CAST(x'ff' AS TEXT) WHERE user_id = 'bob'", `users has "\xff" for an ID`},
+	{"UPDATE users SET custom_status = CAST(x'41ff' AS TEXT) WHERE user_id = 'bob'", `users has a text for "bob" that is not UTF-8`},
+	{"UPDATE users SET custom_status = printf('%70000d', 1) WHERE user_id = 'bob'", "users has a custom_status that is too long"},
+	{"UPDATE users SET status_type = 4 WHERE user_id = 'bob'", "users has a status_type that there isn't"},
+	{"UPDATE users SET status_type = 0 WHERE user_id = 'bob'", "users has a status_type that there isn't"},
+	{"UPDATE users SET status_type = -1 WHERE user_id = 'bob'", "users has a status_type that there isn't"},
+	{"UPDATE users SET status_type = 300 WHERE user_id = 'bob'", "users has a status_type that there isn't"},
+	{"UPDATE users SET status_type = 1 WHERE user_id = 'bob'", "users has a status_type that needs a device, and none"},
+	{"UPDATE users SET version = -1 WHERE user_id = 'bob'", "users has a version not given out"},
+	{"UPDATE users SET expires_at = 9223372036854775807 WHERE user_id = 'bob'", "users has an expires_at more than a year ahead"},
+	{"UPDATE users SET expires_at = (SELECT clock FROM service) + 400 * 86400000000 WHERE user_id = 'bob'", "users has an expires_at more than a year ahead"},
+	{"UPDATE users SET clear_at = 9223372036854775807 WHERE user_id = 'bob'", "users has a clear_at out of range"},
+	{"UPDATE users SET revoked_at = -1 WHERE user_id = 'bob'", "users has a revoked_at out of range"},
+	{"UPDATE devices SET user = 77", "devices has a user who doesn't exist"},
+	{"UPDATE devices SET user = -1 WHERE device_id = 'phone'", "devices has a user who doesn't exist"},
+	{"UPDATE devices SET device_id = '' WHERE device_id = 'phone'", "devices has a device_id that is empty or too long"},
+	{"UPDATE devices SET device_id = ' x' WHERE device_id = 'phone'", `devices has " x" for an ID`},
+	{"UPDATE devices SET platform = 'toaster'", "devices has a platform that there isn't"},
+	{"UPDATE devices SET run = 1000", "devices has a run that there wasn't"},
+	{"UPDATE devices SET stream = -1", "devices has a stream out of range"},
+	{"UPDATE devices SET retain_until = 9223372036854775807", "devices has a time out of range"},
+	{"UPDATE devices SET since = -9223372036854775807", "devices has a time out of range"},
+	{"UPDATE kicks SET user_id = '' WHERE device_id = 'tablet'", "kicks has an ID that is empty or too long"},
+	{"UPDATE kicks SET type = 'fun'", "kicks has a type that there isn't"},
+	{"UPDATE kicks SET version = 9223372036854775807", "kicks has a version not given out"},
+	{"UPDATE kicks SET at = 9223372036854775807", "kicks has a time out of range"},
+	{"UPDATE kicks SET until = 9223372036854775807", "kicks has an end more than a minute ahead"},
+	{"INSERT INTO jumps VALUES (-4, -2)", "jumps has a range that there can't be"},
+	{"INSERT INTO jumps VALUES (9, 5)", "jumps has a range that there can't be"},
+	{"INSERT INTO jumps SELECT above + 1, below - 1 FROM jumps", "jumps has jumps that overlap"},
+	{"UPDATE deleted SET hash = x'00'", "deleted has a hash that isn't one"},
+	{"UPDATE deleted SET at = -1", "deleted has a time out of range"},
+	{"UPDATE deletion_key SET key = x''", "deletion_key has a key that isn't one"},
+	{"DELETE FROM deletion_key", "deletion_key has hashes of deleted users, and no key for them"},
+	{"INSERT INTO leftovers VALUES (2)", "leftovers has a user who isn't deleted"},
+	{"INSERT INTO leftovers VALUES (-2)", "leftovers has a user who isn't deleted"},
+	{"INSERT INTO subscriptions VALUES (6, 77, 1)", "subscriptions has a user who doesn't exist"},
+	{"INSERT INTO subscriptions VALUES (77, 6, 1)", "subscriptions has a user who doesn't exist"},
+	{"INSERT INTO subscriptions VALUES (6, -1, 1)", "subscriptions has a user who doesn't exist"},
+	{"INSERT INTO subscriptions VALUES (6, 4000000000, 1)", "subscriptions has a user who doesn't exist"},
+	{"INSERT INTO subscriptions VALUES (6, 6, 1)", "subscriptions has a user who subscribes to themselves"},
+	{"UPDATE subscriptions SET since = 9223372036854775807", "subscriptions has a version not given out"},
+	{"INSERT INTO friends VALUES (6, 77, 1)", "friends has a user who doesn't exist"},
+	{"INSERT INTO friends VALUES (6, -9223372036854775807, 1)", "friends has a user who doesn't exist"},
+	{"INSERT INTO friends VALUES (6, 6, 1)", "friends has a user who is their own friend"},
+	{"UPDATE friends SET since = -1", "friends has a version not given out"},
+}
+
+// TestDamagedDatabases: Check and Restore report each, with what to do. A service
+// doesn't start on one, or works in spite of it.
+func TestDamagedDatabases(t *testing.T) {
+	hit := make(map[string]bool)
+	for _, d := range damages {
+		path := fixture(t, known(t))
+		execSQL(t, path, d.sql)
+		_, err := Check(t.Context(), path)
+		if err == nil || !strings.Contains(err.Error(), d.want) || !strings.Contains(err.Error(), "restore a backup") {
+			t.Errorf("%s: checking it gives %v, want %q", d.sql, err, d.want)
+			continue
+		}
+		if _, err := Restore(t.Context(), path+".other", path); err == nil {
+			t.Errorf("%s: it is restored", d.sql)
+		}
+		hit[d.want] = true
+		synctest.Test(t, func(t *testing.T) { opensOrRefuses(t, path, d.sql, d.want) })
+	}
+	for _, c := range conditions {
+		_, what, _ := strings.Cut(c.broken("x", 1).Error(), ": ")
+		what, _, _ = strings.Cut(what, " (")
+		if !hit[what] {
+			t.Errorf("no database of this test has that: %s", what)
+		}
+	}
+}
+
+func opensOrRefuses(t *testing.T, path, damage, want string) {
+	svc, err := Open(Config{Path: path})
+	if err != nil {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: refused with %v, want %q", damage, err, want)
+		}
+		return
+	}
+	for _, c := range conditions {
+		if !c.slow && strings.Contains(c.broken("x", 1).Error(), want) {
+			t.Errorf("%s: a service starts on it", damage)
+		}
+	}
+	w := &world{t: t, Service: svc, path: path, settings: svc.Settings()}
+	w.settings.Subscriptions, w.settings.Friends = 1, 1
+	w.must(w.Configure(t.Context(), w.settings))
+	frank := w.connect(Device{UserID: "frank", ID: "tab", Resume: true})
+	w.web("alice", "tab")
+	if _, err := w.Subscribe(t.Context(), "frank", []string{"carol", "bob", "dave"}); err != nil {
+		t.Errorf("%s: subscribing gives %v", damage, err)
+	}
+	for _, err := range []error{
+		func() error { _, err := w.AddFriends(t.Context(), "frank", []string{"bob"}, true); return err }(),
+		func() error { _, err := w.Explain(t.Context(), "frank"); return err }(),
+		func() error { _, _, err := w.Friends(t.Context(), "frank", "", 10); return err }(),
+		w.UnsubscribeAll(t.Context(), "frank"), w.Logout(t.Context(), "alice", ""),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", damage, err)
+		}
+	}
+	w.set("bob", "still here", 0)
+	frank.Close()
+	w.remove("frank", "bob")
+	w.pass(0)
+	w.must(w.Close())
+}
+
+// TestAHealthyDatabaseMeetsAllConditions, whatever was done to it: see also
+// TestModel.
+func TestAHealthyDatabaseMeetsAllConditions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, func(s *Settings) { s.OfflineRetention, s.CustomStatusTTL = maxDuration, maxDuration })
+		w.register("bob", "carol")
+		w.ios("alice", "phone").Close()
+		w.set("alice", "x", maxExpiry)
+		w.set("bob", "x", 0)
+		w.subscribe("alice", "bob", "carol")
+		w.befriend("carol", "alice")
+		w.must(w.Kick(t.Context(), "carol"))
+		w.remove("bob")
+		if err := checkConditions(t.Context(), w.store.read, w.path, false); err != nil {
+			t.Error(err)
+		}
+	})
+}
