@@ -45,7 +45,7 @@ func (p *proxy) eventsComeOneByOne() {
 			p.t.Errorf("the stream is HTTP/%d, want HTTP/%d", got, version)
 		}
 		for name, want := range map[string]string{
-			"Content-Type": "text/event-stream", "Content-Encoding": "", "Strict-Transport-Security": "max-age=31536000",
+			"Content-Type": "text/event-stream; charset=utf-8", "Content-Encoding": "", "Strict-Transport-Security": "max-age=31536000",
 		} {
 			if got := s.response.Header.Get(name); got != want {
 				p.t.Errorf("the stream has %s %q, want %q", name, got, want)
