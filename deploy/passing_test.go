@@ -16,6 +16,7 @@ func (p *proxy) keepsEveryPromise() {
 	for what, holds := range map[string]func(*proxy){
 		"events come one by one":     (*proxy).eventsComeOneByOne,
 		"a cut stream resumes":       (*proxy).resumes,
+		"a kill is no proper end":    (*proxy).breaks,
 		"a kicked device gives up":   (*proxy).kicked,
 		"a client that left is gone": (*proxy).leaves,
 		"a body has 1 MiB":           (*proxy).bodies,
@@ -74,6 +75,21 @@ func (p *proxy) resumes() {
 	again.is("id: "+id+"\n", "READY has the id that the stream resumes from")
 	again.is(`"missed"`, "what was missed comes first")
 	again.cancel()
+}
+
+// breaks kills the server. Several clients give up for good at what looks like a proper end.
+func (p *proxy) breaks() {
+	for version, b := range map[int]*browser{1: p.oldBrowser(), 2: p.browser()} {
+		s := b.follow("?access_token="+p.token("carol"), nil)
+		s.is("event: READY", "the first event")
+		p.server.Kill()
+		if _, err := s.read(); err == nil || err == io.EOF {
+			p.t.Errorf("when the server is killed, a stream of HTTP/%d ends with %v, want that it breaks", version, err)
+		}
+		if err := p.server.Start(); err != nil {
+			p.t.Fatal(err)
+		}
+	}
 }
 
 func (p *proxy) kicked() {
