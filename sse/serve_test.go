@@ -2,6 +2,7 @@ package sse_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -10,12 +11,15 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sse"
+	r3labs "github.com/r3labs/sse/v2"
 )
 
 // served is a service whose users have one stream each at /USER.
@@ -55,7 +59,12 @@ func serveWith(t *testing.T, start func(*httptest.Server)) *served {
 }
 
 func (v *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	session, err := v.svc.Connect(r.Context(), presence.Device{UserID: strings.TrimPrefix(r.URL.Path, "/")})
+	device := presence.Device{UserID: strings.TrimPrefix(r.URL.Path, "/")}
+	if last := r.Header.Get("Last-Event-ID"); last != "" {
+		device.Resume = true
+		device.Cursor, _ = strconv.ParseInt(last, 10, 64)
+	}
+	session, err := v.svc.Connect(r.Context(), device)
 	if err != nil {
 		v.t.Error(err)
 		return
@@ -236,5 +245,49 @@ func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatalf("the loop has not ended after %d events", n)
 		}
+	}
+}
+
+// TestTheClientOfR3labsReadsASnapshot: it reads lines of at most 64 KiB.
+func TestTheClientOfR3labsReadsASnapshot(t *testing.T) {
+	v := serve(t)
+	friends := make([]string, 3000)
+	for i := range friends {
+		friends[i] = fmt.Sprint("friend-", i)
+	}
+	v.register(append(friends, "alice")...)
+	if failed, err := v.svc.AddFriends(t.Context(), "alice", friends, false); err != nil || failed != nil {
+		t.Fatal(failed, err)
+	}
+	var setting sync.WaitGroup
+	for i := range 8 { // at once, so that they share commits
+		setting.Go(func() {
+			for _, id := range friends[i*375 : i*375+375] {
+				if _, err := v.svc.Set(t.Context(), id, strings.Repeat("long \u2028", 100), 0); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	setting.Wait()
+	client := r3labs.NewClient("http://" + v.address + "/alice")
+	client.LastEventID.Store([]byte("0"))
+	ready, seen := 0, make(map[string]bool)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := client.SubscribeRawWithContext(ctx, func(e *r3labs.Event) {
+		if string(e.Event) == "READY" {
+			ready++
+		}
+		for _, part := range strings.Split(string(e.Data), `"userID":"friend-`)[1:] {
+			number, _, _ := strings.Cut(part, `"`)
+			seen[number] = true
+		}
+		if len(seen) == len(friends) {
+			cancel()
+		}
+	})
+	if len(seen) != len(friends) || ready != 1 {
+		t.Errorf("%d of %d friends came in %d streams: %v", len(seen), len(friends), ready, err)
 	}
 }
