@@ -1,16 +1,9 @@
 package httpapi
 
 import (
-	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -205,31 +198,3 @@ func (t *Tokens) latest() time.Time {
 
 // MinSecret is the fewest bytes of a secret that can't be guessed.
 const MinSecret = 16
-
-// SecretFile returns the secret that a file holds, without white space around
-// it. If there is no such file, it makes one with a random secret, which only
-// its owner can read; it is there as a whole or not at all.
-func SecretFile(path string) ([]byte, error) {
-	secret, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return makeSecret(path)
-	}
-	if secret = bytes.TrimSpace(secret); err == nil && len(secret) < MinSecret {
-		return nil, fmt.Errorf("%s must have at least %d bytes", path, MinSecret)
-	}
-	return secret, err
-}
-
-func makeSecret(path string) ([]byte, error) {
-	secret := rand.Text() + rand.Text()
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)) // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(secret + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, err
-	}
-	return []byte(secret), os.Rename(f.Name(), path)
-}
