@@ -34,7 +34,9 @@ import (
 type Timing struct {
 	// WriteTimeout is how long a client may accept nothing of what is sent, or
 	// acknowledge nothing, before it counts as gone. A client that is slow but
-	// accepts something in each such time is not cut. Zero means no limit.
+	// accepts something in each such time is not cut; over TLS and HTTP/2, and
+	// where the connection can't be taken over, it has to accept 4 KiB. Zero means
+	// no limit.
 	WriteTimeout time.Duration
 
 	// Drain is the window over which clients are told to come back after the
