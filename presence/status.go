@@ -139,15 +139,18 @@ func lineEnd(s string) (at, length int) {
 // few more.
 func sizeQuoted(s string) int {
 	const escape = len(`\u0000`)
-	n := len(s)
+	n, ascii := len(s), true
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' {
+		switch c := s[i]; {
+		case c < ' ':
 			n += escape - 1
-		} else if c == '"' || c == '\\' {
+		case c == '"', c == '\\':
 			n++
+		case c >= utf8.RuneSelf:
+			ascii = false
 		}
 	}
-	if mayHaveLineEnds(s) {
+	if !ascii && mayHaveLineEnds(s) {
 		for {
 			i, length := lineEnd(s)
 			if length == 0 {
