@@ -112,7 +112,7 @@ func (s *Session) begin(m *model) {
 // updated returns the next part of the round, or the first of a new one. What it
 // holds is as it is now.
 func (s *Session) updated(m *model, now time.Time, inRound bool) Event {
-	if cap(s.batch) > manyWaiting {
+	if len(s.batch) > manyWaiting {
 		s.batch = nil
 	}
 	s.batch = s.batch[:0]
