@@ -197,6 +197,9 @@ func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 // other at once.
 func (s *Session) news(m *model, now time.Time) (event Event, next time.Time, err error) {
 	inRound := s.skip(m)
+	if !inRound && s.round.buffer != nil { // what was left of it has become void
+		s.release()
+	}
 	window := m.settings.BatchWindow
 	switch {
 	case len(s.waiting) > 0:
