@@ -67,7 +67,7 @@ async function startBrowser(t) {
   return browser;
 }
 
-/** A page with the SDK. What it is told is kept in events, as "NAME data". */
+/** A page with the SDK. What the SDK reports is kept in events, as "NAME data". */
 class Tab {
   static async open(browser, url) {
     const tab = new Tab();
