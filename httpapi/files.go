@@ -26,7 +26,7 @@ func serveOpenAPI(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) livez(w http.ResponseWriter, r *http.Request) { write(w, http.StatusOK, nil) }
 
-// readyz tells the reason in full, unlike the answers of calls.
+// readyz reports the reason in full, unlike the answers of calls.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	err := h.service.Ready(r.Context())
 	if err == nil {

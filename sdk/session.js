@@ -150,7 +150,7 @@ export class Session {
   /** Takes a message of the leader. */
   #follow({ event, data, id, net = "connected", tokens = [], silence }) {
     this.#silence.heard();
-    addTokens(this.tokens, tokens);
+    this.tokens = tokens.concat(this.tokens.filter((token) => !tokens.includes(token))); // ours may be newer
     const isStart = event === "READY" || event === "WELCOME";
     if (isStart && id > this.#cursor) this.tabs.post({ event: "BEHIND", data: this.#cursor });
     this.#cursor = id ?? this.#cursor;

@@ -41,7 +41,7 @@ export class Tabs {
     this.#queue?.abort();
     this.#leader?.stop();
     this.#channel?.close();
-    this.#channel = this.#from = undefined;
+    this.#leader = this.#channel = this.#from = undefined;
     this.#worker?.port.close();
     clearTimeout(this.#doubt);
   }
@@ -57,7 +57,7 @@ export class Tabs {
     if (!navigator.locks) return this.#hire();
     this.post(this.#session.hello);
     clearTimeout(this.#doubt);
-    const patience = PATIENCE * (1 + Math.random() / 4); // lest all take over at once
+    const patience = PATIENCE * (1 + Math.random() / 4); // so that only one takes over
     this.#doubt = timer(() => document.hidden || this.#leader || this.#elect(true), patience);
   }
 

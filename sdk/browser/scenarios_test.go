@@ -212,7 +212,7 @@ func TestTokenExpiry(t *testing.T) {
 	s.befriend("alice", "bob")
 	b := startBrowser(t)
 	bob, alice := b.profile().login(s, "bob", 3600), b.profile()
-	first, second := alice.login(s, "alice", 10), alice.login(s, "alice", 15)
+	first, second := alice.login(s, "alice", 15), alice.login(s, "alice", 20)
 
 	first.await(`/connecting.*connected/.test(document.querySelector("#log").textContent)`)
 	bob.set("after one expired")

@@ -16,12 +16,14 @@ async function startSite(t, env = {}) {
   const expired = new Set();
   const without = new Set(); // paths that are not found
   const streams = new Map(); // response → token
+  const calls = []; // the token of each
   const answer = (request, response) => {
     if (request.url === "/") return response.setHeader("Content-Type", "text/html").end("<!doctype html><title>A page</title>");
     if (without.has(request.url)) return response.writeHead(404).end();
     const token = request.headers.authorization?.slice("Bearer ".length);
     if (expired.has(token)) return response.writeHead(401).end('{"code":70001,"message":"expired"}');
     if (request.url.startsWith("/v1/events")) streams.set(response, token);
+    else if (token) calls.push(token);
     const { method, headers } = request;
     const upstream = http.request(server.url + request.url, { method, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.headers);
@@ -42,6 +44,7 @@ async function startSite(t, env = {}) {
     secure: `http://127.0.0.1:${port}/`,
     lan: `http://${LAN}:${port}/`,
     without,
+    calls,
     streams: () => streams.size,
     subscriptions: async (userID) => (await get("/v1/subscriptions", server.token(userID))).userList.map((user) => user.userID).sort(),
     expire(token) {
@@ -64,7 +67,7 @@ async function startBrowser(t) {
   return browser;
 }
 
-/** A page with the SDK. What it is told is kept in events, as "NAME data". */
+/** A page with the SDK. What the SDK reports is kept in events, as "NAME data". */
 class Tab {
   static async open(browser, url) {
     const tab = new Tab();
@@ -295,6 +298,10 @@ for (const kind of ["secure", "lan"]) {
     const first = await Tab.login(browser, server[kind], "alice", old);
     const second = await Tab.login(browser, server[kind], "alice", fresh);
     const set = (tab, text) => tab.run((customStatus) => chat.setSelfStatus({ customStatus }).then(() => {}), text);
+    for (const tab of [first, second]) {
+      await set(tab, "before");
+      assert.equal(server.calls.at(-1), fresh);
+    }
     server.expire(old); // the token of the stream
     await set(first, "with the fresh one");
     for (const tab of [first, second]) await tab.until("USER_STATUS_UPDATED alice 1 with the fresh one");

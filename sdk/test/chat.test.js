@@ -256,7 +256,7 @@ test("a server", async (t) => {
   await t.test("an expired userSig ends the session, a fresh one given in time does not", async (t) => {
     const expiring = server.create(t);
     const renewed = server.create(t);
-    for (const { chat } of [expiring, renewed]) await chat.login({ userID: "mallory", userSig: server.token("mallory", 2) });
+    for (const { chat } of [expiring, renewed]) await chat.login({ userID: "mallory", userSig: server.token("mallory", 5) });
     await renewed.chat.login({ userID: "mallory", userSig: server.token("mallory") });
     assert.deepEqual(await expiring.seen.next("KICKED_OUT"), { type: TYPES.KICKED_OUT_USERSIG_EXPIRED });
     await rejects(expiring.chat.setSelfStatus({ customStatus: "" }), 3004);

@@ -9,7 +9,7 @@ import { Stream } from "../stream.js";
 const READY = "event: READY\ndata: {}\nid: 1\n\n";
 const STREAM = { "Content-Type": "text/event-stream; charset=utf-8" };
 
-/** A server that answers as told, and a stream to it. asked(n) waits for the n-th request. */
+/** Starts a server that answers with the function given, and a stream to it. asked(n) waits for the n-th request. */
 async function start(t, answer) {
   const server = createServer((request, response) => {
     answer(response);
