@@ -16,13 +16,17 @@ import (
 // connections, and clients with a token would not get in. A connection of a
 // proxy is proven by the first request with a valid credential that it passes
 // on.
+//
+// Proven ones are bounded while they are idle, so that one user who has a token
+// can't do the same.
 type connections struct {
 	room chan struct{} // holds one, when there may be fewer than before
 
 	mu       sync.Mutex
-	most     int // unproven connections; zero means any number
+	most     int // unproven connections, and half as many proven ones that are idle; zero means any number
 	all      map[net.Conn]*connection
 	unproven linked.List // of *connection, the longest in its state first
+	idle     linked.List // those that are proven and idle, likewise
 }
 
 type connection struct {
@@ -31,10 +35,11 @@ type connection struct {
 	proven atomic.Bool
 
 	// Protected by owner.mu.
-	place  *linked.Element // in unproven; nil once it is proven or closed
-	since  time.Time       // when its state last changed
-	active bool            // a request is being answered
-	idle   *time.Timer     // closes it while it is idle and unproven
+	list   *linked.List // that it is in, and where; nil while it is proven and active, and once it is closed
+	place  *linked.Element
+	since  time.Time   // when its state last changed
+	active bool        // a request is being answered
+	timer  *time.Timer // closes it while it is idle and unproven
 }
 
 const (
@@ -84,7 +89,7 @@ func (v *connections) add(conn net.Conn, c *connection) (wait time.Duration) {
 		last.close()
 	}
 	v.all[conn] = c
-	c.place = v.unproven.PushBack(c)
+	c.enter(&v.unproven)
 	return 0
 }
 
@@ -116,23 +121,32 @@ func (v *connections) follow(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// change notes the state of an unproven connection.
+// change notes the state of a connection.
 func (c *connection) change(active bool) {
-	if c.place == nil {
-		return
+	if c.list == nil && !c.proven.Load() {
+		return // it is closed
 	}
-	c.stop()
+	c.leave()
 	c.active, c.since = active, time.Now()
-	c.owner.unproven.MoveToBack(c.place)
-	if !active {
-		c.idle = time.AfterFunc(unprovenIdle, c.closeIdle)
+	v := c.owner
+	switch {
+	case !c.proven.Load():
+		c.enter(&v.unproven)
+		if !active {
+			c.timer = time.AfterFunc(unprovenIdle, c.closeIdle)
+		}
+	case !active:
+		c.enter(&v.idle)
+		if v.most > 0 && v.idle.Len() > (v.most+1)/2 {
+			v.idle.Front().Value.(*connection).close()
+		}
 	}
 }
 
 func (c *connection) closeIdle() {
 	c.owner.mu.Lock()
 	defer c.owner.mu.Unlock()
-	if c.place != nil && !c.active {
+	if c.list == &c.owner.unproven && !c.active {
 		c.close()
 	}
 }
@@ -142,24 +156,22 @@ func (c *connection) close() {
 	c.tcp.Close()
 }
 
-// leave takes a connection from the unproven ones, if it is one.
+func (c *connection) enter(list *linked.List) { c.list, c.place = list, list.PushBack(c) }
+
+// leave takes a connection from its list, if it is in one.
 func (c *connection) leave() {
-	c.stop()
-	if c.place == nil {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	if c.list == nil {
 		return
 	}
-	c.owner.unproven.Remove(c.place)
-	c.place = nil
+	c.list.Remove(c.place)
+	c.list, c.place = nil, nil
 	select {
 	case c.owner.room <- struct{}{}:
 	default:
-	}
-}
-
-func (c *connection) stop() {
-	if c.idle != nil {
-		c.idle.Stop()
-		c.idle = nil
 	}
 }
 
@@ -167,10 +179,12 @@ func (c *connection) stop() {
 // It does nothing on the server of an embedding program.
 func prove(r *http.Request) {
 	c, ok := r.Context().Value(connectionKey{}).(*connection)
-	if !ok || c.proven.Load() || c.proven.Swap(true) {
+	if !ok || c.proven.Load() {
 		return
 	}
 	c.owner.mu.Lock()
 	defer c.owner.mu.Unlock()
-	c.leave()
+	if !c.proven.Swap(true) {
+		c.leave()
+	}
 }
