@@ -70,6 +70,7 @@ func (h *Handler) checkAdminKey(r *http.Request) error {
 	if subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
 		return fail(CodeForbidden, "the admin key is wrong or missing")
 	}
+	prove(r)
 	return nil
 }
 

@@ -134,10 +134,14 @@ func New(config Config) (*Handler, error) {
 // SetLimits changes the limits for all calls and streams that begin from now on.
 func (h *Handler) SetLimits(l Limits) {
 	if n := descriptors(); l.Streams == 0 && n > 0 {
-		l.Streams = max(1, n-max(64, n/10)) // the rest is for calls, and for the database
+		l.Streams = max(1, n-reserved(n))
 	}
 	h.limits.Store(&l)
 }
+
+// reserved returns how many of n file descriptors streams leave to calls, and to
+// the database. Zero, when n isn't known, means zero.
+func reserved(n int) int { return min(n, max(64, n/10)) }
 
 // Wait returns when all event streams have ended, as they do when the Service
 // drains. It is to be called when no more requests come: http.Server.Shutdown

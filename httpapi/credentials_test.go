@@ -166,7 +166,7 @@ func TestATokenThatIsTooLong(t *testing.T) {
 	s.as(long).get("/v1/subscriptions").fails(401, "70003", "a token has at most 8 KiB")
 }
 
-// TestWhyATokenIsNotValid: once its signature is verified, its issuer is told what to change, in the answer and in the
+// TestWhyATokenIsNotValid: once the signature is verified, the reason is given, in the response and in the
 // log; before, all are answered alike.
 func TestWhyATokenIsNotValid(t *testing.T) {
 	s := newServer(t)

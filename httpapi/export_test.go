@@ -55,3 +55,17 @@ func (t *Tokens) Remembers(token string) bool {
 	_, older := t.verified.older.proved[digest]
 	return newer || older
 }
+
+// BoundUnproven sets how many connections without a credential there may be.
+func (s *Server) BoundUnproven(n int) {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	s.conns.most = n
+}
+
+// Connections returns how many connections there are, and how many of them are unproven.
+func (s *Server) Connections() (all, unproven int) {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	return len(s.conns.all), s.conns.unproven.Len()
+}

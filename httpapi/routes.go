@@ -136,6 +136,7 @@ func (h *Handler) identify(r *http.Request) (Credentials, error) {
 		if c.UserID == "" {
 			return c, fail(CodeNoToken, "no credentials")
 		}
+		prove(r)
 		return c, nil
 	}
 	if _, told := errors.AsType[*presence.Error](err); !told {
