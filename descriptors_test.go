@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/presence-server/presence/bench/server"
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // TestIdleConnectionsKeepOutNobody: at 256 file descriptors, more connections than that, each idle after a request

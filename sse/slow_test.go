@@ -84,7 +84,7 @@ func TestALentResponseIsNotCut(t *testing.T) {
 		var got bytes.Buffer
 		for {
 			<-time.After(writeTimeout - time.Second)
-			if _, err := io.CopyN(&got, client, maxPiece+1000); err != nil {
+			if _, err := io.CopyN(&got, client, pieceBytes+1000); err != nil {
 				break
 			}
 		}
