@@ -11,7 +11,9 @@ func TestSetUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		w.web("alice", "tab")
-		set := func(text string, until time.Time) (Status, error) { return w.SetUntil(t.Context(), "alice", text, until) }
+		set := func(text string, until time.Time) (Status, error) {
+			return w.SetUntil(t.Context(), "alice", text, until)
+		}
 		at := w.Now().Add(time.Minute).Truncate(time.Second)
 		first, err := set("Call", at.Add(-time.Microsecond))
 		if err != nil || !first.ExpiresAt.Equal(at) {
