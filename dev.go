@@ -12,17 +12,20 @@ import (
 )
 
 // prepareDev changes a configuration for -dev: the database is in a folder that
-// remove removes, and the server API has a key.
-func (c *config) prepareDev() (remove func(), err error) {
+// remove removes, and the server API has a key. adminKey is how greetDev shows it:
+// a key that was configured is not shown.
+func (c *config) prepareDev() (adminKey string, remove func(), err error) {
 	folder, err := os.MkdirTemp("", "presence-dev-")
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	c.Database.Path = filepath.Join(folder, "presence.db")
+	adminKey = "$PRESENCE_AUTH__ADMIN_KEY"
 	if c.Auth.AdminKey == "" {
 		c.Auth.AdminKey = rand.Text()
+		adminKey = c.Auth.AdminKey
 	}
-	return func() { os.RemoveAll(folder) }, nil
+	return adminKey, func() { os.RemoveAll(folder) }, nil
 }
 
 // addDemoUsers registers three friends, and a user who knows nobody.

@@ -82,12 +82,14 @@ func serve(ctx context.Context, f flags, c config) error {
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	log := newLogger(os.Stderr, c.Log.Format, level)
+	var devKey string
 	if f.dev {
-		remove, err := c.prepareDev()
+		key, remove, err := c.prepareDev()
 		if err != nil {
 			return err
 		}
 		defer remove()
+		devKey = key
 	}
 	web, err := listen("listen", c.Listen, c.TLS.Cert, c.TLS.Key, log)
 	if err != nil {
@@ -119,7 +121,7 @@ func serve(ctx context.Context, f flags, c config) error {
 	log.Info("ready", "url", web.URL(), "version", version)
 	notifySystemd(log, daemon.SdNotifyReady, "STATUS=ready at "+web.URL())
 	if f.dev {
-		greetDev(os.Stdout, web.URL(), c.Auth.AdminKey)
+		greetDev(os.Stdout, web.URL(), devKey)
 	}
 
 	r := reloader{flags: f, config: c, svc: svc, api: api, level: level, log: log}

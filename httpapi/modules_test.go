@@ -34,6 +34,7 @@ github.com/remyoudompheng/bigfft
 github.com/rs/cors
 golang.org/x/net
 golang.org/x/sys
+golang.org/x/text
 google.golang.org/protobuf
 gopkg.in/cenkalti/backoff.v1
 modernc.org/libc

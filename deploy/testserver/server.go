@@ -126,7 +126,7 @@ func (s *Server) environment() []string {
 			env = append(env, setting)
 		}
 	}
-	env = append(env, "PRESENCE_LISTEN="+s.address, "PRESENCE_AUTH__SECRET="+Secret, "PRESENCE_AUTH__ADMIN_KEY="+AdminKey)
+	env = append(env, "TMPDIR="+s.Folder, "PRESENCE_LISTEN="+s.address, "PRESENCE_AUTH__SECRET="+Secret, "PRESENCE_AUTH__ADMIN_KEY="+AdminKey)
 	for _, setting := range s.Env {
 		env = append(env, "PRESENCE_"+setting)
 	}

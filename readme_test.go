@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestReadmeTokens runs each program of the README that creates a token, and
+// makes a call with the token.
+func TestReadmeTokens(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newChild(t, "AUTH__SECRET=")
+	c.start()
+	key := filepath.Join(c.Folder, "presence.db.secret")
+	for language, run := range map[string][]string{
+		"node": {"node", "program.js"}, "python": {"python3", "program.py"}, "php": {"php", "program.php"}, "golang": {"go", "run"},
+	} {
+		t.Run(language, func(t *testing.T) {
+			if _, err := exec.LookPath(run[0]); err != nil {
+				if os.Getenv("SKIP_NO_TEST") == "1" {
+					t.Fatalf("%s is missing: .ci/run installs it", run[0])
+				}
+				t.Skipf("%s is missing", run[0])
+			}
+			found := blocks(string(text), language)
+			if len(found) != 1 {
+				t.Fatalf("the README has %d blocks of %s, want 1", len(found), language)
+			}
+			command := tokenProgram(t, language, run, found[0], key)
+			out, err := command.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if err := c.Must(c.ctx, "/v1/subscriptions", strings.TrimSpace(string(out)), nil, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// tokenProgram returns the command that runs a program of the README in a
+// folder with the server's key.
+func tokenProgram(t *testing.T, language string, run []string, text, key string) *exec.Cmd {
+	t.Helper()
+	folder := t.TempDir()
+	if language == "golang" { // in this module, because it imports golang-jwt
+		text = "package main\n\nimport (\n\"bytes\"\n\"errors\"\n\"fmt\"\n\"os\"\n\"time\"\n\n\"github.com/golang-jwt/jwt/v5\"\n)\n\nfunc main() {\n" + text + "}\n"
+		path := filepath.Join(folder, "program.go")
+		write(t, path, strings.ReplaceAll(text, "presence.db.secret", key))
+		return exec.CommandContext(t.Context(), "go", "run", path)
+	}
+	secret, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(folder, "presence.db.secret"), string(secret))
+	if language == "php" {
+		text = "<?php\n" + text
+	}
+	write(t, filepath.Join(folder, run[1]), text)
+	command := exec.CommandContext(t.Context(), run[0], run[1:]...)
+	command.Dir = folder
+	return command
+}
+
+// TestDevPrintsWhatToTry: -dev prints the pages of two demo users and a call of
+// the server API. It prints no key that is configured.
+func TestDevPrintsWhatToTry(t *testing.T) {
+	var out bytes.Buffer
+	greetDev(&out, "http://127.0.0.1:8080/", "key of this run")
+	for _, want := range []string{"    http://127.0.0.1:8080/#alice\n", "    http://127.0.0.1:8080/#bob\n",
+		`curl -H "Authorization: Bearer key of this run" http://127.0.0.1:8080/v1/admin/stats`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it doesn't print %q, but:\n%s", want, &out)
+		}
+	}
+	for _, key := range []string{"", "a key that is configured"} {
+		var c config
+		c.Auth.AdminKey = key
+		shown, remove, err := c.prepareDev()
+		if err != nil {
+			t.Fatal(err)
+		}
+		remove()
+		if _, err := os.Stat(filepath.Dir(c.Database.Path)); !os.IsNotExist(err) {
+			t.Errorf("the folder of the database is still there: %v", err)
+		}
+		if len(c.Auth.AdminKey) < 16 || (shown == c.Auth.AdminKey) != (key == "") {
+			t.Errorf("with the key %q configured it shows %q", key, shown)
+		}
+	}
+}
+
+// TestPortInUse: the error for an address in use says what to do.
+func TestPortInUse(t *testing.T) {
+	first := newChild(t)
+	first.start()
+	response, err := http.Get(first.URL + "/livez")
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, response.Body)
+	response.Body.Close()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	command := exec.CommandContext(t.Context(), path, "-dev")
+	command.Env = append(os.Environ(), "PRESENCE_LISTEN="+strings.TrimPrefix(first.URL, "http://"))
+	command.Stderr = &out
+	if err := command.Run(); err == nil || !strings.Contains(out.String(), "choose another address") {
+		t.Errorf("it ends with %v and prints %s", err, &out)
+	}
+}
