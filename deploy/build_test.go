@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // build runs a copy of the script.
@@ -75,7 +77,7 @@ func versionInSource(t *testing.T) string {
 
 // TestTheSameBytes builds again from a copy of the source somewhere else.
 func TestTheSameBytes(t *testing.T) {
-	git := require(t, "git")
+	git := server.Require(t, "git", "it lists the files of the source")
 	elsewhere := filepath.Join(t.TempDir(), "a", "copy")
 	files, err := exec.Command(git, "-C", "..", "ls-files", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {

@@ -6,11 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // TestComposeIsValid has the real program read the sample, beside what deploy/build makes.
 func TestComposeIsValid(t *testing.T) {
-	compose, top := require(t, "docker-compose"), t.TempDir()
+	compose, top := server.Require(t, "docker-compose", "it reads compose.yaml"), t.TempDir()
 	for _, folder := range []string{"deploy", "dist"} {
 		if err := os.Mkdir(filepath.Join(top, folder), 0o700); err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@ func TestUnitLetsItWork(t *testing.T) {
 // watched returns every system call of a server from start to stop.
 func watched(t *testing.T) string {
 	t.Helper()
-	strace, path := require(t, "strace"), filepath.Join(t.TempDir(), "trace")
+	strace, path := server.Require(t, "strace", "it lists the system calls of the server"), filepath.Join(t.TempDir(), "trace")
 	listen(t) // so that systemd is told, too
 	s, err := server.New(strace, t.TempDir())
 	if err != nil {
@@ -94,7 +94,7 @@ func stop(t *testing.T, strace *server.Server) {
 // systemCalls returns those that a unit allows.
 func systemCalls(t *testing.T, unit string) map[string]bool {
 	t.Helper()
-	out, err := exec.Command(require(t, "systemd-analyze"), "syscall-filter", "--no-pager").Output()
+	out, err := exec.Command(server.Require(t, "systemd-analyze", "it lists the system calls that the unit allows"), "syscall-filter", "--no-pager").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

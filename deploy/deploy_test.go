@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -43,24 +42,6 @@ func binary(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return filepath.Join(folder, "presence-"+runtime.GOOS+"-"+runtime.GOARCH)
-}
-
-// require skips the test where a program is missing, and fails it where CI promises to have it.
-func require(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		missing(t, "%s is not installed", program)
-	}
-	return path
-}
-
-func missing(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("SKIP_NO_TEST") == "1" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
 }
 
 func bounded(t *testing.T) context.Context {

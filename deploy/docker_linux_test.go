@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // image is what an engine has built of the Dockerfile: its files, and how to run it.
@@ -27,7 +29,7 @@ type image struct {
 
 func buildImage(t *testing.T) image {
 	t.Helper()
-	buildah, folder := require(t, "buildah"), t.TempDir()
+	buildah, folder := server.Require(t, "buildah", "it builds the image"), t.TempDir()
 	run := func(args ...string) string {
 		t.Helper()
 		command := exec.CommandContext(bounded(t), buildah, append([]string{
@@ -100,7 +102,7 @@ func (i image) run(t *testing.T, arguments []string, env ...string) *exec.Cmd {
 // TestImage builds the image, and runs it on a root that can't be written, without privileges.
 func TestImage(t *testing.T) {
 	if os.Getuid() != 0 {
-		missing(t, "who isn't root can't run an image")
+		server.Missing(t, "only root can run an image")
 	}
 	i := buildImage(t)
 	i.hasNothingElse(t)

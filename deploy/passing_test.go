@@ -16,6 +16,7 @@ func (p *proxy) keepsEveryPromise() {
 	for what, holds := range map[string]func(*proxy){
 		"events come one by one":     (*proxy).eventsComeOneByOne,
 		"a cut stream resumes":       (*proxy).resumes,
+		"a kill is no proper end":    (*proxy).breaks,
 		"a kicked device gives up":   (*proxy).kicked,
 		"a client that left is gone": (*proxy).leaves,
 		"a body has 1 MiB":           (*proxy).bodies,
@@ -45,7 +46,7 @@ func (p *proxy) eventsComeOneByOne() {
 			p.t.Errorf("the stream is HTTP/%d, want HTTP/%d", got, version)
 		}
 		for name, want := range map[string]string{
-			"Content-Type": "text/event-stream", "Content-Encoding": "", "Strict-Transport-Security": "max-age=31536000",
+			"Content-Type": "text/event-stream; charset=utf-8", "Content-Encoding": "", "Strict-Transport-Security": "max-age=31536000",
 		} {
 			if got := s.response.Header.Get(name); got != want {
 				p.t.Errorf("the stream has %s %q, want %q", name, got, want)
@@ -74,6 +75,21 @@ func (p *proxy) resumes() {
 	again.is("id: "+id+"\n", "READY has the id that the stream resumes from")
 	again.is(`"missed"`, "what was missed comes first")
 	again.cancel()
+}
+
+// breaks kills the server. Several clients give up for good at what looks like a proper end.
+func (p *proxy) breaks() {
+	for version, b := range map[int]*browser{1: p.oldBrowser(), 2: p.browser()} {
+		s := b.follow("?access_token="+p.token("carol"), nil)
+		s.is("event: READY", "the first event")
+		p.server.Kill()
+		if _, err := s.read(); err == nil || err == io.EOF {
+			p.t.Errorf("when the server is killed, a stream of HTTP/%d ends with %v, want that it breaks", version, err)
+		}
+		if err := p.server.Start(); err != nil {
+			p.t.Fatal(err)
+		}
+	}
 }
 
 func (p *proxy) kicked() {

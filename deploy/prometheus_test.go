@@ -21,7 +21,7 @@ import (
 )
 
 func TestAlertRules(t *testing.T) {
-	promtool := require(t, "promtool")
+	promtool := server.Require(t, "promtool", "it tests the alerts")
 	for _, args := range [][]string{
 		{"check", "config", "prometheus.yml"}, {"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"},
 	} {
@@ -40,10 +40,10 @@ func TestAlertRules(t *testing.T) {
 // TestPrometheus has the real one watch the real server under load, with the shipped samples, and asks all that the
 // dashboard and the rules ask.
 func TestPrometheus(t *testing.T) {
-	require(t, "promtool")
+	server.Require(t, "promtool", "it tests the alerts")
 	m := &monitoring{t: t, ctx: bounded(t), server: startServer(t, "OPS__LISTEN=127.0.0.1:0", "TIMING__RECONNECT_GRACE=100ms")}
 	m.ops = m.logged(m.server, `msg="metrics and profiles" url=http://(\S+)/`)
-	m.startPrometheus(require(t, "prometheus"))
+	m.startPrometheus(server.Require(t, "prometheus", "it scrapes the server"))
 	m.awaits(`up{job="presence"} == 1`) // so that it sees the numbers grow
 	m.load()
 	m.scrapeIsClean()

@@ -59,7 +59,7 @@ func TestDoctorOfNginx(t *testing.T) {
 
 func (p *proxy) runNginx() {
 	p.t.Helper()
-	nginx := require(p.t, "nginx")
+	nginx := server.Require(p.t, "nginx", "it is the proxy in front of the server")
 	site := p.sample("nginx.conf", map[string]string{
 		"127.0.0.1:8080":         strings.TrimPrefix(p.server.URL, "http://"),
 		"listen 443 ssl":         "listen " + p.address + " ssl",
@@ -77,7 +77,7 @@ func (p *proxy) runNginx() {
 }
 
 func TestCaddy(t *testing.T) {
-	caddy := require(t, "caddy")
+	caddy := server.Require(t, "caddy", "it is the proxy in front of the server")
 	p := newProxy(t, silent)
 	certificate := p.folder + "/" + name + "/"
 	site := p.sample("Caddyfile", map[string]string{

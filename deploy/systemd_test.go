@@ -111,7 +111,7 @@ func unit(t *testing.T) string {
 }
 
 func TestUnitIsValid(t *testing.T) {
-	analyze := require(t, "systemd-analyze")
+	analyze := server.Require(t, "systemd-analyze", "it reads the unit")
 	out, err := exec.Command(analyze, "verify", unit(t)).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
@@ -120,7 +120,7 @@ func TestUnitIsValid(t *testing.T) {
 
 // TestUnitIsConfined: from 0, which is nothing at all, to 10, which is all that root may.
 func TestUnitIsConfined(t *testing.T) {
-	analyze := require(t, "systemd-analyze")
+	analyze := server.Require(t, "systemd-analyze", "it reads the unit")
 	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=15", "--no-pager", unit(t)).CombinedOutput()
 	if err != nil {
 		t.Errorf("more exposed than 1.5: %v\n%s", err, out)

@@ -1,13 +1,13 @@
 package httpapi
 
 import (
+	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
-// answering is the ResponseWriter of one request: it measures how it is
-// answered, and keeps what the log tells of it.
+// answering is the ResponseWriter of one request: it measures the answer, and
+// keeps what belongs to the request.
 type answering struct {
 	http.ResponseWriter
 	meters *meters
@@ -16,24 +16,10 @@ type answering struct {
 	noted  bool
 	userID string // who the request comes from, once that is known
 
-	large  *atomic.Int64 // requests under way with a large body
-	counts bool          // this is one of them
-}
+	slots *slots // for a large body; nil: the request has no credentials
+	large bool   // it has taken one
 
-// mayBeLarge reports whether the request may have a large body, and then counts
-// it until release.
-func (a *answering) mayBeLarge() bool {
-	a.counts = a.large.Add(1) <= maxLarge
-	if !a.counts {
-		a.large.Add(-1)
-	}
-	return a.counts
-}
-
-func (a *answering) release() {
-	if a.counts {
-		a.large.Add(-1)
-	}
+	change []slog.Attr // what a call of the server API has changed, for the log; nil: nothing
 }
 
 // WriteHeader writes the head.

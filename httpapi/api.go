@@ -13,7 +13,6 @@ import (
 
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sse"
-	"github.com/rs/cors"
 )
 
 // Config says what a [Handler] serves, and to whom.
@@ -23,7 +22,15 @@ type Config struct {
 	// Authenticate returns who a request comes from; nobody, with an empty
 	// UserID, is answered CodeNoToken. Its errors become the answer: an
 	// [*presence.Error] as it is, any other as CodeInvalidToken.
-	// The handler itself refuses who was kicked since. Nil: Tokens does it.
+	// The handler itself refuses users who were kicked since. Nil means that
+	// Tokens does it.
+	//
+	// It may read cookies: [http.CrossOriginProtection] applies to every request
+	// that it would be called for, GET included, and trusts Origins. Requests
+	// of other origins are answered CodeForbidden. Requests without the headers
+	// that browsers add (Sec-Fetch-Site, Origin) pass, and so do those with a
+	// bearer token. Browsers send Sec-Fetch-Site over HTTPS and to localhost
+	// only, so cookies need HTTPS.
 	Authenticate func(*http.Request) (Credentials, error)
 
 	// Tokens issues tokens for the server API, and checks them unless
@@ -33,8 +40,10 @@ type Config struct {
 	// AdminKey is the bearer token of the server API. "" switches that off.
 	AdminKey string
 
-	// Origins are those whose pages may call from elsewhere, such as
-	// "https://chat.example.com", or "*" for all. Nil: only the server's own.
+	// Origins are those of other sites whose pages may call, in any form that
+	// [CanonicalOrigin] accepts, such as "https://chat.example.com" or
+	// "https://*.example.com". [AnyOrigin] admits all pages, but not with
+	// cookies. Nil means only the server's own origin.
 	Origins []string
 
 	// Dev adds the demo page, and tokens for anyone. Never for real users.
@@ -59,19 +68,21 @@ type Handler struct {
 	version      string
 	meters       *meters
 
-	limits   atomic.Pointer[Limits]
-	calls    limiter
-	requests atomic.Uint64
-	streams  atomic.Int64
-	large    atomic.Int64                           // requests under way whose body may be large
-	writer   sse.Server                             // of the same streams
-	routes   map[string]map[string]http.HandlerFunc // by path and method
-	folders  map[string]http.HandlerFunc            // by prefix of the path; for GET
-	serve    http.Handler
+	limits     atomic.Pointer[Limits]
+	calls      limiter
+	requests   atomic.Uint64
+	streams    atomic.Int64
+	large      slots                                  // for large bodies of users
+	adminLarge slots                                  // of the server API
+	writer     sse.Server                             // of the same streams
+	routes     map[string]map[string]http.HandlerFunc // by path and method
+	folders    map[string]http.HandlerFunc            // by prefix of the path; for GET
+	serve      http.Handler
 }
 
 // New returns a handler for the configuration. It fails without a Service,
-// without anything that could tell who calls, and with impossible limits.
+// without both Authenticate and Tokens, with impossible limits, and with an
+// origin that can never match.
 func New(config Config) (*Handler, error) {
 	h := &Handler{
 		service:      config.Service,
@@ -83,11 +94,19 @@ func New(config Config) (*Handler, error) {
 		name:         rand.Text()[:8],
 		version:      cmp.Or(strings.ToValidUTF8(config.Version, "?"), "unknown"),
 		meters:       newMeters(),
+		large:        slots{most: maxLarge, each: maxLargeOfUser},
+		adminLarge:   slots{most: maxLargeOfAdmin, each: maxLargeOfAdmin},
 	}
 	if h.service == nil {
 		return nil, errors.New("httpapi: no Service")
 	}
-	if h.authenticate == nil {
+	origins, err := newCrossOrigin(config.Origins)
+	if err != nil {
+		return nil, err
+	}
+	if h.authenticate != nil {
+		h.authenticate = origins.guard(h.authenticate)
+	} else {
 		if h.tokens == nil || len(h.tokens.Secret) == 0 {
 			return nil, errors.New("httpapi: neither Authenticate nor Tokens")
 		}
@@ -95,6 +114,9 @@ func New(config Config) (*Handler, error) {
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.tokens != nil && h.tokens.Logger == nil {
+		h.tokens.Logger = h.log
 	}
 	if config.Limits == (Limits{}) {
 		config.Limits = DefaultLimits()
@@ -105,30 +127,21 @@ func New(config Config) (*Handler, error) {
 	h.SetLimits(config.Limits)
 	h.route()
 	h.measure()
-	h.serve = http.HandlerFunc(h.dispatch)
-	if len(config.Origins) > 0 {
-		h.serve = allowOrigins(config.Origins).Handler(h.serve)
-	}
+	h.serve = origins.share(http.HandlerFunc(h.dispatch))
 	return h, nil
 }
 
 // SetLimits changes the limits for all calls and streams that begin from now on.
 func (h *Handler) SetLimits(l Limits) {
 	if n := descriptors(); l.Streams == 0 && n > 0 {
-		l.Streams = max(1, n-max(64, n/10)) // the rest is for calls, and for the database
+		l.Streams = max(1, n-reserved(n))
 	}
 	h.limits.Store(&l)
 }
 
-func allowOrigins(origins []string) *cors.Cors {
-	return cors.New(cors.Options{
-		AllowedOrigins: origins,
-		AllowedMethods: []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Last-Event-ID", "Cache-Control"},
-		ExposedHeaders: []string{"Retry-After", "X-Request-ID"},
-		MaxAge:         3600,
-	})
-}
+// reserved returns how many of n file descriptors streams leave to calls, and to
+// the database. Zero, when n isn't known, means zero.
+func reserved(n int) int { return min(n, max(64, n/10)) }
 
 // Wait returns when all event streams have ended, as they do when the Service
 // drains. It is to be called when no more requests come: http.Server.Shutdown
@@ -139,7 +152,7 @@ func (h *Handler) Wait() { h.writer.Wait() }
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.nameRequest(w)
 	protect(w.Header())
-	a := &answering{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now(), large: &h.large}
+	a := &answering{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now()}
 	defer a.release()
 	defer h.recover(a, r)
 	h.serve.ServeHTTP(a, r)

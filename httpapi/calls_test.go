@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/presence-server/presence/presence"
 )
@@ -44,6 +45,56 @@ func TestCallsOfAUser(t *testing.T) {
 	}
 	alice.post("/v1/logout", `{"deviceID":"never seen"}`).is(`{}`, "logging out a device that isn't logged in is no error")
 	alice.post("/v1/logout", ``).is(`{}`, "no deviceID: all of the user's devices")
+}
+
+// TestFriendsOfAUser: a page can find out who they are.
+func TestFriendsOfAUser(t *testing.T) {
+	s := newServer(t)
+	s.register("alice", "zed", "bob", "Carol", "dave")
+	alice := s.user("alice")
+	alice.get("/v1/friends").is(`{"userList":[]}`, "a list is never null")
+	s.admin().post("/v1/admin/addFriends", `{"userID":"alice","friendIDList":["zed","bob","Carol"],"mutual":false}`)
+	s.admin().post("/v1/admin/addFriends", `{"userID":"dave","friendIDList":["alice"],"mutual":false}`)
+	s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"hello"}`)
+	alice.get("/v1/friends?new=1").is(`{"userList":[`+status("Carol", presence.Unlogined, "")+`,`+
+		status("bob", presence.Unlogined, "hello")+`,`+status("zed", presence.Unlogined, "")+`]}`, "friends are sorted by userID")
+	s.user("bob").get("/v1/friends").is(`{"userList":[]}`, "a follower is no friend")
+	s.admin().post("/v1/admin/deleteUsers", `{"userIDList":["bob"]}`)
+	s.admin().post("/v1/admin/removeFriends", `{"userID":"alice","friendIDList":["zed"],"mutual":false}`)
+	alice.get("/v1/friends").is(`{"userList":[`+status("Carol", presence.Unlogined, "")+`]}`, "who is no friend any more is not listed")
+}
+
+func TestExpiresAt(t *testing.T) {
+	s := newServer(t)
+	alice := s.user("alice")
+	at := time.Now().Add(time.Hour).Truncate(time.Second)
+	set := func(text string) *answer {
+		return alice.post("/v1/setSelfStatus", `{"customStatus":"x","expiresAt":"`+text+`"}`)
+	}
+	shows := func(a *answer, want time.Time) {
+		t.Helper()
+		if expiry := `"expiresAt":"` + want.UTC().Format(time.RFC3339Nano) + `"`; a.status != 200 || !strings.Contains(a.body, expiry) {
+			t.Errorf("%s is answered %d %s, want %s", a.call, a.status, a.body, expiry)
+		}
+	}
+	for _, text := range []string{
+		at.UTC().Format(time.RFC3339), at.In(time.FixedZone("", 3*3600+1800)).Format(time.RFC3339), strings.ToLower(at.UTC().Format(time.RFC3339)),
+	} {
+		shows(set(text), at)
+	}
+	shows(set(at.Add(1500*time.Microsecond).UTC().Format(time.RFC3339Nano)), at.Add(2*time.Millisecond))
+	before := s.version()
+	shows(set(at.Add(2*time.Millisecond).UTC().Format(time.RFC3339Nano)), at.Add(2*time.Millisecond))
+	if s.version() != before {
+		t.Error("setting the same text with the same expiry again changes nothing, but the version grew")
+	}
+	shows(set(at.Add(time.Minute).UTC().Format(time.RFC3339)), at.Add(time.Minute))
+	if s.version() == before {
+		t.Error("setting the same text with another expiry is a change, but the version stayed")
+	}
+	alice.post("/v1/setSelfStatus", `{"customStatus":"","expiresAt":"`+at.Format(time.RFC3339)+`"}`).
+		is(status("alice", presence.Unlogined, ""), `"" clears the custom status`)
+	shows(set(at.AddDate(0, 0, 364).UTC().Format(time.RFC3339)), at.AddDate(0, 0, 364))
 }
 
 func TestTheEarliestSubscriptionsGiveWay(t *testing.T) {
@@ -121,7 +172,7 @@ func TestExplain(t *testing.T) {
 	s.admin().get("/v1/admin/explain?userID=alice").is(
 		`{"now":"T","status":{"userID":"alice","statusType":3,"customStatus":"","version":N},`+
 			`"why":"UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped `+
-			`and is forgotten; the last kick, at T, also refuses tokens issued before",`+
+			`and is forgotten; the last kick or deletion, at T, also refuses tokens issued before",`+
 			`"next":"UNLOGINED until a device logs in",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
 			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+

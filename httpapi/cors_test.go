@@ -40,7 +40,7 @@ func TestCORS(t *testing.T) {
 				t.Error("cookies are never asked for")
 			}
 		}
-		if got := actual.Header.Get("Access-Control-Expose-Headers"); (got == "Retry-After, X-Request-Id") != (allowed != "") {
+		if got := actual.Header.Get("Access-Control-Expose-Headers"); (got == "Retry-After, X-Request-Id, Presence-Kicked, Presence-Version") != (allowed != "") {
 			t.Errorf("a page of %s may see the headers %q", origin, got)
 		}
 		if text, _ := io.ReadAll(preflight.Body); len(text) > 0 {
@@ -54,5 +54,20 @@ func TestNoCORSUnlessAsked(t *testing.T) {
 	response := s.exchange("GET", "/livez", "https://chat.example.com", http.Header{})
 	if got := response.Header.Get("Access-Control-Allow-Origin"); got != "" {
 		t.Errorf("no origins: only the server's own pages may call, but %q is allowed", got)
+	}
+}
+
+// TestPreflightAllowsWhatTracingAdds: tracing libraries add headers to every request of a page.
+func TestPreflightAllowsWhatTracingAdds(t *testing.T) {
+	for _, origins := range [][]string{{"*"}, {"https://Chat.Example.com:443"}, {"https://*.example.com"}} {
+		s := newServer(t, func(o *options) { o.config.Origins = origins })
+		for _, asked := range []string{"traceparent", "tracestate", "baggage", "sentry-trace", "presence-version",
+			"authorization,baggage,content-type,sentry-trace,traceparent,tracestate"} {
+			preflight := s.exchange("OPTIONS", "/v1/setSelfStatus", "https://chat.example.com", http.Header{
+				"Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {asked}})
+			if got := preflight.Header.Get("Access-Control-Allow-Headers"); got != asked {
+				t.Errorf("with origins %v, a page may send %q, want %q", origins, got, asked)
+			}
+		}
 	}
 }

@@ -1,11 +1,9 @@
 package httpapi
 
 import (
-	"context"
 	"io/fs"
 	"net/http"
 
-	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sdk"
 )
 
@@ -31,24 +29,12 @@ func (h *Handler) routeDev() {
 }
 
 func (h *Handler) devToken(w http.ResponseWriter, r *http.Request) {
-	in := body(w, r)
+	in := strictBody(w, r)
 	userID, lifetime := in.userID("userID"), in.seconds("expiresIn")
-	if in.err != nil {
-		h.respond(w, r, nil, in.err)
+	if err := in.check(); err != nil {
+		h.respond(w, r, nil, err)
 		return
 	}
-	data, err := h.issue(userID, lifetime)
+	data, _, err := h.issue(userID, lifetime)
 	h.respond(w, r, data, err)
-}
-
-// AddDemoUsers makes three friends, and someone who knows nobody.
-func AddDemoUsers(ctx context.Context, svc *presence.Service) error {
-	if _, err := svc.Import(ctx, []string{"alice", "bob", "carol", "dave"}); err != nil {
-		return err
-	}
-	if _, err := svc.AddFriends(ctx, "alice", []string{"bob", "carol"}, true); err != nil {
-		return err
-	}
-	_, err := svc.AddFriends(ctx, "bob", []string{"carol"}, true)
-	return err
 }

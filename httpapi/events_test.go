@@ -131,11 +131,12 @@ func TestATokenOfADeletedUser(t *testing.T) {
 	s := newServer(t)
 	alice := s.user("alice")
 	alice.get("/v1/subscriptions")
+	sig := s.as(userSig(secret, "alice", appID, time.Now().Unix(), 3600))
 	withoutIat := s.as(signed(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"sub": "alice", "exp": time.Now().Unix() + 60}))
 	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
 	s.admin().post("/v1/admin/deleteUsers", `{"userIDList":["alice"]}`)
 	for range 2 {
-		for _, old := range []caller{alice, withoutIat} {
+		for _, old := range []caller{alice, sig, withoutIat} {
 			if a := old.get("/v1/subscriptions"); a.status != 401 || !strings.Contains(a.body, "70052") {
 				t.Errorf("a call with a token of a deleted user gets %d %s", a.status, a.body)
 			}

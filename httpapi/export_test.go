@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"crypto/sha256"
 	"slices"
 	"strings"
 )
@@ -21,8 +22,50 @@ func (h *Handler) Routes() []string {
 	return all
 }
 
-// MaxLarge is how many requests may have a large body at once.
-const MaxLarge = maxLarge
+// MaxLarge and MaxLargeOfUser are how many requests may have a large body at once.
+const (
+	MaxLarge       = maxLarge
+	MaxLargeOfUser = maxLargeOfUser
+)
 
-// Remembered returns how many verified tokens are kept, and the most that may be.
-func (t *Tokens) Remembered() (n, most int) { return len(t.verified), maxVerified }
+// LargeBodies returns how many slots for large bodies are taken.
+func (h *Handler) LargeBodies() int {
+	n := 0
+	for _, s := range []*slots{&h.large, &h.adminLarge} {
+		s.mu.Lock()
+		n += s.taken
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// MaxRemembered and MaxOfUser bound the verified tokens that are remembered.
+const (
+	MaxRemembered = maxRemembered
+	MaxOfUser     = maxOfUser
+)
+
+// Remembered returns how many verified tokens are remembered.
+func (t *Tokens) Remembered() int { return len(t.verified.newer.proved) + len(t.verified.older.proved) }
+
+// Remembers reports whether a token is remembered.
+func (t *Tokens) Remembers(token string) bool {
+	digest := sha256.Sum256([]byte(token))
+	_, newer := t.verified.newer.proved[digest]
+	_, older := t.verified.older.proved[digest]
+	return newer || older
+}
+
+// BoundUnproven sets how many connections without a credential there may be.
+func (s *Server) BoundUnproven(n int) {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	s.conns.most = n
+}
+
+// Connections returns how many connections there are, and how many of them are unproven.
+func (s *Server) Connections() (all, unproven int) {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	return len(s.conns.all), s.conns.unproven.Len()
+}

@@ -92,37 +92,72 @@ func rawJWT(t *testing.T, claims string) string {
 	return text + "." + part(string(signature))
 }
 
-// TestLargeBodiesAreBounded: who sends many at once, and ends none, fills no
-// memory, and keeps no small one out.
+// TestLargeBodiesAreBounded: clients that send large bodies slowly fill no memory, and keep out neither small bodies,
+// nor other users, nor the server API.
 func TestLargeBodiesAreBounded(t *testing.T) {
 	s := newServer(t)
-	alice, token := s.user("alice"), s.issue("alice")
-	s.remember(token)
-	large := `{"customStatus":"x","y":"` + strings.Repeat("y", 100<<10) + `"}`
-	alice.post("/v1/setSelfStatus", large).is(status("alice", presence.Unlogined, "x"), "a body may be large")
-	var all []net.Conn
-	for range httpapi.MaxLarge {
-		conn, err := net.Dial("tcp", s.http.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprintf(conn, "POST %s/v1/setSelfStatus HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n", s.prefix, token)
-		conn.SetDeadline(time.Now().Add(patience))
-		buffer := make([]byte, 1000)
-		if n, err := conn.Read(buffer); !strings.HasPrefix(string(buffer[:n]), "HTTP/1.1 100") {
-			t.Fatalf("a body that may be large is not read, but answered %q, %v", buffer[:n], err)
-		}
-		all = append(all, conn)
+	large := func(c caller, path, members string) *answer {
+		return c.post(path, `{`+members+`,"y":"`+strings.Repeat("y", 100<<10)+`"}`)
 	}
-	refused := alice.post("/v1/setSelfStatus", large)
-	refused.fails(503, "60022", "too many large bodies are refused")
-	refused.has("Retry-After", "1", "it is told when to come back")
-	alice.post("/v1/setSelfStatus", `{"customStatus":"small"}`).is(status("alice", presence.Unlogined, "small"), "small bodies are taken")
-	for _, conn := range all {
+	set := func(userID string) *answer { return large(s.user(userID), "/v1/setSelfStatus", `"customStatus":"x"`) }
+	set("alice").is(status("alice", presence.Unlogined, "x"), "a body may be large")
+
+	for range httpapi.MaxLarge {
+		s.sendSlowly("alice", 1000) // takes no slot: too little has arrived
+	}
+	set("alice").is(status("alice", presence.Unlogined, "x"), "bodies that don't arrive keep out nobody")
+	takes := func(userID string, n, all int) (conns []net.Conn) {
+		for range n {
+			conns = append(conns, s.sendSlowly(userID, 70<<10))
+		}
+		until(t, "the slots are taken", func() bool { return s.api.LargeBodies() == all })
+		return conns
+	}
+	conns := takes("alice", httpapi.MaxLargeOfUser, httpapi.MaxLargeOfUser)
+	refused := set("alice")
+	refused.fails(503, "60022", "a user has only a few large bodies at once")
+	refused.has("Retry-After", "1", "the answer says when to come back")
+	set("bob").is(status("bob", presence.Unlogined, "x"), "one user keeps out no other")
+	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"small"}`).is(status("alice", presence.Unlogined, "small"), "small bodies are taken")
+
+	for all := httpapi.MaxLargeOfUser; all < httpapi.MaxLarge; {
+		all += httpapi.MaxLargeOfUser
+		takes(fmt.Sprint("user", all), httpapi.MaxLargeOfUser, all)
+	}
+	set("bob").fails(503, "60022", "all large bodies together are bounded")
+	ids := `"userIDList":["` + strings.Repeat(`bob","`, 20<<10) + `bob"]`
+	s.admin().post("/v1/admin/importUsers", `{`+ids+`}`).is(`{"failureUserList":[]}`, "the server API has slots of its own")
+	for _, conn := range conns {
 		conn.Close()
 	}
-	until(t, "large bodies are taken again", func() bool { return alice.post("/v1/setSelfStatus", large).status == 200 })
+	until(t, "large bodies are taken again", func() bool { return set("alice").status == 200 })
+}
+
+// TestLargeBodiesNeedCredentials: without them no slot is taken.
+func TestLargeBodiesNeedCredentials(t *testing.T) {
+	s := newServer(t, func(o *options) { o.config.Dev = true })
+	s.as("").post("/v1/dev/token", `{"userID":"alice","y":"`+strings.Repeat("y", 100<<10)+`"}`).
+		fails(413, "70402", "a call without credentials has a small body")
+	s.as("x").post("/v1/setSelfStatus", `{"y":"`+strings.Repeat("y", 100<<10)+`"}`).fails(401, "70003", "the body isn't read")
+	s.as("x").post("/v1/admin/importUsers", `{"y":"`+strings.Repeat("y", 100<<10)+`"}`).fails(403, "70403", "the body isn't read")
+	if n := s.api.LargeBodies(); n != 0 {
+		t.Errorf("%d slots are taken without credentials", n)
+	}
+}
+
+// sendSlowly sends the beginning of a chunked body, of so many bytes, and leaves it there.
+func (s *server) sendSlowly(userID string, size int) net.Conn {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", s.http.Listener.Addr().String())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { conn.Close() })
+	token := s.issue(userID)
+	s.remember(token)
+	fmt.Fprintf(conn, "POST %s/v1/setSelfStatus HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s",
+		s.prefix, token, size+1, strings.Repeat(" ", size))
+	return conn
 }
 
 func until(t *testing.T, what string, is func() bool) {

@@ -10,29 +10,29 @@ import (
 type limiter struct {
 	mu      sync.Mutex
 	windows map[callKey]callWindow
-	sweepAt time.Time // when windows that are over are next forgotten
+	sweptAt time.Time // when windows that were over were last forgotten
 }
 
 type callKey struct{ userID, command string }
 
 type callWindow struct {
-	ends  time.Time
+	began time.Time
 	calls int
 }
 
 // take counts a call. If it is one too many, it returns how long the window
-// still lasts.
+// still lasts. Both limits apply to windows that are open already.
 func (l *limiter) take(key callKey, most int, window time.Duration) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.sweep(now, window)
 	w, ok := l.windows[key]
-	if !ok || !now.Before(w.ends) {
-		w = callWindow{ends: now.Add(window)}
+	if !ok || now.Sub(w.began) >= window {
+		w = callWindow{began: now}
 	}
 	if w.calls >= most {
-		return w.ends.Sub(now)
+		return w.began.Add(window).Sub(now)
 	}
 	w.calls++
 	l.windows[key] = w
@@ -42,16 +42,16 @@ func (l *limiter) take(key callKey, most int, window time.Duration) (wait time.D
 // sweep forgets at most once a window those that are over, so that memory is
 // bounded by the users who called in the last two.
 func (l *limiter) sweep(now time.Time, window time.Duration) {
-	if l.windows != nil && now.Before(l.sweepAt) {
+	if l.windows != nil && now.Sub(l.sweptAt) < window {
 		return
 	}
 	if l.windows == nil {
 		l.windows = make(map[callKey]callWindow)
 	}
 	for key, w := range l.windows {
-		if !now.Before(w.ends) {
+		if now.Sub(w.began) >= window {
 			delete(l.windows, key)
 		}
 	}
-	l.sweepAt = now.Add(window)
+	l.sweptAt = now
 }

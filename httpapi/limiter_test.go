@@ -33,6 +33,34 @@ func TestWindowStartsAtTheFirstCall(t *testing.T) {
 	})
 }
 
+// TestAShorterWindowCountsAtOnce: what SIGHUP changes must apply to windows that are open.
+func TestAShorterWindowCountsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l limiter
+		alice := callKey{"alice", "getUserStatus"}
+		take := func(window, want time.Duration, why string) {
+			t.Helper()
+			if got := l.take(alice, 1, window); got != want {
+				t.Errorf("%s: the wait is %v, want %v", why, got, want)
+			}
+		}
+		take(time.Hour, 0, "the first call opens the window")
+		<-time.After(5 * time.Second)
+		take(time.Hour, time.Hour-5*time.Second, "the window lasts an hour")
+		take(8*time.Second, 3*time.Second, "a shorter window ends earlier")
+		take(5*time.Second, 0, "a window that has just become shorter is over")
+		take(time.Minute, time.Minute, "a longer window applies too")
+		<-time.After(5 * time.Second)
+		take(5*time.Second, 0, "the window is over")
+		l.take(callKey{"bob", "getUserStatus"}, 1, 5*time.Second)
+		<-time.After(10 * time.Second)
+		l.take(callKey{"carol", "getUserStatus"}, 1, 5*time.Second)
+		if n := len(l.windows); n != 1 {
+			t.Errorf("windows that a shorter limit has ended are forgotten, but %d are left", n)
+		}
+	})
+}
+
 func TestLimiterForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l limiter

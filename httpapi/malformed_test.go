@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/presence-server/presence/presence"
 )
@@ -77,7 +78,8 @@ func TestWrongTypes(t *testing.T) {
 	s.register("alice", "bob")
 	text := []string{`1`, `1.5`, `true`, `null`, `[]`, `["x"]`, `{}`}
 	list := []string{`1`, `"bob"`, `{}`, `true`, `[1]`, `["bob",null]`, `["bob",["bob"]]`, `[{"userID":"bob"}]`}
-	seconds := []string{`0`, `-1`, `-0`, `31536001`, `1.5`, `1e3`, `"1"`, `null`, `true`, `[1]`, `99999999999999999999`}
+	seconds := []string{`0`, `-1`, `-0`, `31536001`, `1.5`, `3600.5`, `1e-1`, `1e8`, `1e999999999`, `1e-999999999`, `1e99999999999999999999`, `0e99999999999999999999`,
+		`3600.0000000000000000000000001`, `-3.6e3`, `"1"`, `null`, `true`, `[1]`, `99999999999999999999`}
 	id := append([]string{`""`, `" a"`, `"a "`, `"a\u0000"`, `"\u2003a"`, `"` + strings.Repeat("a", 129) + `"`}, text...)
 	for _, c := range []struct {
 		path, body string
@@ -85,6 +87,13 @@ func TestWrongTypes(t *testing.T) {
 	}{
 		{"/v1/setSelfStatus", `{"customStatus":%s}`, text},
 		{"/v1/setSelfStatus", `{"customStatus":"x","expiresIn":%s}`, seconds},
+		{"/v1/setSelfStatus", `{"customStatus":"x","expiresAt":%s}`, append([]string{`""`, `"tomorrow"`, `"2026-11-23"`, `"2026-11-23T15:00:00"`,
+			`"2099-01-01T00:00:00Z"`, `"2020-01-01T00:00:00Z"`, `"1970-01-01T00:00:00Z"`, `"0001-01-01T00:00:00Z"`, `"2026-13-01T00:00:00Z"`,
+			`"` + time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05+24:00") + `"`,
+			`"` + time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05,5Z") + `"`,
+			`"` + time.Now().Add(366*24*time.Hour).Format(time.RFC3339) + `"`}, text...)},
+		{"/v1/setSelfStatus", `{"customStatus":"x","expiresIn":60,"expiresAt":%s}`, []string{`"` + time.Now().Add(time.Minute).Format(time.RFC3339) + `"`, `null`}},
+		{"/v1/admin/setUserStatus", `{"userID":"alice","customStatus":"x","expiresAt":%s}`, []string{`"` + time.Now().Add(time.Minute).Format(time.RFC3339) + `"`}},
 		{"/v1/setSelfStatus", `{%s}`, []string{``, `"expiresIn":1`, `"CustomStatus":"x"`}},
 		{"/v1/getUserStatus", `{"userIDList":%s}`, list},
 		{"/v1/subscribeUserStatus", `{"userIDList":%s}`, list},
@@ -130,6 +139,8 @@ func TestEdgesOfGoodInput(t *testing.T) {
 	alice := s.user("alice")
 	for _, body := range []string{
 		`{"customStatus":"x","expiresIn":1}`, `{"customStatus":"x","expiresIn":31536000}`,
+		`{"customStatus":"x","expiresIn":3600.0}`, `{"customStatus":"x","expiresIn":3.6e3}`, `{"customStatus":"x","expiresIn":36E+2}`,
+		`{"customStatus":"x","expiresIn":36000000000000000000000000e-22}`, `{"customStatus":"x","expiresIn":0.00036e7}`,
 		`{"customStatus":"x","unknown":{"deep":[null,1.5]}}`,
 		`{"customStatus":"\u0000\r\n\u2028\ud83d\ude00"}`,
 		`{"customStatus":"` + strings.Repeat("x", 65536) + `"}`,
@@ -172,7 +183,10 @@ func TestBadQueries(t *testing.T) {
 			s.user("alice").get("/v1/events?"+query).fails(400, "70402", "an unknown platform or malformed ID is malformed")
 		})
 	}
-	for _, path := range []string{"users?limit=0", "users?limit=1001", "users?limit=x", "users?limit=-1", "friends",
+	for _, path := range []string{"users?limit=0", "users?limit=1001", "users?limit=x", "users?limit=-1", "users?limit=%2B5", "users?limit=5.0",
+		"users?limit=1e1", "users?limit=", "users?limit=%205", "users?limit=5&limit=6", "users?limit=99999999999999999999", "users?limti=5",
+		"users?prefix=a", "users?after=a&after=b", "friends?userID=alice&userID=bob", "friends?userid=alice", "explain?userID=alice&x", "stats?x=1",
+		"friends",
 		"friends?userID=%20", "friends?userID=alice&limit=0", "explain", "explain?userID="} {
 		s.admin().get("/v1/admin/"+path).fails(400, "70402", "a malformed query is malformed")
 	}

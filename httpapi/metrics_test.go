@@ -188,7 +188,7 @@ func TestEveryLineTellsItsRequest(t *testing.T) {
 	alice.post("/v1/logout", ``)
 	st.is("KICKED_OUT", `{"type":"logout"}`, "logging out ends the stream")
 	st.ends("logging out ends the stream")
-	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
+	note("alice", s.admin().post("/v1/admin/kick", `{"userID":"alice"}`).header)
 	note("alice", alice.post("/v1/setSelfStatus", `{"customStatus":"x"}`).header)
 	note("alice", alice.get("/v1/events").header)
 	verdict = func() error { return errors.New("the directory is away") }
@@ -210,7 +210,7 @@ func TestEveryLineTellsItsRequest(t *testing.T) {
 		}
 		seen[told.Msg]++
 	}
-	if got := fmt.Sprint(seen); got != "map[panic:1 request refused:7 stream ended:1 stream opened:1]" {
+	if got := fmt.Sprint(seen); got != "map[changed through the server API:1 panic:1 request refused:7 stream ended:1 stream opened:1]" {
 		t.Errorf("the log has %s:\n%s", got, log)
 	}
 }

@@ -64,8 +64,13 @@ func tidy(t *testing.T, top string, flags ...string) (listed, downloaded []strin
 	folder := t.TempDir()
 	goMod := "module example.com/program\n\nrequire github.com/presence-server/presence v0.0.0\n\n" +
 		"replace github.com/presence-server/presence => " + top + "\n"
+	sums, err := os.ReadFile(filepath.Join(top, "go.sum"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{
 		"go.mod":     goMod,
+		"go.sum":     string(sums), // what isn't needed is removed, and nobody has to be asked for what is
 		"program.go": "package program\n\nimport _ \"github.com/presence-server/presence/httpapi\"\n",
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {

@@ -29,6 +29,7 @@ func TestCredentialsAreNeeded(t *testing.T) {
 		}
 	}
 	s.as("").get("/v1/subscriptions").fails(401, "70002", "no token")
+	s.as("").get("/v1/friends").fails(401, "70002", "no token")
 	s.as("").get("/v1/events").fails(401, "70002", "no token")
 	s.as("").get("/v1/admin/stats").fails(403, "70403", "the admin key is missing")
 	s.admin().get("/v1/subscriptions").fails(401, "70003", "the admin key is no token")
@@ -49,6 +50,9 @@ func TestSwitchedOff(t *testing.T) {
 		for _, path := range []string{"/v1/getUserStatus", "/v1/subscribeUserStatus", "/v1/unsubscribeUserStatus"} {
 			alice.post(path, `{"userIDList":["bob","alice"]}`).fails(403, "72001", "while the switch is off these three answer 72001")
 			alice.post(path, `{"userIDList":[1]}`).fails(400, "70402", "a malformed call is malformed all the same")
+		}
+		for _, path := range []string{"/v1/subscriptions", "/v1/friends"} {
+			alice.get(path).fails(403, "72001", "while the switch is off, lists of others answer 72001")
 		}
 		alice.post("/v1/getUserStatus", `{"userIDList":["alice"]}`).
 			is(`{"successUserList":[`+status("alice", presence.Unlogined, "")+`],"failureUserList":[]}`, "asking for oneself alone still works")

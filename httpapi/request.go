@@ -4,31 +4,64 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/presence-server/presence/presence"
 )
 
-const (
-	maxBody  = 1 << 20  // bytes
-	promised = 64 << 10 // bytes that are kept free for a body before any of it has come
-	maxLarge = 64       // requests at once whose body may have more: all their memory together is bounded
-	usualIDs = 1000     // IDs that are kept room for before they are read
-)
+// usualIDs is the number of IDs for which memory is allocated before they are
+// read.
+const usualIDs = 1000
 
 // fields are the members of a request's body. Asking for one that is of the
-// wrong type gives its zero value, and leaves the fault in err. null is a
-// wrong type, unless it is said otherwise.
+// wrong type gives its zero value, and leaves the error in err. null is a
+// wrong type, unless a method states otherwise.
 type fields struct {
 	values map[string]jsontext.Value
 	err    error
+	strict bool     // members that nobody asks for are an error
+	asked  []string // if strict
+}
+
+// strictBody is body for the server API, where a member that the server doesn't
+// know could be meant to restrict what a call does.
+func strictBody(w http.ResponseWriter, r *http.Request) *fields {
+	f := body(w, r)
+	f.strict = true
+	return f
+}
+
+// check returns the first error, once everything has been asked for.
+func (f *fields) check() error {
+	if !f.strict || f.err != nil {
+		return f.err
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.values)) {
+		if !slices.Contains(f.asked, name) {
+			return malformed("unknown member%s", shown(name))
+		}
+	}
+	return nil
+}
+
+// shown returns the name of something unknown for an error, or "" if it isn't
+// like one of ours: such a text could be a token, and errors are logged.
+func shown(name string) string {
+	const longest = 24
+	isForeign := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }
+	if name == "" || len(name) > longest || strings.ContainsFunc(name, isForeign) {
+		return ""
+	}
+	return " " + strconv.Quote(name)
 }
 
 // body reads the request's body, one JSON object. No body at all is {}.
@@ -56,6 +89,9 @@ func place(err error) string {
 }
 
 func (f *fields) has(name string) bool {
+	if f.strict {
+		f.asked = append(f.asked, name)
+	}
 	_, ok := f.values[name]
 	return ok
 }
@@ -71,7 +107,7 @@ func (f *fields) wrong(name, want string) {
 // text returns a string, which must be there.
 func (f *fields) text(name string) string {
 	v := f.values[name]
-	if v.Kind() != '"' {
+	if !f.has(name) || v.Kind() != '"' {
 		f.wrong(name, "a string")
 		return ""
 	}
@@ -102,19 +138,62 @@ func (f *fields) flag(name string, absent bool) bool {
 	return false
 }
 
-// seconds returns a whole number of seconds up to a year, or 0 when absent.
+// maxSeconds is a year: the longest time for which anything may be set.
+const maxSeconds = 31536000
+
+// seconds returns a whole number of seconds up to maxSeconds, or 0 when absent.
 func (f *fields) seconds(name string) time.Duration {
 	if !f.has(name) {
 		return 0
 	}
-	const most = 31536000
-	var n int64
 	v := f.values[name]
-	if v.Kind() != '0' || json.Unmarshal(v, &n) != nil || n < 1 || n > most {
-		f.wrong(name, fmt.Sprintf("a whole number of seconds from 1 to %d", most))
+	n, ok := wholeNumber(string(v))
+	if v.Kind() != '0' || !ok || n < 1 || n > maxSeconds {
+		f.wrong(name, fmt.Sprintf("a whole number of seconds from 1 to %d", maxSeconds))
 		return 0
 	}
 	return time.Duration(n) * time.Second
+}
+
+// wholeNumber returns the value of a JSON number, and whether it is a whole
+// number of at most 18 digits. It is exact, and takes no longer for an exponent
+// than for its digits: 3600.0 and 3.6e3 are 3600.
+func wholeNumber(number string) (n int64, ok bool) {
+	number, power, _ := strings.Cut(strings.ToLower(number), "e")
+	whole, fraction, _ := strings.Cut(number, ".")
+	digits := strings.TrimLeft(strings.TrimPrefix(whole, "-")+fraction, "0")
+	significant := strings.TrimRight(digits, "0")
+	if significant == "" {
+		return 0, true
+	}
+	zeros := len(digits) - len(significant) - len(fraction) // behind the significant digits
+	if power != "" {
+		exponent, err := strconv.Atoi(power)
+		if err != nil || exponent > maxBody || exponent < -maxBody {
+			return 0, false
+		}
+		zeros += exponent
+	}
+	if zeros < 0 || len(significant)+zeros > 18 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(significant+strings.Repeat("0", zeros), 10, 64)
+	if strings.HasPrefix(whole, "-") {
+		n = -n
+	}
+	return n, err == nil
+}
+
+// moment returns a time of RFC 3339, or the zero time when absent.
+func (f *fields) moment(name string) (t time.Time) {
+	if !f.has(name) {
+		return t
+	}
+	text := strings.ToUpper(f.text(name)) // t and z are as good as T and Z
+	if t.UnmarshalText([]byte(text)) != nil || strings.Contains(text, ",") {
+		f.wrong(name, `a time of RFC 3339, such as "2026-11-23T15:00:00Z"`)
+	}
+	return t
 }
 
 // ids returns a list of strings: at least one, and no more than most different
@@ -185,36 +264,6 @@ func countDistinct(all []string) int {
 	return len(seen)
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > maxBody {
-		return nil, errTooLarge()
-	}
-	var text []byte
-	var err error
-	if 0 <= r.ContentLength && r.ContentLength <= promised {
-		text = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(r.Body, text)
-	} else if !of(w).mayBeLarge() {
-		return nil, fail(presence.CodeUnavailable, "too many large requests at once")
-	} else {
-		text, err = io.ReadAll(http.MaxBytesReader(of(w).ResponseWriter, r.Body, maxBody))
-	}
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, errTooLarge()
-	}
-	if err != nil {
-		return nil, malformed("the body can't be read")
-	}
-	return text, nil
-}
-
-func errTooLarge() error {
-	return &refusal{
-		err:    malformed("the body must have at most %d bytes", maxBody),
-		status: http.StatusRequestEntityTooLarge,
-	}
-}
-
 const (
 	defaultPage = 100
 	maxPage     = 1000
@@ -222,14 +271,14 @@ const (
 
 // pageOf returns the after and limit of a query.
 func pageOf(q url.Values) (after string, limit int, err error) {
-	limit = defaultPage
-	if text := q.Get("limit"); text != "" {
-		limit, err = strconv.Atoi(text)
-		if err != nil || limit < 1 || limit > maxPage {
-			return "", 0, malformed("limit must be from 1 to %d", maxPage)
-		}
+	if !q.Has("limit") {
+		return q.Get("after"), defaultPage, nil
 	}
-	return q.Get("after"), limit, nil
+	n, err := strconv.ParseUint(q.Get("limit"), 10, 32) // digits only
+	if err != nil || n < 1 || n > maxPage {
+		return "", 0, malformed("limit must be from 1 to %d", maxPage)
+	}
+	return q.Get("after"), int(n), nil
 }
 
 const requestIDHeader = "X-Request-ID"

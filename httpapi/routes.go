@@ -21,21 +21,22 @@ func (h *Handler) route() {
 		"/v1/getUserStatus":         post(h.user(h.getUserStatus)),
 		"/v1/subscribeUserStatus":   post(h.user(h.subscribeUserStatus)),
 		"/v1/unsubscribeUserStatus": post(h.user(h.unsubscribeUserStatus)),
-		"/v1/subscriptions":         get(h.user(h.subscriptions)),
+		"/v1/subscriptions":         get(h.user(h.watched(h.service.Subscriptions))),
+		"/v1/friends":               get(h.user(h.watched(h.service.FriendStatuses))),
 		"/v1/logout":                post(h.user(h.logout)),
 		"/v1/events":                {http.MethodGet: h.events}, // HEAD would log in
 
 		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
 		"/v1/admin/deleteUsers":   post(h.admin(editUsers(h.service.Delete))),
-		"/v1/admin/users":         get(h.admin(h.users)),
+		"/v1/admin/users":         get(h.admin(h.users, "after", "limit")),
 		"/v1/admin/addFriends":    post(h.admin(editFriends(h.service.AddFriends))),
 		"/v1/admin/removeFriends": post(h.admin(editFriends(h.service.RemoveFriends))),
-		"/v1/admin/friends":       get(h.admin(h.friends)),
+		"/v1/admin/friends":       get(h.admin(h.friends, "userID", "after", "limit")),
 		"/v1/admin/getUserStatus": post(h.admin(h.getAnyStatus)),
 		"/v1/admin/setUserStatus": post(h.admin(h.setUserStatus)),
 		"/v1/admin/kick":          post(h.admin(h.kick)),
 		"/v1/admin/issueToken":    post(h.admin(h.issueToken)),
-		"/v1/admin/explain":       get(h.admin(h.explain)),
+		"/v1/admin/explain":       get(h.admin(h.explain, "userID")),
 		"/v1/admin/stats":         get(h.admin(h.stats)),
 	}
 	h.folders = map[string]http.HandlerFunc{"/sdk/": h.serveSDK()}
@@ -108,7 +109,8 @@ type call func(w http.ResponseWriter, r *http.Request, userID string) (object, e
 func (h *Handler) user(serve call) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, err := h.admit(r)
-		of(w).userID = c.UserID
+		a := of(w)
+		a.userID, a.slots = c.UserID, &h.large
 		if err != nil {
 			h.respond(w, r, nil, err)
 			return
@@ -134,6 +136,7 @@ func (h *Handler) identify(r *http.Request) (Credentials, error) {
 		if c.UserID == "" {
 			return c, fail(CodeNoToken, "no credentials")
 		}
+		prove(r)
 		return c, nil
 	}
 	if _, told := errors.AsType[*presence.Error](err); !told {

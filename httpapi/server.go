@@ -23,7 +23,8 @@ type Server struct {
 	listener net.Listener
 	scheme   string
 	serving  atomic.Pointer[http.Handler] // nil: the service is starting
-	started  context.Context              // done once something was shown, or the server is closed
+	conns    *connections
+	started  context.Context // done once something was shown, or the server is closed
 	start    context.CancelFunc
 	failed   chan error // holds one
 	done     chan struct{}
@@ -34,7 +35,7 @@ const (
 	requestTimeout = 10 * time.Second
 
 	// maxHeader is how many bytes of a request may come before its body, and
-	// are kept meanwhile. The longest token has 4 KiB.
+	// are kept meanwhile. The longest token has 8 KiB.
 	maxHeader = 32 << 10
 
 	// peerTimeout is how long the other end of HTTP/2 may not react. On
@@ -44,12 +45,17 @@ const (
 
 // Listen starts a server: HTTPS with HTTP/2 when it is given the files of a
 // certificate and its key, else HTTP/1.1. It must be closed.
+//
+// It bounds the connections on which no valid credential has been shown, by the
+// limit of file descriptors: the one that has been idle longest is closed to
+// make room for a new one, and each is closed after 10 idle seconds.
 func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{listener: listener, scheme: "http", failed: make(chan error, 1), done: make(chan struct{})}
+	s.conns = newConnections(reserved(descriptors()) / 2)
 	s.started, s.start = context.WithCancel(context.Background())
 	s.http = http.Server{
 		Handler:        s,
@@ -57,6 +63,8 @@ func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 		WriteTimeout:   30 * time.Second, // of answers; a stream has its own
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: maxHeader,
+		ConnContext:    s.conns.accept,
+		ConnState:      s.conns.follow,
 		ErrorLog:       stdlog.New(serverLog{log}, "", 0),
 		HTTP2: &http.HTTP2Config{ // a peer whose network is gone says nothing, and takes nothing
 			SendPingTimeout:  peerTimeout,

@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -196,7 +195,7 @@ func TestAForgedTokenTellsNothing(t *testing.T) {
 		} {
 			a := s.as(forged).get("/v1/subscriptions")
 			a.fails(401, "70003", "a forged token is refused")
-			answers[strings.ReplaceAll(a.body, "UserSig", "token")] = true
+			answers[a.body] = true
 			for part := range strings.SplitSeq(forged, ".") {
 				if strings.Contains(a.body, part) {
 					t.Errorf("a token is told back: %s", a.body)
@@ -219,23 +218,6 @@ func TestKickRevokesAUserSig(t *testing.T) {
 	for range 2 { // also out of what is remembered of tokens
 		sig.get("/v1/subscriptions").fails(401, "70052", "a UserSig issued before a kick is revoked")
 		sig.get("/v1/events?deviceID=other").fails(401, "70052", "a UserSig issued before a kick opens no stream")
-	}
-}
-
-func TestTokensRememberedAreBounded(t *testing.T) {
-	tokens := &httpapi.Tokens{Secret: []byte(secret)}
-	_, most := tokens.Remembered()
-	for i := range most + 1 {
-		one, _, err := tokens.Issue(fmt.Sprint("user", i), time.Hour)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tokens.Verify(one); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n, _ := tokens.Remembered(); n < 1 || n > most {
-		t.Errorf("%d tokens are remembered, want at most %d", n, most)
 	}
 }
 

@@ -1,20 +1,13 @@
 package httpapi
 
 import (
-	"bytes"
-	"crypto/rand"
-	"errors"
-	"fmt"
-	"io/fs"
-	"math"
+	"crypto/sha256"
+	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/presence-server/presence/presence"
 )
@@ -31,11 +24,12 @@ type Credentials struct {
 	ExpiresAt time.Time
 }
 
-// Tokens are the built-in credentials, made and checked with one secret.
+// Tokens are the built-in credentials, issued and verified with one secret.
 //
 // A token is either a JWT (HS256; sub is the user ID, exp is required, iat is
 // when it was issued, and without one it is older than any kick) or a UserSig
-// of the original.
+// of the original. It has at most 8 KiB, a UserSig 4 KiB, and only the
+// characters and the one spelling that its encoding has.
 type Tokens struct {
 	Secret   []byte           // of HMAC-SHA256. Never empty
 	SDKAppID int64            // that UserSigs must be for
@@ -46,16 +40,24 @@ type Tokens struct {
 	// are the tokens that are issued. Nil: Now alone counts.
 	ServiceNow func() time.Time
 
-	mu       sync.Mutex
-	verified map[string]Credentials // by token: a client sends the same one with each call
+	// Logger receives a warning, at most once an hour for each reason, when a
+	// token with the right signature is refused for another reason than its
+	// age, or has no iat. Nil means the Logger of the Handler.
+	Logger *slog.Logger
+
+	verified remembered // a client sends the same one with each call
+
+	mu     sync.Mutex
+	warned map[string]time.Time // when, by reason
 }
 
-// maxSkew is how far the clock of who issues a token may be ahead. One issued
-// later than that would outlive a kick.
+// maxSkew is how far the clock of a token's issuer may be ahead: iat and nbf
+// are accepted up to so much later. A token issued after that would outlive a
+// kick.
 const maxSkew = time.Minute
 
-// maxVerified bounds the tokens that are remembered: a few MiB.
-const maxVerified = 10_000
+// maxToken is the most bytes of a token.
+const maxToken = 8 << 10
 
 // Authenticate is a value for Config.Authenticate: it takes the token of the
 // Authorization header or, for the event stream, of the query.
@@ -80,26 +82,42 @@ func bearer(r *http.Request) string {
 }
 
 // Verify returns what a token proves, or an [*presence.Error] with
-// CodeExpired, CodeInvalidToken or CodeWrongApp.
+// CodeExpired, CodeInvalidToken or CodeWrongApp. The reason why a token isn't
+// valid is given only once its signature is verified.
 func (t *Tokens) Verify(token string) (Credentials, error) {
-	t.mu.Lock()
-	c, ok := t.verified[token]
-	t.mu.Unlock()
-	if ok && t.now().Before(c.ExpiresAt) {
-		return c, nil
+	if len(token) > maxToken || strings.ContainsFunc(token, isForeign) {
+		return Credentials{}, errForged()
 	}
-	c, err := t.verify(token)
-	if err != nil {
-		return Credentials{}, err
+	digest := sha256.Sum256([]byte(token))
+	c, ok := t.verified.get(digest)
+	if !ok || !t.now().Before(c.ExpiresAt) {
+		var err error
+		if c, err = t.verify(token); err != nil {
+			return Credentials{}, err
+		}
+		t.verified.put(digest, c)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.verified == nil || len(t.verified) >= maxVerified {
-		t.verified = make(map[string]Credentials)
+	if c.IssuedAt.Equal(noIssue) {
+		t.warn("a token without iat is accepted: once its user is kicked, it and all others without iat are refused", c.UserID)
 	}
-	t.verified[token] = c
 	return c, nil
 }
+
+// isForeign reports whether a character is in neither the alphabet of a JWT nor
+// that of a UserSig. Go's base64 skips line breaks, so each token would have
+// any number of spellings.
+func isForeign(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.*", r)
+}
+
+// errForged is the one answer for every token whose signature isn't verified.
+func errForged() *presence.Error {
+	return fail(CodeInvalidToken, "the token is not valid: it must be a JWT (HS256) or a UserSig, signed with the secret of this server")
+}
+
+// noIssue is when a token without iat counts as issued: it is older than any
+// kick.
+var noIssue = time.Unix(0, 0)
 
 func (t *Tokens) verify(token string) (Credentials, error) {
 	verify := t.verifyUserSig
@@ -110,75 +128,41 @@ func (t *Tokens) verify(token string) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, err
 	}
-	if presence.CheckID(c.UserID) != nil {
-		return Credentials{}, fail(CodeInvalidToken, "the token is not for a user ID")
+	switch {
+	case c.IssuedAt.After(t.latest().Add(maxSkew)):
+		return Credentials{}, t.refuse("it is issued in the future", c.UserID)
+	case presence.CheckID(c.UserID) != nil:
+		return Credentials{}, t.refuse("sub: "+presence.CheckID(c.UserID).Error(), "")
+	case !t.now().Before(c.ExpiresAt):
+		return Credentials{}, fail(CodeExpired, "the token has expired")
 	}
 	return c, nil
 }
 
-func (t *Tokens) verifyJWT(token string) (Credentials, error) {
-	var c claims
-	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return t.Secret, nil },
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		jwt.WithExpirationRequired(), jwt.WithTimeFunc(t.now))
-	switch {
-	case errors.Is(err, jwt.ErrTokenExpired):
-		return Credentials{}, fail(CodeExpired, "the token has expired")
-	case err != nil:
-		return Credentials{}, fail(CodeInvalidToken, "the token is not valid")
-	}
-	if c.issuedAt.After(t.latest().Add(maxSkew)) {
-		return Credentials{}, fail(CodeInvalidToken, "the token is issued in the future")
-	}
-	return Credentials{UserID: c.Subject, IssuedAt: c.issuedAt, ExpiresAt: c.ExpiresAt.Time}, nil
+// refuse returns the error for a token whose signature is verified: its issuer
+// has to change something, so the reason is in the log too.
+func (t *Tokens) refuse(reason, userID string) error {
+	t.warn("a token is refused although its signature is valid: "+reason, userID)
+	return fail(CodeInvalidToken, "the token is not valid: %s", reason)
 }
 
-// claims are those that matter here. They are read by themselves, because the
-// library cuts times to seconds, and a token issued right after a kick has to
-// be told from one issued before; and because it takes names in any case, and
-// twice, of which a proxy in front could take another one.
-type claims struct {
-	jwt.RegisteredClaims
-	issuedAt time.Time // 1970 when there is none: older than any kick
-}
-
-// UnmarshalJSON reads the claims.
-func (c *claims) UnmarshalJSON(text []byte) error {
-	var in struct {
-		Subject   string   `json:"sub"`
-		ExpiresAt *float64 `json:"exp"`
-		NotBefore *float64 `json:"nbf"`
-		IssuedAt  float64  `json:"iat"`
+// warn logs a reason at most once an hour. There are a few reasons, none of
+// which holds anything that was sent.
+func (t *Tokens) warn(reason, userID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	if last, ok := t.warned[reason]; t.Logger == nil || ok && now.Before(last.Add(time.Hour)) {
+		return
 	}
-	if err := json.Unmarshal(text, &in); err != nil {
-		return err
+	if t.warned == nil {
+		t.warned = make(map[string]time.Time)
 	}
-	c.Subject = in.Subject
-	var err error
-	if in.ExpiresAt != nil {
-		c.ExpiresAt, err = numericDate(*in.ExpiresAt)
+	t.warned[reason] = now
+	if presence.CheckID(userID) != nil {
+		userID = "" // as long and as strange as its issuer likes
 	}
-	if in.NotBefore != nil && err == nil {
-		c.NotBefore, err = numericDate(*in.NotBefore)
-	}
-	c.issuedAt = time.UnixMicro(int64(math.Round(in.IssuedAt * 1e6)))
-	if math.Abs(in.IssuedAt) > maxNumericDate {
-		err = errDate
-	}
-	return err
-}
-
-// maxNumericDate is the year 36812: what is behind it can't be a date.
-const maxNumericDate = 1 << 40
-
-var errDate = errors.New("not a date")
-
-// numericDate is a NumericDate of RFC 7519, cut to seconds.
-func numericDate(seconds float64) (*jwt.NumericDate, error) {
-	if math.Abs(seconds) > maxNumericDate {
-		return nil, errDate
-	}
-	return jwt.NewNumericDate(time.Unix(int64(seconds), 0)), nil
+	t.Logger.Warn(reason, "user", userID)
 }
 
 // Issue makes a JWT for the user that is valid for at least lifetime, and less
@@ -214,31 +198,3 @@ func (t *Tokens) latest() time.Time {
 
 // MinSecret is the fewest bytes of a secret that can't be guessed.
 const MinSecret = 16
-
-// SecretFile returns the secret that a file holds, without white space around
-// it. If there is no such file, it makes one with a random secret, which only
-// its owner can read; it is there as a whole or not at all.
-func SecretFile(path string) ([]byte, error) {
-	secret, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return makeSecret(path)
-	}
-	if secret = bytes.TrimSpace(secret); err == nil && len(secret) < MinSecret {
-		return nil, fmt.Errorf("%s must have at least %d bytes", path, MinSecret)
-	}
-	return secret, err
-}
-
-func makeSecret(path string) ([]byte, error) {
-	secret := rand.Text() + rand.Text()
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)) // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(secret + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, err
-	}
-	return []byte(secret), os.Rename(f.Name(), path)
-}

@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -231,22 +229,4 @@ func unpacked(t *testing.T, token string) string {
 	var text bytes.Buffer
 	text.ReadFrom(z)
 	return text.String()
-}
-
-func TestSecretFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "presence.db.secret")
-	made, err := httpapi.SecretFile(path)
-	if err != nil || len(made) < httpapi.MinSecret {
-		t.Fatalf("the first start makes a secret: %d bytes, %v", len(made), err)
-	}
-	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
-		t.Errorf("only its owner can read the secret, but its mode is %v", info.Mode())
-	}
-	if again, err := httpapi.SecretFile(path); err != nil || !bytes.Equal(again, made) {
-		t.Errorf("a restart keeps the secret: %v", err)
-	}
-	os.WriteFile(path, []byte("short"), 0o600)
-	if _, err := httpapi.SecretFile(path); err == nil {
-		t.Error("a secret that can be guessed must stop the start")
-	}
 }

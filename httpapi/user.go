@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"slices"
 
@@ -18,19 +19,26 @@ const (
 
 func (h *Handler) setSelfStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
 	in := body(w, r)
-	text, expiresIn := in.text("customStatus"), in.seconds("expiresIn")
-	if in.err != nil {
-		return nil, in.err
+	text, expiresIn, expiresAt := in.text("customStatus"), in.seconds("expiresIn"), in.moment("expiresAt")
+	if in.has("expiresIn") && in.has("expiresAt") {
+		return nil, malformed("expiresIn and expiresAt can't be given together")
 	}
-	status, err := h.service.Set(r.Context(), userID, text, expiresIn)
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	set := func() (presence.Status, error) { return h.service.Set(r.Context(), userID, text, expiresIn) }
+	if in.has("expiresAt") {
+		set = func() (presence.Status, error) { return h.service.SetUntil(r.Context(), userID, text, expiresAt) }
+	}
+	status, err := set()
 	return statusObject(status), err
 }
 
 func (h *Handler) getUserStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
 	in := body(w, r)
 	ids := in.ids("userIDList", h.limits.Load().QueryUsers)
-	if in.err != nil {
-		return nil, in.err
+	if err := in.check(); err != nil {
+		return nil, err
 	}
 	if slices.ContainsFunc(ids, func(id string) bool { return id != userID }) {
 		if err := h.mayWatch(userID, getUserStatus); err != nil {
@@ -47,8 +55,8 @@ func (h *Handler) getUserStatus(w http.ResponseWriter, r *http.Request, userID s
 func (h *Handler) subscribeUserStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
 	in := body(w, r)
 	ids := in.ids("userIDList", h.limits.Load().SubscribeUsers)
-	if in.err != nil {
-		return nil, in.err
+	if err := in.check(); err != nil {
+		return nil, err
 	}
 	if err := h.mayWatch(userID, subscribeUserStatus); err != nil {
 		return nil, err
@@ -61,8 +69,8 @@ func (h *Handler) subscribeUserStatus(w http.ResponseWriter, r *http.Request, us
 func (h *Handler) unsubscribeUserStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
 	in := body(w, r)
 	ids := in.someIDs("userIDList", h.limits.Load().SubscribeUsers)
-	if in.err != nil {
-		return nil, in.err
+	if err := in.check(); err != nil {
+		return nil, err
 	}
 	if err := h.mayWatch(userID, unsubscribeUserStatus); err != nil {
 		return nil, err
@@ -77,8 +85,8 @@ func (h *Handler) unsubscribeUserStatus(w http.ResponseWriter, r *http.Request, 
 // mayWatch refuses a well-formed call while the switch is off, and counts it
 // otherwise.
 func (h *Handler) mayWatch(userID, command string) error {
-	if !h.service.Settings().UserStatus {
-		return presence.ErrSwitchedOff
+	if err := h.mayList(); err != nil {
+		return err
 	}
 	limits := h.limits.Load()
 	wait := h.calls.take(callKey{userID, command}, limits.CallsPerWindow, limits.Window)
@@ -89,9 +97,23 @@ func (h *Handler) mayWatch(userID, command string) error {
 	return &refusal{err: fail(CodeTooOften, "at most %d calls in %s", limits.CallsPerWindow, limits.Window), after: wait}
 }
 
-func (h *Handler) subscriptions(_ http.ResponseWriter, r *http.Request, userID string) (object, error) {
-	all, err := h.service.Subscriptions(r.Context(), userID)
-	return object{}.statuses("userList", all), err
+// mayList refuses what is about other users while the switch is off.
+func (h *Handler) mayList() error {
+	if !h.service.Settings().UserStatus {
+		return presence.ErrSwitchedOff
+	}
+	return nil
+}
+
+// watched serves a list of statuses that a user has without asking for IDs.
+func (h *Handler) watched(statuses func(ctx context.Context, userID string) ([]presence.Status, error)) call {
+	return func(_ http.ResponseWriter, r *http.Request, userID string) (object, error) {
+		if err := h.mayList(); err != nil {
+			return nil, err
+		}
+		all, err := statuses(r.Context(), userID)
+		return object{}.statuses("userList", all), err
+	}
 }
 
 func (h *Handler) logout(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
@@ -102,8 +124,8 @@ func (h *Handler) logout(w http.ResponseWriter, r *http.Request, userID string) 
 			in.err = malformed("deviceID must not be empty")
 		}
 	}
-	if in.err != nil {
-		return nil, in.err
+	if err := in.check(); err != nil {
+		return nil, err
 	}
 	return nil, h.service.Logout(r.Context(), userID, deviceID)
 }

@@ -37,18 +37,15 @@ const (
 func (t *Tokens) verifyUserSig(token string) (Credentials, error) {
 	sig, err := parseUserSig(token)
 	if err != nil {
-		return Credentials{}, fail(CodeInvalidToken, "the token is neither a JWT nor a UserSig")
+		return Credentials{}, errForged()
 	}
-	issued := time.Unix(sig.Time, 0)
-	expires := time.Unix(sig.Time+sig.Expire, 0)
 	switch {
 	case sig.SDKAppID != t.SDKAppID:
 		return Credentials{}, fail(CodeWrongApp, "the UserSig is of another SDKAppID")
 	case !hmac.Equal(sig.Sig, sig.sign(t.Secret)):
-		return Credentials{}, fail(CodeInvalidToken, "the UserSig is not valid")
-	case !t.now().Before(expires):
-		return Credentials{}, fail(CodeExpired, "the UserSig has expired")
+		return Credentials{}, errForged()
 	}
+	issued, expires := time.Unix(sig.Time, 0), time.Unix(sig.Time+sig.Expire, 0)
 	return Credentials{UserID: sig.Identifier, IssuedAt: issued, ExpiresAt: expires}, nil
 }
 
@@ -59,7 +56,7 @@ func parseUserSig(token string) (userSig, error) {
 	if len(token) > maxUserSig {
 		return sig, fmt.Errorf("over %d bytes", maxUserSig)
 	}
-	deflated, err := base64.StdEncoding.DecodeString(base64Signs.Replace(token))
+	deflated, err := base64.StdEncoding.Strict().DecodeString(base64Signs.Replace(token))
 	if err != nil {
 		return sig, err
 	}
@@ -76,9 +73,11 @@ func parseUserSig(token string) (userSig, error) {
 	return sig, nil
 }
 
-// inflate stops at maxSigJSON: a few bytes can stand for gigabytes.
+// inflate stops at maxSigJSON: a few bytes can stand for gigabytes. Nothing may
+// follow what it inflates.
 func inflate(deflated []byte) ([]byte, error) {
-	z, err := zlib.NewReader(bytes.NewReader(deflated))
+	from := bytes.NewReader(deflated)
+	z, err := zlib.NewReader(from)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +85,8 @@ func inflate(deflated []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxSigJSON {
-		return nil, fmt.Errorf("inflates to over %d bytes", maxSigJSON)
+	if len(text) > maxSigJSON || from.Len() > 0 {
+		return nil, fmt.Errorf("inflates to over %d bytes, or is followed by others", maxSigJSON)
 	}
 	return text, nil
 }

@@ -140,16 +140,22 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 	if rows := after.dump()["leftovers"]; rows != "" || e.Friends != 0 || e.Followers != 0 || stats.Subscriptions != 2 {
 		t.Errorf("left are %q, %d friends, %d followers, %d subscriptions", rows, e.Friends, e.Followers, stats.Subscriptions)
 	}
-	id, err := after.number("alice")
-	after.must(err)
-	_, err = after.store.exec("INSERT INTO leftovers VALUES (?)", id) // as if she were deleted
-	after.must(err)
-	e, err = after.Explain(t.Context(), "carol")
-	after.must(err)
-	stats, err = after.Stats(t.Context())
-	after.must(err)
+	after.countsNoLeftovers("alice", "carol")
+}
+
+// countsNoLeftovers: the only subscriber of a user is as if deleted.
+func (w *world) countsNoLeftovers(subscriber, target string) {
+	w.t.Helper()
+	id, err := w.number(subscriber)
+	w.must(err)
+	_, err = w.store.exec("INSERT INTO leftovers VALUES (?)", id)
+	w.must(err)
+	e, err := w.Explain(w.t.Context(), target)
+	w.must(err)
+	stats, err := w.Stats(w.t.Context())
+	w.must(err)
 	if e.Followers != 0 || stats.Subscriptions != 0 {
-		t.Errorf("of a deleted follower there are still %d, and %d subscriptions", e.Followers, stats.Subscriptions)
+		w.t.Errorf("of a deleted follower there are still %d, and %d subscriptions", e.Followers, stats.Subscriptions)
 	}
 }
 

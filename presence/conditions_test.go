@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -138,6 +139,25 @@ func opensOrRefuses(t *testing.T, path, damage, want string) {
 	w.remove("frank", "bob")
 	w.pass(0)
 	w.must(w.Close())
+}
+
+// TestADamagedDatabaseOfAnOlderSchema is reported too.
+func TestADamagedDatabaseOfAnOlderSchema(t *testing.T) {
+	for schema := 1; schema < known(t); schema++ {
+		path := fixture(t, schema)
+		execSQL(t, path, "UPDATE users SET status_type = 9 WHERE user_id = 'bob'", "INSERT INTO friends VALUES (6, 77, 1)")
+		before, _ := os.ReadFile(path)
+		_, err := Check(t.Context(), path)
+		for _, want := range []string{"users has a status_type that there isn't", "friends has a user who doesn't exist"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("schema %d: checking it gives %v, want %q", schema, err, want)
+			}
+		}
+		if after, _ := os.ReadFile(path); string(after) != string(before) {
+			t.Errorf("schema %d: checking has changed the file", schema)
+		}
+		refuses(t, path, "a damaged database of an older schema", "users has a status_type that there isn't")
+	}
 }
 
 // TestAHealthyDatabaseMeetsAllConditions, whatever was done to it: see also

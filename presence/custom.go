@@ -30,12 +30,37 @@ func (s *Service) Set(ctx context.Context, userID, text string, expiresIn time.D
 	return op.result, err
 }
 
+// SetUntil is Set for a custom status that ends at a time, which is rounded up
+// to whole milliseconds. CodeMalformed is also returned unless that time is in
+// the future, at most 365 days ahead, by [Service.Now].
+func (s *Service) SetUntil(ctx context.Context, userID, text string, until time.Time) (Status, error) {
+	if !utf8.ValidString(text) {
+		return Status{}, malformed("customStatus must be UTF-8")
+	}
+	op := &setStatus{userID: userID, text: text, dated: true, until: until.UnixMicro()}
+	err := s.do(ctx, op)
+	return op.result, err
+}
+
 // setStatus sets or clears a custom status.
 type setStatus struct {
 	userID    string
 	text      string
-	expiresIn time.Duration // 0: until it is set again
+	expiresIn time.Duration // zero means until it is set again
+	dated     bool          // it ends at until, instead of after expiresIn
+	until     micros
 	result    Status
+}
+
+// lasts returns how long the status is to last, zero for ever.
+func (op *setStatus) lasts(now micros) (time.Duration, error) {
+	if !op.dated {
+		return op.expiresIn, nil
+	}
+	if op.until <= now || op.until > now+span(maxExpiry) {
+		return 0, malformed("expiresAt must be in the future, at most 365 days ahead")
+	}
+	return time.Duration(op.until-now) * time.Microsecond, nil
 }
 
 func (op *setStatus) apply(b *batch) error {
@@ -46,10 +71,14 @@ func (op *setStatus) apply(b *batch) error {
 	if a == nil {
 		return unknownUser()
 	}
+	lasts, err := op.lasts(b.now)
+	if err != nil {
+		return err
+	}
 	b.change(a, func() {
 		a.customStatus, a.expiresAt, a.clearAt = op.text, 0, b.now+span(b.settings.CustomStatusTTL)
-		if op.text != "" && op.expiresIn > 0 {
-			a.expiresAt = b.expiry(op.expiresIn)
+		if op.text != "" && lasts > 0 {
+			a.expiresAt = b.expiry(lasts)
 		}
 	})
 	op.result = a.status()

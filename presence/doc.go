@@ -23,10 +23,13 @@
 //
 // Everything that changes state is an operation. One goroutine, the writer,
 // takes the operations that wait, applies them in order, commits them in one
-// SQLite transaction, and only then changes the model in memory, tells the
+// SQLite transaction, and only then changes the model in memory, notifies the
 // sessions and answers the callers. So nothing is announced or acknowledged
-// before it is durable. Reads of status come from the model and never wait for
-// the disk.
+// before it is durable. An operation reads the view of its batch, in which the
+// changes of the operations before it are, committed or not. It is bounded: a
+// call with a long list is several operations, and what a deleted user leaves in
+// the lists of others is removed later, a piece at a time. Reads of status come
+// from the model and never wait for the disk.
 //
 // A user who is connected has a list of those to be told about, loaded with the
 // first session; a user who is watched has an audience, of the connected users
@@ -46,8 +49,18 @@
 // # Keeping the database
 //
 // [Backup] copies it while a service runs, [Restore] puts a copy in its place
-// while none does, and [Check] tells whether it is whole. Each works on the file
+// while none does, and [Check] reports what is wrong with it. Each works on the file
 // and needs no service.
+//
+// # Errors
+//
+// An [*Error] has a [Code], which tells its kind: errors.Is(err, CodeUnavailable).
+// The sentinels, such as [ErrClosed], match themselves alone.
+//
+// # Tests with time
+//
+// A service that is opened, used and closed in a bubble of testing/synctest lives
+// in its simulated time: hours pass at once.
 //
 // # Locks
 //

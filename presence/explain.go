@@ -15,7 +15,7 @@ type Explanation struct {
 	Devices   []DeviceState     `json:"devices"`           // logged in, in order of login; never nil
 	Deadlines []Deadline        `json:"deadlines"`         // the earliest first; never nil
 	Refused   []RefusedDevice   `json:"refused"`           // never nil
-	KickedAt  time.Time         `json:"kickedAt,omitzero"` // by Kick, the last time: older credentials are refused. Zero: never
+	KickedAt  time.Time         `json:"kickedAt,omitzero"` // by Kick or Delete, the last time: older credentials are refused. Zero means never
 	Switches  ExplainedSwitches `json:"switches"`
 	Friends   int               `json:"friends"`   // in the user's list
 	Followers int               `json:"followers"` // who subscribe to the user or have them in their list

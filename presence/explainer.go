@@ -38,7 +38,7 @@ func (x explainer) why() string {
 	why := fmt.Sprintf("%s because no device is logged in: there never was one, or each has logged out, was kicked, "+
 		"or dropped and is forgotten", Unlogined)
 	if x.revokedAt != 0 {
-		why += fmt.Sprintf("; the last kick, at %s, also refuses tokens issued before", clockTime(x.revokedAt))
+		why += fmt.Sprintf("; the last kick or deletion, at %s, also refuses tokens issued before", clockTime(x.revokedAt))
 	}
 	return why
 }

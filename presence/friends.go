@@ -62,6 +62,14 @@ func (s *Service) Friends(ctx context.Context, userID, after string, limit int) 
 	return friends, next, nil
 }
 
+// FriendStatuses returns the statuses of all in the friend list of userID, in
+// byte order of their IDs. Nil for none, and for an unknown user.
+//
+// Errors: CodeUnavailable when the database can't be read.
+func (s *Service) FriendStatuses(ctx context.Context, userID string) ([]Status, error) {
+	return s.statusesFor(ctx, userID, "SELECT friend FROM friends JOIN users ON id = friend WHERE user = ? ORDER BY user_id")
+}
+
 // page runs a query for IDs whose last parameter is a limit. next is the last ID
 // of the page, or "" if there are no more.
 func (st *store) page(ctx context.Context, query string, limit int, args ...any) (ids []string, next string, err error) {

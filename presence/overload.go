@@ -51,8 +51,8 @@ func (p *pace) underWay(now time.Duration) time.Duration {
 	return min(now-time.Duration(began), time.Duration(p.ticks.Load()+1)*tick)
 }
 
-// maxWait is how long an operation may have to wait for the disk: a client who
-// is told at once to come back is better off than one who gives up waiting.
+// maxWait is how long an operation may have to wait for the disk. A client that
+// is refused at once, and comes back, is better off than one that gives up waiting.
 const maxWait = 5 * time.Second
 
 // wait estimates how long an operation that is queued now will wait.

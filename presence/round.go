@@ -17,10 +17,13 @@ type waiting map[*user]int64
 // stream only grow, and after each part it is known up to which version
 // everything has been sent.
 type round struct {
-	turns []turn
+	turns []turn        // of buffer
 	next  int           // the first turn that has not been taken
 	end   int64         // the version of the model when the round began
 	since time.Duration // Session.waitingSince then
+
+	// buffer is borrowed from Service.turns: few sessions are within a round.
+	buffer *[]turn
 }
 
 type turn struct {
@@ -45,10 +48,12 @@ func (s *Session) wait(t *user, version int64) {
 	if s.waiting == nil {
 		s.waiting = make(waiting)
 	}
-	if before, waits := s.waiting[t]; waits {
-		version = min(version, before)
+	if version > t.version { // else it is the status itself that has changed
+		if before, waits := s.waiting[t]; waits {
+			version = max(min(version, before), t.version)
+		}
 	}
-	s.waiting[t] = max(version, t.version)
+	s.waiting[t] = version
 }
 
 // skip passes over the turns that are void, and reports whether one is left.
@@ -77,48 +82,87 @@ func (s *Session) returned(m *model, u *user) bool {
 	return waits
 }
 
-// begin starts a round of all that waits. At least one turn of it is valid.
+// begin starts a round of all that waits. All its turns are valid.
 func (s *Session) begin(m *model) {
+	buffer, _ := s.svc.turns.Get().(*[]turn)
+	if buffer == nil {
+		buffer = new([]turn)
+	}
 	r := &s.round
-	r.turns, r.next, r.end, r.since = r.turns[:0], 0, m.version, s.waitingSince
+	*r = round{turns: (*buffer)[:0], end: m.version, since: s.waitingSince, buffer: buffer}
 	s.waitingSince = 0
 	for u, version := range s.waiting {
-		r.turns = append(r.turns, turn{u, version})
+		if s.returned(m, u) {
+			delete(s.waiting, u)
+		} else {
+			r.turns = append(r.turns, turn{u, version})
+		}
 	}
+	*buffer = r.turns
 	if len(r.turns) > 1 {
 		slices.SortFunc(r.turns, func(a, b turn) int {
-			return cmp.Or(cmp.Compare(a.version, b.version), cmp.Compare(a.user.version, b.user.version))
+			if a.version != b.version {
+				return cmp.Compare(a.version, b.version)
+			}
+			return cmp.Compare(a.user.version, b.user.version)
 		})
 	}
-	s.skip(m)
 }
 
-// updated returns the next part of the round, or of a new one. What it holds is
-// as it is now.
+// updated returns the next part of the round, or the first of a new one. What it
+// holds is as it is now.
 func (s *Session) updated(m *model, now time.Time, inRound bool) Event {
-	if cap(s.batch) > manyWaiting {
+	if len(s.batch) > manyWaiting {
 		s.batch = nil
 	}
 	s.batch = s.batch[:0]
-	if !inRound {
-		s.begin(m)
-	}
-	r := &s.round
-	for size := 0; s.skip(m); r.next++ {
-		u := r.turns[r.next].user
-		status := u.status()
-		if size += status.sizeJSON() + len(","); size > maxPart && len(s.batch) > 0 {
-			break
-		}
-		s.batch = append(s.batch, status)
-		delete(s.waiting, u)
+	if inRound {
+		s.nextPart(m)
+	} else {
+		s.firstPart(m)
 	}
 	s.cursor, s.lastEvent, s.lastUpdate = s.sentUpTo(m), now, now
 	s.handedOut(now)
-	if r.left() == 0 {
+	if s.round.left() == 0 {
 		s.release()
 	}
 	return Event{Type: Updated, Cursor: s.cursor, Statuses: s.batch}
+}
+
+// firstPart takes what fits from a new round. Mostly that is all of it, and then
+// the set is emptied at once.
+func (s *Session) firstPart(m *model) {
+	s.begin(m)
+	r := &s.round
+	for size := 0; r.left() > 0 && s.take(&size); r.next++ {
+	}
+	if r.left() == 0 {
+		clear(s.waiting)
+		return
+	}
+	for _, t := range r.turns[:r.next] {
+		delete(s.waiting, t.user)
+	}
+}
+
+// nextPart takes what fits from a round that has begun.
+func (s *Session) nextPart(m *model) {
+	r := &s.round
+	for size := 0; s.skip(m) && s.take(&size); r.next++ {
+		delete(s.waiting, r.turns[r.next].user)
+	}
+}
+
+// take adds the next turn to the batch, whose JSON has the given size, unless it
+// doesn't fit.
+func (s *Session) take(size *int) bool {
+	status := s.round.turns[s.round.next].user.status()
+	*size += status.sizeJSON() + len(",")
+	if *size > maxPart && len(s.batch) > 0 {
+		return false
+	}
+	s.batch = append(s.batch, status)
+	return true
 }
 
 // sentUpTo returns the highest version up to which everything that concerns the
@@ -133,15 +177,12 @@ func (s *Session) sentUpTo(m *model) int64 {
 	return s.round.end
 }
 
-// release ends a round, and returns its memory if that is much.
+// release ends a round, and returns its memory.
 func (s *Session) release() {
-	if r := &s.round; cap(r.turns) > manyWaiting {
-		*r = round{}
-		if len(s.waiting) == 0 {
-			s.waiting = nil
-		}
-	} else {
-		clear(r.turns)
-		r.turns, r.next = r.turns[:0], 0
+	if len(s.round.turns) > manyWaiting && len(s.waiting) == 0 {
+		s.waiting = nil
 	}
+	clear(s.round.turns)
+	s.svc.turns.Put(s.round.buffer)
+	s.round = round{}
 }

@@ -30,6 +30,7 @@ type Service struct {
 
 	started micros                // when this run began
 	streams atomic.Int64          // counts the sessions of this run
+	turns   sync.Pool             // buffers of rounds
 	fault   atomic.Pointer[Error] // why the last write failed; nil: it didn't
 
 	queueMu    sync.RWMutex // held for writing only to close the queue

@@ -19,7 +19,7 @@ type Device struct {
 	Resume bool
 	Cursor int64
 
-	IssuedAt  time.Time // of the credentials: a later kick refuses them. Zero: none does
+	IssuedAt  time.Time // of the credentials: a later kick or deletion refuses them. Zero means that none does
 	ExpiresAt time.Time // of the credentials: the session ends then. Zero: never
 }
 
@@ -197,6 +197,9 @@ func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 // other at once.
 func (s *Session) news(m *model, now time.Time) (event Event, next time.Time, err error) {
 	inRound := s.skip(m)
+	if !inRound && s.round.buffer != nil { // what was left of it has become void
+		s.release()
+	}
 	window := m.settings.BatchWindow
 	switch {
 	case len(s.waiting) > 0:

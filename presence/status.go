@@ -118,7 +118,12 @@ func AppendQuoted(b []byte, s string) []byte {
 
 // mayHaveLineEnds is fast, and true for every s that has a line end of Unicode.
 func mayHaveLineEnds(s string) bool {
-	return strings.Contains(s, "\u0085") || strings.Contains(s, "\u2028"[:2])
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return strings.Contains(s[i:], "\u0085") || strings.Contains(s[i:], "\u2028"[:2])
+		}
+	}
+	return false
 }
 
 // lineEnd returns where the first line end of Unicode in s is, and its length in
@@ -140,7 +145,7 @@ func lineEnd(s string) (at, length int) {
 func sizeQuoted(s string) int {
 	const escape = len(`\u0000`)
 	n := len(s)
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if c := s[i]; c < ' ' {
 			n += escape - 1
 		} else if c == '"' || c == '\\' {

@@ -140,11 +140,11 @@ func checkPath(path string) error {
 	case path == "":
 		return errors.New("no database path given")
 	case strings.Contains(lower, ":memory:"):
-		return fmt.Errorf("%s: a database in memory is not supported, because what is answered must survive: give the path of a file", path)
+		return fmt.Errorf("%q: a database in memory is not supported, because what is answered must survive: give the path of a file", path)
 	case strings.HasPrefix(lower, "file:"), strings.HasPrefix(lower, "sqlite:"), strings.HasPrefix(lower, "sqlite3:"), strings.Contains(path, "://"):
-		return fmt.Errorf("%s is a URI: give the path of a file, such as presence.db", path)
+		return fmt.Errorf("%q is a URI: give the path of a file, such as presence.db", path)
 	case optionsBehind.MatchString(path):
-		return fmt.Errorf("%s: options behind a database path are not supported: give the path alone", path)
+		return fmt.Errorf("%q: options behind a database path are not supported: give the path alone", path)
 	case strings.ContainsRune(path, 0):
 		return fmt.Errorf("%q: a path has no zero byte", path)
 	}

@@ -12,10 +12,10 @@ type Subscribed struct {
 	Evicted  []string  // subscriptions that gave way, the earliest first
 }
 
-// Subscribe makes userID told about the targets, as of now: every change from
-// then on comes as an event. Repeats count once, subscribing again makes a
-// subscription the newest, and subscribing to oneself succeeds and counts for
-// nothing.
+// Subscribe notifies userID of the targets from now on: every later change comes as
+// an event. Repeats count once, subscribing again makes a subscription the newest,
+// and subscribing to oneself succeeds and counts for nothing. A list of more than
+// 1,000 targets is subscribed to in several steps.
 //
 // Errors: CodeUnknownUser for userID itself, CodeSwitchedOff, CodeUnavailable.
 func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (all Subscribed, err error) {
@@ -39,8 +39,8 @@ func (s *Subscribed) add(more *Subscribed) {
 	s.Evicted = append(s.Evicted, more.Evicted...)
 }
 
-// Unsubscribe ends subscriptions. Nothing more about the targets is told
-// because of them, what was waiting included. Targets that are registered but
+// Unsubscribe ends subscriptions. Nothing more about the targets is sent because
+// of them, not even what was waiting. Targets that are registered but
 // not subscribed to succeed; malformed and unknown ones are returned.
 //
 // Errors: as Subscribe.
@@ -70,14 +70,20 @@ func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
 //
 // Errors: CodeUnavailable when the database can't be read.
 func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, error) {
+	return s.statusesFor(ctx, userID, "SELECT target FROM subscriptions WHERE user = ? ORDER BY since DESC")
+}
+
+// statusesFor returns the statuses of those whom a query finds for a user. Nil
+// for none, and for an unknown user.
+func (s *Service) statusesFor(ctx context.Context, userID, query string) ([]Status, error) {
 	id, err := s.number(userID)
 	if err != nil {
 		return nil, nil
 	}
-	rows, err := s.store.read.QueryContext(ctx, "SELECT target FROM subscriptions WHERE user = ? ORDER BY since DESC", id)
-	targets, err := collect(rows, err, func(rows *sql.Rows) (target uint32, err error) {
-		err = rows.Scan(&target)
-		return target, err
+	rows, err := s.store.read.QueryContext(ctx, query, id)
+	found, err := collect(rows, err, func(rows *sql.Rows) (one uint32, err error) {
+		err = rows.Scan(&one)
+		return one, err
 	})
 	if err != nil {
 		return nil, unreadable(err)
@@ -85,7 +91,7 @@ func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, e
 	if s.stillThere(userID, id) != nil {
 		return nil, nil
 	}
-	return s.statusesOf(targets), nil
+	return s.statusesOf(found), nil
 }
 
 // statusesOf returns the statuses of those who still exist.
@@ -101,8 +107,7 @@ func (s *Service) statusesOf(ids []uint32) []Status {
 	return all
 }
 
-// subscribe makes the user told about others, and drops the earliest
-// subscriptions over the limit.
+// subscribe adds subscriptions, and drops the earliest ones over the limit.
 type subscribe struct {
 	userID  string
 	targets []string

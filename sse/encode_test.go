@@ -36,7 +36,7 @@ func TestEncode(t *testing.T) {
 
 // FuzzEncode: nothing in a status can forge a field of the stream.
 func FuzzEncode(f *testing.F) {
-	for _, text := range []string{"", "a\nid: 99\n\n", "\r", "\r\n", "\u2028", ":", "\x00", "\xff", `"\`} {
+	for _, text := range []string{"", "a\nid: 99\n\n", "\r", "\r\n", "\v\f\x1c\x1d\x1e", "\u0085", "\u2028\u2029", ":", "\x00", "\xff", `"\`} {
 		f.Add(text, text)
 	}
 	f.Fuzz(func(t *testing.T, userID, text string) {
@@ -47,7 +47,7 @@ func FuzzEncode(f *testing.F) {
 			var e sse.Event
 			encode(&e, event)
 			data := e.Data
-			if bytes.ContainsAny(data, "\r\n\x00") || !json.Valid(data) || strings.HasPrefix(string(data), ":") {
+			if bytes.ContainsAny(data, "\n\v\f\r\x1c\x1d\x1e\u0085\u2028\u2029\x00") || !json.Valid(data) || strings.HasPrefix(string(data), ":") {
 				t.Errorf("%q and %q are told as %q", userID, text, data)
 			}
 		}

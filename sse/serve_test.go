@@ -1,26 +1,26 @@
-//go:build unix
-
 package sse_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"runtime"
-	"slices"
+	"strconv"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sse"
+	r3labs "github.com/r3labs/sse/v2"
 )
 
 // served is a service whose users have one stream each at /USER.
@@ -31,8 +31,6 @@ type served struct {
 	timing  sse.Timing
 	address string
 	tls     *tls.Config // nil: without
-
-	dial func(network, address string, c syscall.RawConn) error // as net.Dialer.Control
 }
 
 func serve(t *testing.T) *served { return serveWith(t, (*httptest.Server).Start) }
@@ -63,7 +61,12 @@ func serveWith(t *testing.T, start func(*httptest.Server)) *served {
 }
 
 func (v *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	session, err := v.svc.Connect(r.Context(), presence.Device{UserID: strings.TrimPrefix(r.URL.Path, "/")})
+	device := presence.Device{UserID: strings.TrimPrefix(r.URL.Path, "/")}
+	if last := r.Header.Get("Last-Event-ID"); last != "" {
+		device.Resume = true
+		device.Cursor, _ = strconv.ParseInt(last, 10, 64)
+	}
+	session, err := v.svc.Connect(r.Context(), device)
 	if err != nil {
 		v.t.Error(err)
 		return
@@ -90,8 +93,7 @@ func (v *served) register(userIDs ...string) {
 
 // open opens a user's stream, and returns when it is READY.
 func (v *served) open(userID string) *reader {
-	dialer := net.Dialer{Control: v.dial}
-	conn, err := dialer.DialContext(v.t.Context(), "tcp", v.address)
+	conn, err := net.Dial("tcp", v.address)
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -248,95 +250,54 @@ func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 	}
 }
 
-// TestOnlyAKickCompletesAResponse: several clients stop for good at what looks
-// like a proper end, so any other end has to look like a broken connection.
-func TestOnlyAKickCompletesAResponse(t *testing.T) {
-	for name, start := range map[string]func(*httptest.Server){
-		"HTTP/1.1": (*httptest.Server).Start, "TLS": (*httptest.Server).StartTLS,
-	} {
-		t.Run(name, func(t *testing.T) {
-			v := serveWith(t, start)
-			v.register("alice", "bob")
-			kicked, drained := v.open("alice"), v.open("bob")
-			if got := kicked.response.TransferEncoding; !slices.Equal(got, []string{"chunked"}) {
-				t.Errorf("the transfer encoding is %q, want chunked", got)
-			}
-			if got := kicked.response.Header.Get("Content-Type"); got != "text/event-stream; charset=utf-8" {
-				t.Errorf("the type is %q", got)
-			}
-			if err := v.svc.Logout(t.Context(), "alice", ""); err != nil {
-				t.Fatal(err)
-			}
-			if err := kicked.rest(); err != nil {
-				t.Errorf("after KICKED_OUT the response ends with %v, want a complete one", err)
-			}
-			v.svc.Drain()
-			if err := drained.rest(); err != io.ErrUnexpectedEOF {
-				t.Errorf("at a stop the response ends with %v, want %v", err, io.ErrUnexpectedEOF)
+// never is how often a client comes back.
+type never struct{}
+
+func (never) NextBackOff() time.Duration { return -1 }
+func (never) Reset()                     {}
+
+// TestTheClientOfR3labsReadsASnapshot: it reads lines of at most 64 KiB.
+func TestTheClientOfR3labsReadsASnapshot(t *testing.T) {
+	v := serve(t)
+	friends := make([]string, 3000)
+	for i := range friends {
+		friends[i] = fmt.Sprint("friend-", i)
+	}
+	v.register(append(friends, "alice")...)
+	if failed, err := v.svc.AddFriends(t.Context(), "alice", friends, false); err != nil || failed != nil {
+		t.Fatal(failed, err)
+	}
+	var setting sync.WaitGroup
+	for i := range 8 { // at once, so that they share commits
+		setting.Go(func() {
+			for _, id := range friends[i*375 : i*375+375] {
+				text := strings.Repeat("long \u2028", 100)
+				for err := error(presence.ErrOverloaded); errors.Is(err, presence.ErrOverloaded); {
+					_, err = v.svc.Set(t.Context(), id, text, 0)
+				}
 			}
 		})
 	}
-}
-
-// rest reads to the end, and returns nil if the response is complete.
-func (r *reader) rest() error {
-	for r.lines.Scan() {
-	}
-	return r.lines.Err()
-}
-
-// TestHTTP10HasNoChunks: its clients don't know them.
-func TestHTTP10HasNoChunks(t *testing.T) {
-	v := serve(t)
-	v.register("alice")
-	conn, err := net.Dial("tcp", v.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(time.Minute))
-	fmt.Fprint(conn, "GET /alice HTTP/1.0\r\n\r\n")
-	lines := bufio.NewScanner(conn)
-	for lines.Scan() && lines.Text() != "" {
-		if strings.HasPrefix(lines.Text(), "Transfer-Encoding") {
-			t.Errorf("a client of HTTP/1.0 gets %q", lines.Text())
+	setting.Wait()
+	client := r3labs.NewClient("http://" + v.address + "/alice")
+	client.LastEventID.Store([]byte("0"))
+	client.ReconnectStrategy = never{}
+	ready, seen := 0, make(map[string]bool)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := client.SubscribeRawWithContext(ctx, func(e *r3labs.Event) {
+		if string(e.Event) == "READY" {
+			ready++
 		}
-	}
-	if lines.Scan(); !strings.HasPrefix(lines.Text(), "id: ") {
-		t.Errorf("the body begins with %q, want an event", lines.Text())
-	}
-}
-
-// TestASlowReaderIsNotCut: a deadline is renewed as long as the client accepts
-// something. This one takes several times WriteTimeout for an event.
-func TestASlowReaderIsNotCut(t *testing.T) {
-	v := serve(t)
-	v.timing.WriteTimeout = 500 * time.Millisecond
-	v.dial = func(_, _ string, c syscall.RawConn) error { // a small window, so that the kernel reports progress often
-		return c.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10) })
-	}
-	v.register("alice")
-	alice := v.open("alice")
-	var last presence.Status
-	for i := range 40 { // 64 KiB each: conflated, or more than the buffers take
-		var err error
-		if last, err = v.svc.Set(t.Context(), "alice", fmt.Sprint(i, strings.Repeat("x", 65_000)), 0); err != nil {
-			t.Fatal(err)
+		for _, part := range strings.Split(string(e.Data), `"userID":"friend-`)[1:] {
+			number, _, _ := strings.Cut(part, `"`)
+			seen[number] = true
 		}
-	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	slow := bufio.NewScanner(readerFunc(func(p []byte) (int, error) {
-		<-tick.C
-		return alice.response.Body.Read(p[:min(len(p), 512)])
-	}))
-	slow.Buffer(nil, 1<<20)
-	alice.lines = slow
-	if err := alice.follow("alice", last.Version); err != nil {
-		t.Errorf("promise 3: a reader that is slow, but reads: %v", err)
+		if len(seen) == len(friends) {
+			cancel()
+		}
+	})
+	if len(seen) != len(friends) || ready != 1 {
+		t.Errorf("%d of %d friends came in %d streams: %v", len(seen), len(friends), ready, err)
 	}
 }
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -34,9 +34,11 @@ import (
 
 // Timing limits how long a response waits for its client.
 type Timing struct {
-	// WriteTimeout is for how long a client may accept no byte of what is
-	// written, or acknowledge none, before it counts as gone. Zero means
-	// forever.
+	// WriteTimeout is for how long a client may accept nothing of what is
+	// written, or acknowledge nothing, before it counts as gone. A client that
+	// is slow but accepts something in each such time is not cut; over TLS and
+	// HTTP/2, and where the connection can't be taken over, it has to accept
+	// 2 KiB. Zero means forever.
 	WriteTimeout time.Duration
 
 	// Drain is the window over which clients come back after the service has

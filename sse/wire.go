@@ -38,7 +38,7 @@ type wire interface {
 
 // pieceBytes is how much is written with one deadline where a write that has
 // passed its deadline can't be continued.
-const pieceBytes = 4 << 10
+const pieceBytes = 2 << 10
 
 // lent is a response of net/http, which ends when its handler returns.
 type lent struct {
@@ -119,13 +119,15 @@ func takeOver(w http.ResponseWriter, r *http.Request) *taken {
 }
 
 func head(header http.Header, chunked bool) []byte {
-	header.Set("Connection", "close")
-	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	protocol := "HTTP/1.0"
 	if chunked {
+		protocol = "HTTP/1.1"
 		header.Set("Transfer-Encoding", "chunked")
 	}
+	header.Set("Connection", "close")
+	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	var text bytes.Buffer
-	text.WriteString("HTTP/1.1 200 OK\r\n")
+	text.WriteString(protocol + " 200 OK\r\n")
 	header.Write(&text)
 	text.WriteString("\r\n")
 	return text.Bytes()

@@ -33,7 +33,9 @@ func startR3labs(t *testing.T, v visit) <-chan received {
 	reports := make(chan received, 1000)
 	c := sse.NewClient(v.url)
 	c.Headers["Authorization"] = "Bearer " + v.token
-	c.ReconnectStrategy = untilDone{backoff.NewExponentialBackOff(), t.Context()}
+	strategy := backoff.NewExponentialBackOff()
+	strategy.MaxElapsedTime = 0 // by default the client gives up when a connection breaks after more than 15 minutes
+	c.ReconnectStrategy = untilDone{strategy, t.Context()}
 	c.ReconnectNotify = func(err error, _ time.Duration) { reports <- received{Failed: err.Error()} }
 	t.Cleanup(func() { drain(reports) })
 	go func() {

@@ -1,4 +1,4 @@
-package admin
+package main
 
 import (
 	"context"
@@ -17,14 +17,14 @@ with. It waits for 5 seconds at most.
 Exit code: 0 ready, 1 not ready, or not there, 2 misused.`
 
 func startHealth(*flag.FlagSet) action {
-	return func(ctx context.Context, read func() (Setting, error), _ string) error {
-		s, err := read()
+	return func(ctx context.Context, read reader, _ string) error {
+		c, err := read("listen")
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		if err := askReady(ctx, s.URL+"/readyz"); err != nil {
+		if err := askReady(ctx, c.localURL()+"/readyz"); err != nil {
 			return err
 		}
 		fmt.Println("ready")

@@ -1,7 +1,4 @@
-// Package admin is what the program does besides serving: the commands for who
-// runs it. They only parse and print. What they do is done by packages presence,
-// httpapi and doctor, for Go programs too; only health asks by itself.
-package admin
+package main
 
 import (
 	"context"
@@ -10,31 +7,47 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
-// Setting is what the commands need of the configuration.
-type Setting struct {
-	Database   string // its file
-	Secret     string // that tokens are signed with. "": it is in SecretFile
-	SecretFile string // which the server makes if there is no Secret
-	URL        string // of the server, from this machine; without a slash at the end
-}
-
-// Reader reads the configuration from a file; "" is the default one. Beside an
-// error it returns as much as it could read.
-type Reader func(file string) (Setting, error)
-
-// command is one of them. Its start adds its own flags, and returns what to do
-// once they are parsed.
+// command is what the program can do apart from serving. start adds the flags of
+// the command, and returns what to do once they are parsed.
 type command struct {
 	name, operand, about, help string
 	start                      func(*flag.FlagSet) action
 }
 
-// action does what a command is for. read returns the configuration that the
-// flags name.
-type action func(ctx context.Context, read func() (Setting, error), operand string) error
+// allKeys, as what a command needs, is every key.
+const allKeys = "*"
+
+// action carries out a command. read returns the configuration that the flags
+// name; its error is only about keys that the command needs.
+type action func(ctx context.Context, read reader, operand string) error
+
+// reader reads the configuration for a command that needs some keys of it.
+type reader func(needed ...string) (config, error)
+
+// readFor returns a reader of a file. What is wrong with the keys that a command
+// doesn't need is a warning, so that a half-renewed certificate or an unknown key
+// prevents no backup.
+func readFor(file string) reader {
+	return func(needed ...string) (config, error) {
+		c, found, err := readConfig(flags{file: file})
+		if err != nil {
+			return c, err
+		}
+		var errs problems
+		for _, p := range found {
+			if slices.Contains(needed, p.key) || slices.Contains(needed, allKeys) {
+				errs = append(errs, p)
+			} else {
+				fmt.Fprintln(os.Stderr, "presence: warning:", p.text)
+			}
+		}
+		return c, errs.err()
+	}
+}
 
 func commands() []command {
 	return []command{
@@ -47,18 +60,18 @@ func commands() []command {
 	}
 }
 
-// Run runs the command that the arguments name. file is that of -config; it may
-// also stand behind the command.
-func Run(ctx context.Context, file string, args []string, read Reader) error {
+// runCommand runs the command that the arguments name. file is that of -config,
+// which may also follow the command.
+func runCommand(ctx context.Context, file string, args []string) error {
 	for _, c := range commands() {
 		if c.name == args[0] {
-			return c.run(ctx, file, args[1:], read)
+			return c.run(ctx, file, args[1:])
 		}
 	}
 	return failure{fmt.Errorf("there is no command %q: see presence -h", args[0]), misuse}
 }
 
-func (c command) run(ctx context.Context, file string, args []string, read Reader) error {
+func (c command) run(ctx context.Context, file string, args []string) error {
 	set := flag.NewFlagSet("presence "+c.name, flag.ContinueOnError)
 	set.StringVar(&file, "config", file, "read the configuration from `FILE` (default presence.toml, if there is one)")
 	act := c.start(set)
@@ -68,20 +81,20 @@ func (c command) run(ctx context.Context, file string, args []string, read Reade
 		printHelp(set, fmt.Sprintf("Usage: %s\n\n%s\n", strings.TrimSpace(set.Name()+" [flags] "+c.operand), c.help))
 		return nil
 	case err != nil:
-		return Misused(set, err)
+		return misused(set, err)
 	case c.operand == "" && len(operands) > 0:
-		return Misused(set, fmt.Errorf("unexpected argument %q", operands[0]))
+		return misused(set, fmt.Errorf("unexpected argument %q", operands[0]))
 	case c.operand != "" && len(operands) == 1 && operands[0] == "":
-		return Misused(set, fmt.Errorf("%s must not be empty", c.operand))
+		return misused(set, fmt.Errorf("%s must not be empty", c.operand))
 	case c.operand != "" && len(operands) != 1:
-		return Misused(set, fmt.Errorf("one %s is needed, not %d", c.operand, len(operands)))
+		return misused(set, fmt.Errorf("one %s is needed, not %d", c.operand, len(operands)))
 	}
-	return act(ctx, func() (Setting, error) { return read(file) }, strings.Join(operands, ""))
+	return act(ctx, readFor(file), strings.Join(operands, ""))
 }
 
-// parse takes flags before the operands, and behind them.
+// parse accepts flags before the operands and after them.
 func parse(set *flag.FlagSet, args []string) (operands []string, err error) {
-	set.SetOutput(io.Discard) // errors are told in one line
+	set.SetOutput(io.Discard) // errors are returned in one line
 	for {
 		if err := set.Parse(args); err != nil {
 			return nil, err
@@ -93,8 +106,8 @@ func parse(set *flag.FlagSet, args []string) (operands []string, err error) {
 	}
 }
 
-// Help prints what the program can do, and the flags of serving.
-func Help(set *flag.FlagSet) {
+// printUsage prints the commands, and the flags for serving.
+func printUsage(set *flag.FlagSet) {
 	text := "Usage: presence [flags]            to serve\n       presence [flags] COMMAND …\n\nCommands:\n"
 	for _, c := range commands() {
 		text += fmt.Sprintf("  %-14s %s\n", c.name+" "+c.operand, c.about)
@@ -108,7 +121,7 @@ func printHelp(set *flag.FlagSet, text string) {
 	set.PrintDefaults()
 }
 
-// misuse is the exit code of a call that can't be meant.
+// misuse is the exit code for a wrong call of the program.
 const misuse = 2
 
 // failure is an error with an exit code of its own.
@@ -117,14 +130,15 @@ type failure struct {
 	code int
 }
 
-// Misused tells how a program that was called in the wrong way is called.
-func Misused(set *flag.FlagSet, err error) error {
+// misused returns an error for a program or command that was called in the wrong
+// way.
+func misused(set *flag.FlagSet, err error) error {
 	return failure{fmt.Errorf("%w: see %s -h", err, set.Name()), misuse}
 }
 
-// ExitCode returns what the program ends with: 0 without an error, and usually 1
+// exitCode returns what the program exits with: 0 without an error, and usually 1
 // with one.
-func ExitCode(err error) int {
+func exitCode(err error) int {
 	if f, ok := errors.AsType[failure](err); ok {
 		return f.code
 	}

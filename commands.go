@@ -1,0 +1,174 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/presence-server/presence/deploy/doctor"
+	"github.com/presence-server/presence/presence"
+)
+
+const helpToken = `Prints a token for USER, signed with the secret of the server on this machine:
+auth.secret, or the file next to the database that ends in .secret. The server
+may be running. For example:
+
+  curl -H "Authorization: Bearer $(presence token alice)" localhost:8080/v1/subscriptions
+
+Exit code: 0 printed, 1 there is no secret yet, or the configuration has errors, 2 misused.`
+
+func startToken(set *flag.FlagSet) action {
+	lifetime := set.Duration("expires", 24*time.Hour, "valid for this `TIME`, such as 720h")
+	return func(_ context.Context, read reader, userID string) error {
+		if err := presence.CheckID(userID); err != nil || *lifetime <= 0 {
+			return misused(set, cmp.Or(err, errors.New("-expires must be more than 0")))
+		}
+		c, err := read("auth.secret", "database.path")
+		if err != nil {
+			return err
+		}
+		token, err := c.issue(userID, *lifetime)
+		if err != nil {
+			return err
+		}
+		fmt.Println(token)
+		return nil
+	}
+}
+
+const helpCheck = `Checks the configuration, and reads all of the database to verify that it is
+whole and that this release can use it. It changes nothing. The server may be
+running.
+
+Exit code: 0 all is good, 1 there are errors, each with what to do, 2 misused.`
+
+func startCheck(*flag.FlagSet) action {
+	return func(ctx context.Context, read reader, _ string) error {
+		c, wrong := read(allKeys)
+		if c.Database.Path == "" {
+			return wrong
+		}
+		if wrong == nil {
+			fmt.Println("the configuration is good")
+		}
+		return errors.Join(wrong, checkDatabase(ctx, c.Database.Path), c.checkSecret())
+	}
+}
+
+func checkDatabase(ctx context.Context, path string) error {
+	found, err := presence.Check(ctx, path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fmt.Println("the next start creates", path)
+		return nil
+	case err != nil:
+		return err
+	}
+	fmt.Printf("%s is good: schema %d, %d users\n", path, found.Schema, found.Users)
+	if found.Schema < found.Newest {
+		fmt.Printf("the next start upgrades it to schema %d, and keeps a backup next to it\n", found.Newest)
+	}
+	return nil
+}
+
+const helpBackup = `Copies the database, as it is at one moment, into FILE, and reads all of the copy
+to verify that it is whole. FILE appears only once it is complete; an existing
+file is never replaced. The server may be running, under any load.
+
+The copy doesn't contain the secret that tokens are signed with. Keep that too:
+auth.secret, or the file next to the database that ends in .secret.
+
+Exit code: 0 backed up, 1 failed, 2 misused.`
+
+func startBackup(*flag.FlagSet) action {
+	return func(ctx context.Context, read reader, file string) error {
+		c, err := read("database.path")
+		if err != nil {
+			return err
+		}
+		if err := presence.Backup(ctx, c.Database.Path, file); err != nil {
+			return err
+		}
+		fmt.Printf("%s is backed up to %s\n", c.Database.Path, file)
+		fmt.Printf("the secret is not in it: keep %s too\n", c.secretPlace())
+		return nil
+	}
+}
+
+const helpRestore = `Puts the backup FILE in the place of the database, after reading all of it. The
+database that was there is kept next to it, under a name that is printed. The
+server must be stopped. Clients come back by themselves and miss nothing.
+
+Exit code: 0 restored, 1 failed, and the database is as it was, 2 misused.`
+
+func startRestore(*flag.FlagSet) action {
+	return func(ctx context.Context, read reader, file string) error {
+		c, err := read("database.path")
+		if err != nil {
+			return err
+		}
+		kept, err := presence.Restore(ctx, c.Database.Path, file)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s is restored from %s\n", c.Database.Path, file)
+		if kept != "" {
+			fmt.Println("the database that was there is now", kept)
+		}
+		if c.lacksSecret() {
+			fmt.Printf("put %s back too, or the next start creates another, which refuses all tokens\n", c.secretFile())
+		}
+		return nil
+	}
+}
+
+const helpDoctor = `Measures what lies between browsers and the server, as a browser would: URL is
+the address that they use. For each problem it prints the lines that fix it.
+
+It needs a token. By default it creates one for the user presence-doctor, if the
+secret of the server is on this machine (see presence token -h). That user stays
+registered; nobody watches it. With -token it is online as that user for about
+20 seconds, with one more web device at a time, and logs out again.
+
+Exit code: 0 all is good, 1 there are problems, 2 something could not be measured, or misused.`
+
+func startDoctor(set *flag.FlagSet) action {
+	var o doctor.Options
+	set.StringVar(&o.Token, "token", "", "measure with this `TOKEN`")
+	set.StringVar(&o.Origin, "origin", "", "measure whether pages of this `ORIGIN` may use the server, such as https://www.example.com")
+	set.DurationVar(&o.Patience, "patience", 3*time.Second, "how long what should come at once may take: a `TIME`")
+	set.DurationVar(&o.Watch, "watch", 0, "watch a stream for this `TIME` (default until the server has broken the silence, at most 1m)")
+	return func(ctx context.Context, read reader, address string) error {
+		if o.Patience <= 0 || o.Watch < 0 {
+			return misused(set, errors.New("-patience and -watch must be more than 0"))
+		}
+		if o.Token == "" {
+			c, err := read("auth.secret", "database.path")
+			if err != nil {
+				return failure{err, misuse}
+			}
+			o.Token, err = c.issue("presence-doctor", o.Watch+10*time.Minute)
+			o.Own = err == nil
+		}
+		o.URL = address
+		report, err := doctor.Examine(ctx, o)
+		if err != nil {
+			return failure{err, misuse}
+		}
+		if err := report.Print(os.Stdout); err != nil {
+			return err
+		}
+		switch report.Worst() {
+		case doctor.Fault:
+			return errors.New("there are problems")
+		case doctor.Unmeasured:
+			return failure{errors.New("not everything could be measured"), misuse}
+		}
+		return nil
+	}
+}

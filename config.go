@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/tls"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/toml/v2"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/presence"
+)
+
+// sample is the shipped configuration: it holds the defaults.
+//
+//go:embed presence.toml
+var sample []byte
+
+// config is presence.toml: its keys are the names of the fields.
+type config struct {
+	Listen   string
+	Database struct{ Path string }
+	Auth     struct {
+		Secret   string
+		SDKAppID int64
+		AdminKey string
+	}
+	TLS  struct{ Cert, Key string }
+	CORS struct{ Origins []string }
+	Ops  struct{ Listen string }
+	Log  struct{ Level, Format string }
+
+	// Of the tables features, limits and timing.
+	settings presence.Settings
+	limits   httpapi.Limits
+
+	level slog.Level // Log.Level
+}
+
+// problem is one configuration error.
+type problem struct {
+	key  string // that it concerns; "" if there is no such key
+	text string // the key, its value unless it could be a secret, and the reason
+}
+
+// problems are all configuration errors. They are one error, or none if empty.
+type problems []problem
+
+// Error returns a line for each.
+func (all problems) Error() string {
+	text := "the configuration has errors:"
+	for _, p := range all {
+		text += "\n  " + p.text
+	}
+	return text
+}
+
+// err returns nil if there are no problems.
+func (all problems) err() error {
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// config returns the configuration for serving.
+func (f flags) config() (config, error) {
+	c, found, err := readConfig(f)
+	if err != nil {
+		return c, err
+	}
+	return c, found.err()
+}
+
+// readConfig reads the defaults, the file, the environment and the flags, each
+// over what comes before. A value that can't be used is among the problems, and
+// leaves the one before it in place. The error is for a file that can't be read.
+func readConfig(f flags) (c config, found problems, err error) {
+	k := koanf.New(".")
+	if err := k.Load(rawbytes.Provider(sample), toml.Parser()); err != nil {
+		return c, nil, err
+	}
+	file, err := readFile(f.file)
+	if err != nil {
+		return c, nil, err
+	}
+	names := make(map[string]string)
+	found = append(takeOver(k, fromFile(file), names), takeOver(k, fromEnvironment(os.Environ(), k), names)...)
+	if err := c.decode(k); err != nil {
+		return c, found, err
+	}
+	return c, append(found, c.check(f.dev, names)...), nil
+}
+
+// readFile reads the file that a flag names, or presence.toml if there is one.
+func readFile(name string) (*koanf.Koanf, error) {
+	k := koanf.New(".")
+	text, err := os.ReadFile(orDefault(name))
+	if name == "" && errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	text, err = withoutBOM(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", orDefault(name), err)
+	}
+	if err := k.Load(rawbytes.Provider(text), toml.Parser()); err != nil {
+		return nil, fmt.Errorf("%s is not TOML%s", orDefault(name), place(err))
+	}
+	return k, nil
+}
+
+func orDefault(name string) string {
+	if name == "" {
+		return "presence.toml"
+	}
+	return name
+}
+
+// withoutBOM returns a text without the byte order mark that some editors write.
+func withoutBOM(text []byte) ([]byte, error) {
+	for _, mark := range []string{"\xfe\xff", "\xff\xfe"} {
+		if bytes.HasPrefix(text, []byte(mark)) {
+			return nil, errors.New("is in UTF-16: save it in UTF-8")
+		}
+	}
+	return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), nil
+}
+
+// place returns where a file is not TOML. The parser's own words may repeat a
+// part of the line, which may be a secret.
+func place(err error) string {
+	var at interface{ Position() (row, column int) }
+	if !errors.As(err, &at) {
+		return ""
+	}
+	row, column := at.Position()
+	return fmt.Sprintf(": see line %d, column %d; a string needs quotation marks, and a key may be given once", row, column)
+}
+
+// given is one value from the file or the environment.
+type given struct {
+	key   string
+	name  string // as it was written: the key, or the environment variable
+	value any
+}
+
+func fromFile(k *koanf.Koanf) (all []given) {
+	for _, key := range k.Keys() {
+		all = append(all, given{key, key, k.Get(key)})
+	}
+	return all
+}
+
+// takeOver sets in k the values given, and notes under which names in names. Those
+// of unknown keys and of the wrong type are problems. The value of an unknown key is never shown: it
+// may be a secret behind a mistyped name.
+func takeOver(k *koanf.Koanf, all []given, names map[string]string) (found problems) {
+	known := k.Keys()
+	for _, g := range all {
+		if !slices.Contains(known, g.key) {
+			found = append(found, problem{"", g.name + ": there is no such key" + g.hint(known)})
+			continue
+		}
+		reason := mismatch(g.value, k.Get(g.key))
+		if reason == "" {
+			names[g.key] = g.name
+			if err := k.Set(g.key, g.value); err != nil {
+				reason = err.Error()
+			}
+		}
+		if reason != "" {
+			found = append(found, problem{g.key, fmt.Sprintf("%s = %s: %s", g.name, shown(g.key, g.value), reason)})
+		}
+	}
+	return found
+}
+
+// hint returns the name of the key that is meant, where only the separator of an
+// environment variable is wrong.
+func (g given) hint(known []string) string {
+	if g.name == g.key {
+		return ""
+	}
+	for _, key := range known {
+		if strings.ReplaceAll(key, ".", "_") == strings.ReplaceAll(g.key, ".", "_") {
+			return "; write " + variableOf(key)
+		}
+	}
+	return ""
+}
+
+// mismatch returns why a value can't replace a default, or "" if it can.
+func mismatch(value, standard any) string {
+	text, isString := value.(string)
+	switch standard := standard.(type) {
+	case string:
+		_, err := time.ParseDuration(standard)
+		if _, wrong := time.ParseDuration(text); err == nil && wrong != nil {
+			return `must be a duration, such as "90s" or "1h30m"`
+		}
+		if !isString {
+			return "must be a string"
+		}
+	case bool:
+		if _, ok := value.(bool); !ok {
+			return "must be true or false"
+		}
+	case int64:
+		if _, ok := value.(int64); !ok {
+			return "must be a whole number"
+		}
+	case []any:
+		list, ok := value.([]any)
+		if !ok || slices.ContainsFunc(list, func(one any) bool { _, ok := one.(string); return !ok }) {
+			return "must be a list of strings"
+		}
+	}
+	return ""
+}
+
+// shown returns the value of a key as a problem shows it: not if it is secret.
+func shown(key string, value any) string {
+	if key == "auth.secret" || key == "auth.admin_key" {
+		return "…"
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	return string(text)
+}
+
+// decode fills the configuration from the keys.
+func (c *config) decode(k *koanf.Koanf) error {
+	tables := []struct {
+		name string
+		into any
+	}{
+		{"", c}, {"features", &c.settings}, {"limits", &c.settings}, {"timing", &c.settings}, {"limits", &c.limits}, {"timing", &c.limits},
+	}
+	for _, table := range tables {
+		err := k.UnmarshalWithConf(table.name, table.into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+			MatchName: isNameOf,
+			DecodeHook: mapstructure.ComposeDecodeHookFunc(
+				mapstructure.StringToTimeDurationHookFunc(), mapstructure.TextUnmarshallerHookFunc()),
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isNameOf reports whether a key such as query_users is that of a field.
+func isNameOf(key, field string) bool {
+	return strings.EqualFold(strings.ReplaceAll(key, "_", ""), field)
+}
+
+// check returns a problem for every value that is impossible, and brings those
+// that have several spellings into one. names are those that keys were given
+// under.
+func (c *config) check(dev bool, names map[string]string) (found problems) {
+	must := func(ok bool, key string, value any, reason string) {
+		if !ok {
+			found = append(found, problem{key, fmt.Sprintf("%s = %s: %s", cmp.Or(names[key], key), shown(key, value), reason)})
+		}
+	}
+	must(isAddress(c.Listen), "listen", c.Listen, `must be host:port, such as "127.0.0.1:8080" or ":8080"`)
+	must(!dev || isLoopback(c.Listen), "listen", c.Listen, "must be on loopback with -dev")
+	must(c.Ops.Listen == "" || isAddress(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be host:port, or empty")
+	must(!dev || c.Ops.Listen == "" || isLoopback(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be on loopback with -dev")
+	must(c.Database.Path != "", "database.path", c.Database.Path, "must not be empty")
+	for key, secret := range map[string]string{"auth.secret": c.Auth.Secret, "auth.admin_key": c.Auth.AdminKey} {
+		must(secret == "" || len(secret) >= httpapi.MinSecret, key, secret, tooShort)
+		must(strings.TrimSpace(secret) == secret, key, secret, "must not begin or end with white space, which no client sends")
+	}
+	must(c.Auth.SDKAppID >= 0, "auth.sdk_app_id", c.Auth.SDKAppID, "must not be negative")
+	if c.TLS.Cert != "" || c.TLS.Key != "" {
+		_, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+		must(err == nil, "tls.cert", c.TLS.Cert, fmt.Sprint("must go with tls.key: ", err))
+	}
+	for i, origin := range c.CORS.Origins {
+		canonical, err := httpapi.CanonicalOrigin(origin)
+		must(err == nil, "cors.origins", origin, fmt.Sprint(err))
+		if err == nil {
+			c.CORS.Origins[i] = canonical
+		}
+	}
+	must(c.level.UnmarshalText([]byte(c.Log.Level)) == nil, "log.level", c.Log.Level, "must be debug, info, warn or error")
+	must(c.Log.Format == "text" || c.Log.Format == "json", "log.format", c.Log.Format, "must be text or json")
+	for _, err := range []error{c.settings.Validate(), c.limits.Validate()} {
+		if all, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, err := range all.Unwrap() {
+				key, reason, _ := strings.Cut(err.Error(), " = ")
+				found = append(found, problem{key, cmp.Or(names[key], key) + " = " + reason})
+			}
+		}
+	}
+	return found
+}
+
+var tooShort = fmt.Sprintf("must be empty or have at least %d bytes", httpapi.MinSecret)
+
+func isAddress(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	_, number := strconv.ParseUint(port, 10, 16)
+	return err == nil && number == nil
+}
+
+func isLoopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// localURL returns where this machine reaches the server, without a slash at
+// the end.
+func (c *config) localURL() string {
+	host, port, _ := net.SplitHostPort(c.Listen)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	scheme := "http"
+	if c.TLS.Cert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/presence-server/presence/presence"
+)
+
+// prepareDev changes a configuration for -dev: the database is in a folder that
+// remove removes, and the server API has a key.
+func (c *config) prepareDev() (remove func(), err error) {
+	folder, err := os.MkdirTemp("", "presence-dev-")
+	if err != nil {
+		return nil, err
+	}
+	c.Database.Path = filepath.Join(folder, "presence.db")
+	if c.Auth.AdminKey == "" {
+		c.Auth.AdminKey = rand.Text()
+	}
+	return func() { os.RemoveAll(folder) }, nil
+}
+
+// addDemoUsers registers three friends, and a user who knows nobody.
+func addDemoUsers(ctx context.Context, svc *presence.Service) error {
+	if _, err := svc.Import(ctx, []string{"alice", "bob", "carol", "dave"}); err != nil {
+		return err
+	}
+	if _, err := svc.AddFriends(ctx, "alice", []string{"bob", "carol"}, true); err != nil {
+		return err
+	}
+	_, err := svc.AddFriends(ctx, "bob", []string{"carol"}, true)
+	return err
+}
+
+// greetDev prints what to try. url ends in a slash.
+func greetDev(w io.Writer, url, adminKey string) {
+	fmt.Fprintf(w, `
+Open these pages in two windows:
+
+    %[1]s#alice
+    %[1]s#bob
+
+alice, bob and carol are friends; dave knows nobody. Anyone gets a token at
+POST %[1]sv1/dev/token. The server API has a key of its own for this run:
+
+    curl -H "Authorization: Bearer %[2]s" %[1]sv1/admin/stats
+
+Everything is deleted at the end. Press Ctrl+C to stop.
+
+`, url, adminKey)
+}

@@ -1,0 +1,184 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// changeLines returns the lines about changes that the log has at level info.
+func changeLines(t *testing.T, log *logBuffer) (lines []map[string]any) {
+	t.Helper()
+	for line := range strings.Lines(log.String()) {
+		var one map[string]any
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if one["msg"] == "changed through the server API" && one["level"] == "INFO" {
+			lines = append(lines, one)
+		}
+	}
+	return lines
+}
+
+func jsonLog(log *logBuffer) func(*options) {
+	return func(o *options) {
+		o.config.Logger = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	}
+}
+
+// TestChangesOfAdminsAreLogged: what was done, to whom, under which request ID, and by which peer.
+func TestChangesOfAdminsAreLogged(t *testing.T) {
+	log := new(logBuffer)
+	s := newServer(t, jsonLog(log))
+	var all []string
+	for i := range 1000 {
+		all = append(all, fmt.Sprintf(`"u%04d"`, i))
+	}
+	const first = `u0000 u0001 u0002 u0003 u0004 u0005 u0006 u0007 u0008 u0009`
+	for _, c := range []struct{ call, body, want string }{
+		{"importUsers", `{"userIDList":["alice","bob","bob","carol"," bad"]}`, `users=3 userIDs=[alice bob carol]`},
+		{"importUsers", `{"userIDList":[` + strings.Join(all, ",") + `]}`, `users=1000 userIDs=[` + first + `]`},
+		{"addFriends", `{"userID":"alice","friendIDList":["bob","nobody","alice"]}`, `user=alice mutual=true friends=1 friendIDs=[bob]`},
+		{"removeFriends", `{"userID":"alice","friendIDList":["bob","carol"],"mutual":false}`,
+			`user=alice mutual=false friends=2 friendIDs=[bob carol]`},
+		{"setUserStatus", `{"userID":"alice","customStatus":"between us"}`, `user=alice`},
+		{"issueToken", `{"userID":"alice","expiresIn":3600}`, `user=alice`},
+		{"kick", `{"userID":"alice"}`, `user=alice`},
+		{"deleteUsers", `{"userIDList":["nobody","carol"]}`, `users=1 userIDs=[carol]`},
+	} {
+		before := len(changeLines(t, log))
+		a := s.admin().post("/v1/admin/"+c.call, c.body)
+		lines := changeLines(t, log)[before:]
+		if a.status != 200 || len(lines) != 1 {
+			t.Errorf("%s is answered %d and logged in %d lines: %v", a.call, a.status, len(lines), lines)
+			continue
+		}
+		line := lines[0]
+		if line["call"] != c.call || line["request"] != a.header.Get("X-Request-ID") || !strings.HasPrefix(fmt.Sprint(line["peer"]), "127.0.0.1:") {
+			t.Errorf("the line about request %s of %s is %v", a.header.Get("X-Request-ID"), c.call, line)
+		}
+		for _, pair := range splitPairs(c.want) {
+			if name, value, _ := strings.Cut(pair, "="); fmt.Sprint(line[name]) != value {
+				t.Errorf("the line about %s has %s %v, want %s", c.call, name, line[name], value)
+			}
+		}
+	}
+	if strings.Contains(log.String(), "between us") {
+		t.Errorf("a status text is in the log:\n%s", log)
+	}
+}
+
+// splitPairs splits "a=1 b=[x y]" at the spaces before a name.
+func splitPairs(text string) (pairs []string) {
+	for word := range strings.FieldsSeq(text) {
+		if strings.Contains(word, "=") {
+			pairs = append(pairs, word)
+		} else {
+			pairs[len(pairs)-1] += " " + word
+		}
+	}
+	return pairs
+}
+
+// TestWhatChangesNothingIsNotLogged: queries, failures, and lists all of which fail.
+func TestWhatChangesNothingIsNotLogged(t *testing.T) {
+	log := new(logBuffer)
+	s := newServer(t, jsonLog(log))
+	s.register("alice", "bob")
+	for _, path := range []string{"users", "friends?userID=alice", "explain?userID=alice", "stats"} {
+		s.admin().get("/v1/admin/" + path)
+	}
+	for call, body := range map[string]string{
+		"getUserStatus": `{"userIDList":["alice"]}`, "importUsers": `{"userIDList":[" bad"]}`, "deleteUsers": `{"userIDList":["nobody"]}`,
+		"addFriends": `{"userID":"alice","friendIDList":["nobody"]}`, "removeFriends": `{"userID":"nobody","friendIDList":["bob"]}`,
+		"setUserStatus": `{"userID":"nobody","customStatus":"x"}`, "kick": `{"userID":"nobody"}`, "issueToken": `{"userID":" bad"}`,
+	} {
+		s.admin().post("/v1/admin/"+call, body)
+		s.user("alice").post("/v1/admin/"+call, body).fails(403, "70403", "a user is no admin")
+	}
+	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x"}`)
+	if lines := changeLines(t, log); len(lines) > 0 {
+		t.Errorf("nothing was changed by an admin, but logged is %v", lines)
+	}
+}
+
+// TestAnAdminWhoGoesAwayIsLogged: the change happens, so it leaves its trace.
+func TestAnAdminWhoGoesAwayIsLogged(t *testing.T) {
+	log := new(logBuffer)
+	s := newServer(t, jsonLog(log))
+	s.register("alice")
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for call, body := range map[string]string{"setUserStatus": `{"userID":"alice","customStatus":"x"}`, "kick": `{"userID":"alice"}`} {
+		request := httptest.NewRequestWithContext(gone, http.MethodPost, "/v1/admin/"+call, strings.NewReader(body))
+		request.Header.Set("Authorization", "Bearer "+adminKey)
+		s.api.ServeHTTP(httptest.NewRecorder(), request)
+	}
+	if lines := changeLines(t, log); len(lines) != 2 {
+		t.Errorf("two changes of a client that goes away are logged in %d lines: %v", len(lines), lines)
+	}
+	status, _ := s.svc.Get("alice")
+	if status[0].CustomStatus != "x" {
+		t.Errorf("the change is logged, but has not happened: %+v", status[0])
+	}
+}
+
+// TestTheServerAPIRejectsUnknownMembers: one that restricts a call in a newer version must not be ignored.
+func TestTheServerAPIRejectsUnknownMembers(t *testing.T) {
+	s := newServer(t)
+	s.register("alice", "bob")
+	bodies := map[string]string{
+		"importUsers": `"userIDList":["new"]`, "deleteUsers": `"userIDList":["alice"]`, "getUserStatus": `"userIDList":["alice"]`,
+		"addFriends": `"userID":"alice","friendIDList":["bob"]`, "removeFriends": `"userID":"alice","friendIDList":["bob"]`,
+		"setUserStatus": `"userID":"alice","customStatus":"x"`, "kick": `"userID":"alice"`, "issueToken": `"userID":"alice"`,
+	}
+	for _, route := range s.api.Routes() {
+		method, path, _ := strings.Cut(route, " ")
+		call, ok := strings.CutPrefix(path, "/v1/admin/")
+		if !ok || method != http.MethodPost {
+			continue
+		}
+		if bodies[call] == "" {
+			t.Errorf("no test of %s", route)
+		}
+		for member, shown := range map[string]string{
+			`"deviceID":"x"`: `unknown member \"deviceID\"`, `"UserID":"x"`: `unknown member \"UserID\"`, `"deviceID":null`: `unknown member \"deviceID\"`,
+			`"":1`: `"unknown member"`, `"eyJhbGciOiJIUzI1NiJ9.x":1`: `"unknown member"`, `"` + strings.Repeat("a", 5000) + `":1`: `"unknown member"`,
+		} {
+			s.changesNothing(member, func() {
+				a := s.admin().post(path, `{`+bodies[call]+`,`+member+`}`)
+				a.fails(400, "70402", "the server API rejects unknown members")
+				if !strings.Contains(a.body, shown) {
+					t.Errorf("%s with %.40s is answered %.200s, want %s", call, member, a.body, shown)
+				}
+			})
+		}
+		s.changesNothing("an unknown parameter", func() {
+			s.admin().post(path+"?deviceID=x", `{`+bodies[call]+`}`).fails(400, "70402", "the server API rejects unknown parameters")
+		})
+		if a := s.admin().post(path, `{`+bodies[call]+`}`); a.status != 200 {
+			t.Errorf("%s without unknown members is answered %d %s", call, a.status, a.body)
+		}
+		s.register("alice", "bob")
+	}
+}
+
+// TestUserCallsIgnoreUnknownMembers, so that an older server understands a newer client.
+func TestUserCallsIgnoreUnknownMembers(t *testing.T) {
+	s := newServer(t)
+	s.register("alice", "bob")
+	for call, body := range userCalls {
+		if path, ok := strings.CutPrefix(call, "POST "); ok {
+			with := strings.Replace(strings.Replace(body, "{", `{"new":1,`, 1), ",}", "}", 1)
+			if a := s.user("alice").post(path+"?new=1", with); a.status != 200 {
+				t.Errorf("%s %s is answered %d %s", path, with, a.status, a.body)
+			}
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+func (t *Tokens) verifyJWT(token string) (Credentials, error) {
+	var payload claims
+	_, err := jwt.ParseWithClaims(token, &payload, func(*jwt.Token) (any, error) { return t.Secret, nil },
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+	if err != nil {
+		return Credentials{}, errForged()
+	}
+	in := membersOf(payload.text, "the claims")
+	checkHeader(in, token)
+	c := Credentials{
+		UserID:    in.subject(),
+		IssuedAt:  in.date("iat", noIssue),
+		ExpiresAt: in.date("exp", time.Time{}),
+	}
+	if in.err == nil && c.ExpiresAt.IsZero() {
+		in.err = malformed("exp is missing")
+	}
+	if in.date("nbf", noIssue).After(t.latest().Add(maxSkew)) && in.err == nil {
+		in.err = malformed("nbf is in the future")
+	}
+	if in.err != nil {
+		return Credentials{}, t.refuse(in.err.Error(), c.UserID)
+	}
+	return c, nil
+}
+
+// claims keep the payload as it is: it is read by itself, after the signature
+// is verified. The library takes names in any case, and twice, of which a proxy
+// in front could take another one; and it cuts times to seconds, although a
+// token issued right after a kick has to be distinguished from one issued
+// before.
+type claims struct {
+	jwt.RegisteredClaims
+	text []byte
+}
+
+// UnmarshalJSON keeps the text.
+func (c *claims) UnmarshalJSON(text []byte) error {
+	c.text = append(c.text, text...)
+	return nil
+}
+
+// membersOf returns the members of one JSON object, each of which has another
+// name.
+func membersOf(text []byte, what string) *fields {
+	in := new(fields)
+	if json.Unmarshal(text, &in.values) != nil || in.values == nil {
+		in.err = malformed("%s must be one JSON object with each name once", what)
+	}
+	return in
+}
+
+// checkHeader refuses a header that requires more than the signature, and one
+// that a proxy could read differently. All else in it, such as kid, is ignored.
+func checkHeader(claims *fields, token string) {
+	encoded, _, _ := strings.Cut(token, ".")
+	text, _ := base64.RawURLEncoding.DecodeString(encoded) // the signature is verified
+	header := membersOf(text, "the header")
+	for _, name := range []string{"crit", "b64"} {
+		if header.has(name) && header.err == nil {
+			header.err = malformed("the header has %s, which is not supported", name)
+		}
+	}
+	if header.has("typ") {
+		header.text("typ")
+	}
+	if claims.err == nil {
+		claims.err = header.err
+	}
+}
+
+// subject returns the claim sub.
+func (f *fields) subject() string {
+	if !f.has("sub") && f.err == nil {
+		f.err = malformed("sub is missing")
+	}
+	return f.text("sub")
+}
+
+// maxDate is the year 36812, in seconds: a greater number can't be a date.
+const maxDate = 1 << 40
+
+// date returns a NumericDate of RFC 7519, or what it is when absent or null.
+func (f *fields) date(name string, absent time.Time) time.Time {
+	if !f.has(name) || f.isNull(name) {
+		return absent
+	}
+	seconds, err := strconv.ParseFloat(string(f.values[name]), 64)
+	if err != nil || math.Abs(seconds) > maxDate {
+		f.wrong(name, "a number of seconds since 1970")
+		return absent
+	}
+	return time.UnixMicro(int64(math.Round(seconds * 1e6)))
+}

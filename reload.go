@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"slices"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/presence"
+)
+
+// reloader re-reads the configuration on SIGHUP, and applies what can change while
+// the service runs.
+type reloader struct {
+	flags  flags
+	config config
+	svc    *presence.Service
+	api    *httpapi.Handler
+	level  *slog.LevelVar
+	log    *slog.Logger
+}
+
+// until re-reads at each hangup, until ctx is done or serving has failed; it
+// returns the error of the latter.
+func (r *reloader) until(ctx context.Context, hangup <-chan os.Signal, failed <-chan error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-hangup:
+			if r.flags.dev { // its terminal was closed
+				return nil
+			}
+			notifySystemd(r.log, daemon.SdNotifyReloading, daemon.SdNotifyMonotonicUsec())
+			state := "STATUS=configuration changed"
+			if err := r.reload(ctx); err != nil {
+				r.log.Error("configuration not changed", "error", err)
+				state = "STATUS=configuration not changed: see the log for the reason"
+			}
+			notifySystemd(r.log, daemon.SdNotifyReady, state)
+		}
+	}
+}
+
+// reload applies what can change while the service runs, and logs what can't.
+func (r *reloader) reload(ctx context.Context) error {
+	c, err := r.flags.config()
+	if err != nil {
+		return err
+	}
+	if err := r.svc.Configure(ctx, c.settings); err != nil {
+		return err
+	}
+	r.api.SetLimits(c.limits)
+	r.level.Set(c.level)
+	for _, key := range r.fixed(c) {
+		r.log.Warn("change takes effect at the next start", "key", key)
+	}
+	r.log.Info("configuration changed")
+	return nil
+}
+
+// fixed names what differs in c and stays as it was until the next start.
+func (r *reloader) fixed(c config) (keys []string) {
+	was := r.config
+	for key, same := range map[string]bool{
+		"listen":     was.Listen == c.Listen,
+		"database":   was.Database == c.Database || r.flags.dev,
+		"auth":       was.Auth == c.Auth,
+		"tls":        was.TLS == c.TLS,
+		"cors":       slices.Equal(was.CORS.Origins, c.CORS.Origins),
+		"ops":        was.Ops == c.Ops,
+		"log.format": was.Log.Format == c.Log.Format,
+	} {
+		if !same {
+			keys = append(keys, key)
+		}
+	}
+	return slices.Sorted(slices.Values(keys))
+}
