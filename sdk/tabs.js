@@ -9,6 +9,8 @@ import { timer } from "./pauses.js";
 
 const PATIENCE = 1000; // ms, for an answer of the leader
 const SHORT_PATIENCE = 500; // ms, for answers of other tabs
+// ms, for a worker that has to load. One that failed to load for another tab reports no error to this one.
+const WORKER_PATIENCE = 5000;
 
 export class Tabs {
   #session;
@@ -134,8 +136,11 @@ export class Tabs {
     } catch {
       return this.#leadAlone(); // the SDK is of another origin than the page
     }
-    this.#worker.onerror = () => this.#from || this.#leadAlone();
+    const giveUp = () => this.#from || this.#leadAlone();
+    this.#worker.onerror = giveUp;
     this.#worker.port.postMessage({ name, options, hello });
+    clearTimeout(this.#doubt);
+    this.#doubt = timer(giveUp, WORKER_PATIENCE);
   }
 
   #leadAlone() {

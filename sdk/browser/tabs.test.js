@@ -14,12 +14,12 @@ const LAN = "presence.test"; // resolves to this machine, but is not localhost: 
 async function startSite(t, env = {}) {
   const server = await startServer(t, { PRESENCE_TIMING__KEEPALIVE: "1s", PRESENCE_TIMING__RECONNECT_GRACE: "1m", ...env });
   const expired = new Set();
-  const without = new Set(); // paths that are not found
+  const replaced = {}; // path → the HTTP status of an empty answer
   const streams = new Map(); // response → token
   const calls = []; // the token of each
   const answer = (request, response) => {
     if (request.url === "/") return response.setHeader("Content-Type", "text/html").end("<!doctype html><title>A page</title>");
-    if (without.has(request.url)) return response.writeHead(404).end();
+    if (request.url in replaced) return response.writeHead(replaced[request.url], { "Content-Type": "text/javascript" }).end();
     const token = request.headers.authorization?.slice("Bearer ".length);
     if (expired.has(token)) return response.writeHead(401).end('{"code":70001,"message":"expired"}');
     if (request.url.startsWith("/v1/events")) streams.set(response, token);
@@ -43,7 +43,7 @@ async function startSite(t, env = {}) {
   return Object.assign(server, {
     secure: `http://127.0.0.1:${port}/`,
     lan: `http://${LAN}:${port}/`,
-    without,
+    replaced,
     calls,
     streams: () => streams.size,
     subscriptions: async (userID) => (await get("/v1/subscriptions", server.token(userID))).userList.map((user) => user.userID).sort(),
@@ -198,9 +198,9 @@ test("a tab that couldn't say what it holds subscribes again", async (t) => {
   await second.sees("bob", "from now on");
 });
 
-test("lan: without the worker's file each tab connects by itself", async (t) => {
+for (const httpStatus of [404, 200]) test(`lan: with an empty worker (${httpStatus}) each tab connects by itself`, async (t) => {
   const server = await startSite(t);
-  server.without.add("/sdk/worker.js");
+  server.replaced["/sdk/worker.js"] = httpStatus;
   const browser = await startBrowser(t);
   for (const text of ["first", "second"]) {
     const tab = await Tab.login(browser, server.lan, "alice", server.token("alice"));
