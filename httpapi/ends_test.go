@@ -63,7 +63,7 @@ func TestAProperEndIsForGood(t *testing.T) {
 			tab := alice.stream("deviceID", "tab").ready()
 			older.ends("the newer stream of a device ends the older for good")
 			alice.post("/v1/logout", `{"deviceID":"tab"}`)
-			tab.is("KICKED_OUT", `{"type":"logout"}`, "a kicked device is told why")
+			tab.is("KICKED_OUT", `{"type":"logout"}`, "a kicked device learns the reason")
 			tab.ends("KICKED_OUT ends a stream for good")
 
 			left := s.user("bob").stream().ready()
