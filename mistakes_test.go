@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -57,6 +58,20 @@ func TestAMistypedKeyShowsNoSecret(t *testing.T) {
 				t.Errorf("a secret is shown: %v", err)
 			}
 		})
+	}
+}
+
+// TestAReloadShowsNoSecret: the log of a reload has no value of an unknown key.
+func TestAReloadShowsNoSecret(t *testing.T) {
+	c := newChild(t)
+	file := filepath.Join(c.Folder, "presence.toml")
+	write(t, file, "")
+	c.start()
+	write(t, file, "[auth]\nadmin_keys = '"+mistyped+"'\n")
+	c.Signal(syscall.SIGHUP)
+	c.awaitsLog("auth.admin_keys: there is no such key")
+	if strings.Contains(c.Log(), mistyped) {
+		t.Errorf("a secret is shown:\n%s", c.Log())
 	}
 }
 

@@ -1,0 +1,33 @@
+package deploy_test
+
+import (
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	server "github.com/presence-server/presence/deploy/testserver"
+)
+
+// TestSecretIsDurable: the folder is synced after the secret got its name, so a
+// loss of power right after the first start doesn't refuse all tokens.
+func TestSecretIsDurable(t *testing.T) {
+	strace, path := server.Require(t, "strace", "it shows what is synced"), filepath.Join(t.TempDir(), "trace")
+	s, err := server.New(strace, t.TempDir(), "AUTH__SECRET=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Flags = []string{"-f", "-qq", "-y", "-e", "trace=fsync,rename,renameat,renameat2", "-o", path, binary(t)}
+	t.Cleanup(s.Kill)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, s)
+	folder, err := filepath.EvalSymlinks(s.Folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synced := regexp.MustCompile(`(?s)rename[^\n]*presence\.db\.secret"[^\n]*= 0\n.*fsync\(\d+<` + regexp.QuoteMeta(folder) + `>`)
+	if trace := read(t, path); !synced.MatchString(trace) {
+		t.Errorf("the folder isn't synced after the secret is there:\n%s", trace)
+	}
+}
