@@ -59,7 +59,7 @@ func TestSystemdIsTold(t *testing.T) {
 
 	for _, reload := range []struct{ config, status string }{
 		{"[limits]\nfriends = 7\n", "STATUS=configuration changed"},
-		{"[limits]\nfriends = \"READY=0\nSTOPPING=1\"\n", "STATUS=configuration not changed: the log tells why"},
+		{"[limits]\nfriends = \"READY=0\nSTOPPING=1\"\n", "STATUS=configuration not changed: see the log for the reason"},
 	} {
 		write(t, file, reload.config)
 		s.Signal(syscall.SIGHUP)

@@ -183,8 +183,14 @@ func TestIdleConnectionsOfOneUserKeepOutNobody(t *testing.T) {
 	if got := s.ask(conns[len(conns)-1], "/v1/friends", token); got != 200 {
 		t.Errorf("the connection that was used last is answered %d", got)
 	}
-	if got := s.ask(conns[0], "/v1/friends", token); got != 0 {
-		t.Errorf("the connection that has been idle longest is answered %d, want it closed", got)
+	open := 0 // of the connections that have been idle longest; one of them may have become idle late
+	for _, conn := range conns[:fewUnproven] {
+		if s.ask(conn, "/v1/friends", token) != 0 {
+			open++
+		}
+	}
+	if open > 1 {
+		t.Errorf("%d of the %d connections that have been idle longest are open, want them closed", open, fewUnproven)
 	}
 }
 
