@@ -44,7 +44,7 @@ var ofService = regexp.MustCompile(`^PRESENCE(_[A-Z0-9_]+)??_(` +
 // is PRESENCE_LIMITS__NAME, whose two underscores make it a key.
 func isOfService(name, text string) bool {
 	found := ofService.FindStringSubmatch(name)
-	return found != nil && !strings.Contains(found[1], "__") && (found[2] != "PORT" || strings.Contains(text, "://"))
+	return found != nil && !strings.Contains(found[1]+"_", "__") && (found[2] != "PORT" || strings.Contains(text, "://"))
 }
 
 // fromText returns what TOML would give for a key with this default, or the text
