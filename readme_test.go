@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // TestReadmeTokens runs each program of the README that creates a token, and
@@ -25,12 +27,7 @@ func TestReadmeTokens(t *testing.T) {
 		"node": {"node", "program.js"}, "python": {"python3", "program.py"}, "php": {"php", "program.php"}, "golang": {"go", "run"},
 	} {
 		t.Run(language, func(t *testing.T) {
-			if _, err := exec.LookPath(run[0]); err != nil {
-				if os.Getenv("SKIP_NO_TEST") == "1" {
-					t.Fatalf("%s is missing: .ci/run installs it", run[0])
-				}
-				t.Skipf("%s is missing", run[0])
-			}
+			server.Require(t, run[0], "it runs the program in "+language+" of the README")
 			found := blocks(string(text), language)
 			if len(found) != 1 {
 				t.Fatalf("the README has %d blocks of %s, want 1", len(found), language)
