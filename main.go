@@ -82,15 +82,11 @@ func serve(ctx context.Context, f flags, c config) error {
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	log := newLogger(os.Stderr, c.Log.Format, level)
-	var devKey string
-	if f.dev {
-		key, remove, err := c.prepareDev()
-		if err != nil {
-			return err
-		}
-		defer remove()
-		devKey = key
+	devKey, remove, err := c.prepareDev(f.dev)
+	if err != nil {
+		return err
 	}
+	defer remove()
 	web, err := listen("listen", c.Listen, c.TLS.Cert, c.TLS.Key, log)
 	if err != nil {
 		return err
