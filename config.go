@@ -135,10 +135,8 @@ func orDefault(name string) string {
 
 // withoutBOM returns a text without the byte order mark that some editors write.
 func withoutBOM(text []byte) ([]byte, error) {
-	for _, mark := range []string{"\xfe\xff", "\xff\xfe"} {
-		if bytes.HasPrefix(text, []byte(mark)) {
-			return nil, errors.New("is in UTF-16: save it in UTF-8")
-		}
+	if bytes.IndexByte(text, 0) >= 0 {
+		return nil, errors.New("is in UTF-16: save it in UTF-8")
 	}
 	return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), nil
 }
@@ -174,6 +172,9 @@ func fromFile(k *koanf.Koanf) (all []given) {
 func takeOver(k *koanf.Koanf, all []given, names map[string]string) (found problems) {
 	known := k.Keys()
 	for _, g := range all {
+		if table, ok := g.value.(map[string]any); ok && len(table) == 0 && k.Exists(g.key) && !slices.Contains(known, g.key) {
+			continue // a table in which every key is a comment
+		}
 		if !slices.Contains(known, g.key) {
 			found = append(found, problem{"", g.name + ": there is no such key" + g.hint(known)})
 			continue
@@ -235,13 +236,15 @@ func mismatch(value, standard any) string {
 	return ""
 }
 
-// shown returns the value of a key as a problem shows it: not if it is secret.
+// shown returns the value of a key as a problem shows it: not if it is a secret, or
+// could be one in the wrong place.
 func shown(key string, value any) string {
-	if key == "auth.secret" || key == "auth.admin_key" {
-		return "…"
-	}
+	_, isNumber := value.(int64)
 	text, err := json.Marshal(value)
-	if err != nil {
+	switch {
+	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'):
+		return "…"
+	case err != nil:
 		return fmt.Sprint(value)
 	}
 	return string(text)

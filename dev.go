@@ -11,10 +11,13 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// prepareDev changes a configuration for -dev: the database is in a folder that
-// remove removes, and the server API has a key. adminKey is how greetDev shows it:
-// a key that was configured is not shown.
-func (c *config) prepareDev() (adminKey string, remove func(), err error) {
+// prepareDev changes the configuration if the server runs with -dev: the database is
+// in a folder that remove removes, and the server API has a key. adminKey is how
+// greetDev shows it: a key that was configured is not shown.
+func (c *config) prepareDev(dev bool) (adminKey string, remove func(), err error) {
+	if !dev {
+		return "", func() {}, nil
+	}
 	folder, err := os.MkdirTemp("", "presence-dev-")
 	if err != nil {
 		return "", nil, err

@@ -25,7 +25,7 @@ func fromEnvironment(variables []string, defaults *koanf.Koanf) (all []given) {
 		name, text, _ := strings.Cut(variable, "=")
 		rest, ours := strings.CutPrefix(name, envPrefix)
 		key := strings.ReplaceAll(strings.ToLower(rest), "__", ".")
-		if ours && (defaults.Exists(key) || !ofService.MatchString(name)) {
+		if ours && (defaults.Exists(key) || !isOfService(name, text)) {
 			all = append(all, given{key, name, fromText(text, defaults.Get(key))})
 		}
 	}
@@ -38,6 +38,14 @@ func fromEnvironment(variables []string, defaults *koanf.Koanf) (all []given) {
 // the legacy container links of Docker.
 var ofService = regexp.MustCompile(`^PRESENCE(_[A-Z0-9_]+)??_(` +
 	`SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_[A-Z0-9_]+)?)?|NAME|ENV_.*)$`)
+
+// isOfService reports whether a variable is one of them. A bare port, such as
+// PRESENCE_PORT=8080, isn't: they write an address there, tcp://10.0.0.1:8080. Nor
+// is PRESENCE_LIMITS__NAME, whose two underscores make it a key.
+func isOfService(name, text string) bool {
+	found := ofService.FindStringSubmatch(name)
+	return found != nil && !strings.Contains(found[1]+"_", "__") && (found[2] != "PORT" || strings.Contains(text, "://"))
+}
 
 // fromText returns what TOML would give for a key with this default, or the text
 // as it is if that is not possible.

@@ -82,27 +82,22 @@ func serve(ctx context.Context, f flags, c config) error {
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	log := newLogger(os.Stderr, c.Log.Format, level)
-	var devKey string
-	if f.dev {
-		key, remove, err := c.prepareDev()
-		if err != nil {
-			return err
-		}
-		defer remove()
-		devKey = key
+	devKey, remove, err := c.prepareDev(f.dev)
+	if err != nil {
+		return err
 	}
+	defer remove()
 	web, err := listen("listen", c.Listen, c.TLS.Cert, c.TLS.Key, log)
 	if err != nil {
 		return err
 	}
 	defer web.Close(c.limits.Drain)
-	var ops *httpapi.Server
-	if c.Ops.Listen != "" {
-		if ops, err = listen("ops.listen", c.Ops.Listen, "", "", log); err != nil {
-			return err
-		}
+	ops, err := listenOps(c.Ops.Listen, log)
+	if err != nil {
+		return err
+	}
+	if ops != nil {
 		defer ops.Close(0)
-		ops.Show(httpapi.Profiles()) // of the start too
 	}
 	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
 	if err != nil {
@@ -123,9 +118,9 @@ func serve(ctx context.Context, f flags, c config) error {
 	if f.dev {
 		greetDev(os.Stdout, web.URL(), devKey)
 	}
-
 	r := reloader{flags: f, config: c, svc: svc, api: api, level: level, log: log}
 	err = r.until(ctx, hangup, web.Failed())
+
 	log.Info("stopping")
 	notifySystemd(log, daemon.SdNotifyStopping, "STATUS=stopping")
 	svc.Drain()
@@ -147,6 +142,19 @@ func listen(key, address, cert, certKey string, log *slog.Logger) (*httpapi.Serv
 		err = fmt.Errorf("%w: ports below 1024 need a privilege (see deploy/README.md); choose a higher one, such as %s=:8080", err, variableOf(key))
 	}
 	return server, err
+}
+
+// listenOps starts the server for metrics and profiles, or returns nil if no address
+// is given. At first it serves profiles only, which cover the start too.
+func listenOps(address string, log *slog.Logger) (*httpapi.Server, error) {
+	if address == "" {
+		return nil, nil
+	}
+	ops, err := listen("ops.listen", address, "", "", log)
+	if err == nil {
+		ops.Show(httpapi.Profiles())
+	}
+	return ops, err
 }
 
 func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *slog.Logger) (*httpapi.Handler, error) {

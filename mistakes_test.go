@@ -46,6 +46,8 @@ func TestAMistypedKeyShowsNoSecret(t *testing.T) {
 		{"[auth]\nsecret = 99999999999999999999geheim", "", "line 2"},
 		{"[auth]\nsecret = 99999999999999999999123456", "", "is not TOML"},
 		{"[auth]\nsecret = 'x'\nsecret = '" + mistyped + "'", "", "is not TOML"},
+		{"cors.origins = ['https://a:" + mistyped + "@b.example']", "", "cors.origins = …: an origin has no user"},
+		{"", "PRESENCE_AUTH__SDK_APP_ID=" + mistyped, "PRESENCE_AUTH__SDK_APP_ID = …: must be a whole number"},
 		{mistyped, "", "is not TOML"},
 		{"'" + mistyped, "", "is not TOML"},
 	} {
@@ -83,14 +85,17 @@ func TestVariablesOfServicesAreIgnored(t *testing.T) {
 		"PRESENCE_PORT=tcp://10.0.0.1:8080", "PRESENCE_PORT_8080_TCP=tcp://10.0.0.1:8080",
 		"PRESENCE_PORT_8080_TCP_PROTO=tcp", "PRESENCE_PORT_8080_TCP_PORT=8080", "PRESENCE_PORT_8080_TCP_ADDR=10.0.0.1",
 		"PRESENCE_PORT_53_UDP_ADDR=10.0.0.1", "PRESENCE_PORT_9_SCTP=sctp://10.0.0.1:9",
-		"PRESENCE_NAME=/web/presence", "PRESENCE_ENV_PATH=/bin", "PRESENCE_ENV_lower=x",
+		"PRESENCE_NAME=/web/presence", "PRESENCE_ENV_PATH=/bin", "PRESENCE_ENV_lower=x", "PRESENCE_ENV_A__B=x",
 		"PRESENCE_OPS_SERVICE_HOST=10.0.0.2", "PRESENCE_OPS_PORT=tcp://10.0.0.2:9090", "PRESENCE_OPS_PORT_9090_TCP_ADDR=10.0.0.2",
 		"PRESENCE_DB_2_NAME=/web/db", "PRESENCE_DB_2_ENV_USER=x",
 	)
 	if err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{"PRESENCE_PORTS", "PRESENCE_SERVICE", "PRESENCE_LISTENS", "PRESENCE_PORT_HTTP", "PRESENCE_NAMES", "PRESENCE_ENV"} {
+	for _, name := range []string{
+		"PRESENCE_PORTS", "PRESENCE_SERVICE", "PRESENCE_LISTENS", "PRESENCE_PORT_HTTP", "PRESENCE_NAMES", "PRESENCE_ENV",
+		"PRESENCE_PORT", "PRESENCE_WEB_PORT", "PRESENCE_LIMITS__NAME",
+	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := configOf(t, "", name+"=x"); err == nil || !strings.Contains(err.Error(), name+": there is no such key") {
 				t.Errorf("got %v", err)
@@ -121,7 +126,10 @@ func TestTextOfOtherEditors(t *testing.T) {
 	if err != nil || c.Listen != ":1" || c.Log.Level != "debug" {
 		t.Errorf("got %q, %q, %v", c.Listen, c.Log.Level, err)
 	}
-	for _, text := range []string{"\xff\xfel\x00", "\xfe\xff\x00l"} {
+	if _, err := configOf(t, "[auth]\n# secret = ''\n[cors]\n"); err != nil {
+		t.Errorf("tables in which every key is a comment: %v", err)
+	}
+	for _, text := range []string{"\xff\xfel\x00", "\xfe\xff\x00l", "l\x00i\x00"} {
 		if _, err := configOf(t, text); err == nil || !strings.Contains(err.Error(), "presence.toml is in UTF-16: save it in UTF-8") {
 			t.Errorf("got %v", err)
 		}

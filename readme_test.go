@@ -83,7 +83,7 @@ func TestDevPrintsWhatToTry(t *testing.T) {
 	for _, key := range []string{"", "a key that is configured"} {
 		var c config
 		c.Auth.AdminKey = key
-		shown, remove, err := c.prepareDev()
+		shown, remove, err := c.prepareDev(true)
 		if err != nil {
 			t.Fatal(err)
 		}

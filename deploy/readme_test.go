@@ -100,7 +100,7 @@ func (r reader) start() {
 // TestReadmeNamesWhatIsThere: keys, files, calls, metrics and codes.
 func TestReadmeNamesWhatIsThere(t *testing.T) {
 	readme, api := read(t, "README.md"), read(t, "../httpapi/openapi.yaml")
-	source := sources(t, "../*.go", "../httpapi/*.go", "../presence/*.go", "../sdk/*.js")
+	source := sources(t, "../*.go", "../httpapi/*.go", "../presence/*.go", "../presence/store/*.go", "../sdk/*.js")
 	keys := keysOf(read(t, "../presence.toml"))
 	for pattern, there := range map[string]func(name string) bool{
 		"`((?:database|auth|features|limits|timing|tls|cors|ops|log)\\.[a-z_]+)\\b": func(name string) bool { return keys[name] },

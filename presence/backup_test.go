@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // TestBackupIsOneMoment: taken under load it has what was there at one moment,
@@ -44,7 +46,7 @@ func TestBackupIsOneMoment(t *testing.T) {
 			t.Errorf("the backup: %v %v", file, err)
 		}
 		for pragma, want := range map[string]string{
-			"page_size": "1024", "journal_mode": "delete", "application_id": fmt.Sprint(applicationID),
+			"page_size": "1024", "journal_mode": "delete", "application_id": fmt.Sprint(store.ApplicationID),
 		} {
 			if got := pragmaOf(t, path, pragma); got != want {
 				t.Errorf("%s of a backup is %s, want %s", pragma, got, want)
@@ -68,7 +70,7 @@ func TestBackupIsOneMoment(t *testing.T) {
 
 func pragmaOf(t *testing.T, path, name string) (value string) {
 	t.Helper()
-	db, err := openToRead(t.Context(), path)
+	db, err := store.OpenToRead(t.Context(), path)
 	if err == nil {
 		defer db.Close()
 		err = db.QueryRow("PRAGMA " + name).Scan(&value)
@@ -140,7 +142,7 @@ func TestRestore(t *testing.T) {
 	copied := w.killed() // its log holds all there is
 	w.must(w.Close())
 	for _, path := range []string{w.path, copied.path} {
-		reader, err := openToRead(t.Context(), path) // keeps the -shm where it is
+		reader, err := store.OpenToRead(t.Context(), path) // keeps the -shm where it is
 		w.must(err)
 		defer reader.Close()
 		kept, err := Restore(t.Context(), path, from)
@@ -218,17 +220,6 @@ func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
 		t.Errorf("what is refused leaves %v", found)
 	}
 	has(t, w.path, "now")
-}
-
-// TestRestoreCutShort: at its worst moment, right before the backup gets its
-// final name.
-func TestRestoreCutShort(t *testing.T) {
-	w := twoBackups(t)
-	crashed := w.killed()
-	kept, err := setAside(t.Context(), crashed.path)
-	w.must(err)
-	has(t, crashed.path, "now")
-	has(t, kept, "now")
 }
 
 // stepsOf returns when the files of a database have been seen to change n times.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // An operation is a change of state as a value. Applying one reads no clock,
@@ -26,7 +28,7 @@ type batch struct {
 	run int64
 	was int64 // the run before this batch
 
-	store   *store
+	store   *store.DB
 	begun   bool
 	written int               // rows
 	queries int               // statements run
@@ -140,11 +142,11 @@ func (b *batch) change(a *account, mutate func()) {
 func (b *batch) exec(query string, args ...any) (rows int64) {
 	b.queries++
 	if b.err == nil && !b.begun {
-		_, b.err = b.store.exec("BEGIN IMMEDIATE")
+		_, b.err = b.store.Exec("BEGIN IMMEDIATE")
 		b.begun = b.err == nil
 	}
 	if b.err == nil {
-		rows, b.err = b.store.exec(query, args...)
+		rows, b.err = b.store.Exec(query, args...)
 	}
 	b.written += int(rows)
 	return rows
@@ -163,13 +165,13 @@ func (b *batch) numbers(query string, args ...any) []int64 {
 	if b.err != nil {
 		return nil
 	}
-	stmt, err := b.store.prepare(query)
+	stmt, err := b.store.Prepare(query)
 	if err != nil {
 		b.err = err
 		return nil
 	}
 	rows, err := stmt.Query(args...)
-	found, err := collect(rows, err, func(rows *sql.Rows) (n int64, err error) {
+	found, err := store.Collect(rows, err, func(rows *sql.Rows) (n int64, err error) {
 		err = rows.Scan(&n)
 		return n, err
 	})
@@ -225,11 +227,11 @@ func (b *batch) commit() error {
 	}
 	if b.begun {
 		b.saveService()
-		b.fail(b.store.moved())
+		b.fail(b.store.Moved())
 		b.exec("COMMIT")
 	}
 	if b.err != nil && b.begun {
-		b.store.exec("ROLLBACK") // SQLite may have done so itself already
+		b.store.Exec("ROLLBACK") // SQLite may have done so itself already
 	}
 	return b.err
 }

@@ -82,7 +82,7 @@ func TestOperationsAreBounded(t *testing.T) {
 		if rows := w.dump()["leftovers"]; rows != "" {
 			t.Errorf("the janitor leaves %s", rows)
 		}
-		w.must(checkConditions(t.Context(), w.store.read, w.path, false))
+		w.must(checkConditions(t.Context(), w.store.Reader(), w.path, false))
 		w.must(w.Ready(t.Context()))
 	})
 }
@@ -148,7 +148,7 @@ func (w *world) countsNoLeftovers(subscriber, target string) {
 	w.t.Helper()
 	id, err := w.number(subscriber)
 	w.must(err)
-	_, err = w.store.exec("INSERT INTO leftovers VALUES (?)", id)
+	_, err = w.store.Exec("INSERT INTO leftovers VALUES (?)", id)
 	w.must(err)
 	e, err := w.Explain(w.t.Context(), target)
 	w.must(err)

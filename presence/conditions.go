@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // Bounds of what a database may hold. Within them nothing that the service adds
@@ -94,7 +96,7 @@ func noUser(columns ...string) string {
 
 // checkConditions returns each condition that the database doesn't meet, joined
 // into one error. At a start it leaves the slow ones out.
-func checkConditions(ctx context.Context, db querier, path string, atStart bool) error {
+func checkConditions(ctx context.Context, db store.Queryer, path string, atStart bool) error {
 	if atStart {
 		good, err := meetsAll(ctx, db)
 		if good || err != nil {
@@ -108,7 +110,7 @@ func checkConditions(ctx context.Context, db querier, path string, atStart bool)
 		}
 		var n int
 		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+c.from+" WHERE "+c.bad).Scan(&n); err != nil {
-			return fmt.Errorf("read %s: %w", path, diagnosed(path, err))
+			return fmt.Errorf("read %s: %w", path, store.Diagnose(path, err))
 		}
 		if n > 0 {
 			broken = append(broken, c.broken(path, n))
@@ -119,7 +121,7 @@ func checkConditions(ctx context.Context, db querier, path string, atStart bool)
 
 // meetsAll reports whether the database meets all conditions but the slow ones,
 // in one pass over each table.
-func meetsAll(ctx context.Context, db querier) (good bool, err error) {
+func meetsAll(ctx context.Context, db store.Queryer) (good bool, err error) {
 	var tables []string
 	bad := make(map[string][]string)
 	for _, c := range conditions {
@@ -169,7 +171,7 @@ func checkAllTexts(ctx context.Context, db *sql.DB, path string) error {
 		"kicks":   "SELECT user_id, device_id FROM kicks",
 	} {
 		rows, err := db.QueryContext(ctx, query)
-		_, err = collect(rows, err, func(rows *sql.Rows) (none struct{}, err error) {
+		_, err = store.Collect(rows, err, func(rows *sql.Rows) (none struct{}, err error) {
 			var id, text string
 			if err := rows.Scan(&id, &text); err != nil {
 				return none, err

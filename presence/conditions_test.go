@@ -173,7 +173,7 @@ func TestAHealthyDatabaseMeetsAllConditions(t *testing.T) {
 		w.befriend("carol", "alice")
 		w.must(w.Kick(t.Context(), "carol"))
 		w.remove("bob")
-		if err := checkConditions(t.Context(), w.store.read, w.path, false); err != nil {
+		if err := checkConditions(t.Context(), w.store.Reader(), w.path, false); err != nil {
 			t.Error(err)
 		}
 	})

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"time"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // Connect logs the device in and returns its session, which must be closed. An
@@ -127,7 +129,7 @@ func (s *Service) load(ctx context.Context, session *Session) error {
 		if !needed {
 			return nil
 		}
-		watches, err := s.store.watches(ctx, user)
+		watches, err := s.watches(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -193,10 +195,10 @@ func (sw *switches) since(r rule) int64 {
 // watches is asked for each stream that opens, so it is prepared, and nothing
 // in it is converted by reflection: when all come back after a restart, this is
 // most of what each costs (bench, restart).
-func (st *store) watches(ctx context.Context, user uint32) ([]watch, error) {
-	rows, err := st.watching.QueryContext(context.WithoutCancel(ctx), user) // ctx would cost a goroutine
+func (s *Service) watches(ctx context.Context, user uint32) ([]watch, error) {
+	rows, err := s.watching.QueryContext(context.WithoutCancel(ctx), user) // ctx would cost a goroutine
 	var byRule, target, since any
-	return collect(rows, err, func(rows *sql.Rows) (watch, error) {
+	return store.Collect(rows, err, func(rows *sql.Rows) (watch, error) {
 		if err := rows.Scan(&byRule, &target, &since); err != nil {
 			return watch{}, err
 		}

@@ -35,11 +35,11 @@ func applyScript(w *world) {
 	w.janitor.close()
 	close(w.queue)
 	<-w.writerDone
-	w.t.Cleanup(func() { w.checkpointer.close(); w.store.close() })
+	w.t.Cleanup(func() { w.closeStore() })
 	w.closed = true
 	w.model.version, w.model.jumps, w.model.deletions = 0, nil, deletions{}
 	for _, random := range []string{"jumps", "deletion_key"} {
-		_, err := w.store.exec("DELETE FROM " + random)
+		_, err := w.store.Exec("DELETE FROM " + random)
 		w.must(err)
 	}
 	for i, ops := range script(w) {
@@ -90,7 +90,7 @@ func (w *world) dump() map[string]string {
 	w.t.Helper()
 	dump := make(map[string]string)
 	for _, table := range []string{"service", "users", "devices", "kicks", "deleted", "deletion_key", "leftovers", "subscriptions", "friends", "jumps"} {
-		rows, err := w.store.conn.QueryContext(w.t.Context(), "SELECT * FROM "+table)
+		rows, err := w.store.Reader().QueryContext(w.t.Context(), "SELECT * FROM "+table)
 		w.must(err)
 		columns, err := rows.Columns()
 		w.must(err)

@@ -48,17 +48,6 @@ func (w *world) isRefused(why string) {
 	wantCode(w.t, err, CodeUnavailable, "a write that would be lost is refused")
 }
 
-// TestNoConnectionIsOpenedLater: it would open, or make, what has the name then.
-func TestNoConnectionIsOpenedLater(t *testing.T) {
-	w := open(t)
-	if n := w.store.read.Stats().OpenConnections; n != readers {
-		t.Errorf("%d connections that read are open, want all %d", n, readers)
-	}
-	if n := w.checkpointer.db.Stats().OpenConnections; n != 1 {
-		t.Errorf("the checkpointer has %d connections, want one", n)
-	}
-}
-
 // TestOverloadIsRefusedEarly: the disk doesn't answer. Who comes then is told so,
 // and isn't left waiting.
 func TestOverloadIsRefusedEarly(t *testing.T) {

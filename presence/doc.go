@@ -71,9 +71,9 @@
 // Nothing blocks while holding it. The janitor's own lock is taken before it,
 // never after.
 //
-// # Database driver
+// # Database
 //
-// The package links modernc.org/sqlite, which registers itself with
-// database/sql as "sqlite"; a program that links a second driver of that name
-// panics at start.
+// The file and its maintenance are the business of package store, below this one.
+// It links modernc.org/sqlite, which registers itself with database/sql as
+// "sqlite"; a program that links a second driver of that name panics at start.
 package presence

@@ -59,7 +59,7 @@ func (s *Service) Explain(ctx context.Context, userID string) (Explanation, erro
 	if err != nil {
 		return e, err
 	}
-	row := s.store.read.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM friends WHERE user = ?1 AND friend NOT IN leftovers),
+	row := s.store.Reader().QueryRowContext(ctx, `SELECT (SELECT count(*) FROM friends WHERE user = ?1 AND friend NOT IN leftovers),
 		(SELECT count(*) FROM (SELECT user FROM subscriptions WHERE target = ?1 UNION SELECT user FROM friends WHERE friend = ?1)
 		WHERE user NOT IN leftovers)`, id)
 	if err := row.Scan(&e.Friends, &e.Followers); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // friendsAtOnce bounds the friends of one operation: for each of them it may have
@@ -51,7 +53,7 @@ func (s *Service) Friends(ctx context.Context, userID, after string, limit int) 
 	if err != nil {
 		return nil, "", err
 	}
-	friends, next, err = s.store.page(ctx, `SELECT user_id FROM friends JOIN users ON id = friend
+	friends, next, err = s.page(ctx, `SELECT user_id FROM friends JOIN users ON id = friend
 		WHERE user = ? AND user_id > ? ORDER BY user_id LIMIT ?`, limit, id, after)
 	if err != nil {
 		return nil, "", err
@@ -72,10 +74,10 @@ func (s *Service) FriendStatuses(ctx context.Context, userID string) ([]Status, 
 
 // page runs a query for IDs whose last parameter is a limit. next is the last ID
 // of the page, or "" if there are no more.
-func (st *store) page(ctx context.Context, query string, limit int, args ...any) (ids []string, next string, err error) {
+func (s *Service) page(ctx context.Context, query string, limit int, args ...any) (ids []string, next string, err error) {
 	limit = max(1, limit)
-	rows, err := st.read.QueryContext(ctx, query, append(args, limit+1)...)
-	ids, err = collect(rows, err, func(rows *sql.Rows) (id string, err error) {
+	rows, err := s.store.Reader().QueryContext(ctx, query, append(args, limit+1)...)
+	ids, err = store.Collect(rows, err, func(rows *sql.Rows) (id string, err error) {
 		err = rows.Scan(&id)
 		return id, err
 	})

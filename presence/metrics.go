@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"os"
 	"sync/atomic"
 	"time"
 )
@@ -165,8 +164,7 @@ func (s *Service) Metrics() Metrics {
 	if fault := s.fault.Load(); fault != nil {
 		m.Fault = fault
 	}
-	m.DatabaseBytes, m.WALBytes = size(s.store.path), size(s.store.path+"-wal")
-	m.DiskFreeBytes = diskFree(s.store.path)
+	m.DatabaseBytes, m.WALBytes, m.DiskFreeBytes = s.store.Sizes()
 	return m
 }
 
@@ -200,13 +198,4 @@ func (s *Service) readModel(to *Metrics) {
 	for why, n := range m.meter.ended {
 		to.Ended[why] = n
 	}
-}
-
-// size returns the size of a file, or 0 if there is none.
-func size(path string) int64 {
-	file, err := os.Stat(path)
-	if err != nil {
-		return 0
-	}
-	return file.Size()
 }

@@ -5,16 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"testing/synctest"
 	"time"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // childEnv tells the test binary, started again by one of its tests, what to do
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "upgrade":
-		openStore(context.Background(), path, schemas(endless), slog.New(slog.DiscardHandler))
+		store.Open(context.Background(), path, schemas(endless), slog.New(slog.DiscardHandler))
 	case "restore":
 		for {
 			for _, from := range []string{"a", "b"} {
@@ -68,17 +68,13 @@ const (
 		"INSERT INTO half WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT randomblob(1000) FROM n;"
 )
 
-// schemas is the migrations of this release and some more.
-func schemas(more ...string) fs.FS {
-	steps, err := migrations(migrationFiles)
+// schemas returns the migrations of this release and some more.
+func schemas(more ...string) store.Schema {
+	schema, err := store.ReadSchema(migrations)
 	if err != nil {
 		panic(err)
 	}
-	files := fstest.MapFS{}
-	for i, step := range append(steps, more...) {
-		files[fmt.Sprintf("migrations/%04d.sql", i+1)] = &fstest.MapFile{Data: []byte(step)}
-	}
-	return files
+	return append(schema, more...)
 }
 
 // fixture is a copy of the database of a released schema.
@@ -91,21 +87,18 @@ func fixture(t *testing.T, schema int) string {
 
 // TestEveryReleasedSchemaOpens: with all that testdata/make.sh has put in.
 func TestEveryReleasedSchemaOpens(t *testing.T) {
-	steps, err := migrations(migrationFiles)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for schema := 1; schema <= len(steps); schema++ {
+	newest := known(t)
+	for schema := 1; schema <= newest; schema++ {
 		path := fixture(t, schema)
 		if c, err := Check(t.Context(), path); err != nil || c.Schema != schema || c.Users != 6 {
 			t.Errorf("schema %d: %+v %v", schema, c, err)
 		}
 		synctest.Test(t, func(t *testing.T) { checkFixture(t, path, schema) })
-		_, err := os.Stat(fmt.Sprintf("%s.before-schema-%d", path, len(steps)))
-		if made := err == nil; made != (schema < len(steps)) {
+		_, err := os.Stat(fmt.Sprintf("%s.before-schema-%d", path, newest))
+		if made := err == nil; made != (schema < newest) {
 			t.Errorf("schema %d: backed up before its schema changes: %v", schema, made)
 		}
-		if c, err := Check(t.Context(), path); err != nil || c.Schema != len(steps) {
+		if c, err := Check(t.Context(), path); err != nil || c.Schema != newest {
 			t.Errorf("schema %d, opened: %+v %v", schema, c, err)
 		}
 	}
@@ -148,35 +141,22 @@ func checkFixture(t *testing.T, path string, schema int) {
 func upgrade(t *testing.T, path string, more ...string) (log string, err error) {
 	t.Helper()
 	var lines bytes.Buffer
-	st, err := openStore(t.Context(), path, schemas(more...), slog.New(slog.NewTextHandler(&lines, nil)))
+	db, err := store.Open(t.Context(), path, schemas(more...), slog.New(slog.NewTextHandler(&lines, nil)))
 	if err == nil {
-		err = st.close()
+		err = db.Close()
 	}
 	return lines.String(), err
 }
 
 // checkAs is Check of a release with more migrations.
-func checkAs(t *testing.T, path string, more ...string) (Condition, error) {
+func checkAs(t *testing.T, path string, more ...string) (CheckResult, error) {
 	t.Helper()
-	db, err := openToRead(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	steps, err := migrations(schemas(more...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return check(t.Context(), db, path, steps)
+	return checkAgainst(t.Context(), path, schemas(more...))
 }
 
 func known(t *testing.T) int {
 	t.Helper()
-	steps, err := migrations(migrationFiles)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(steps)
+	return len(schemas())
 }
 
 // staysUsable looks whether a database is still what this release has left.

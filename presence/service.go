@@ -2,12 +2,15 @@ package presence
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // Service keeps the status of users in one database. Its methods may be called
@@ -16,14 +19,14 @@ import (
 // A call that changes something returns once the change is durable and
 // announced; until then ctx can only keep it from being begun.
 type Service struct {
-	log          *slog.Logger
-	store        *store
-	clock        *clock
-	janitor      *janitor
-	checkpointer *checkpointer
-	meters       meters
-	pace         *pace
-	machine      machine
+	log      *slog.Logger
+	store    *store.DB
+	watching *sql.Stmt // reads whom a user watches; see watches
+	clock    *clock
+	janitor  *janitor
+	meters   meters
+	pace     *pace
+	machine  machine
 
 	mu    sync.RWMutex
 	model model
@@ -83,12 +86,15 @@ func Open(config Config) (*Service, error) {
 		s.machine = simulatedMachine()
 	}
 	ctx := context.Background()
-	var err error
-	if s.store, err = openStore(ctx, config.Path, migrationFiles, s.log); err != nil {
+	schema, err := store.ReadSchema(migrations)
+	if err != nil {
+		return nil, err
+	}
+	if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
 		return nil, err
 	}
 	if err := s.start(ctx, settings); err != nil {
-		return nil, errors.Join(diagnosed(s.store.path, err), s.store.close())
+		return nil, errors.Join(store.Diagnose(s.store.Path(), err), s.closeStore())
 	}
 	return s, nil
 }
@@ -109,7 +115,7 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 		return err
 	}
 	s.started = s.lastBatch
-	if err := s.store.remember(); err != nil {
+	if err := s.store.Start(); err != nil {
 		return err
 	}
 	for op := s.proposeSettling(); op != nil; op = s.proposeSettling() {
@@ -118,10 +124,9 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 		}
 	}
 	var err error
-	if s.checkpointer, err = newCheckpointer(s.store, s.log); err != nil {
+	if s.watching, err = s.store.Reader().PrepareContext(ctx, selectWatches); err != nil {
 		return err
 	}
-	go s.checkpointer.run()
 	go func() {
 		defer close(s.writerDone)
 		s.writeLoop()
@@ -175,7 +180,15 @@ func (s *Service) Close() error {
 	s.janitor.close()
 	close(s.queue)
 	<-s.writerDone
-	return errors.Join(s.checkpointer.close(), s.store.close())
+	return s.closeStore()
+}
+
+func (s *Service) closeStore() error {
+	var err error
+	if s.watching != nil {
+		err = s.watching.Close()
+	}
+	return errors.Join(err, s.store.Close())
 }
 
 func (s *Service) isDraining() bool {

@@ -192,7 +192,7 @@ func (w *world) writable(yes bool) {
 	if yes {
 		pragma = "PRAGMA query_only = 0"
 	}
-	_, err := w.store.conn.ExecContext(w.t.Context(), pragma)
+	_, err := w.store.Exec(pragma)
 	w.must(err)
 }
 
@@ -216,7 +216,7 @@ func TestPagesWhileUsersAreDeleted(t *testing.T) {
 	w := open(t)
 	w.register("a", "c", "g", "x")
 	for i, ghost := range []string{"b", "d", "e", "f", "h", "y", "z"} {
-		if _, err := w.store.exec("INSERT INTO users VALUES (?, ?, 3, '', 0, 0, 1, 0)", 1000+i, ghost); err != nil {
+		if _, err := w.store.Exec("INSERT INTO users VALUES (?, ?, 3, '', 0, 0, 1, 0)", 1000+i, ghost); err != nil {
 			t.Fatal(err)
 		}
 	}

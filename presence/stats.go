@@ -22,7 +22,7 @@ type UserCounts struct {
 // Errors: CodeUnavailable when the database can't be read.
 func (s *Service) Stats(ctx context.Context) (Stats, error) {
 	stats := s.stats()
-	row := s.store.read.QueryRowContext(ctx, "SELECT count(*) FROM subscriptions WHERE user NOT IN leftovers AND target NOT IN leftovers")
+	row := s.store.Reader().QueryRowContext(ctx, "SELECT count(*) FROM subscriptions WHERE user NOT IN leftovers AND target NOT IN leftovers")
 	if err := row.Scan(&stats.Subscriptions); err != nil {
 		return stats, unreadable(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 var update = flag.Bool("update", false, "rewrite schema.sql")
@@ -21,8 +23,8 @@ const schemaHead = `-- The whole schema at a glance: the sum of presence/migrati
 
 func TestSchemaFile(t *testing.T) {
 	w := open(t)
-	rows, err := w.store.read.Query("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_autoindex%' ORDER BY rowid")
-	objects, err := collect(rows, err, func(rows *sql.Rows) (text string, err error) {
+	rows, err := w.store.Reader().Query("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_autoindex%' ORDER BY rowid")
+	objects, err := store.Collect(rows, err, func(rows *sql.Rows) (text string, err error) {
 		err = rows.Scan(&text)
 		return text, err
 	})
@@ -35,40 +37,6 @@ func TestSchemaFile(t *testing.T) {
 	w.must(err)
 	if string(got) != want {
 		t.Errorf("%s is not the schema of a fresh database: run this test with -update", schemaFile)
-	}
-}
-
-// Every connection, because a pragma executed once reaches only one of them.
-func TestPragmasAreInForce(t *testing.T) {
-	w := open(t)
-	ctx := t.Context()
-	always := map[string]string{
-		"journal_mode": "wal", "busy_timeout": "5000", "page_size": "1024", "application_id": fmt.Sprint(applicationID),
-	}
-	writing := map[string]string{"synchronous": "2", "wal_autocheckpoint": "0", "query_only": "0"}
-	checkPragmas(t, "writer", w.store.conn, always, writing)
-	conn, err := w.checkpointer.db.Conn(ctx)
-	w.must(err)
-	defer conn.Close()
-	checkPragmas(t, "checkpointer", conn, always, writing)
-	for range w.store.read.Stats().MaxOpenConnections {
-		conn, err := w.store.read.Conn(ctx)
-		w.must(err)
-		defer conn.Close() // together, so that each is another one
-		checkPragmas(t, "reader", conn, always, map[string]string{"query_only": "1"})
-	}
-}
-
-func checkPragmas(t *testing.T, who string, conn *sql.Conn, wanted ...map[string]string) {
-	t.Helper()
-	for _, pragmas := range wanted {
-		for name, want := range pragmas {
-			var got string
-			err := conn.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&got)
-			if err != nil || got != want {
-				t.Errorf("%s: %s is %q, want %q (%v)", who, name, got, want, err)
-			}
-		}
 	}
 }
 

@@ -3,6 +3,8 @@ package presence
 import (
 	"context"
 	"database/sql"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // Subscribed is the outcome of [Service.Subscribe]. Its lists are nil when empty.
@@ -80,8 +82,8 @@ func (s *Service) statusesFor(ctx context.Context, userID, query string) ([]Stat
 	if err != nil {
 		return nil, nil
 	}
-	rows, err := s.store.read.QueryContext(ctx, query, id)
-	found, err := collect(rows, err, func(rows *sql.Rows) (one uint32, err error) {
+	rows, err := s.store.Reader().QueryContext(ctx, query, id)
+	found, err := store.Collect(rows, err, func(rows *sql.Rows) (one uint32, err error) {
 		err = rows.Scan(&one)
 		return one, err
 	})

@@ -127,7 +127,7 @@ func (s *Service) Users(ctx context.Context, after string, limit int) (users []S
 	next = after
 	for {
 		var ids []string
-		ids, next, err = s.store.page(ctx, "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?", limit, next)
+		ids, next, err = s.page(ctx, "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?", limit, next)
 		if err != nil {
 			return nil, "", err
 		}

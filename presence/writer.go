@@ -4,6 +4,8 @@ import (
 	"context"
 	"runtime"
 	"time"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // request is one operation that waits for the writer.
@@ -75,7 +77,7 @@ func (s *Service) writeLoop() {
 		batch = s.gather(append(batch[:0], first))
 		s.write(batch)
 		clear(batch)
-		s.checkpointer.wrote(s.store, s.batch.written)
+		s.store.Wrote(s.batch.written)
 	}
 }
 
@@ -139,7 +141,7 @@ func (s *Service) publish(b *batch) {
 // refuse answers a batch that could not be made durable: nothing of it was
 // done. The reason is kept for Ready until a write succeeds.
 func (s *Service) refuse(requests []*request, err error) {
-	fault := unwritable(diagnosed(s.store.path, err))
+	fault := unwritable(store.Diagnose(s.store.Path(), err))
 	s.meters.fault(s.lastBatch)
 	if s.fault.Swap(fault) == nil {
 		s.log.Error("database can't be written", "error", fault.Cause)
@@ -170,7 +172,7 @@ func (s *Service) Ready(ctx context.Context) error {
 	if s.fault.Load() != nil {
 		return s.do(ctx, probe{})
 	}
-	if err := s.store.moved(); err != nil {
+	if err := s.store.Moved(); err != nil {
 		return unwritable(err)
 	}
 	return nil

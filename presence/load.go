@@ -5,19 +5,21 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/presence-server/presence/presence/store"
 )
 
 // restoreChecked reads the whole state into the model, and meanwhile checks that
 // the database may be used.
 func (s *Service) restoreChecked(ctx context.Context) error {
 	checked := make(chan error)
-	go func() { checked <- checkConditions(ctx, s.store.read, s.store.path, true) }()
+	go func() { checked <- checkConditions(ctx, s.store.Reader(), s.store.Path(), true) }()
 	restored := s.restore(ctx)
 	if err := <-checked; err != nil {
 		return err // it says more
 	}
 	if restored != nil {
-		return fmt.Errorf("read %s: %w", s.store.path, restored)
+		return fmt.Errorf("read %s: %w", s.store.Path(), restored)
 	}
 	return nil
 }
@@ -28,7 +30,7 @@ func (s *Service) restore(ctx context.Context) error {
 	m.byName = make(map[string]*user)
 	m.kicked.last = make(map[deviceKey]kicked)
 	m.meter = newModelMeter()
-	err := s.store.read.QueryRowContext(ctx, `SELECT version, clock, run, next_user, user_status, user_status_since,
+	err := s.store.Reader().QueryRowContext(ctx, `SELECT version, clock, run, next_user, user_status, user_status_since,
 		friend_notifications, friends_since FROM service`).Scan(&m.version, &s.lastBatch, &s.run, &s.nextUser,
 		&m.switches.userStatus, &m.switches.userStatusSince,
 		&m.switches.friendNotifications, &m.switches.friendNotificationsSince)
@@ -36,29 +38,29 @@ func (s *Service) restore(ctx context.Context) error {
 		return err
 	}
 	s.clock = newClock(s.lastBatch, s.machine.suspended)
-	devices, err := s.store.devices(ctx)
+	devices, err := s.storedDevices(ctx)
 	if err != nil {
 		return err
 	}
 	if err := s.restoreUsers(ctx, devices); err != nil {
 		return err
 	}
-	if m.jumps, err = s.store.jumps(ctx); err != nil {
+	if m.jumps, err = s.storedJumps(ctx); err != nil {
 		return err
 	}
-	kicks, err := s.store.kicks(ctx)
+	kicks, err := s.storedKicks(ctx)
 	for _, k := range kicks {
 		m.kicked.add(k)
 	}
 	if err != nil {
 		return err
 	}
-	m.deletions, err = s.store.deletions(ctx)
+	m.deletions, err = s.storedDeletions(ctx)
 	return err
 }
 
 func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device) error {
-	rows, err := s.store.read.QueryContext(ctx, `SELECT id, user_id, status_type, custom_status, expires_at,
+	rows, err := s.store.Reader().QueryContext(ctx, `SELECT id, user_id, status_type, custom_status, expires_at,
 		clear_at, version, revoked_at FROM users ORDER BY id`)
 	if err != nil {
 		return err
@@ -82,8 +84,8 @@ func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device)
 	return rows.Err()
 }
 
-func (st *store) devices(ctx context.Context) (map[uint32][]device, error) {
-	rows, err := st.read.QueryContext(ctx, `SELECT user, device_id, platform, login_at, run, stream, since,
+func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error) {
+	rows, err := s.store.Reader().QueryContext(ctx, `SELECT user, device_id, platform, login_at, run, stream, since,
 		grace_until, retain_until FROM devices ORDER BY user, login_at`)
 	if err != nil {
 		return nil, err
@@ -105,24 +107,24 @@ func (st *store) devices(ctx context.Context) (map[uint32][]device, error) {
 	return all, rows.Err()
 }
 
-func (st *store) jumps(ctx context.Context) ([]jump, error) {
-	rows, err := st.read.QueryContext(ctx, "SELECT above, below FROM jumps ORDER BY above")
-	return collect(rows, err, func(rows *sql.Rows) (j jump, err error) {
+func (s *Service) storedJumps(ctx context.Context) ([]jump, error) {
+	rows, err := s.store.Reader().QueryContext(ctx, "SELECT above, below FROM jumps ORDER BY above")
+	return store.Collect(rows, err, func(rows *sql.Rows) (j jump, err error) {
 		err = rows.Scan(&j.above, &j.below)
 		return j, err
 	})
 }
 
-func (st *store) kicks(ctx context.Context) ([]kicked, error) {
-	rows, err := st.read.QueryContext(ctx, "SELECT user_id, device_id, type, at, version, until FROM kicks ORDER BY until")
-	return collect(rows, err, func(rows *sql.Rows) (k kicked, err error) {
+func (s *Service) storedKicks(ctx context.Context) ([]kicked, error) {
+	rows, err := s.store.Reader().QueryContext(ctx, "SELECT user_id, device_id, type, at, version, until FROM kicks ORDER BY until")
+	return store.Collect(rows, err, func(rows *sql.Rows) (k kicked, err error) {
 		err = rows.Scan(&k.userID, &k.deviceID, &k.kick, &k.at, &k.version, &k.until)
 		return k, err
 	})
 }
 
-func (st *store) deletions(ctx context.Context) (d deletions, err error) {
-	err = st.read.QueryRowContext(ctx, `SELECT (SELECT key FROM deletion_key), EXISTS (SELECT 1 FROM deleted),
+func (s *Service) storedDeletions(ctx context.Context) (d deletions, err error) {
+	err = s.store.Reader().QueryRowContext(ctx, `SELECT (SELECT key FROM deletion_key), EXISTS (SELECT 1 FROM deleted),
 		(SELECT count(*) FROM leftovers)`).Scan(&d.key, &d.any, &d.leftovers)
 	return d, err
 }

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-package presence
+package store
 
-// diskFree isn't known here.
+// diskFree is not known on this system.
 func diskFree(string) int64 { return -1 }

@@ -1,11 +1,11 @@
 //go:build linux || darwin
 
-package presence
+package store
 
 import "golang.org/x/sys/unix"
 
-// diskFree returns how many bytes the disk under a file has left for us, or -1
-// when that isn't known.
+// diskFree returns how many bytes the disk of a file has left for this process, or
+// -1 if that isn't known.
 func diskFree(path string) int64 {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(path, &disk); err != nil {

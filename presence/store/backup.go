@@ -1,4 +1,4 @@
-package presence
+package store
 
 import (
 	"context"
@@ -13,14 +13,13 @@ import (
 	"modernc.org/sqlite"
 )
 
-// Backup copies the database at path, as it is at one moment, into a new file
-// that only its owner may read. It may be called at any time: a service that
-// has the database open, here or in another process, goes on beside it.
+// Backup copies the database at path, as it is at one moment, into a new file that
+// only its owner may read. It may be called at any time: a service that has the
+// database open, in this process or another, goes on.
 //
-// The file appears under its name only when it is complete, on the disk, and
-// checked by reading all of it. Its folder must exist; a file that is there
-// already is never replaced (the error is then [fs.ErrExist]). The secret that
-// tokens are signed with is not in the database.
+// The new file appears under its name only once it is complete, on the disk, and
+// checked by reading all of it. Its folder must exist. An existing file is never
+// replaced; the error is then [fs.ErrExist].
 func Backup(ctx context.Context, path, to string) error {
 	if err := checkPath(to); err != nil {
 		return err
@@ -28,7 +27,7 @@ func Backup(ctx context.Context, path, to string) error {
 	if _, err := os.Lstat(to); err == nil {
 		return &fs.PathError{Op: "back up to", Path: to, Err: fs.ErrExist}
 	}
-	copied, err := copyBeside(ctx, path, to)
+	copied, err := copyNextTo(ctx, path, to)
 	if err != nil {
 		return err
 	}
@@ -42,9 +41,9 @@ func Backup(ctx context.Context, path, to string) error {
 	return syncFolder(filepath.Dir(to))
 }
 
-// replaceBackup is Backup for a name that may be taken by an earlier one.
+// replaceBackup is Backup for a name that an earlier backup may have.
 func replaceBackup(ctx context.Context, path, to string) error {
-	copied, err := copyBeside(ctx, path, to)
+	copied, err := copyNextTo(ctx, path, to)
 	if err != nil {
 		return err
 	}
@@ -60,30 +59,30 @@ func moveInto(file, to string) error {
 	return syncFolder(filepath.Dir(to))
 }
 
-// copyBeside copies a database into a file with a passing name in the folder of
-// another, synced and checked.
-func copyBeside(ctx context.Context, path, beside string) (copied string, err error) {
-	db, err := openToRead(ctx, path)
+// copyNextTo copies a database into a file with a temporary name in the folder of
+// another file, syncs it and checks it.
+func copyNextTo(ctx context.Context, path, other string) (copied string, err error) {
+	db, err := OpenToRead(ctx, path)
 	if err != nil {
 		return "", err
 	}
 	defer db.Close()
-	f, err := os.CreateTemp(filepath.Dir(beside), filepath.Base(beside)+".*.partial") // mode 0600
+	f, err := os.CreateTemp(filepath.Dir(other), filepath.Base(other)+".*.partial") // mode 0600
 	if err != nil {
-		return "", diagnosed(beside, err)
+		return "", Diagnose(other, err)
 	}
 	defer func() {
 		if err = errors.Join(err, f.Close()); err != nil {
 			os.Remove(f.Name())
 		}
 	}()
-	// Unlike a copy of pages this is in no WAL mode: one file that is complete,
-	// and can be opened where nothing can be written.
+	// Unlike a copy of pages, this is not in WAL mode: one file that is complete, and
+	// can be opened where nothing can be written.
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", f.Name()); err != nil {
 		if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqliteFull {
-			path = beside // the copy is what fills the disk
+			path = other // the copy is what fills the disk
 		}
-		return "", fmt.Errorf("copy %s: %w", path, diagnosed(path, err))
+		return "", fmt.Errorf("copy %s: %w", path, Diagnose(path, err))
 	}
 	if err := f.Sync(); err != nil {
 		return "", err
@@ -100,10 +99,11 @@ func checkCopy(ctx context.Context, copied, path string) error {
 	return checkIntegrity(ctx, db, path)
 }
 
-// openToRead opens a database of ours that others may have open. It reads
-// through SQLite alone: to open and close the file by itself would take away
-// the locks of a service in this process.
-func openToRead(ctx context.Context, path string) (*sql.DB, error) {
+// OpenToRead opens a database of ours, which others may have open, to read it. It
+// reads through SQLite alone: opening and closing the file itself would take away
+// the locks of a service in this process. The error is [fs.ErrNotExist] if there is
+// no file.
+func OpenToRead(ctx context.Context, path string) (*sql.DB, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
@@ -122,9 +122,9 @@ func openToRead(ctx context.Context, path string) (*sql.DB, error) {
 	var id int
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("read %s: %w", path, diagnosed(path, err))
+		return nil, fmt.Errorf("read %s: %w", path, Diagnose(path, err))
 	}
-	if id != applicationID {
+	if id != ApplicationID {
 		db.Close()
 		return nil, fmt.Errorf("%s is not a presence database: it belongs to another program", path)
 	}

@@ -1,4 +1,4 @@
-package presence
+package store
 
 import (
 	"errors"
@@ -20,9 +20,10 @@ const (
 	sqliteNotADB   = 26
 )
 
-// diagnosed says why a database can't be used and what to do about it, as far as
-// the error shows it. Other errors are returned as they are.
-func diagnosed(path string, err error) error {
+// Diagnose returns an error of a database with the reason why it can't be used and
+// what to do about it, as far as the error shows that. Other errors, and nil, are
+// returned as they are.
+func Diagnose(path string, err error) error {
 	folder := filepath.Dir(path)
 	e, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {

@@ -1,4 +1,4 @@
-package presence
+package store
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 )
 
 // checkpointer moves what the write-ahead log holds into the database, on a
-// connection and goroutine of its own: done by the writer it would stall every
-// caller for 9 to 14 ms.
+// connection and a goroutine of its own: done by the writer, that would stall
+// every caller for 9 to 14 ms.
 type checkpointer struct {
 	db   *sql.DB
 	log  *slog.Logger
@@ -18,31 +18,33 @@ type checkpointer struct {
 	stop chan struct{}
 	done chan struct{}
 
-	written int         // rows since it was last woken; of the writer
-	long    atomic.Bool // the log is too long; see wrote
+	written int         // rows since the last wake; used by the writer only
+	long    atomic.Bool // the log is too long; see Wrote
 }
 
 const (
-	// checkpointAfter is how many rows make a checkpoint worth it: they leave a
-	// log of about 10 MiB. Its fsyncs delay those of the writer.
+	// checkpointAfter is the number of rows that make a checkpoint worth it: they
+	// leave a log of about 10 MiB. Its fsyncs delay those of the writer.
 	checkpointAfter = 8192
 
 	// longLog is the size, in pages, from which the log has to start anew.
 	longLog = 1 << 16
 )
 
-func newCheckpointer(st *store, log *slog.Logger) (*checkpointer, error) {
-	db, err := sql.Open("sqlite", dsn(st.path, writerPragmas))
+func startCheckpointer(path string, log *slog.Logger) (*checkpointer, error) {
+	db, err := sql.Open("sqlite", dsn(path, writerPragmas))
 	if err != nil {
 		return nil, err
 	}
 	if err := openAll(context.Background(), db, 1); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &checkpointer{
+	c := &checkpointer{
 		db: db, log: log,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-	}, nil
+	}
+	go c.run()
+	return c, nil
 }
 
 func (c *checkpointer) run() {
@@ -52,34 +54,33 @@ func (c *checkpointer) run() {
 		case <-c.stop:
 			return
 		case <-c.wake:
-			c.checkpoint()
+			pages, err := checkpoint(c.db)
+			if err != nil {
+				c.log.Warn("database checkpoint failed", "error", err)
+			}
+			c.long.Store(pages > longLog)
 		}
 	}
 }
 
-func (c *checkpointer) checkpoint() {
-	pages, err := checkpoint(c.db)
-	if err != nil {
-		c.log.Warn("database checkpoint failed", "error", err)
-	}
-	c.long.Store(pages > longLog)
-}
-
-// checkpoint moves what it can without waiting for anyone, and returns how
-// many pages the log holds.
-func checkpoint(db querier) (pages int, err error) {
+// checkpoint moves what it can without waiting for anyone, and returns how many
+// pages the log holds.
+func checkpoint(db Queryer) (pages int, err error) {
 	var busy, moved int
 	err = db.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &pages, &moved)
 	return pages, err
 }
 
-// wrote is told by the writer, between two batches, of rows written.
+// Wrote reports between two transactions that rows were written, which may make a
+// checkpoint due.
+//
 // SQLite starts its log anew only when all of it is moved at the moment of a
-// write. Beside a writer who never rests that moment doesn't come, so when the
+// write. Next to a writer that never rests this moment doesn't come, so when the
 // log has grown long the writer moves the rest itself.
-func (c *checkpointer) wrote(st *store, rows int) {
+func (d *DB) Wrote(rows int) {
+	c := d.checkpointer
 	if c.long.CompareAndSwap(true, false) {
-		if _, err := checkpoint(st.conn); err != nil {
+		if _, err := checkpoint(d.writer); err != nil {
 			c.log.Warn("database checkpoint failed", "error", err)
 		}
 	}

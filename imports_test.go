@@ -1,0 +1,80 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/presence-server/presence"
+
+// mayImport is the architecture: data flows in one direction, and each heavy
+// library has one package that knows it. A package that is not listed here is for
+// tests and measurements, and no other may import it.
+var mayImport = map[string][]string{
+	"":               {"httpapi", "presence", "deploy/doctor"},
+	"deploy/doctor":  {"presence"},
+	"httpapi":        {"sse", "presence", "sdk"},
+	"sse":            {"presence"},
+	"presence":       {"presence/store"},
+	"presence/store": {},
+	"sdk":            {},
+}
+
+// ownedBy names the only package that may import a library.
+var ownedBy = map[string]string{
+	"modernc.org/sqlite":                     "presence/store",
+	"github.com/gofrs/flock":                 "presence/store",
+	"github.com/r3labs/sse/v2":               "sse",
+	"github.com/golang-jwt/jwt/v5":           "httpapi",
+	"github.com/rs/cors":                     "httpapi",
+	"github.com/prometheus/client_golang":    "httpapi",
+	"github.com/knadh/koanf/v2":              "",
+	"github.com/knadh/koanf/parsers/toml/v2": "",
+}
+
+// TestImports: the packages import one another in one direction only, and each
+// heavy library is imported by one of them.
+func TestImports(t *testing.T) {
+	seen := make(map[string]bool)
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		folder := strings.TrimSuffix(filepath.ToSlash(filepath.Dir(path)), ".")
+		allowed, listed := mayImport[folder]
+		if !listed {
+			return nil
+		}
+		seen[folder] = true
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, one := range file.Imports {
+			name, _ := strconv.Unquote(one.Path.Value)
+			if ours, ok := strings.CutPrefix(name, module+"/"); ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s: the package may import only %q of ours", path, ours, allowed)
+			}
+			for library, owner := range ownedBy {
+				if (name == library || strings.HasPrefix(name, library+"/")) && owner != folder {
+					t.Errorf("%s imports %s, which belongs to the package %q", path, name, owner)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder := range mayImport {
+		if !seen[folder] {
+			t.Errorf("there is no package in %q", folder)
+		}
+	}
+}

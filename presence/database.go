@@ -1,0 +1,83 @@
+package presence
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+
+	"github.com/presence-server/presence/presence/store"
+)
+
+// The migrations are the source of the schema; schema.sql is their tested sum. See
+// [store.Schema].
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Backup copies the database at path, as it is at one moment, into a new file that
+// only its owner may read. It may be called at any time: a service that has the
+// database open, in this process or another, goes on.
+//
+// The new file appears under its name only once it is complete, on the disk, and
+// checked by reading all of it. Its folder must exist. An existing file is never
+// replaced; the error is then [fs.ErrExist]. The secret that tokens are signed with
+// is not in the database.
+func Backup(ctx context.Context, path, to string) error { return store.Backup(ctx, path, to) }
+
+// Restore puts a backup in the place of the database at path. It returns the name,
+// next to it, under which the database that was there is kept; "" if there was
+// none. A client with a cursor from after the backup receives a snapshot when it
+// comes back, and misses nothing.
+//
+// The backup is checked before anything else is done, as by [Check]. One of an
+// earlier release is good: the next [Open] upgrades it. Restore fails while a
+// service has the database open. If it is cut short, even by kill -9, the file at
+// path is the database as it was, or the backup.
+func Restore(ctx context.Context, path, from string) (kept string, err error) {
+	if _, err := Check(ctx, from); err != nil {
+		return "", fmt.Errorf("the backup can't be used: %w", err)
+	}
+	return store.Restore(ctx, path, from)
+}
+
+// CheckResult is what [Check] has found in a database.
+type CheckResult struct {
+	Schema int // its number; if it is below Newest, the next [Open] upgrades it
+	Newest int // the schema of this release
+	Users  int // how many are registered
+}
+
+// Check reads all of the database at path, and verifies that it is whole and that
+// this release can use it. It changes nothing, and may be called at any time, even
+// while a service has the database open.
+//
+// The error is every problem joined, each with what to do about it; it is
+// [fs.ErrNotExist] if there is no database, which the next [Open] would create. The
+// result holds what could be read nevertheless.
+func Check(ctx context.Context, path string) (CheckResult, error) {
+	schema, err := store.ReadSchema(migrations)
+	if err != nil {
+		return CheckResult{}, err
+	}
+	return checkAgainst(ctx, path, schema)
+}
+
+func checkAgainst(ctx context.Context, path string, schema store.Schema) (c CheckResult, err error) {
+	db, err := store.OpenToRead(ctx, path)
+	if err != nil {
+		return c, err
+	}
+	defer db.Close()
+	c.Newest = len(schema)
+	if c.Schema, err = schema.Check(ctx, db, path); err != nil || c.Schema == 0 {
+		return c, err
+	}
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM users").Scan(&c.Users); err != nil {
+		return c, err
+	}
+	if err := schema.AddMissingTables(ctx, db); err != nil {
+		return c, err
+	}
+	return c, errors.Join(checkConditions(ctx, db, path, false), checkAllTexts(ctx, db, path))
+}

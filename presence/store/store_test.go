@@ -1,0 +1,123 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+var schema = Schema{"CREATE TABLE words (word TEXT) STRICT"}
+
+// open opens a new database that holds one word.
+func open(t *testing.T, word string) *DB {
+	t.Helper()
+	d, err := Open(t.Context(), filepath.Join(t.TempDir(), "words.db"), schema, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	if _, err := d.Exec("INSERT INTO words VALUES (?)", word); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestPragmasAreInForce on every connection: a pragma that is executed once reaches
+// only one of them.
+func TestPragmasAreInForce(t *testing.T) {
+	d := open(t, "hello")
+	always := map[string]string{
+		"journal_mode": "wal", "busy_timeout": "5000", "page_size": "1024", "application_id": fmt.Sprint(ApplicationID),
+	}
+	writing := map[string]string{"synchronous": "2", "wal_autocheckpoint": "0", "query_only": "0"}
+	checkPragmas(t, "writer", d.writer, always, writing)
+	checkPragmas(t, "checkpointer", connOf(t, d.checkpointer.db), always, writing)
+	for range readers {
+		checkPragmas(t, "reader", connOf(t, d.reader), always, map[string]string{"query_only": "1"})
+	}
+}
+
+// connOf returns a connection of a pool, which no other call then gets.
+func connOf(t *testing.T, pool *sql.DB) *sql.Conn {
+	t.Helper()
+	conn, err := pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func checkPragmas(t *testing.T, name string, conn *sql.Conn, wanted ...map[string]string) {
+	t.Helper()
+	for _, pragmas := range wanted {
+		for pragma, want := range pragmas {
+			var got string
+			err := conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got)
+			if err != nil || got != want {
+				t.Errorf("%s: %s is %q, want %q (%v)", name, pragma, got, want, err)
+			}
+		}
+	}
+}
+
+// TestNoConnectionIsOpenedLater: it would open, or create, the file that has the
+// name then.
+func TestNoConnectionIsOpenedLater(t *testing.T) {
+	d := open(t, "hello")
+	if n := d.reader.Stats().OpenConnections; n != readers {
+		t.Errorf("%d connections that read are open, want all %d", n, readers)
+	}
+	if n := d.checkpointer.db.Stats().OpenConnections; n != 1 {
+		t.Errorf("the checkpointer has %d connections, want one", n)
+	}
+}
+
+// TestRestoreCutShort: at the worst moment, right before the backup gets its final
+// name, both names are the database as it was, with what was in its log.
+func TestRestoreCutShort(t *testing.T) {
+	d := open(t, "hello")
+	crashed := filepath.Join(t.TempDir(), "words.db")
+	for _, suffix := range []string{"", "-wal"} {
+		copyFile(t, d.path+suffix, crashed+suffix)
+	}
+	kept, err := setAside(t.Context(), crashed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{crashed, kept} {
+		db, err := OpenToRead(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		var word string
+		if err := db.QueryRow("SELECT word FROM words").Scan(&word); err != nil || word != "hello" {
+			t.Errorf("%s holds %q (%v), want the word that was written", path, word, err)
+		}
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	source, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	target, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	if _, err := io.Copy(target, source); err != nil {
+		t.Fatal(err)
+	}
+}
