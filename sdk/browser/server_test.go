@@ -5,8 +5,8 @@ package browser_test
 
 import (
 	"context"
+	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -21,17 +21,21 @@ var binary = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("PRESENCE_BINARY"); path != "" {
 		return path, nil
 	}
-	folder, err := os.MkdirTemp("", "presence-sdk-")
-	if err != nil {
-		return "", err
-	}
-	return child.Build(folder)
+	return child.Build(os.TempDir())
 })
 
+// TestMain runs the tests with a temporary folder of their own. Killed browsers leave files in it.
 func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "presence-sdk-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Setenv("TMPDIR", folder)
 	code := m.Run()
-	if path, err := binary(); err == nil && path != os.Getenv("PRESENCE_BINARY") {
-		os.RemoveAll(filepath.Dir(path))
+	if err := os.RemoveAll(folder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
 	os.Exit(code)
 }
