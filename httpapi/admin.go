@@ -14,23 +14,25 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// The calls of the server side.
+// This file has the calls of the server API (/v1/admin/), which a backend makes
+// with the admin key.
 
-// adminUsers is how many IDs one of them may have.
+// adminUsers is the maximum number of distinct IDs in one of these calls.
 const adminUsers = 1000
 
-// defaultLifetime is how long a token lives if nothing else is asked for.
+// defaultLifetime is the lifetime of a token for which none is requested.
 const defaultLifetime = 24 * time.Hour
 
-// adminCall answers a request of the server side.
+// adminCall handles one call of the server API, and returns the data of the
+// response.
 type adminCall func(w http.ResponseWriter, r *http.Request) (object, error)
 
-// admin serves a call to a client that has the admin key. Its query may have
-// the parameters named, once each; any other is an error, because it could be
-// meant to restrict what the call does.
+// admin returns a handler that serves a call to clients with the admin key. The
+// query may have the named parameters, each once; any other is an error, because
+// it could be meant to restrict what the call does.
 //
-// What the call changes is logged, so a client that goes away doesn't keep it
-// from being finished.
+// The call is completed even if the client disconnects, so that the log states
+// correctly what has changed.
 func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := h.checkAdminKey(r)
@@ -41,7 +43,7 @@ func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc 
 			h.respond(w, r, nil, err)
 			return
 		}
-		of(w).slots = &h.adminLarge
+		responseOf(w).slots = &h.adminLarge
 		data, err := serve(w, r.WithContext(context.WithoutCancel(r.Context())))
 		if err == nil {
 			h.logChange(w, r)
@@ -74,7 +76,7 @@ func (h *Handler) checkAdminKey(r *http.Request) error {
 	return nil
 }
 
-// editUsers serves what is done to a list of users.
+// editUsers returns a call that edits a list of users.
 func editUsers(edit func(ctx context.Context, userIDs []string) ([]presence.Failure, error)) adminCall {
 	return func(w http.ResponseWriter, r *http.Request) (object, error) {
 		in := strictBody(w, r)
@@ -83,7 +85,7 @@ func editUsers(edit func(ctx context.Context, userIDs []string) ([]presence.Fail
 			return nil, err
 		}
 		failed, err := edit(r.Context(), ids)
-		of(w).changed("user", ids, failed)
+		responseOf(w).changed("user", ids, failed)
 		return list(object{}, "failureUserList", failed), err
 	}
 }
@@ -97,7 +99,7 @@ func (h *Handler) users(_ http.ResponseWriter, r *http.Request) (object, error) 
 	return object{}.statuses("userList", users).next(next), err
 }
 
-// editFriends serves what is done to a friend list.
+// editFriends returns a call that edits a friend list.
 func editFriends(edit func(ctx context.Context, userID string, friends []string, mutual bool) ([]presence.Failure, error)) adminCall {
 	return func(w http.ResponseWriter, r *http.Request) (object, error) {
 		in := strictBody(w, r)
@@ -106,7 +108,7 @@ func editFriends(edit func(ctx context.Context, userID string, friends []string,
 			return nil, err
 		}
 		failed, err := edit(r.Context(), userID, friends, mutual)
-		of(w).changed("friend", friends, failed, slog.String("user", userID), slog.Bool("mutual", mutual))
+		responseOf(w).changed("friend", friends, failed, slog.String("user", userID), slog.Bool("mutual", mutual))
 		return list(object{}, "failureUserList", failed), err
 	}
 }
@@ -141,7 +143,7 @@ func (h *Handler) setUserStatus(w http.ResponseWriter, r *http.Request) (object,
 		return nil, err
 	}
 	status, err := h.service.Set(r.Context(), userID, text, expiresIn)
-	of(w).change = []slog.Attr{slog.String("user", userID)}
+	responseOf(w).change = []slog.Attr{slog.String("user", userID)}
 	return statusObject(status), err
 }
 
@@ -151,7 +153,7 @@ func (h *Handler) kick(w http.ResponseWriter, r *http.Request) (object, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	of(w).change = []slog.Attr{slog.String("user", userID)}
+	responseOf(w).change = []slog.Attr{slog.String("user", userID)}
 	return nil, h.service.Kick(r.Context(), userID)
 }
 
@@ -162,14 +164,14 @@ func (h *Handler) issueToken(w http.ResponseWriter, r *http.Request) (object, er
 		return nil, err
 	}
 	data, expires, err := h.issue(userID, lifetime)
-	of(w).change = []slog.Attr{slog.String("user", userID), slog.Time("expiresAt", expires)}
+	responseOf(w).change = []slog.Attr{slog.String("user", userID), slog.Time("expiresAt", expires)}
 	return data, err
 }
 
-// issue creates a token; a lifetime of zero means the default one.
+// issue returns a new token. A lifetime of zero means defaultLifetime.
 func (h *Handler) issue(userID string, lifetime time.Duration) (data object, expires time.Time, err error) {
 	if h.tokens == nil {
-		return nil, expires, fail(CodeForbidden, "this server issues no tokens: the program that embeds it has its own credentials")
+		return nil, expires, fail(CodeForbidden, "this server issues no tokens: the program that embeds it uses its own credentials")
 	}
 	if lifetime == 0 {
 		lifetime = defaultLifetime

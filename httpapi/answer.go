@@ -12,9 +12,10 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// object is an answer under construction: the envelope, and the members of its
-// data that are there so far. nil has none. It is written in one piece and by
-// hand, because the statuses of hundreds of users may be in it.
+// object is the body of a successful response under construction: the beginning
+// of the envelope, and the members of "data" that have been added. Nil means no
+// members. It is appended to directly, without package json, because it may
+// contain hundreds of statuses.
 type object []byte
 
 const (
@@ -32,19 +33,19 @@ func (o object) field(name string) object {
 	return append(o, ':')
 }
 
-// statuses adds a list; nil is [].
+// statuses adds a list of statuses. Nil is written as [].
 func (o object) statuses(name string, list []presence.Status) object {
 	return presence.AppendList(o.field(name), list)
 }
 
-// list adds a list of anything that JSON can tell; nil is [].
+// list adds a list of any type that package json can marshal. Nil is written as [].
 func list[T any](o object, name string, all []T) object {
 	if len(all) == 0 {
 		return append(o.field(name), "[]"...)
 	}
 	text, err := json.Marshal(all)
 	if err != nil {
-		panic(err) // only for a type that JSON can't tell
+		panic(err) // all is of a type that can't be marshalled: a programming error
 	}
 	return append(o.field(name), text...)
 }
@@ -53,7 +54,8 @@ func (o object) text(name, value string) object {
 	return presence.AppendQuoted(o.field(name), value)
 }
 
-// next adds where the next page begins, unless this one is the last.
+// next adds the ID after which the next page begins. An empty one means that this
+// page is the last, and adds nothing.
 func (o object) next(after string) object {
 	if after == "" {
 		return o
@@ -61,14 +63,15 @@ func (o object) next(after string) object {
 	return o.text("next", after)
 }
 
-// answerStatuses is the answer of a query.
+// answerStatuses returns the data of a response to a query.
 func answerStatuses(found []presence.Status, failed []presence.Failure) object {
-	const usual = 160 // bytes of a status, rather more than less
+	const usual = 160 // an upper estimate of the bytes of a status
 	data := make(object, 0, len(opening)+usual*len(found)+len(closing)+64)
 	return list(data.statuses("successUserList", found), "failureUserList", failed)
 }
 
-// members makes an object of a value's members.
+// members returns an object with the members of a value that marshals to a JSON
+// object.
 func members(value any) (object, error) {
 	text, err := json.Marshal(value)
 	return inEnvelope(text), err
@@ -76,13 +79,14 @@ func members(value any) (object, error) {
 
 func statusObject(s presence.Status) object { return inEnvelope(s.AppendJSON(nil)) }
 
-// inEnvelope makes an object of the text of one.
+// inEnvelope returns an object with the members of a JSON object.
 func inEnvelope(text []byte) object {
 	text = bytes.TrimPrefix(bytes.TrimSuffix(text, []byte("}")), []byte("{"))
 	return append(object(opening), text...)
 }
 
-// respond is where an answer or an error becomes HTTP.
+// respond writes the data of a call, or its error, as the HTTP response. It is the
+// only place where an error becomes a response.
 func (h *Handler) respond(w http.ResponseWriter, r *http.Request, data object, err error) {
 	if err == nil {
 		write(w, http.StatusOK, data)
@@ -120,21 +124,22 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	w.Write(body) // a client that has gone needs no answer
+	w.Write(body) // an error means that the client has gone
 }
 
-// protect keeps an answer from being taken for what it isn't, shown inside of
-// another page, kept by a proxy, or told about to other sites. What is meant to
-// be shown or kept sets its own.
+// protect sets headers that prevent a response from being interpreted as another
+// type, framed by another page, cached, or named in a Referer header. Handlers of
+// files and pages override them.
 func protect(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer") // the address of a stream may hold a token
+	h.Set("Referrer-Policy", "no-referrer") // the URL of a stream can contain a token
 }
 
-// logRefusal logs what the client isn't told: faults of ours. Nobody's fault is
-// what a client has caused by leaving.
+// logRefusal logs an error, at a level that depends on who can act on it. An
+// error of the server is logged as an error, because the client doesn't receive
+// its details. An error after the client has disconnected is only for debugging.
 func (h *Handler) logRefusal(w http.ResponseWriter, r *http.Request, refused *refusal, err error) {
 	level := slog.LevelDebug
 	switch {
@@ -144,10 +149,10 @@ func (h *Handler) logRefusal(w http.ResponseWriter, r *http.Request, refused *re
 	case refused.err.Code == presence.CodeUnavailable:
 		level = slog.LevelWarn
 	}
-	a := of(w)
-	h.log.Log(r.Context(), level, "request refused", "request", requestID(w), "user", a.userID, "path", a.meter.path,
+	resp := responseOf(w)
+	h.log.Log(r.Context(), level, "request refused", "request", requestID(w), "user", resp.userID, "path", resp.meter.path,
 		"code", int(refused.err.Code), "error", err)
 }
 
-// rfc3339 is how every time is told.
+// rfc3339 formats a time as in all responses.
 func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -15,48 +15,63 @@ import (
 	"github.com/presence-server/presence/sse"
 )
 
-// Config says what a [Handler] serves, and to whom.
+// Config is the configuration of a [Handler]. Service is required, and so is
+// Authenticate or Tokens. All other fields are optional.
 type Config struct {
+	// Service is the presence service that the Handler serves. The caller opens
+	// and closes it.
 	Service *presence.Service
 
-	// Authenticate returns who a request comes from; nobody, with an empty
-	// UserID, is answered CodeNoToken. Its errors become the answer: an
-	// [*presence.Error] as it is, any other as CodeInvalidToken.
-	// The handler itself refuses users who were kicked since. Nil means that
-	// Tokens does it.
+	// Authenticate returns the credentials of a request. Nil means that Tokens
+	// verifies requests.
 	//
-	// It may read cookies: [http.CrossOriginProtection] applies to every request
-	// that it would be called for, GET included, and trusts Origins. Requests
-	// of other origins are answered CodeForbidden. Requests without the headers
-	// that browsers add (Sec-Fetch-Site, Origin) pass, and so do those with a
-	// bearer token. Browsers send Sec-Fetch-Site over HTTPS and to localhost
-	// only, so cookies need HTTPS.
+	// If the credentials have no UserID, the request is rejected with
+	// CodeNoToken. If Authenticate returns an [*presence.Error], the client
+	// receives its code and message; any other error is logged, and the client
+	// receives CodeInvalidToken. The Handler itself rejects users who were
+	// kicked or deleted after the credentials were issued.
+	//
+	// Authenticate may read cookies. [http.CrossOriginProtection] applies to
+	// every request before Authenticate is called, GET included; requests from
+	// other origins than Origins are rejected with CodeForbidden. Requests with
+	// a bearer token pass, and so do requests without the headers that browsers
+	// add (Sec-Fetch-Site, Origin). Browsers send Sec-Fetch-Site over HTTPS and
+	// to localhost only, so cookies require HTTPS.
 	Authenticate func(*http.Request) (Credentials, error)
 
-	// Tokens issues tokens for the server API, and checks them unless
-	// Authenticate does. Nil: the server API issues none.
+	// Tokens issues tokens for the server API. It also verifies the tokens of
+	// users, unless Authenticate is set. Nil means that the server API issues no
+	// tokens.
 	Tokens *Tokens
 
-	// AdminKey is the bearer token of the server API. "" switches that off.
+	// AdminKey is the bearer token of the server API (/v1/admin/), which can act
+	// as any user. Empty, the default, means that the server API is off.
 	AdminKey string
 
-	// Origins are those of other sites whose pages may call, in any form that
-	// [CanonicalOrigin] accepts, such as "https://chat.example.com" or
-	// "https://*.example.com". [AnyOrigin] admits all pages, but not with
-	// cookies. Nil means only the server's own origin.
+	// Origins are the origins of other sites whose pages may call the API, in
+	// any form that [CanonicalOrigin] accepts, such as
+	// "https://chat.example.com" or "https://*.example.com". [AnyOrigin] admits
+	// all pages, but not with cookies. Nil, the default, means that only pages
+	// from the server's own origin may call it.
 	Origins []string
 
-	// Dev adds the demo page, and tokens for anyone. Never for real users.
+	// Dev adds the demo page, and a call that issues tokens to anyone. It must
+	// be false for a server with real users.
 	Dev bool
 
-	// Version is the program's, for the metrics. "" is "unknown".
+	// Version is the version of the program, for the metrics. Empty means
+	// "unknown".
 	Version string
 
-	Limits Limits       // the zero value means [DefaultLimits]
-	Logger *slog.Logger // nil discards
+	// Limits bound calls and streams. The zero value means [DefaultLimits];
+	// otherwise all fields must be valid.
+	Limits Limits
+
+	// Logger receives the log. Nil means that nothing is logged.
+	Logger *slog.Logger
 }
 
-// Handler serves the API. Make one with [New].
+// Handler serves the API. Create one with [New]. It is safe for concurrent use.
 type Handler struct {
 	service      *presence.Service
 	authenticate func(*http.Request) (Credentials, error)
@@ -64,7 +79,7 @@ type Handler struct {
 	adminKey     string
 	dev          bool
 	log          *slog.Logger
-	name         string // of this handler, in the IDs of its requests
+	name         string // a random prefix of the request IDs
 	version      string
 	meters       *meters
 
@@ -74,15 +89,15 @@ type Handler struct {
 	streams    atomic.Int64
 	large      slots                                  // for large bodies of users
 	adminLarge slots                                  // of the server API
-	writer     sse.Server                             // of the same streams
+	writer     sse.Server                             // writes the event streams
 	routes     map[string]map[string]http.HandlerFunc // by path and method
-	folders    map[string]http.HandlerFunc            // by prefix of the path; for GET
+	folders    map[string]http.HandlerFunc            // by prefix of the path; for GET and HEAD
 	serve      http.Handler
 }
 
-// New returns a handler for the configuration. It fails without a Service,
-// without both Authenticate and Tokens, with impossible limits, and with an
-// origin that can never match.
+// New returns a Handler. It returns an error if Service is missing, if both
+// Authenticate and Tokens are missing, if a limit is invalid, or if an origin can
+// never match.
 func New(config Config) (*Handler, error) {
 	h := &Handler{
 		service:      config.Service,
@@ -98,7 +113,7 @@ func New(config Config) (*Handler, error) {
 		adminLarge:   slots{most: maxLargeOfAdmin, each: maxLargeOfAdmin},
 	}
 	if h.service == nil {
-		return nil, errors.New("httpapi: no Service")
+		return nil, errors.New("httpapi: Config.Service is missing")
 	}
 	origins, err := newCrossOrigin(config.Origins)
 	if err != nil {
@@ -108,7 +123,7 @@ func New(config Config) (*Handler, error) {
 		h.authenticate = origins.guard(h.authenticate)
 	} else {
 		if h.tokens == nil || len(h.tokens.Secret) == 0 {
-			return nil, errors.New("httpapi: neither Authenticate nor Tokens")
+			return nil, errors.New("httpapi: Config needs Authenticate, or Tokens with a Secret")
 		}
 		h.authenticate = h.tokens.Authenticate
 	}
@@ -131,7 +146,8 @@ func New(config Config) (*Handler, error) {
 	return h, nil
 }
 
-// SetLimits changes the limits for all calls and streams that begin from now on.
+// SetLimits changes the limits. They apply to calls and streams that begin from
+// now on. l must be valid; see [Limits.Validate].
 func (h *Handler) SetLimits(l Limits) {
 	if n := descriptors(); l.Streams == 0 && n > 0 {
 		l.Streams = max(1, n-reserved(n))
@@ -139,28 +155,29 @@ func (h *Handler) SetLimits(l Limits) {
 	h.limits.Store(&l)
 }
 
-// reserved returns how many of n file descriptors streams leave to calls, and to
-// the database. Zero, when n isn't known, means zero.
+// reserved returns how many of n file descriptors are kept for calls and for the
+// database, so that streams can't use them. If n is zero, the result is zero.
 func reserved(n int) int { return min(n, max(64, n/10)) }
 
-// Wait returns when all event streams have ended, as they do when the Service
-// drains. It is to be called when no more requests come: http.Server.Shutdown
-// doesn't wait for streams, whose connections are no longer the server's.
+// Wait waits until all event streams have ended, which they do after the Service
+// is drained. Call it after http.Server.Shutdown, which doesn't wait for streams:
+// their connections no longer belong to the HTTP server.
 func (h *Handler) Wait() { h.writer.Wait() }
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.nameRequest(w)
 	protect(w.Header())
-	a := &answering{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now()}
-	defer a.release()
-	defer h.recover(a, r)
-	h.serve.ServeHTTP(a, r)
-	a.note(http.StatusOK) // what is written without a head has this one
+	resp := &response{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now()}
+	defer resp.release()
+	defer h.recover(resp, r)
+	h.serve.ServeHTTP(resp, r)
+	resp.note(http.StatusOK) // a body without a header has status 200
 }
 
-// recover turns a panic into an answer, if none has begun.
-func (h *Handler) recover(w *answering, r *http.Request) {
+// recover logs a panic of a handler, and responds with an internal error if no
+// response has begun.
+func (h *Handler) recover(w *response, r *http.Request) {
 	what := recover()
 	if what == nil {
 		return
@@ -168,7 +185,7 @@ func (h *Handler) recover(w *answering, r *http.Request) {
 	if what == http.ErrAbortHandler {
 		panic(what)
 	}
-	h.log.Error("panic", "request", requestID(w), "user", w.userID, "path", w.meter.path, "panic", what,
+	h.log.Error("a handler panicked", "request", requestID(w), "user", w.userID, "path", w.meter.path, "panic", what,
 		"stack", string(debug.Stack()))
 	h.meters.refuse(CodeInternal)
 	refuse(w, refusalOf(errors.New("panic")))

@@ -8,29 +8,30 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// logChange logs what a call of the server API has changed, and for whom. It
-// logs no token and no status text.
+// logChange logs what a call of the server API has changed, and for which users.
+// The line contains no token and no status text. A call that has changed nothing
+// isn't logged.
 func (h *Handler) logChange(w http.ResponseWriter, r *http.Request) {
-	a := of(w)
-	if a.change == nil {
+	resp := responseOf(w)
+	if resp.change == nil {
 		return
 	}
 	h.log.LogAttrs(r.Context(), slog.LevelInfo, "changed through the server API", append([]slog.Attr{
-		slog.String("call", path.Base(a.meter.path)),
+		slog.String("call", path.Base(resp.meter.path)),
 		slog.String("request", requestID(w)),
 		slog.String("peer", peer(r)),
-	}, a.change...)...)
+	}, resp.change...)...)
 }
 
-// peer returns the address of the client.
+// peer returns the address of the client, or of the proxy nearest to the server.
 func peer(r *http.Request) string { return r.RemoteAddr }
 
-// maxNamed is how many IDs of a list the log names.
+// maxNamed is the maximum number of IDs that the log lists for one call.
 const maxNamed = 10
 
-// changed notes for the log that the call has changed something for those of a
-// list that have not failed, if there are any: their number, and the first IDs.
-func (a *answering) changed(kind string, ids []string, failed []presence.Failure, more ...slog.Attr) {
+// changed stores, for the log, the number of IDs for which a call has succeeded,
+// and the first of them. If all have failed, it stores nothing.
+func (resp *response) changed(kind string, ids []string, failed []presence.Failure, more ...slog.Attr) {
 	without := make(map[string]bool, len(failed))
 	for _, f := range failed {
 		without[f.UserID] = true
@@ -40,12 +41,12 @@ func (a *answering) changed(kind string, ids []string, failed []presence.Failure
 		if without[id] {
 			continue
 		}
-		without[id] = true // repeats don't count
+		without[id] = true // count each ID once
 		if n++; n <= maxNamed {
 			named = append(named, id)
 		}
 	}
 	if n > 0 {
-		a.change = append(more, slog.Int(kind+"s", n), slog.Any(kind+"IDs", named))
+		resp.change = append(more, slog.Int(kind+"s", n), slog.Any(kind+"IDs", named))
 	}
 }

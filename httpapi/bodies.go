@@ -12,14 +12,15 @@ import (
 
 const (
 	maxBody   = 1 << 20  // bytes
-	smallBody = 64 << 10 // bytes: a request holds no more memory unless it has a slot
+	smallBody = 64 << 10 // bytes; a request with a larger body needs a slot
 )
 
-// slots bound the requests at once whose body has more than smallBody bytes, so
-// that the memory of all of them is bounded. A slot is taken only once so much
-// has arrived: a client that sends nothing keeps out nobody.
+// slots limits how many requests with a body of more than smallBody bytes are
+// read at once, and thereby the memory that they use. A request takes a slot only
+// after smallBody bytes have arrived, so a client that announces a large body and
+// sends nothing blocks nobody.
 type slots struct {
-	most, each int // of all requests, of those of one user
+	most, each int // slots in total, and for one user
 
 	mu     sync.Mutex
 	taken  int
@@ -32,7 +33,7 @@ const (
 	maxLargeOfAdmin = 16 // slots of the server API, which no user can take
 )
 
-// take reports whether there is a slot for a request of a user, and takes it.
+// take takes a slot for a request of a user, and reports whether there was one.
 func (s *slots) take(userID string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,7 +48,7 @@ func (s *slots) take(userID string) bool {
 	return true
 }
 
-// release gives a slot back.
+// release returns a slot of a user.
 func (s *slots) release(userID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,18 +58,19 @@ func (s *slots) release(userID string) {
 	}
 }
 
-// readBody reads all of a request's body.
+// readBody returns the whole body of a request. It returns an error for a body of
+// more than maxBody bytes, and if no slot is free for a large one.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
 		return nil, errTooLarge(maxBody)
 	}
-	a, text, err := of(w), []byte(nil), error(nil)
-	body := http.MaxBytesReader(a.ResponseWriter, r.Body, maxBody)
+	resp, text, err := responseOf(w), []byte(nil), error(nil)
+	body := http.MaxBytesReader(resp.ResponseWriter, r.Body, maxBody)
 	if 0 <= r.ContentLength && r.ContentLength <= smallBody {
 		text = make([]byte, r.ContentLength)
 		_, err = io.ReadFull(body, text)
 	} else if text, err = io.ReadAll(io.LimitReader(body, smallBody+1)); err == nil && len(text) > smallBody {
-		if err := a.takeSlot(); err != nil {
+		if err := resp.takeSlot(); err != nil {
 			return nil, err
 		}
 		all := bytes.NewBuffer(text)
@@ -79,26 +81,27 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, errTooLarge(maxBody)
 	}
 	if err != nil {
-		return nil, malformed("the body can't be read")
+		return nil, malformed("the body could not be read to its end")
 	}
 	return text, nil
 }
 
-// takeSlot takes a slot until the request ends. Requests without credentials
-// have none.
-func (a *answering) takeSlot() error {
-	if a.slots == nil {
+// takeSlot takes a slot, which the request keeps until it ends. Requests without
+// credentials get none.
+func (resp *response) takeSlot() error {
+	if resp.slots == nil {
 		return errTooLarge(smallBody)
 	}
-	if a.large = a.slots.take(a.userID); !a.large {
+	if resp.large = resp.slots.take(resp.userID); !resp.large {
 		return fail(presence.CodeUnavailable, "too many large requests at once")
 	}
 	return nil
 }
 
-func (a *answering) release() {
-	if a.large {
-		a.slots.release(a.userID)
+// release returns the slot of the request, if it has one.
+func (resp *response) release() {
+	if resp.large {
+		resp.slots.release(resp.userID)
 	}
 }
 

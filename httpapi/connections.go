@@ -11,32 +11,32 @@ import (
 	"time"
 )
 
-// connections bound those on which no valid credential has been shown yet: the
-// unproven ones. Otherwise anybody could use up the file descriptors by opening
-// connections, and clients with a token would not get in. A connection of a
-// proxy is proven by the first request with a valid credential that it passes
-// on.
+// connections limits the connections of a Server. A connection is proven once a
+// request with valid credentials has arrived on it, and unproven before. Without
+// a limit on unproven connections, anyone could use up the file descriptors, and
+// clients with a token could no longer connect. The connection of a proxy is
+// proven by the first request with valid credentials that the proxy forwards.
 //
-// Proven ones are bounded while they are idle, so that one user who has a token
-// can't do the same.
+// Idle proven connections are limited too, so that a single user with a token
+// can't use up the file descriptors.
 type connections struct {
-	room chan struct{} // holds one, when there may be fewer than before
+	room chan struct{} // receives a value when a connection leaves a list
 
 	mu       sync.Mutex
-	most     int // unproven connections, and half as many proven ones that are idle; zero means any number
+	most     int // limit of unproven connections; half of it is the limit of idle proven ones; zero means none
 	all      map[net.Conn]*connection
-	unproven linked.List // of *connection, the longest in its state first
-	idle     linked.List // those that are proven and idle, likewise
+	unproven linked.List // of *connection, the one longest in its state first
+	idle     linked.List // the proven ones that are idle, in the same order
 }
 
 type connection struct {
 	owner  *connections
-	tcp    net.Conn // under TLS, the connection below it: closing that waits for nothing
+	tcp    net.Conn // under TLS, the underlying connection: closing it never blocks
 	proven atomic.Bool
 
 	// Protected by owner.mu.
-	list   *linked.List // that it is in, and where; nil while it is proven and active, and once it is closed
-	place  *linked.Element
+	list   *linked.List // that contains it; nil while it is proven and active, and after it is closed
+	place  *linked.Element // in list
 	since  time.Time   // when its state last changed
 	active bool        // a request is being answered
 	timer  *time.Timer // closes it while it is idle and unproven
@@ -47,9 +47,9 @@ const (
 	// requests. For the first request it has requestTimeout.
 	unprovenIdle = 10 * time.Second
 
-	// settling is how long a connection at least has to prove itself before it
-	// is closed to make room, so that clients that arrive all at once don't
-	// close each other's. New ones wait to be accepted meanwhile.
+	// settling is the minimum time before a connection is closed to admit
+	// another one, so that many clients that arrive at once don't displace each
+	// other. New connections wait to be accepted meanwhile.
 	settling = 250 * time.Millisecond
 )
 
@@ -59,8 +59,8 @@ func newConnections(most int) *connections {
 
 type connectionKey struct{}
 
-// accept is a value for http.Server.ConnContext, which is called for each new
-// connection before the next is accepted.
+// accept is used as http.Server.ConnContext. It is called for each new connection,
+// and no other connection is accepted until it returns.
 func (v *connections) accept(ctx context.Context, conn net.Conn) context.Context {
 	c := &connection{owner: v, tcp: conn}
 	if over, ok := conn.(*tls.Conn); ok {
@@ -75,8 +75,9 @@ func (v *connections) accept(ctx context.Context, conn net.Conn) context.Context
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// add adds a connection, and closes another one if there are too many. If that
-// one isn't settled, it does neither, and returns how long that takes.
+// add adds a connection, and closes another one if there are too many. If the
+// other one may not be closed yet, add does nothing, and returns how long to wait
+// before it is called again.
 func (v *connections) add(conn net.Conn, c *connection) (wait time.Duration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -94,7 +95,7 @@ func (v *connections) add(conn net.Conn, c *connection) (wait time.Duration) {
 }
 
 // leastUseful returns the unproven connection that has been idle longest or, if
-// none is idle, the one whose request has been answered for longest.
+// none is idle, the one whose current request has taken longest.
 func (v *connections) leastUseful() *connection {
 	for e := v.unproven.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*connection); !c.active {
@@ -104,7 +105,7 @@ func (v *connections) leastUseful() *connection {
 	return v.unproven.Front().Value.(*connection)
 }
 
-// follow is a value for http.Server.ConnState.
+// follow is used as http.Server.ConnState.
 func (v *connections) follow(conn net.Conn, state http.ConnState) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -121,7 +122,7 @@ func (v *connections) follow(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// change notes the state of a connection.
+// change updates the state of a connection.
 func (c *connection) change(active bool) {
 	if c.list == nil && !c.proven.Load() {
 		return // it is closed
@@ -158,7 +159,7 @@ func (c *connection) close() {
 
 func (c *connection) enter(list *linked.List) { c.list, c.place = list, list.PushBack(c) }
 
-// leave takes a connection from its list, if it is in one.
+// leave removes a connection from its list, if it is in one.
 func (c *connection) leave() {
 	if c.timer != nil {
 		c.timer.Stop()
@@ -175,8 +176,8 @@ func (c *connection) leave() {
 	}
 }
 
-// prove notes that a valid credential was shown on the connection of a request.
-// It does nothing on the server of an embedding program.
+// prove marks the connection of a request as proven. It does nothing if the HTTP
+// server is not a Server of this package.
 func prove(r *http.Request) {
 	c, ok := r.Context().Value(connectionKey{}).(*connection)
 	if !ok || c.proven.Load() {

@@ -1,26 +1,30 @@
 // Package httpapi serves package presence over HTTP: JSON calls for users and
-// for the server side, the event stream, the browser SDK, and openapi.yaml,
-// which describes it all.
+// for the backend, the event stream, the browser SDK, and openapi.yaml, which
+// describes all of them.
 //
-// [New] makes one [http.Handler] of a [presence.Service]. It can be mounted
-// under any prefix with [http.StripPrefix]:
+// [New] creates a [Handler] for a [presence.Service]. A Handler is an
+// [http.Handler] and can be mounted under any prefix with [http.StripPrefix]:
 //
-//	api, err := httpapi.New(httpapi.Config{Service: svc, Authenticate: whoIsIt})
+//	api, err := httpapi.New(httpapi.Config{Service: svc, Authenticate: authenticate})
 //	…
 //	mux.Handle("/presence/", http.StripPrefix("/presence", api))
 //
-// What is put in front of it must let [http.ResponseController] through to the
-// server's own writer, with an Unwrap method, or each stream ends at once. To
-// stop, without anybody looking offline meanwhile: drain the service, shut the
-// server down, wait with [Handler.Wait], close the service.
+// A middleware in front of the Handler that wraps the ResponseWriter must have
+// an Unwrap method, as [http.ResponseController] requires. Otherwise event
+// streams can't be opened.
 //
-// [Handler.Metrics] is for Prometheus, and [Ops] adds the profiles: both are for
-// a private address.
+// To stop without showing users as offline, drain the Service, shut the HTTP
+// server down, call [Handler.Wait], and then close the Service.
+//
+// [Handler.Metrics] serves metrics for Prometheus, and [Ops] adds the profiles
+// of the Go runtime. Neither asks for credentials, so serve them on a private
+// address only.
 //
 // # How it is built
 //
-// A call is a function from a request to an answer or an error. One place,
-// respond, turns either into HTTP; one table gives each code its HTTP status.
-// The limits that hold for calls (how many IDs, how often) live here; those
-// that hold for what is stored live in package presence.
+// A call is a function that receives a request and returns the data of the
+// response, or an error. One function, respond, writes both as HTTP, and one
+// table maps each error code to an HTTP status. Limits on calls (how many IDs,
+// how often) are enforced here; limits on stored data are enforced by package
+// presence.
 package httpapi

@@ -12,17 +12,17 @@ import (
 // The codes that this package adds to those of package presence.
 const (
 	CodeExpired      presence.Code = 70001 // the token has expired
-	CodeNoToken      presence.Code = 70002 // there is no token
+	CodeNoToken      presence.Code = 70002 // the request has no token
 	CodeInvalidToken presence.Code = 70003 // the token is not valid
-	CodeWrongApp     presence.Code = 70014 // a UserSig of another SDKAppID
-	CodeForbidden    presence.Code = 70403 // the admin key is wrong or missing
-	CodeIDCount      presence.Code = 70206 // too many or no IDs
-	CodeTooOften     presence.Code = 2996  // too many calls
-	CodeInternal     presence.Code = 70500 // a fault of the service
+	CodeWrongApp     presence.Code = 70014 // the UserSig is for another SDKAppID
+	CodeForbidden    presence.Code = 70403 // the admin key is wrong or missing, or the request comes from another origin
+	CodeIDCount      presence.Code = 70206 // a list has too many IDs, or none
+	CodeTooOften     presence.Code = 2996  // the user made the call too often
+	CodeInternal     presence.Code = 70500 // an error of the server; its log has the details
 )
 
-// statuses gives each code its HTTP status. A code that isn't here is a fault
-// of ours.
+// statuses maps each code to its HTTP status. An error with any other code is
+// an internal error.
 var statuses = map[presence.Code]int{
 	presence.CodeMalformed:   http.StatusBadRequest,
 	CodeIDCount:              http.StatusBadRequest,
@@ -40,18 +40,18 @@ var statuses = map[presence.Code]int{
 	presence.CodeUnavailable: http.StatusServiceUnavailable,
 }
 
-// refusal is an error whose HTTP status its code doesn't tell, or after which
-// it makes sense to come back.
+// refusal is an error together with what its code alone doesn't determine about
+// the response.
 type refusal struct {
 	err    *presence.Error
-	status int           // 0: as the code tells
-	after  time.Duration // 0: not told
+	status int           // the HTTP status; zero means that of the code
+	after  time.Duration // sent as Retry-After; zero means that none is sent
 }
 
 // Error returns the message.
 func (r *refusal) Error() string { return r.err.Error() }
 
-// Unwrap lets the error be found under its code.
+// Unwrap returns the error with the code.
 func (r *refusal) Unwrap() error { return r.err }
 
 func fail(code presence.Code, format string, args ...any) *presence.Error {
@@ -62,11 +62,12 @@ func malformed(format string, args ...any) *presence.Error {
 	return fail(presence.CodeMalformed, format, args...)
 }
 
-// unavailableAfter is how long clients are told to wait for a service that is
-// starting, draining or overloaded.
+// unavailableAfter is the Retry-After of a service that is starting, draining or
+// overloaded.
 const unavailableAfter = time.Second
 
-// refusalOf returns what to tell the client of an error.
+// refusalOf returns what the client receives for an error. The details of an
+// internal error are left out.
 func refusalOf(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		if r.status == 0 {

@@ -17,7 +17,7 @@ func isStream(r *http.Request) bool { return r.URL.Path == "/v1/events" }
 // events serves the event stream.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	c, err := h.identify(r) // Connect admits, and has more to look at
-	of(w).userID = c.UserID
+	responseOf(w).userID = c.UserID
 	if err != nil {
 		h.respond(w, r, nil, err)
 		return
@@ -40,7 +40,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	}
 	request := requestID(w)
 	h.log.Debug("stream opened", "request", request, "user", c.UserID, "device", session.DeviceID())
-	of(w).note(http.StatusOK)
+	responseOf(w).note(http.StatusOK)
 	h.writer.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
 		h.meters.cut(err)
 		if errors.Is(err, http.ErrNotSupported) {

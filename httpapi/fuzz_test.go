@@ -29,7 +29,7 @@ func FuzzBody(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		in := body(&answering{ResponseWriter: httptest.NewRecorder()}, httptest.NewRequest("POST", "/", strings.NewReader(string(text))))
+		in := body(&response{ResponseWriter: httptest.NewRecorder()}, httptest.NewRequest("POST", "/", strings.NewReader(string(text))))
 		s, n, l, u := in.text("s"), in.seconds("n"), in.someIDs("l", 2), in.userID("u")
 		in.flag("b", true)
 		if in.err != nil {

@@ -6,15 +6,44 @@ import (
 	"time"
 )
 
-// Limits are what may be changed later with [Handler.SetLimits].
+// Limits bound calls and event streams. They can be changed while the Handler
+// runs; see [Handler.SetLimits].
 type Limits struct {
-	QueryUsers     int           // IDs in one getUserStatus
-	SubscribeUsers int           // IDs in one subscribeUserStatus or unsubscribeUserStatus
-	CallsPerWindow int           // of a user and command
-	Window         time.Duration // from the first of these calls
-	Streams        int           // all together; 0: what the limit of file descriptors allows
-	WriteTimeout   time.Duration // for a stream's client to read one event
-	Drain          time.Duration // over which clients come back after a stop
+	// QueryUsers is the maximum number of distinct IDs in one call of
+	// getUserStatus. A call with more is rejected with CodeIDCount. It must be
+	// at least 1. The default is 500.
+	QueryUsers int
+
+	// SubscribeUsers is the maximum number of distinct IDs in one call of
+	// subscribeUserStatus or unsubscribeUserStatus. A call with more is rejected
+	// with CodeIDCount. It must be at least 1. The default is 100.
+	SubscribeUsers int
+
+	// CallsPerWindow is how often a user may make the same call within Window.
+	// It applies to getUserStatus, subscribeUserStatus and
+	// unsubscribeUserStatus. Further calls are rejected with CodeTooOften. It
+	// must be at least 1. The default is 20.
+	CallsPerWindow int
+
+	// Window is the duration of a rate limit window, which starts with the first
+	// call. It must be more than zero. The default is 5 seconds.
+	Window time.Duration
+
+	// Streams is the maximum number of open event streams. Further streams are
+	// rejected with presence.CodeUnavailable. Zero, the default, means about
+	// nine tenths of the file descriptors that the process may open; if that number
+	// isn't known, zero means no limit.
+	Streams int
+
+	// WriteTimeout is how long the client of an event stream may accept nothing
+	// of an event before its connection is closed. It must be more than zero.
+	// The default is 10 seconds.
+	WriteTimeout time.Duration
+
+	// Drain is the period within which the clients of event streams reconnect
+	// after the service has drained, each at a random moment. Zero means that
+	// they reconnect immediately. The default is 5 seconds.
+	Drain time.Duration
 }
 
 // DefaultLimits returns the limits of the shipped presence.toml.
@@ -29,13 +58,13 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Validate returns every impossible value joined into one error, or nil. Each
-// is named as in presence.toml.
+// Validate returns one error that joins the errors of all invalid fields, or nil
+// if all are valid. Errors name each field by its key in presence.toml.
 func (l Limits) Validate() error {
-	var faults []error
+	var errs []error
 	must := func(ok bool, key string, value any, reason string) {
 		if !ok {
-			faults = append(faults, fmt.Errorf("%s = %v: %s", key, value, reason))
+			errs = append(errs, fmt.Errorf("%s = %v: %s", key, value, reason))
 		}
 	}
 	must(l.QueryUsers >= 1, "limits.query_users", l.QueryUsers, "must be at least 1")
@@ -45,5 +74,5 @@ func (l Limits) Validate() error {
 	must(l.Streams >= 0, "limits.streams", l.Streams, "must not be negative")
 	must(l.WriteTimeout > 0, "timing.write_timeout", l.WriteTimeout, "must be more than 0s")
 	must(l.Drain >= 0, "timing.drain", l.Drain, "must not be negative")
-	return errors.Join(faults...)
+	return errors.Join(errs...)
 }

@@ -18,29 +18,29 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// usualIDs is the number of IDs for which memory is allocated before they are
-// read.
+// usualIDs is the maximum number of IDs for which memory is allocated before they
+// are read.
 const usualIDs = 1000
 
-// fields are the members of a request's body. Asking for one that is of the
-// wrong type gives its zero value, and leaves the error in err. null is a
-// wrong type, unless a method states otherwise.
+// fields are the members of the JSON object in a request's body. A method that
+// reads a member of the wrong type returns the zero value and sets err, unless an
+// earlier error is set. null is a wrong type, unless the method states otherwise.
 type fields struct {
 	values map[string]jsontext.Value
-	err    error
-	strict bool     // members that nobody asks for are an error
-	asked  []string // if strict
+	err    error    // the first
+	strict bool     // members that were not read are an error
+	asked  []string // the names that were read, if strict
 }
 
-// strictBody is body for the server API, where a member that the server doesn't
-// know could be meant to restrict what a call does.
+// strictBody is like body, but unknown members are an error. The server API uses
+// it, because an unknown member could be meant to restrict what a call does.
 func strictBody(w http.ResponseWriter, r *http.Request) *fields {
 	f := body(w, r)
 	f.strict = true
 	return f
 }
 
-// check returns the first error, once everything has been asked for.
+// check returns the first error. Call it after all members have been read.
 func (f *fields) check() error {
 	if !f.strict || f.err != nil {
 		return f.err
@@ -53,8 +53,9 @@ func (f *fields) check() error {
 	return nil
 }
 
-// shown returns the name of something unknown for an error, or "" if it isn't
-// like one of ours: such a text could be a token, and errors are logged.
+// shown returns the quoted name of an unknown member or parameter for an error
+// message. It returns "" for a text that doesn't look like a name: the text could
+// be a token, and errors are logged.
 func shown(name string) string {
 	const longest = 24
 	isForeign := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }
@@ -64,8 +65,8 @@ func shown(name string) string {
 	return " " + strconv.Quote(name)
 }
 
-// body reads the request's body, one JSON object. No body at all is {}.
-// Members that nobody asks for are ignored.
+// body reads the request's body, which must be one JSON object. An empty body
+// counts as {}. Unknown members are ignored.
 func body(w http.ResponseWriter, r *http.Request) *fields {
 	f := new(fields)
 	var text []byte
@@ -80,7 +81,7 @@ func body(w http.ResponseWriter, r *http.Request) *fields {
 	return f
 }
 
-// place says where a body is wrong, without a word of what is in it.
+// place returns where the JSON of a body is malformed, without any of its content.
 func place(err error) string {
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return fmt.Sprintf(", which it is not at byte %d", e.ByteOffset)
@@ -104,7 +105,7 @@ func (f *fields) wrong(name, want string) {
 	}
 }
 
-// text returns a string, which must be there.
+// text returns a string, which is required.
 func (f *fields) text(name string) string {
 	v := f.values[name]
 	if !f.has(name) || v.Kind() != '"' {
@@ -114,7 +115,7 @@ func (f *fields) text(name string) string {
 	return unquote(string(v))
 }
 
-// userID returns a well-formed user ID, which must be there.
+// userID returns a well-formed user ID, which is required.
 func (f *fields) userID(name string) string {
 	id := f.text(name)
 	if err := presence.CheckID(id); err != nil && f.err == nil {
@@ -123,7 +124,7 @@ func (f *fields) userID(name string) string {
 	return id
 }
 
-// flag returns a boolean, or what it is when absent.
+// flag returns a boolean, or the value of absent if there is none.
 func (f *fields) flag(name string, absent bool) bool {
 	if !f.has(name) {
 		return absent
@@ -138,10 +139,11 @@ func (f *fields) flag(name string, absent bool) bool {
 	return false
 }
 
-// maxSeconds is a year: the longest time for which anything may be set.
+// maxSeconds is the longest lifetime of a status or a token: a year.
 const maxSeconds = 31536000
 
-// seconds returns a whole number of seconds up to maxSeconds, or 0 when absent.
+// seconds returns a whole number of seconds up to maxSeconds, or 0 if there
+// is none.
 func (f *fields) seconds(name string) time.Duration {
 	if !f.has(name) {
 		return 0
@@ -156,8 +158,8 @@ func (f *fields) seconds(name string) time.Duration {
 }
 
 // wholeNumber returns the value of a JSON number, and whether it is a whole
-// number of at most 18 digits. It is exact, and takes no longer for an exponent
-// than for its digits: 3600.0 and 3.6e3 are 3600.
+// number of at most 18 digits: 3600.0 and 3.6e3 are 3600. The result is exact,
+// and a great exponent doesn't make it slow.
 func wholeNumber(number string) (n int64, ok bool) {
 	number, power, _ := strings.Cut(strings.ToLower(number), "e")
 	whole, fraction, _ := strings.Cut(number, ".")
@@ -166,7 +168,7 @@ func wholeNumber(number string) (n int64, ok bool) {
 	if significant == "" {
 		return 0, true
 	}
-	zeros := len(digits) - len(significant) - len(fraction) // behind the significant digits
+	zeros := len(digits) - len(significant) - len(fraction) // after the significant digits
 	if power != "" {
 		exponent, err := strconv.Atoi(power)
 		if err != nil || exponent > maxBody || exponent < -maxBody {
@@ -184,20 +186,21 @@ func wholeNumber(number string) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// moment returns a time of RFC 3339, or the zero time when absent.
-func (f *fields) moment(name string) (t time.Time) {
+// timestamp returns a time in the format of RFC 3339, or the zero time if there is
+// none.
+func (f *fields) timestamp(name string) (t time.Time) {
 	if !f.has(name) {
 		return t
 	}
-	text := strings.ToUpper(f.text(name)) // t and z are as good as T and Z
+	text := strings.ToUpper(f.text(name)) // RFC 3339 permits t and z
 	if t.UnmarshalText([]byte(text)) != nil || strings.Contains(text, ",") {
 		f.wrong(name, `a time of RFC 3339, such as "2026-11-23T15:00:00Z"`)
 	}
 	return t
 }
 
-// ids returns a list of strings: at least one, and no more than most different
-// ones, or an error with CodeIDCount.
+// ids returns a list of strings. A list that is empty, or has more than most
+// distinct strings, is an error with CodeIDCount.
 func (f *fields) ids(name string, most int) []string {
 	ids := f.someIDs(name, most)
 	if len(ids) == 0 && f.err == nil {
@@ -206,7 +209,7 @@ func (f *fields) ids(name string, most int) []string {
 	return ids
 }
 
-// someIDs is ids for a list that may also be empty, absent or null.
+// someIDs is like ids, but the list may also be empty, absent or null.
 func (f *fields) someIDs(name string, most int) []string {
 	if !f.has(name) || f.isNull(name) {
 		return nil
@@ -221,9 +224,9 @@ func (f *fields) someIDs(name string, most int) []string {
 	return ids
 }
 
-// stringsIn returns the strings of a well-formed JSON list, and whether it has
-// nothing else. They share one copy of the text: a list of hundreds is common,
-// and read for every query (bench, get 500).
+// stringsIn returns the strings of a well-formed JSON list, and whether the list
+// contains only strings. They share one copy of the text, because lists of
+// hundreds are common and are read for every query (bench, get 500).
 func stringsIn(list jsontext.Value) ([]string, bool) {
 	if list.Kind() != '[' {
 		return nil, false
@@ -246,7 +249,7 @@ func stringsIn(list jsontext.Value) ([]string, bool) {
 	}
 }
 
-// unquote returns what a well-formed JSON string says.
+// unquote returns the value of a well-formed JSON string.
 func unquote(quoted string) string {
 	if !strings.Contains(quoted, `\`) {
 		return quoted[1 : len(quoted)-1]
@@ -255,7 +258,7 @@ func unquote(quoted string) string {
 	return string(text)
 }
 
-// countDistinct returns how many different strings there are.
+// countDistinct returns the number of distinct strings.
 func countDistinct(all []string) int {
 	seen := make(map[string]struct{}, len(all))
 	for _, one := range all {
@@ -269,7 +272,8 @@ const (
 	maxPage     = 1000
 )
 
-// pageOf returns the after and limit of a query.
+// pageOf returns the parameters after and limit of a query. after is empty for the
+// first page.
 func pageOf(q url.Values) (after string, limit int, err error) {
 	if !q.Has("limit") {
 		return q.Get("after"), defaultPage, nil
@@ -283,8 +287,8 @@ func pageOf(q url.Values) (after string, limit int, err error) {
 
 const requestIDHeader = "X-Request-ID"
 
-// nameRequest gives the request an ID under which the log tells of it. It
-// stands in the answer's head from the beginning.
+// nameRequest assigns an ID to the request, and sets it in the response's header.
+// All log lines about the request contain it.
 func (h *Handler) nameRequest(w http.ResponseWriter) {
 	id := strconv.AppendUint(append([]byte(h.name), '-'), h.requests.Add(1), 36)
 	w.Header().Set(requestIDHeader, string(id))

@@ -109,8 +109,8 @@ type call func(w http.ResponseWriter, r *http.Request, userID string) (object, e
 func (h *Handler) user(serve call) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, err := h.admit(r)
-		a := of(w)
-		a.userID, a.slots = c.UserID, &h.large
+		resp := responseOf(w)
+		resp.userID, resp.slots = c.UserID, &h.large
 		if err != nil {
 			h.respond(w, r, nil, err)
 			return

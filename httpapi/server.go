@@ -15,18 +15,21 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// Server is an HTTP server on a listener of its own, with timeouts that suit
-// event streams. What it serves can be exchanged: at first it is a service that
-// is starting.
+// Server is an HTTP server with a listener of its own, and with timeouts that
+// suit event streams. Create one with [Listen].
+//
+// A Server accepts requests before there is a handler. Until the first call of
+// [Server.Show], /livez returns 200, event streams wait, and all other requests
+// are rejected with 503.
 type Server struct {
 	http     http.Server
 	listener net.Listener
 	scheme   string
-	serving  atomic.Pointer[http.Handler] // nil: the service is starting
+	serving  atomic.Pointer[http.Handler] // nil until Show is called
 	conns    *connections
-	started  context.Context // done once something was shown, or the server is closed
+	started  context.Context // done once Show or Close is called
 	start    context.CancelFunc
-	failed   chan error // holds one
+	failed   chan error // has room for one
 	done     chan struct{}
 }
 
@@ -34,21 +37,24 @@ const (
 	// requestTimeout is how long a client may take to send a request.
 	requestTimeout = 10 * time.Second
 
-	// maxHeader is how many bytes of a request may come before its body, and
-	// are kept meanwhile. The longest token has 8 KiB.
+	// maxHeader is the maximum size of a request's header in bytes. A token has
+	// up to 8 KiB.
 	maxHeader = 32 << 10
 
-	// peerTimeout is how long the other end of HTTP/2 may not react. On
-	// HTTP/1 each stream sees to that itself.
+	// peerTimeout is how long an HTTP/2 client may be unresponsive before its
+	// connection is closed. Over HTTP/1, package sse applies a timeout to each
+	// stream.
 	peerTimeout = 10 * time.Second
 )
 
-// Listen starts a server: HTTPS with HTTP/2 when it is given the files of a
-// certificate and its key, else HTTP/1.1. It must be closed.
+// Listen starts a server on address, which has the form host:port. cert and key
+// are the files of a certificate and its private key, in PEM. With them the
+// server speaks HTTPS with HTTP/2; if cert is empty, it speaks HTTP/1.1 without
+// TLS. The server must be closed.
 //
-// It bounds the connections on which no valid credential has been shown, by the
+// Connections on which no valid credential has been sent are limited, by the
 // limit of file descriptors: the one that has been idle longest is closed to
-// make room for a new one, and each is closed after 10 idle seconds.
+// admit a new one, and each is closed after 10 seconds of idleness.
 func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -59,14 +65,14 @@ func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 	s.started, s.start = context.WithCancel(context.Background())
 	s.http = http.Server{
 		Handler:        s,
-		ReadTimeout:    requestTimeout,   // also of a body that nobody asks for
-		WriteTimeout:   30 * time.Second, // of answers; a stream has its own
+		ReadTimeout:    requestTimeout,   // includes bodies that no handler reads
+		WriteTimeout:   30 * time.Second, // for responses other than streams, which have timeouts of their own
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: maxHeader,
 		ConnContext:    s.conns.accept,
 		ConnState:      s.conns.follow,
 		ErrorLog:       stdlog.New(serverLog{log}, "", 0),
-		HTTP2: &http.HTTP2Config{ // a peer whose network is gone says nothing, and takes nothing
+		HTTP2: &http.HTTP2Config{ // detects clients whose network is gone
 			SendPingTimeout:  peerTimeout,
 			PingTimeout:      peerTimeout,
 			WriteByteTimeout: peerTimeout,
@@ -86,8 +92,9 @@ func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// serverLog takes what net/http logs: mostly what clients do wrong, but also
-// that no more connections can be taken.
+// serverLog receives the log lines of net/http. Most of them are about errors of
+// clients and are logged at the debug level. A failure to accept connections is
+// logged as an error.
 type serverLog struct{ log *slog.Logger }
 
 // Write logs one line.
@@ -100,9 +107,9 @@ func (l serverLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// ServeHTTP serves what was shown last. Before, a stream waits: an EventSource
-// takes any answer but a 200 for the end, and would not come back after a
-// restart.
+// ServeHTTP passes the request to the handler of the last call of Show. Before
+// the first, an event stream waits, because an EventSource never reconnects
+// after a response other than 200.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serving := s.serving.Load()
 	if serving == nil && isStream(r) {
@@ -116,27 +123,30 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case serving != nil:
 		(*serving).ServeHTTP(w, r)
 	case isStream(r):
-		panic(http.ErrAbortHandler) // it never started: the connection is lost
+		panic(http.ErrAbortHandler) // Close was called before Show
 	default:
 		answerStarting(w, r)
 	}
 }
 
-// Show has h serve all requests from now on.
+// Show makes h serve all requests from now on. It can be called again with another
+// handler.
 func (s *Server) Show(h http.Handler) {
 	s.serving.Store(&h)
 	s.start()
 }
 
-// URL returns where the server listens.
+// URL returns the address that the server listens on, such as
+// "http://127.0.0.1:8080/".
 func (s *Server) URL() string { return s.scheme + "://" + s.listener.Addr().String() + "/" }
 
-// Failed gives the error because of which the server can't go on, if there is
-// one.
+// Failed returns a channel that receives the error because of which the server
+// has stopped. It receives nothing after Close.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Close takes no more requests, lets those under way end for as long as
-// patience, and cuts the rest.
+// Close stops accepting requests, waits up to patience for those in progress,
+// and then closes their connections. Event streams over HTTP/1 are not affected;
+// see [Handler.Wait].
 func (s *Server) Close(patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -147,8 +157,9 @@ func (s *Server) Close(patience time.Duration) {
 	<-s.done
 }
 
-// Ops serves what an admin watches a handler by: /metrics for Prometheus, and
-// the profiles. It asks for no credentials, so it is for a private address.
+// Ops returns a handler for monitoring h: /metrics for Prometheus, and the
+// profiles of the Go runtime under /debug/pprof/. It asks for no credentials, so
+// serve it on a private address only.
 func Ops(h *Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/debug/pprof/", Profiles())
@@ -156,7 +167,8 @@ func Ops(h *Handler) http.Handler {
 	return mux
 }
 
-// Profiles serves what Go's profiler can tell.
+// Profiles returns a handler that serves the profiles of the Go runtime under
+// /debug/pprof/. It asks for no credentials.
 func Profiles() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -167,8 +179,8 @@ func Profiles() http.Handler {
 	return mux
 }
 
-// answerStarting answers while there is no service yet: it lives, but is not
-// ready.
+// answerStarting responds while there is no handler yet: the process is alive,
+// but not ready.
 func answerStarting(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, "starting")
 	protect(w.Header())

@@ -12,55 +12,71 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// Credentials are what a request proves.
+// Credentials identify the user who makes a request.
 type Credentials struct {
+	// UserID is the user's ID. An empty UserID means that the request has no
+	// credentials; it is rejected with CodeNoToken.
 	UserID string
 
-	// IssuedAt is when the proof was made: a kick refuses what was issued up
-	// to then. Zero: kicks don't matter to it.
+	// IssuedAt is when the credentials were issued. A kick revokes credentials
+	// that were issued before it. The zero time means that kicks don't affect
+	// them.
 	IssuedAt time.Time
 
-	// ExpiresAt is when an event stream opened with it ends. Zero: never.
+	// ExpiresAt is when an event stream that was opened with these credentials
+	// ends. The zero time means never.
 	ExpiresAt time.Time
 }
 
-// Tokens are the built-in credentials, issued and verified with one secret.
+// Tokens issues and verifies tokens, the built-in credentials, with one secret.
+// Its fields must not change after its first use. Its methods are safe for
+// concurrent use.
 //
-// A token is either a JWT (HS256; sub is the user ID, exp is required, iat is
-// when it was issued, and without one it is older than any kick) or a UserSig
-// of the original. It has at most 8 KiB, a UserSig 4 KiB, and only the
-// characters and the one spelling that its encoding has.
+// A token is one of two kinds. A JWT is signed with HS256: its claim sub is the
+// user ID, exp is required, and iat is when the token was issued; a JWT without
+// iat counts as older than any kick. A UserSig is the token of the original
+// service. A token has at most 8 KiB, a UserSig at most 4 KiB. Of several
+// encodings of the same token only the canonical one is valid.
 type Tokens struct {
-	Secret   []byte           // of HMAC-SHA256. Never empty
-	SDKAppID int64            // that UserSigs must be for
-	Now      func() time.Time // by which tokens expire; nil: time.Now
+	// Secret is the key of HMAC-SHA256. It must not be empty, and should have at
+	// least MinSecret bytes.
+	Secret []byte
 
-	// ServiceNow is Service.Now. After the machine's clock was set back the
-	// service's is ahead of it, and kicks are dated by the later of the two: so
-	// are the tokens that are issued. Nil: Now alone counts.
+	// SDKAppID is the application for which a UserSig must be issued. Others are
+	// rejected with CodeWrongApp. It doesn't concern JWTs.
+	SDKAppID int64
+
+	// Now returns the time by which tokens expire. Nil means time.Now.
+	Now func() time.Time
+
+	// ServiceNow must be the method Now of the Service, or nil. After the
+	// machine's clock was set back, the clock of the service is ahead of it. A
+	// kick takes the later of the two times, so new tokens must do so too.
+	// Nil means that only Now counts.
 	ServiceNow func() time.Time
 
-	// Logger receives a warning, at most once an hour for each reason, when a
-	// token with the right signature is refused for another reason than its
-	// age, or has no iat. Nil means the Logger of the Handler.
+	// Logger receives a warning when a token with a valid signature is rejected
+	// for a reason other than its age, or has no iat. Each reason is logged at
+	// most once an hour. Nil means the Logger of the Handler.
 	Logger *slog.Logger
 
-	verified remembered // a client sends the same one with each call
+	verified remembered // clients send the same token with each call
 
 	mu     sync.Mutex
-	warned map[string]time.Time // when, by reason
+	warned map[string]time.Time // when a reason was last logged
 }
 
-// maxSkew is how far the clock of a token's issuer may be ahead: iat and nbf
-// are accepted up to so much later. A token issued after that would outlive a
-// kick.
+// maxSkew is how far the clock of a token's issuer may be ahead. A token whose
+// iat or nbf is later than that is rejected: it would outlive a kick.
 const maxSkew = time.Minute
 
-// maxToken is the most bytes of a token.
+// maxToken is the maximum size of a token in bytes.
 const maxToken = 8 << 10
 
-// Authenticate is a value for Config.Authenticate: it takes the token of the
-// Authorization header or, for the event stream, of the query.
+// Authenticate verifies the token of a request. It reads the token from the
+// Authorization header or, for the event stream only, from the query parameter
+// access_token. Without a token it returns an error with CodeNoToken; otherwise
+// it returns the result of Verify. It can be used as Config.Authenticate.
 func (t *Tokens) Authenticate(r *http.Request) (Credentials, error) {
 	token := bearer(r)
 	if token == "" && isStream(r) {
@@ -72,7 +88,8 @@ func (t *Tokens) Authenticate(r *http.Request) (Credentials, error) {
 	return t.Verify(token)
 }
 
-// bearer returns the token of the Authorization header, or "".
+// bearer returns the bearer token of the Authorization header, or "" if there is
+// none.
 func bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -81,9 +98,10 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// Verify returns what a token proves, or an [*presence.Error] with
-// CodeExpired, CodeInvalidToken or CodeWrongApp. The reason why a token isn't
-// valid is given only once its signature is verified.
+// Verify returns the credentials that a token contains, or an
+// [*presence.Error] with CodeExpired, CodeInvalidToken or CodeWrongApp. The
+// error gives the reason why a token is invalid only if its signature is valid.
+// Verify doesn't check whether the user exists or was kicked.
 func (t *Tokens) Verify(token string) (Credentials, error) {
 	if len(token) > maxToken || strings.ContainsFunc(token, isForeign) {
 		return Credentials{}, errForged()
@@ -103,25 +121,26 @@ func (t *Tokens) Verify(token string) (Credentials, error) {
 	return c, nil
 }
 
-// isForeign reports whether a character is in neither the alphabet of a JWT nor
-// that of a UserSig. Go's base64 skips line breaks, so each token would have
-// any number of spellings.
+// isForeign reports whether a character occurs neither in JWTs nor in UserSigs.
+// Go's base64 decoder skips line breaks, so without this check each token would
+// have any number of valid spellings.
 func isForeign(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.*", r)
 }
 
-// errForged is the one answer for every token whose signature isn't verified.
+// errForged returns the error for all tokens without a valid signature. It is the
+// same for all, so that it reveals nothing.
 func errForged() *presence.Error {
 	return fail(CodeInvalidToken, "the token is not valid: it must be a JWT (HS256) or a UserSig, signed with the secret of this server")
 }
 
-// noIssue is when a token without iat counts as issued: it is older than any
-// kick.
+// noIssue is the time at which a token without iat counts as issued. It is before
+// any kick.
 var noIssue = time.Unix(0, 0)
 
 func (t *Tokens) verify(token string) (Credentials, error) {
 	verify := t.verifyUserSig
-	if strings.Count(token, ".") == 2 { // the alphabet of a UserSig has none
+	if strings.Count(token, ".") == 2 { // a UserSig contains no dots
 		verify = t.verifyJWT
 	}
 	c, err := verify(token)
@@ -139,15 +158,16 @@ func (t *Tokens) verify(token string) (Credentials, error) {
 	return c, nil
 }
 
-// refuse returns the error for a token whose signature is verified: its issuer
-// has to change something, so the reason is in the log too.
+// refuse logs the reason why a token with a valid signature is rejected, and
+// returns the error. Only the operator of the issuer can correct such tokens, so
+// the reason must be in the log.
 func (t *Tokens) refuse(reason, userID string) error {
 	t.warn("a token is refused although its signature is valid: "+reason, userID)
 	return fail(CodeInvalidToken, "the token is not valid: %s", reason)
 }
 
-// warn logs a reason at most once an hour. There are a few reasons, none of
-// which holds anything that was sent.
+// warn logs a reason at most once an hour. There are few different reasons, and
+// none of them contains anything from a request.
 func (t *Tokens) warn(reason, userID string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -160,13 +180,13 @@ func (t *Tokens) warn(reason, userID string) {
 	}
 	t.warned[reason] = now
 	if presence.CheckID(userID) != nil {
-		userID = "" // as long and as strange as its issuer likes
+		userID = "" // an invalid ID can be of any length
 	}
 	t.Logger.Warn(reason, "user", userID)
 }
 
-// Issue makes a JWT for the user that is valid for at least lifetime, and less
-// than a second longer.
+// Issue returns a new JWT for the user, and the time at which it expires. The
+// token is valid for at least lifetime, and less than a second longer.
 func (t *Tokens) Issue(userID string, lifetime time.Duration) (token string, expires time.Time, err error) {
 	now := t.now()
 	expires = now.Add(lifetime + time.Second - time.Nanosecond).Truncate(time.Second)
@@ -185,7 +205,7 @@ func (t *Tokens) now() time.Time {
 	return time.Now()
 }
 
-// latest returns the time at which the service would date a kick.
+// latest returns the time that a kick would have if it happened now.
 func (t *Tokens) latest() time.Time {
 	now := t.now()
 	if t.ServiceNow != nil {
@@ -196,5 +216,6 @@ func (t *Tokens) latest() time.Time {
 	return now
 }
 
-// MinSecret is the fewest bytes of a secret that can't be guessed.
+// MinSecret is the minimum size of a secret, in bytes. Shorter ones can be
+// guessed.
 const MinSecret = 16

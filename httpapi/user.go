@@ -19,7 +19,7 @@ const (
 
 func (h *Handler) setSelfStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
 	in := body(w, r)
-	text, expiresIn, expiresAt := in.text("customStatus"), in.seconds("expiresIn"), in.moment("expiresAt")
+	text, expiresIn, expiresAt := in.text("customStatus"), in.seconds("expiresIn"), in.timestamp("expiresAt")
 	if in.has("expiresIn") && in.has("expiresAt") {
 		return nil, malformed("expiresIn and expiresAt can't be given together")
 	}
