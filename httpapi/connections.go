@@ -35,11 +35,11 @@ type connection struct {
 	proven atomic.Bool
 
 	// Protected by owner.mu.
-	list   *linked.List // that contains it; nil while it is proven and active, and after it is closed
+	list   *linked.List    // that contains it; nil while it is proven and active, and after it is closed
 	place  *linked.Element // in list
-	since  time.Time   // when its state last changed
-	active bool        // a request is being answered
-	timer  *time.Timer // closes it while it is idle and unproven
+	since  time.Time       // when its state last changed
+	active bool            // a request is being answered
+	timer  *time.Timer     // closes it while it is idle and unproven
 }
 
 const (

@@ -8,10 +8,11 @@ import (
 	"github.com/rs/cors"
 )
 
-// crossOrigin decides what pages of other origins may do.
+// crossOrigin decides what pages of other origins may do. CORS lets pages read
+// responses; guard protects credentials that a browser sends by itself.
 type crossOrigin struct {
 	protection http.CrossOriginProtection
-	listed     *cors.Cors // nil: no origin is listed
+	listed     *cors.Cors // nil means that no origin is listed
 	any        bool       // AnyOrigin is listed too
 }
 
@@ -29,13 +30,13 @@ func newCrossOrigin(origins []string) (*crossOrigin, error) {
 			listed = append(listed, canonical)
 		}
 	}
-	if len(listed) > 0 { // package cors takes an empty list for all origins
+	if len(listed) > 0 { // for package cors, an empty list means all origins
 		c.listed = allowOrigins(listed)
 	}
 	return c, nil
 }
 
-// share adds the CORS headers to the answers of a handler.
+// share adds the CORS headers to the responses of a handler.
 func (c *crossOrigin) share(serve http.Handler) http.Handler {
 	switch {
 	case c.any:
@@ -58,32 +59,32 @@ func allowOrigins(origins []string) *cors.Cors {
 	})
 }
 
-// versionHeader names the version that a client has seen, and that an answer
-// includes.
+// versionHeader is the header for a version: in a request the one that the client
+// has seen, in a response the one that it includes.
 const versionHeader = "Presence-Version"
 
-// guard makes credentials that a browser may send by itself, such as cookies,
-// count only for requests that the program's own pages and the listed origins
-// make.
+// guard wraps authenticate. It rejects requests with credentials that a browser
+// may have added by itself, such as cookies, unless they come from the program's
+// own pages or from a listed origin.
 func (c *crossOrigin) guard(authenticate func(*http.Request) (Credentials, error)) func(*http.Request) (Credentials, error) {
 	return func(r *http.Request) (Credentials, error) {
 		if !c.trusts(r) {
-			return Credentials{}, fail(CodeForbidden, "requests of pages of another origin are refused unless it is listed in Origins")
+			return Credentials{}, fail(CodeForbidden, "requests from pages of another origin are rejected, unless Origins lists that origin")
 		}
 		return authenticate(r)
 	}
 }
 
-// trusts reports whether a request's credentials may count. A GET is judged as
-// if it were a POST, which http.CrossOriginProtection alone protects: to open a
-// stream is to log in.
+// trusts reports whether the credentials of a request may be used. A GET is
+// checked as if it were a POST, because http.CrossOriginProtection lets all GETs
+// pass, and a GET that opens a stream logs a device in.
 func (c *crossOrigin) trusts(r *http.Request) bool {
 	judged := *r
 	judged.Method = http.MethodPost
 	switch {
 	case c.protection.Check(&judged) == nil:
 		return true
-	case bearer(r) != "": // which no browser adds by itself
+	case bearer(r) != "": // no browser adds a bearer token by itself
 		return true
 	case c.listed != nil && c.listed.OriginAllowed(r):
 		return true

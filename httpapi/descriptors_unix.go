@@ -5,7 +5,7 @@ package httpapi
 import "syscall"
 
 // descriptors returns how many file descriptors the process may have open, or
-// 0 when that isn't known.
+// zero if that isn't known.
 func descriptors() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -7,11 +7,13 @@ import (
 	"github.com/presence-server/presence/sdk"
 )
 
-// demoPolicy lets the demo page load nothing but what this server serves.
+// demoPolicy is the Content-Security-Policy of the demo page, which may load files
+// from this server only.
 const demoPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// routeDev adds the demo page, and tokens for anyone.
+// routeDev adds the routes of Config.Dev: the demo page, and a call that issues
+// tokens to anyone.
 func (h *Handler) routeDev() {
 	h.routes["/v1/dev/token"] = post(h.devToken)
 	page := sdk.Demo()

@@ -14,9 +14,10 @@ import (
 
 func isStream(r *http.Request) bool { return r.URL.Path == "/v1/events" }
 
-// events serves the event stream.
+// events serves the event stream. It doesn't return the data of a response, as
+// calls do: package sse writes the stream.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
-	c, err := h.identify(r) // Connect admits, and has more to look at
+	c, err := h.identify(r) // Connect checks that the user may connect
 	responseOf(w).userID = c.UserID
 	if err != nil {
 		h.respond(w, r, nil, err)
@@ -44,7 +45,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	h.writer.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
 		h.meters.cut(err)
 		if errors.Is(err, http.ErrNotSupported) {
-			h.log.Error("the response writer can't flush an event: a middleware has Flush or Unwrap, but what it wraps has no http.Flusher",
+			h.log.Error("the response writer can't flush an event: a middleware has Flush or Unwrap, but the ResponseWriter inside it is not an http.Flusher",
 				"request", request, "error", err)
 		}
 		h.log.Debug("stream ended", "request", request, "user", c.UserID, "device", session.DeviceID(), "error", err)
@@ -52,8 +53,8 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// refuseStream answers a stream that can't be opened. A kicked device that only
-// reconnects receives a 204, after which an EventSource gives up.
+// refuseStream responds to a request for a stream that can't be opened. A kicked
+// device that only reconnects receives 204, which stops an EventSource.
 func (h *Handler) refuseStream(w http.ResponseWriter, r *http.Request, err error) {
 	if kicked, ok := errors.AsType[*presence.KickedError](err); ok {
 		w.Header().Set("Presence-Kicked", string(kicked.Kick))
@@ -63,7 +64,7 @@ func (h *Handler) refuseStream(w http.ResponseWriter, r *http.Request, err error
 	h.respond(w, r, nil, err)
 }
 
-// deviceOf returns the device that a request for a stream comes from.
+// deviceOf returns the device that requests a stream. Connect validates it.
 func deviceOf(r *http.Request, c Credentials) presence.Device {
 	query := r.URL.Query()
 	d := presence.Device{
@@ -77,10 +78,10 @@ func deviceOf(r *http.Request, c Credentials) presence.Device {
 	return d
 }
 
-// cursorOf returns the cursor that a stream resumes from, and whether there is
-// one: that of the header, else that of the query. A client that sends several in
-// the query, with names in different letter case, gets the lowest, which loses
-// nothing. What is no number counts as 0, as does what was never issued.
+// cursorOf returns the cursor from which a stream resumes, and whether there is
+// one. The header takes precedence over the query. If the query has several, also
+// with names in different letter case, the lowest counts, so that no change is
+// lost. A cursor that isn't a number counts as zero.
 func cursorOf(r *http.Request, query url.Values) (cursor int64, found bool) {
 	given := []string{r.Header.Get("Last-Event-ID")}
 	if given[0] == "" {
@@ -105,7 +106,7 @@ func cursorOf(r *http.Request, query url.Values) (cursor int64, found bool) {
 	return cursor, found
 }
 
-// userIDOf returns the userID of a query.
+// userIDOf returns the parameter userID of the query, which is required.
 func userIDOf(r *http.Request) (string, error) {
 	id := r.URL.Query().Get("userID")
 	if err := presence.CheckID(id); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/presence-server/presence/sdk"
 )
 
-// What is served as it is: the API's description, the browser SDK, the demo
-// page; and whether the service lives.
+// This file serves openapi.yaml, the files of the browser SDK, and the health
+// checks /livez and /readyz.
 
 //go:embed openapi.yaml
 var openAPI []byte
@@ -26,7 +26,8 @@ func serveOpenAPI(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) livez(w http.ResponseWriter, r *http.Request) { write(w, http.StatusOK, nil) }
 
-// readyz reports the reason in full, unlike the answers of calls.
+// readyz reports whether the service is ready. Unlike the responses of calls, its
+// message contains the full reason: it is for operators.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	err := h.service.Ready(r.Context())
 	if err == nil {
@@ -40,13 +41,13 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// workerPolicy lets the SDK's SharedWorker load its modules and connect to a
-// server. A worker is bound by the policy of its own response, not by that of
-// the page.
+// workerPolicy is the Content-Security-Policy of the SDK's SharedWorker. A worker
+// is subject to the policy of its own response, not to that of the page. This one
+// lets it load its modules and connect to any server.
 const workerPolicy = "default-src 'none'; script-src 'self'; connect-src *; frame-ancestors 'none'"
 
-// serveSDK serves the files of the browser SDK. A browser asks each time
-// whether its copy is still the newest, so that they always fit together.
+// serveSDK serves the files of the browser SDK. Browsers must revalidate their
+// copies each time (no-cache), so that all files are of the same version.
 func (h *Handler) serveSDK() http.HandlerFunc {
 	files := sdk.Served()
 	tags := entityTags(files)

@@ -37,24 +37,24 @@ func (t *Tokens) verifyJWT(token string) (Credentials, error) {
 	return c, nil
 }
 
-// claims keep the payload as it is: it is read by itself, after the signature
-// is verified. The library takes names in any case, and twice, of which a proxy
-// in front could take another one; and it cuts times to seconds, although a
-// token issued right after a kick has to be distinguished from one issued
-// before.
+// claims stores the payload of a JWT unparsed. It is parsed here, after the
+// signature is verified, for two reasons. The library accepts names in any letter
+// case, and repeated names, so a proxy could read a token differently. And it
+// truncates times to seconds, although a token issued right after a kick must be
+// distinguished from one issued right before it.
 type claims struct {
 	jwt.RegisteredClaims
 	text []byte
 }
 
-// UnmarshalJSON keeps the text.
+// UnmarshalJSON stores the text.
 func (c *claims) UnmarshalJSON(text []byte) error {
 	c.text = append(c.text, text...)
 	return nil
 }
 
-// membersOf returns the members of one JSON object, each of which has another
-// name.
+// membersOf returns the members of a JSON object. A repeated name is an error.
+// what names the object in that error.
 func membersOf(text []byte, what string) *fields {
 	in := new(fields)
 	if json.Unmarshal(text, &in.values) != nil || in.values == nil {
@@ -63,8 +63,9 @@ func membersOf(text []byte, what string) *fields {
 	return in
 }
 
-// checkHeader refuses a header that requires more than the signature, and one
-// that a proxy could read differently. All else in it, such as kid, is ignored.
+// checkHeader rejects the header of a JWT if it requires extensions (crit, b64),
+// or if a proxy could read it differently. Other members, such as kid, are
+// ignored. The error is stored in claims.
 func checkHeader(claims *fields, token string) {
 	encoded, _, _ := strings.Cut(token, ".")
 	text, _ := base64.RawURLEncoding.DecodeString(encoded) // the signature is verified
@@ -82,7 +83,7 @@ func checkHeader(claims *fields, token string) {
 	}
 }
 
-// subject returns the claim sub.
+// subject returns the claim sub, which is required.
 func (f *fields) subject() string {
 	if !f.has("sub") && f.err == nil {
 		f.err = malformed("sub is missing")
@@ -90,10 +91,11 @@ func (f *fields) subject() string {
 	return f.text("sub")
 }
 
-// maxDate is the year 36812, in seconds: a greater number can't be a date.
+// maxDate is the largest date in a token, in seconds since 1970: the year 36812.
 const maxDate = 1 << 40
 
-// date returns a NumericDate of RFC 7519, or what it is when absent or null.
+// date returns a NumericDate of RFC 7519, or the value of absent if the claim is
+// absent or null.
 func (f *fields) date(name string, absent time.Time) time.Time {
 	if !f.has(name) || f.isNull(name) {
 		return absent

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// limiter counts calls per user and command in a fixed window that starts at
-// the first call, as the original does.
+// limiter limits how often a user makes the same call. It counts calls in a fixed
+// window that starts with the first call, as the original service does.
 type limiter struct {
 	mu      sync.Mutex
 	windows map[callKey]callWindow
-	sweptAt time.Time // when windows that were over were last forgotten
+	sweptAt time.Time // when ended windows were last deleted
 }
 
 type callKey struct{ userID, command string }
@@ -20,8 +20,9 @@ type callWindow struct {
 	calls int
 }
 
-// take counts a call. If it is one too many, it returns how long the window
-// still lasts. Both limits apply to windows that are open already.
+// take counts a call and returns zero. If the call exceeds the limit, take returns
+// the remaining time of the window instead. Both limits may change from call to
+// call, and apply to windows that have already started.
 func (l *limiter) take(key callKey, most int, window time.Duration) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,8 +40,8 @@ func (l *limiter) take(key callKey, most int, window time.Duration) (wait time.D
 	return 0
 }
 
-// sweep forgets at most once a window those that are over, so that memory is
-// bounded by the users who called in the last two.
+// sweep deletes ended windows, at most once in the length of a window. Memory is
+// thereby bounded by the users who made calls in the last two windows.
 func (l *limiter) sweep(now time.Time, window time.Duration) {
 	if l.windows != nil && now.Sub(l.sweptAt) < window {
 		return

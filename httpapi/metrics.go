@@ -14,15 +14,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics serves what Prometheus asks for: numbers about the service, the
-// calls, the process and the Go runtime, to anyone who can reach it. It is for
-// a private address. No label holds a user ID, a token or a status text.
+// Metrics returns a handler that serves metrics in the format of Prometheus: about
+// the service, the calls, the process and the Go runtime. It asks for no
+// credentials, so serve it on a private address only. No label contains a user ID,
+// a token or a status text.
 func (h *Handler) Metrics() http.Handler {
 	return promhttp.HandlerFor(h.meters.registry, promhttp.HandlerOpts{})
 }
 
-// meters count what happens to calls. What happens behind them package presence
-// counts itself; see collector.
+// meters are the metrics of calls. Package presence has its own metrics of what
+// happens in the service; see collector.
 type meters struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -36,21 +37,21 @@ type meters struct {
 func newMeters() *meters {
 	m := &meters{registry: prometheus.NewRegistry(), paths: make(map[string]*pathMeter)}
 	m.requests = m.counters("presence_http_requests_total",
-		"Requests answered, by path and HTTP status; an event stream counts once it is open.", "path", "status")
+		"Requests, by path and HTTP status; an event stream is counted when it is open.", "path", "status")
 	m.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "presence_http_request_duration_seconds",
-		Help:    "Time from a request's head to its answer's, by path; of an event stream, until it is open.",
+		Help:    "Time from the header of a request to the header of its response, by path; for an event stream, until it is open.",
 		Buckets: []float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5},
 	}, []string{"path"})
-	m.refused = m.counters("presence_refused_total", "Calls answered with an error, by its code; see openapi.yaml.", "code")
+	m.refused = m.counters("presence_refused_total", "Calls that returned an error, by its code; see openapi.yaml.", "code")
 	for code := range statuses {
 		m.refused.WithLabelValues(strconv.Itoa(int(code)))
 	}
-	m.limited = m.counters("presence_rate_limited_total", "Calls refused because one user made too many, by command.", "command")
+	m.limited = m.counters("presence_rate_limited_total", "Calls rejected because the user made too many, by command.", "command")
 	for _, command := range []string{getUserStatus, subscribeUserStatus, unsubscribeUserStatus} {
 		m.limited.WithLabelValues(command)
 	}
-	m.cuts = m.counters("presence_stream_cuts_total", "Event streams cut because their client didn't take what was sent, by reason.", "reason")
+	m.cuts = m.counters("presence_stream_cuts_total", "Event streams cut because their client didn't accept what was sent, by reason.", "reason")
 	m.cuts.WithLabelValues(cutTimeout)
 	m.cuts.WithLabelValues(cutError)
 	m.registry.MustRegister(m.duration, collectors.NewGoCollector(),
@@ -64,16 +65,16 @@ func (m *meters) counters(name, help string, labels ...string) *prometheus.Count
 	return v
 }
 
-// pathMeter counts the requests of one path. What nearly all of them need is
-// found beforehand.
+// pathMeter counts the requests of one path. The metrics that nearly all requests
+// need are looked up in advance.
 type pathMeter struct {
 	path     string
 	ok       prometheus.Counter
 	duration prometheus.Observer
 }
 
-// otherPath stands for all that isn't served: a label has few values, and such
-// a path could hold anything, tokens included.
+// otherPath is the label for all paths that aren't served. Such a path can contain
+// anything, including a token, and a label should have few values.
 const otherPath = "other"
 
 func (m *meters) add(path string) {
@@ -106,9 +107,9 @@ func (m *meters) refuse(code presence.Code) {
 	m.refused.WithLabelValues(strconv.Itoa(int(code))).Inc()
 }
 
-// Why a stream was cut.
+// The reasons for which a stream is cut.
 const (
-	cutTimeout = "write_timeout" // timing.write_timeout
+	cutTimeout = "write_timeout" // the client exceeded timing.write_timeout
 	cutError   = "connection_error"
 )
 

@@ -48,7 +48,7 @@ func CanonicalOrigin(origin string) (string, error) {
 
 var schemes = regexp.MustCompile(`^[a-z][a-z0-9+.-]*$`)
 
-// cutAny cuts the text before the first of the characters.
+// cutAny cuts the text before the first occurrence of any of the characters.
 func cutAny(text, characters string) (before, from string) {
 	if i := strings.IndexAny(text, characters); i >= 0 {
 		return text[:i], text[i:]
@@ -56,7 +56,7 @@ func cutAny(text, characters string) (before, from string) {
 	return text, ""
 }
 
-// defaultPorts are those that browsers leave out of an origin.
+// defaultPorts are the ports that browsers omit from an origin, by scheme.
 var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
 func canonicalAuthority(scheme, authority string) (string, error) {
@@ -119,7 +119,7 @@ func canonicalHost(scheme, host string) (string, error) {
 	return ascii, nil
 }
 
-// endsInNumber reports whether browsers take a host for an IPv4 address.
+// endsInNumber reports whether browsers interpret a host as an IPv4 address.
 func endsInNumber(host string) bool {
 	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
 	_, err := strconv.ParseUint(labels[len(labels)-1], 0, 64)

@@ -6,27 +6,29 @@ import (
 	"sync"
 )
 
-// remembered keeps what verified tokens prove. It is bounded in bytes, because
-// it keeps a digest instead of the token, and per user, so that a user who has
-// many tokens, or one that can be written in many ways (the JSON of a UserSig),
-// drops none of others. The zero value is empty.
+// remembered is a cache of verified tokens. It is bounded in bytes, because it
+// stores a digest instead of the token. It is also bounded for each user, so that
+// a user with many tokens, or with one that has many spellings (the JSON of a
+// UserSig), doesn't displace the tokens of others. The zero value is an empty
+// cache.
 type remembered struct {
 	mu           sync.Mutex
-	newer, older generation // full ones are dropped as a whole; what is used moves to the newer
+	newer, older generation // when newer is full, it replaces older; tokens that are used move to newer
 }
 
 type tokenDigest = [sha256.Size]byte
 
 type generation struct {
 	proved  map[tokenDigest]Credentials
-	digests map[string][]tokenDigest // of a user, the earliest first
+	digests map[string][]tokenDigest // by user, the oldest first
 }
 
 const (
-	// maxRemembered bounds the tokens that are remembered: a few MiB.
+	// maxRemembered is the maximum number of tokens in the cache, which then
+	// uses a few MiB.
 	maxRemembered = 10_000
 
-	// maxOfUser bounds those of one user in a generation.
+	// maxOfUser is the maximum number of tokens of one user in a generation.
 	maxOfUser = 8
 )
 
@@ -45,7 +47,7 @@ func (m *remembered) get(digest tokenDigest) (Credentials, bool) {
 func (m *remembered) put(digest tokenDigest, c Credentials) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c.UserID = strings.Clone(c.UserID) // it may be a part of something longer
+	c.UserID = strings.Clone(c.UserID) // it may be a substring of the whole token
 	m.keep(digest, c)
 }
 

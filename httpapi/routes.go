@@ -10,7 +10,7 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// route fills the tables of what is served. openapi.yaml describes the same.
+// route fills the tables of routes. A test compares them with openapi.yaml.
 func (h *Handler) route() {
 	h.routes = map[string]map[string]http.HandlerFunc{
 		"/livez":        get(h.livez),
@@ -24,7 +24,7 @@ func (h *Handler) route() {
 		"/v1/subscriptions":         get(h.user(h.watched(h.service.Subscriptions))),
 		"/v1/friends":               get(h.user(h.watched(h.service.FriendStatuses))),
 		"/v1/logout":                post(h.user(h.logout)),
-		"/v1/events":                {http.MethodGet: h.events}, // HEAD would log in
+		"/v1/events":                {http.MethodGet: h.events}, // no HEAD, which would log a device in
 
 		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
 		"/v1/admin/deleteUsers":   post(h.admin(editUsers(h.service.Delete))),
@@ -45,7 +45,7 @@ func (h *Handler) route() {
 	}
 }
 
-// measure gives each path its meter.
+// measure creates the metrics of each path, and registers those of the service.
 func (h *Handler) measure() {
 	h.meters.add(otherPath)
 	for path := range h.routes {
@@ -102,10 +102,10 @@ func allowed(methods map[string]http.HandlerFunc) string {
 	return strings.Join(names, ", ")
 }
 
-// A call answers a request with the members of the answer's data.
+// call handles one call of a user, and returns the data of the response.
 type call func(w http.ResponseWriter, r *http.Request, userID string) (object, error)
 
-// user serves a call to whom the request comes from.
+// user returns a handler that serves a call to registered users.
 func (h *Handler) user(serve call) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, err := h.admit(r)
@@ -120,7 +120,8 @@ func (h *Handler) user(serve call) http.HandlerFunc {
 	}
 }
 
-// admit returns who a request comes from, registered and not kicked.
+// admit returns the credentials of a request. It returns an error if the user isn't
+// registered, or was kicked after the credentials were issued.
 func (h *Handler) admit(r *http.Request) (Credentials, error) {
 	c, err := h.identify(r)
 	if err != nil {
@@ -129,17 +130,18 @@ func (h *Handler) admit(r *http.Request) (Credentials, error) {
 	return c, h.service.Admit(r.Context(), c.UserID, c.IssuedAt)
 }
 
-// identify returns who a request comes from.
+// identify returns the credentials of a request. It doesn't check that the user is
+// registered.
 func (h *Handler) identify(r *http.Request) (Credentials, error) {
 	c, err := h.authenticate(r)
 	if err == nil {
 		if c.UserID == "" {
-			return c, fail(CodeNoToken, "no credentials")
+			return c, fail(CodeNoToken, "the request has no credentials")
 		}
 		prove(r)
 		return c, nil
 	}
-	if _, told := errors.AsType[*presence.Error](err); !told {
+	if _, ok := errors.AsType[*presence.Error](err); !ok {
 		err = &presence.Error{Code: CodeInvalidToken, Message: "the credentials are not valid", Cause: err}
 	}
 	return Credentials{}, err

@@ -8,9 +8,9 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// The calls of a user.
+// This file has the calls that users make.
 
-// The commands that are limited per user.
+// The calls whose rate is limited for each user.
 const (
 	getUserStatus         = "getUserStatus"
 	subscribeUserStatus   = "subscribeUserStatus"
@@ -82,8 +82,8 @@ func (h *Handler) unsubscribeUserStatus(w http.ResponseWriter, r *http.Request, 
 	return list(object{}, "failureUserList", failed), err
 }
 
-// mayWatch refuses a well-formed call while the switch is off, and counts it
-// otherwise.
+// mayWatch counts a call for the rate limit. It returns an error if the limit is
+// exceeded, or if features.user_status is off.
 func (h *Handler) mayWatch(userID, command string) error {
 	if err := h.mayList(); err != nil {
 		return err
@@ -97,7 +97,8 @@ func (h *Handler) mayWatch(userID, command string) error {
 	return &refusal{err: fail(CodeTooOften, "at most %d calls in %s", limits.CallsPerWindow, limits.Window), after: wait}
 }
 
-// mayList refuses what is about other users while the switch is off.
+// mayList returns an error if features.user_status is off, which forbids all calls
+// about other users.
 func (h *Handler) mayList() error {
 	if !h.service.Settings().UserStatus {
 		return presence.ErrSwitchedOff
@@ -105,7 +106,7 @@ func (h *Handler) mayList() error {
 	return nil
 }
 
-// watched serves a list of statuses that a user has without asking for IDs.
+// watched returns a call that lists statuses without receiving IDs.
 func (h *Handler) watched(statuses func(ctx context.Context, userID string) ([]presence.Status, error)) call {
 	return func(_ http.ResponseWriter, r *http.Request, userID string) (object, error) {
 		if err := h.mayList(); err != nil {

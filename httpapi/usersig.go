@@ -14,24 +14,24 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// A UserSig, version 2.0, is the original's token: a JSON object, deflated
-// (RFC 1950), in base64 with other signs for three of its own. Its signature is
-// an HMAC-SHA256 over lines of its fields. The format is documented by the
-// generators that the original publishes, tls-sig-api-v2.
+// userSig is a UserSig of version 2.0, the token of the original service: a JSON
+// object, compressed (RFC 1950), in base64 with three of the characters replaced.
+// Its signature is an HMAC-SHA256 over lines of its fields. The format is
+// documented by the generators that the original publishes, tls-sig-api-v2.
 type userSig struct {
 	Version    string  `json:"TLS.ver"`
 	Identifier string  `json:"TLS.identifier"`
 	SDKAppID   int64   `json:"TLS.sdkappid"`
 	Time       int64   `json:"TLS.time"`   // when it was issued, seconds since 1970
-	Expire     int64   `json:"TLS.expire"` // seconds that it is valid from then
+	Expire     int64   `json:"TLS.expire"` // how many seconds after Time it expires
 	UserBuf    *string `json:"TLS.userbuf"`
 	Sig        []byte  `json:"TLS.sig"`
 }
 
 const (
 	maxUserSig = 4096    // bytes, as sent
-	maxSigJSON = 8 << 10 // bytes, inflated: a few hundred are usual
-	maxSigTime = 1 << 33 // seconds, of time and of expire: the year 2242
+	maxSigJSON = 8 << 10 // bytes, decompressed; a few hundred are usual
+	maxSigTime = 1 << 33 // seconds, limit of Time and of Expire: the year 2242
 )
 
 func (t *Tokens) verifyUserSig(token string) (Credentials, error) {
@@ -41,7 +41,7 @@ func (t *Tokens) verifyUserSig(token string) (Credentials, error) {
 	}
 	switch {
 	case sig.SDKAppID != t.SDKAppID:
-		return Credentials{}, fail(CodeWrongApp, "the UserSig is of another SDKAppID")
+		return Credentials{}, fail(CodeWrongApp, "the UserSig is for another SDKAppID")
 	case !hmac.Equal(sig.Sig, sig.sign(t.Secret)):
 		return Credentials{}, errForged()
 	}
@@ -73,8 +73,8 @@ func parseUserSig(token string) (userSig, error) {
 	return sig, nil
 }
 
-// inflate stops at maxSigJSON: a few bytes can stand for gigabytes. Nothing may
-// follow what it inflates.
+// inflate decompresses at most maxSigJSON bytes, because a few bytes can
+// decompress to gigabytes. Bytes after the compressed data are an error.
 func inflate(deflated []byte) ([]byte, error) {
 	from := bytes.NewReader(deflated)
 	z, err := zlib.NewReader(from)
@@ -91,7 +91,7 @@ func inflate(deflated []byte) ([]byte, error) {
 	return text, nil
 }
 
-// sign returns what TLS.sig has to be.
+// sign returns the valid signature, which TLS.sig must equal.
 func (s *userSig) sign(secret []byte) []byte {
 	mac := hmac.New(sha256.New, secret)
 	fmt.Fprintf(mac, "TLS.identifier:%s\nTLS.sdkappid:%d\nTLS.time:%d\nTLS.expire:%d\n",
