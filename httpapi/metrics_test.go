@@ -210,7 +210,7 @@ func TestEveryLineTellsItsRequest(t *testing.T) {
 		}
 		seen[told.Msg]++
 	}
-	if got := fmt.Sprint(seen); got != "map[changed through the server API:1 panic:1 request refused:7 stream ended:1 stream opened:1]" {
+	if got := fmt.Sprint(seen); got != "map[a handler panicked:1 changed through the server API:1 request refused:7 stream ended:1 stream opened:1]" {
 		t.Errorf("the log has %s:\n%s", got, log)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/r3labs/sse/v2"
 )
 
-// encode fills an event of r3labs, which adds the names of the fields. The data
-// is JSON on one line, so nothing in it can forge a field of the stream; and
-// every event has an id, without which a browser would forget its cursor. The
-// buffers of the event before are used again: r3labs is done with it.
+// encode stores an event in an event of r3labs, which writes the field names. The
+// data is JSON on one line, so no text in it can forge a field of the stream.
+// Every event has an id, because a browser forgets its cursor at an event without
+// one. The buffers in e are reused; r3labs no longer needs their content.
 func encode(e *sse.Event, event presence.Event) {
 	e.ID = strconv.AppendInt(e.ID[:0], event.Cursor, 10)
 	e.Event = append(e.Event[:0], event.Type...)
@@ -22,13 +22,14 @@ func encode(e *sse.Event, event presence.Event) {
 	e.Data = appendData(e.Data[:0], event)
 }
 
-// comeBack returns a random moment of the window, in milliseconds, to come back
-// after a drain. r3labs writes a retry only with data, so it goes with a
-// KEEPALIVE that says nothing new.
-func comeBack(window time.Duration) []byte {
+// retryDelay returns a random delay of at most window, in milliseconds, after
+// which a client reconnects after a drain. r3labs writes a retry field only
+// together with data, so it is sent with an additional KEEPALIVE.
+func retryDelay(window time.Duration) []byte {
 	return strconv.AppendInt(nil, rand.Int64N(window.Milliseconds()+1), 10)
 }
 
+// appendData appends the data of an event, JSON on one line, to b.
 func appendData(b []byte, event presence.Event) []byte {
 	switch event.Type {
 	case presence.Ready:

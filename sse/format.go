@@ -9,23 +9,24 @@ import (
 	"github.com/r3labs/sse/v2"
 )
 
-// formatter makes r3labs write events into memory. r3labs believes that it
-// serves one stream with one subscriber, whose response is the formatter; what
-// it writes for an event is copied to the connections of many streams.
+// formatter formats events with r3labs/sse, into memory. r3labs has no function
+// for this: it writes events only to the HTTP responses of its subscribers.
+// Therefore each formatter runs a server of r3labs with one stream and one
+// subscriber, whose response is a capture.
 //
-// Each event costs a few switches between goroutines, so events that many
-// streams share are formatted once; see [frames].
+// Formatting an event costs a few switches between goroutines, so events that
+// many streams share are formatted once; see [frames].
 type formatter struct {
 	server  *sse.Server
-	event   sse.Event // the one that r3labs is given, used again for each
-	out     []byte    // what r3labs has written
-	flushed chan struct{}
+	event   sse.Event     // passed to r3labs, and reused for each event
+	out     []byte        // receives what r3labs writes
+	flushed chan struct{} // receives a value when r3labs has written an event
 	cancel  context.CancelFunc
-	served  chan struct{} // ServeHTTP of r3labs has returned
-	removed chan struct{} // r3labs has let go of its stream
+	served  chan struct{} // closed when ServeHTTP of r3labs has returned
+	removed chan struct{} // closed when r3labs has removed the stream
 }
 
-// streamID is what r3labs calls the only stream of a formatter.
+// streamID is the name, within r3labs, of the only stream of a formatter.
 const streamID = "formatter"
 
 // newFormatter starts r3labs. The formatter must be closed.
@@ -49,19 +50,19 @@ func newFormatter() *formatter {
 		defer close(f.served)
 		f.server.ServeHTTP(capture{f}, r.WithContext(ctx))
 	}()
-	<-f.flushed // the head of a response that nobody receives
+	<-f.flushed // after the header of the response, which is discarded
 	return f
 }
 
-// close stops r3labs, and returns when its goroutines have ended.
+// close stops r3labs, and waits until its goroutines have ended.
 func (f *formatter) close() {
 	f.cancel()
 	<-f.served
 	<-f.removed
 }
 
-// append appends an event, as it is sent, to b. retry is in milliseconds; nil
-// leaves it out.
+// append appends the bytes of an event to b. retry is the event's retry field, in
+// milliseconds; nil means that the event has none.
 func (f *formatter) append(b []byte, event presence.Event, retry []byte) []byte {
 	encode(&f.event, event)
 	f.event.Retry = retry
@@ -72,19 +73,19 @@ func (f *formatter) append(b []byte, event presence.Event, retry []byte) []byte 
 	return b
 }
 
-// capture is the response that r3labs writes to.
+// capture is the http.ResponseWriter that r3labs writes to.
 type capture struct{ f *formatter }
 
-// Header and WriteHeader are for the head, which nobody receives.
+// Header and WriteHeader discard the header.
 
 func (c capture) Header() http.Header { return make(http.Header) }
 func (c capture) WriteHeader(int)     {}
 
-// Write keeps a piece of an event.
+// Write stores a part of an event.
 func (c capture) Write(piece []byte) (int, error) {
 	c.f.out = append(c.f.out, piece...)
 	return len(piece), nil
 }
 
-// Flush is called by r3labs after the head and after each event.
+// Flush is called by r3labs after the header and after each event.
 func (c capture) Flush() { c.f.flushed <- struct{}{} }

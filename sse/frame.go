@@ -6,43 +6,44 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// frame is one event as bytes.
+// frame is a formatted event.
 type frame struct {
-	chunk []byte // with the framing of HTTP/1.1's chunked encoding
-	event []byte // the same without; a part of chunk
+	chunk []byte // the event as one chunk of HTTP/1.1's chunked encoding
+	event []byte // the event alone; a part of chunk
 }
 
-// chunkHead is the room that is left for the head of a chunk: the length as up
+// chunkHead is the space reserved for the beginning of a chunk: its length in up
 // to eight hexadecimal digits, and a line end. See RFC 9112, section 7.1.
 const chunkHead = 8 + len("\r\n")
 
 // lastChunk ends a body in chunked encoding.
 const lastChunk = "0\r\n\r\n"
 
-// frames formats the events of the streams of one loop. Events that many streams
-// send in the same words are formatted once: those about one user, and
-// KEEPALIVE. They are kept for as long as streams ask for them.
+// frames formats the events of all streams of one loop. Many streams send the same
+// event at about the same time, so events about a single user, and KEEPALIVE, are
+// shared: each is formatted once, and kept while streams request it. It may be used
+// by one goroutine only.
 type frames struct {
 	formatter *formatter
-	own       []byte             // of the last event that is not shared
-	shared    map[shareKey]frame // asked for in this pass over the streams,
-	before    map[shareKey]frame // and in the one before
-	kept      int                // bytes of both, or a little more
+	own       []byte             // buffer for events that are not shared
+	shared    map[shareKey]frame // events requested in this pass over the streams
+	before    map[shareKey]frame // events requested in the previous pass
+	kept      int                // upper bound of the bytes in both
 }
 
-// shareKey says everything that is in a shared event.
+// shareKey contains everything that determines the bytes of a shared event.
 type shareKey struct {
 	kind   presence.EventType
 	cursor int64
-	status presence.Status // of Updated
+	status presence.Status // for Updated only
 }
 
 const (
-	// maxShared bounds the bytes of shared events.
+	// maxShared is the maximum size of all shared events together, in bytes.
 	maxShared = 1 << 20
 
-	// maxKept is the size of a buffer, in bytes, up to which it is kept for the
-	// next event.
+	// maxKept is the maximum size of a buffer that is reused for the next
+	// event, in bytes.
 	maxKept = 64 << 10
 )
 
@@ -54,15 +55,15 @@ func newFrames() *frames {
 	}
 }
 
-// of returns an event as bytes, which are valid until the next call unless they
-// are copied.
-func (f *frames) of(event presence.Event) frame {
+// frameOf returns an event as bytes. They are valid until the next call of frameOf
+// or unshared.
+func (f *frames) frameOf(event presence.Event) frame {
 	key := shareKey{kind: event.Type, cursor: event.Cursor}
 	switch {
 	case event.Type == presence.Updated && len(event.Statuses) == 1:
 		key.status = event.Statuses[0]
 	case event.Type != presence.Keepalive:
-		return f.alone(event, nil)
+		return f.unshared(event, nil)
 	}
 	found, ok := f.shared[key]
 	if !ok {
@@ -74,27 +75,29 @@ func (f *frames) of(event presence.Event) frame {
 	return found
 }
 
-// keep makes room for an event that is to be shared.
-func (f *frames) keep(made frame) frame {
-	if f.kept += len(made.chunk); f.kept > maxShared {
+// keep counts a new shared event. If there is no space for it, all others are
+// deleted first.
+func (f *frames) keep(formatted frame) frame {
+	if f.kept += len(formatted.chunk); f.kept > maxShared {
 		clear(f.shared)
 		clear(f.before)
-		f.kept = len(made.chunk)
+		f.kept = len(formatted.chunk)
 	}
-	return made
+	return formatted
 }
 
-// alone returns an event that only one stream sends. retry is as in append.
-func (f *frames) alone(event presence.Event, retry []byte) frame {
+// unshared formats an event that only one stream sends. retry is as for
+// formatter.append.
+func (f *frames) unshared(event presence.Event, retry []byte) frame {
 	if cap(f.own) > maxKept {
 		f.own = nil
 	}
-	made := f.format(f.own[:0], event, retry)
-	f.own = made.chunk[:0]
-	return made
+	formatted := f.format(f.own[:0], event, retry)
+	f.own = formatted.chunk[:0]
+	return formatted
 }
 
-// format formats an event into a buffer.
+// format appends an event to b, which must be empty, as one chunk.
 func (f *frames) format(b []byte, event presence.Event, retry []byte) frame {
 	var head [chunkHead]byte
 	b = f.formatter.append(append(b, head[:]...), event, retry)
@@ -106,8 +109,9 @@ func (f *frames) format(b []byte, event presence.Event, retry []byte) frame {
 	return frame{chunk: b[start:], event: b[chunkHead:end]}
 }
 
-// pass forgets the events that no stream has asked for since the pass before.
-func (f *frames) pass() {
+// endPass deletes the events that no stream has requested in this pass or the
+// previous one.
+func (f *frames) endPass() {
 	f.shared, f.before = f.before, f.shared
 	clear(f.shared)
 	if len(f.before) == 0 {

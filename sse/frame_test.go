@@ -28,7 +28,7 @@ func updated(version int64, text string) presence.Event {
 func TestAFrameIsOneChunk(t *testing.T) {
 	frames := newTestFrames(t)
 	for _, text := range []string{"", "x", strings.Repeat("long", 20_000)} {
-		for _, got := range []frame{frames.of(updated(7, text)), frames.alone(updated(7, text), []byte("250"))} {
+		for _, got := range []frame{frames.frameOf(updated(7, text)), frames.unshared(updated(7, text), []byte("250"))} {
 			if !bytes.HasPrefix(got.event, []byte("id: 7\ndata: [")) || !bytes.HasSuffix(got.event, []byte("\n\n")) {
 				t.Errorf("the event is %.80q", got.event)
 			}
@@ -44,21 +44,21 @@ func TestAFrameIsOneChunk(t *testing.T) {
 func TestSharedEventsAreFormattedOnce(t *testing.T) {
 	frames := newTestFrames(t)
 	same := func(a, b frame) bool { return &a.event[0] == &b.event[0] }
-	first := frames.of(updated(7, "x"))
-	frames.pass()
-	if !same(frames.of(updated(7, "x")), first) {
+	first := frames.frameOf(updated(7, "x"))
+	frames.endPass()
+	if !same(frames.frameOf(updated(7, "x")), first) {
 		t.Error("the event was formatted again in the next pass")
 	}
-	if other := frames.of(updated(7, "y")); same(other, first) || !bytes.Contains(other.event, []byte(`"y"`)) {
+	if other := frames.frameOf(updated(7, "y")); same(other, first) || !bytes.Contains(other.event, []byte(`"y"`)) {
 		t.Error("another status was sent as the same event")
 	}
 	later := updated(7, "x")
 	later.Cursor = 8
-	if got := frames.of(later); !bytes.HasPrefix(got.event, []byte("id: 8\n")) {
+	if got := frames.frameOf(later); !bytes.HasPrefix(got.event, []byte("id: 8\n")) {
 		t.Errorf("with another cursor the event is %q", got.event)
 	}
-	frames.pass()
-	frames.pass()
+	frames.endPass()
+	frames.endPass()
 	if len(frames.shared)+len(frames.before) > 0 {
 		t.Error("an event is kept that nobody asks for")
 	}
@@ -68,7 +68,7 @@ func TestSharedEventsAreBounded(t *testing.T) {
 	frames := newTestFrames(t)
 	text := strings.Repeat("x", 60_000)
 	for i := range int64(100) {
-		frames.of(updated(i, text))
+		frames.frameOf(updated(i, text))
 	}
 	kept := 0
 	for _, f := range frames.shared {
@@ -84,12 +84,12 @@ type broken struct{ *httptest.ResponseRecorder }
 func (broken) Write([]byte) (int, error) { return 0, errors.New("the client is gone") }
 
 func TestAWriteErrorEndsTheStream(t *testing.T) {
-	s := &stream{wire: lend(broken{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))}
+	s := &stream{wire: newHTTPWire(broken{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))}
 	s.turn.Lock()
 	_, err := s.wire.write(frame{event: []byte("id: 1\n\n")}, 0)
 	s.written(err, false)
-	if !s.ended || s.complete || s.why == nil || s.why.Error() != "the client is gone" {
-		t.Errorf("after a failed write: ended %v, complete %v, because of %v", s.ended, s.complete, s.why)
+	if !s.ended || s.complete || s.err == nil || s.err.Error() != "the client is gone" {
+		t.Errorf("after a failed write: ended %v, complete %v, because of %v", s.ended, s.complete, s.err)
 	}
 }
 

@@ -9,17 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxUnsent is how many bytes the kernel keeps for a client that doesn't read,
-// in addition to those on the way. What waits longer waits in the session, where
-// newer changes replace older ones. The kernel reports that it accepts more once
-// half of it is sent, so this is also how exactly a slow client is told from one
-// that has stopped. See TCP_NOTSENT_LOWAT in tcp(7).
+// maxUnsent is how many bytes the kernel buffers for a client that doesn't read,
+// in addition to those in transit. Further events wait in the session, where newer
+// changes replace older ones. The kernel accepts more bytes when half of the
+// buffer has been sent, so a smaller buffer also makes it easier to distinguish a
+// slow client from one that has stopped. See TCP_NOTSENT_LOWAT in tcp(7).
 const maxUnsent = 16 << 10
 
-// limit makes the kernel give up a connection whose other end has acknowledged
-// nothing for the length of silence. Without it a client whose network is gone
-// looks connected for a quarter of an hour: what is written to it, a KEEPALIVE
-// now and then, goes into the kernel's buffer. See TCP_USER_TIMEOUT in tcp(7).
+// limit makes the kernel close a connection if the client acknowledges no data for
+// the duration of silence; zero means that it doesn't. Without this, a client whose
+// network is gone would appear connected for a quarter of an hour, because the few
+// bytes that are written to it fit into the kernel's buffer. See TCP_USER_TIMEOUT
+// in tcp(7).
 func limit(conn net.Conn, silence time.Duration) {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()

@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// limit is for Linux only; elsewhere the system's own limits hold.
+// limit does nothing on this system; the system's own timeouts apply.
 func limit(net.Conn, time.Duration) {}

@@ -2,16 +2,16 @@ package sse
 
 import "sync"
 
-// loop writes the events of its streams, one after the other. It runs while it
-// has any.
+// loop writes the events of its streams, one stream after the other, in one
+// goroutine. The goroutine runs while the loop has streams.
 type loop struct {
 	running *sync.WaitGroup
 
 	mu      sync.Mutex
 	started bool
 	streams int
-	ready   []*stream // they may have something to send
-	news    sync.Cond // ready has grown, or streams is 0
+	ready   []*stream // those that may have an event to write
+	news    sync.Cond // signalled when ready is no longer empty, or streams is zero
 }
 
 func newLoop(running *sync.WaitGroup) *loop {
@@ -20,6 +20,7 @@ func newLoop(running *sync.WaitGroup) *loop {
 	return l
 }
 
+// add counts a new stream, and starts the goroutine if it isn't running.
 func (l *loop) add() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -29,6 +30,7 @@ func (l *loop) add() {
 	}
 }
 
+// remove counts a stream that has ended. It will not be pushed again.
 func (l *loop) remove() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,6 +39,7 @@ func (l *loop) remove() {
 	}
 }
 
+// push makes the goroutine call serve of a stream.
 func (l *loop) push(s *stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,12 +56,12 @@ func (l *loop) run() {
 		for _, s := range ready {
 			s.serve(frames)
 		}
-		frames.pass()
+		frames.endPass()
 	}
 }
 
-// take waits until streams are ready, and returns them, or nil when there are no
-// streams left and the loop has to end. It uses the memory of last again.
+// take waits until streams are ready, and returns them. It returns nil if no
+// streams are left; the goroutine must then end. It reuses the memory of last.
 func (l *loop) take(last []*stream) []*stream {
 	clear(last)
 	l.mu.Lock()

@@ -26,7 +26,7 @@ func TestASlowClientIsNotCut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server, client := net.Pipe()
-				wire := &taken{conn: server}
+				wire := &connWire{conn: server}
 				began := time.Now()
 				read := make(chan int64)
 				go func() {
@@ -76,7 +76,7 @@ func TestALentResponseIsNotCut(t *testing.T) {
 		server, client := net.Pipe()
 		written := make(chan error, 1)
 		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, err := lend(w, r).write(frame{event: event}, writeTimeout)
+			_, err := newHTTPWire(w, r).write(frame{event: event}, writeTimeout)
 			written <- err
 		})
 		go http.Serve(&oneConn{conn: server}, handler)

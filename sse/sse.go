@@ -1,19 +1,21 @@
-// Package sse writes sessions of package presence as responses of Server-Sent
-// Events.
+// Package sse writes the events of a [presence.Session] to an HTTP response, as
+// Server-Sent Events. [Server.Serve] writes one such response, a stream.
 //
-// The wire writer is r3labs/sse. It is used as a writer only, never as the hub
-// that it also is: it formats each distinct event once, into memory, and those
-// bytes are written to every stream that sends the event. What waits for a slow
-// client stays in the session, where newer changes replace older ones.
+// Events are formatted by r3labs/sse. It is used as a formatter only, not as the
+// hub that it also is: each distinct event is formatted once, into memory, and the
+// bytes are written to every stream that sends this event. Events for a slow
+// client are not queued here; they wait in the session, where newer changes replace
+// older ones.
 //
-// A response lasts for hours and sends little, so what it costs is what it holds
-// meanwhile, and what it takes to wake it for a change. Therefore a connection
-// of HTTP/1 is taken over from net/http, whose buffers and goroutines for it are
-// then free: one goroutine is left, to see the client leave. And a few loops
-// write to all of these connections, none of which they ever wait for: what
-// can't be sent at once is left to a goroutine that ends with it. Where a
-// connection can't be written without waiting (TLS, HTTP/2, Windows), each
-// response has a loop to itself.
+// A stream lasts for hours and sends little. Its cost is therefore the memory that
+// it holds, and the time to wake it for a change. To reduce the memory, an HTTP/1
+// connection is taken over from net/http (Hijack), which then frees its buffers
+// and goroutines. One goroutine for each stream remains, which waits for the client
+// to disconnect. To reduce the time, a few loops, one for each processor, write
+// to all of these connections without ever waiting for one: bytes that the
+// connection doesn't accept immediately are passed to a goroutine, which ends when
+// they are written. Where a connection can't be written without waiting (TLS,
+// HTTP/2, Windows), each stream has a loop of its own.
 //
 //	session ─┐ wake               ┌→ connection
 //	session ─┼──────→ loop ───────┼→ connection
@@ -32,35 +34,37 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// Timing limits how long a response waits for its client.
+// Timing has the durations that apply to a stream.
 type Timing struct {
-	// WriteTimeout is for how long a client may accept nothing of what is
-	// written, or acknowledge nothing, before it counts as gone. A client that
-	// is slow but accepts something in each such time is not cut; over TLS and
-	// HTTP/2, and where the connection can't be taken over, it has to accept
-	// 2 KiB. Zero means forever.
+	// WriteTimeout is how long a client may accept or acknowledge nothing of
+	// what is written before its stream is cut. A slow client that accepts at
+	// least some bytes within this time is not cut; over TLS and HTTP/2, and
+	// where the connection can't be taken over, it must accept 2 KiB. Zero means
+	// that the stream is never cut.
 	WriteTimeout time.Duration
 
-	// Drain is the window over which clients come back after the service has
-	// drained: each is sent a random moment of it. Zero means at once.
+	// Drain is the period within which clients reconnect after the service has
+	// drained: each receives a random delay of at most Drain. Zero means that
+	// they reconnect immediately.
 	Drain time.Duration
 }
 
-// Server writes sessions. The zero value is ready for use.
+// Server writes streams. The zero value is ready for use. A Server must not be
+// copied after its first use; its methods are safe for concurrent use.
 type Server struct {
 	mu    sync.Mutex
-	loops []*loop // of the connections that are never waited for
+	loops []*loop // shared by the connections that can be written without waiting
 	next  int
 
 	open    sync.WaitGroup // streams
 	running sync.WaitGroup // loops
 }
 
-// Check returns nil if Serve can write to w, the response to r. Otherwise the
-// error names what is missing, and where. A middleware has to let a stream's
-// writer find one of two methods of net/http's response: Hijack, for HTTP/1, or
-// Flush. It does so with a method Unwrap, or has the method itself.
-// http.TimeoutHandler has neither.
+// Check returns nil if Serve can write a stream to w, the response to r.
+// Otherwise the error names the type that lacks a method. Serve needs Flush or,
+// for HTTP/1, Hijack. A middleware that wraps the ResponseWriter must therefore
+// have one of these methods itself, or a method Unwrap as described for
+// [http.ResponseController]. That of http.TimeoutHandler has none of them.
 func Check(w http.ResponseWriter, r *http.Request) error {
 	for {
 		switch w.(type) {
@@ -79,23 +83,25 @@ func Check(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// Serve writes the events of a session until one of them ends: the session, the
-// client's side, or the connection. Then it closes the session and calls done:
-// with nil after the session has ended by itself, the service has drained, or
-// the client has gone; otherwise with the reason why the response was cut short.
+// Serve writes the events of the session to w, the response to r, until the
+// session ends or the client disconnects. Then it closes the session and calls
+// done once. The error is nil if the session has ended, the service has drained,
+// or the client has disconnected. Otherwise it is the reason for which the stream
+// was cut; it is [os.ErrDeadlineExceeded] if the client exceeded the write timeout.
 //
-// The response is complete only if the client has no reason to come back: it was
-// kicked, or its device has opened a newer stream. Otherwise it is aborted, so
-// that clients can tell the difference; Serve may panic with
-// [http.ErrAbortHandler] for this.
+// If Serve has taken over the connection, it returns immediately, and the stream
+// continues; the handler must then return too. Otherwise it returns at the end of
+// the stream.
 //
-// Serve may return before the end, when it has taken over the connection; the
-// handler must then return too.
+// The response ends properly only if the client has no reason to reconnect,
+// because it was kicked or its device has opened a newer stream. Otherwise it is
+// aborted, so that clients can distinguish the two. To abort it, Serve may panic
+// with [http.ErrAbortHandler].
 func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache, no-transform")
-	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
+	h.Set("X-Accel-Buffering", "no") // otherwise nginx buffers events
 	s := &stream{session: session, timing: timing}
 	v.open.Add(1)
 	if c := takeOver(w, r); c != nil {
@@ -105,7 +111,7 @@ func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence
 		go v.finish(s, done)
 		return
 	}
-	s.wire, s.loop = lend(w, r), newLoop(&v.running)
+	s.wire, s.loop = newHTTPWire(w, r), newLoop(&v.running)
 	s.start()
 	v.finish(s, done)
 	if !s.complete && r.Context().Err() == nil {
@@ -113,20 +119,22 @@ func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence
 	}
 }
 
+// finish waits until the stream has ended, and counts it as ended.
 func (v *Server) finish(s *stream, done func(error)) {
 	s.finish(done)
 	v.open.Done()
 }
 
-// Wait returns when all responses have ended. No other may begin meanwhile.
+// Wait waits until all streams have ended. Serve must not be called meanwhile.
 func (v *Server) Wait() {
 	v.open.Wait()
 	v.running.Wait()
 }
 
-// loopOf returns the loop that writes to a connection. As many loops as there are
-// processors share the connections that can be written without waiting.
-func (v *Server) loopOf(c *taken) *loop {
+// loopOf returns the loop for a connection: one of the shared loops, of which there
+// are as many as processors, if the connection can be written without waiting;
+// otherwise a new one.
+func (v *Server) loopOf(c *connWire) *loop {
 	if c.raw == nil {
 		return newLoop(&v.running)
 	}

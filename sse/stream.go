@@ -12,62 +12,66 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// stream is one session and the wire that its events leave on.
+// stream writes the events of one session to its wire. At any time at most one
+// goroutine does so: the one that holds turn.
 type stream struct {
 	session *presence.Session
 	wire    wire
 	loop    *loop
 	timing  Timing
-	queued  atomic.Bool // the loop will look at it
+	queued  atomic.Bool // the loop will call serve
 
-	// turn is held by the one that may use the wire: the loop for one event,
-	// flush for the rest of one, and at last finish, which keeps it.
+	// turn is held by the goroutine that may write to the wire: by the loop while
+	// it writes an event, by flush while it writes the rest of an event, and at
+	// the end by finish, which never unlocks it.
 	turn     sync.Mutex
 	cursor   int64 // of the last event
-	draining bool  // the last event is sent: the client has to come back
+	draining bool  // the service drains, and the last event has been sent
 
 	endMu    sync.Mutex
 	ended    bool
-	complete bool // see end
-	why      error
+	complete bool  // see end
+	err      error // the cause; nil if the response was not cut
 }
 
-// start makes the loop write the session's events.
+// start makes the loop write the events of the session.
 func (s *stream) start() {
 	s.loop.add()
 	s.session.Notify(s.wake)
 }
 
-// finish waits for the end, and cleans up. It calls little until then: what
-// waits here is most of an idle stream's memory, a stack of 2 KiB.
+// finish waits until the stream has ended, and cleans up. The goroutine that waits
+// here is most of an idle stream's memory, so its calls must be shallow enough for
+// the smallest stack (2 KiB).
 func (s *stream) finish(done func(error)) {
 	s.end(s.wire.wait(), false)
 	s.turn.Lock()
-	s.session.Close() // which wakes the stream once more, so the loop comes after
+	s.session.Close() // calls wake once more, so the loop must still be running
 	s.loop.remove()
-	done(s.why)
+	done(s.err)
 }
 
-// end ends the stream; the first reason stays. A complete response says that the
-// client has no reason to come back: it was kicked, or its device has a newer
-// stream. Any other end looks like a broken connection, after which all clients
-// come back.
-func (s *stream) end(why error, complete bool) {
+// end ends the stream; only the first call has an effect. complete means that the
+// client has no reason to reconnect, because it was kicked or its device has a
+// newer stream: the response is then ended properly. Otherwise it looks like a
+// broken connection, after which all clients reconnect.
+func (s *stream) end(err error, complete bool) {
 	s.endMu.Lock()
 	defer s.endMu.Unlock()
 	if s.ended {
 		return
 	}
-	s.ended, s.why, s.complete = true, fault(why), complete
+	s.ended, s.err, s.complete = true, cutReason(err), complete
 	if complete {
 		s.wire.finish(s.timing.WriteTimeout)
 	}
 	s.wire.close()
 }
 
-// fault returns why a response was cut short, or nil if the client has only gone.
-// That nothing was acknowledged for too long is a deadline too; see limit.
-func fault(err error) error {
+// cutReason returns the error because of which a response was cut, or nil if err
+// means that the client has disconnected. The client's failure to acknowledge for
+// too long (see limit) is reported as os.ErrDeadlineExceeded, like a write timeout.
+func cutReason(err error) error {
 	switch {
 	case errors.Is(err, syscall.ETIMEDOUT):
 		return os.ErrDeadlineExceeded
@@ -77,17 +81,18 @@ func fault(err error) error {
 	return err
 }
 
-// wake makes the loop serve the stream.
+// wake makes the loop call serve. Further calls until then have no effect.
 func (s *stream) wake() {
 	if !s.queued.Swap(true) {
 		s.loop.push(s)
 	}
 }
 
-// serve sends the event that the session has now, if there is one.
+// serve writes the next event of the session, if there is one. It never waits for
+// the client unless the wire can't be written without waiting.
 func (s *stream) serve(frames *frames) {
 	s.queued.Store(false)
-	if !s.turn.TryLock() { // its holder wakes the stream again, or it is over
+	if !s.turn.TryLock() { // the goroutine that holds turn calls wake afterwards, or the stream has ended
 		return
 	}
 	next, more, ok := s.next(frames)
@@ -103,8 +108,8 @@ func (s *stream) serve(frames *frames) {
 	s.written(err, more)
 }
 
-// next returns the next event, and whether another may follow at once. It is
-// not ok when there is no event now, or the stream has ended.
+// next returns the next event as bytes, and whether another event may be
+// available. ok is false if there is no event now, or if the stream has ended.
 func (s *stream) next(frames *frames) (next frame, more, ok bool) {
 	event, more, err := s.session.Poll()
 	switch {
@@ -113,21 +118,23 @@ func (s *stream) next(frames *frames) (next frame, more, ok bool) {
 	case errors.Is(err, presence.ErrClosed):
 		s.draining = true
 		last := presence.Event{Type: presence.Keepalive, Cursor: s.cursor}
-		return frames.alone(last, comeBack(s.timing.Drain)), true, true
+		return frames.unshared(last, retryDelay(s.timing.Drain)), true, true
 	case err == io.EOF:
 		s.end(nil, true)
 	case err != nil:
 		s.end(err, false)
 	case event.Type != "":
 		s.cursor = event.Cursor
-		return frames.of(event), more, true
+		return frames.frameOf(event), more, true
 	}
 	return frame{}, false, false
 }
 
-// flush sends the rest of an event. Wakes came to nothing meanwhile.
+// flush writes the rest of an event. serve did nothing meanwhile, so the stream is
+// woken afterwards.
 func (s *stream) flush(rest []byte) { s.written(s.wire.flush(rest, s.timing.WriteTimeout), true) }
 
+// written ends a write: it ends the stream after an error, and unlocks turn.
 func (s *stream) written(err error, more bool) {
 	if err != nil {
 		s.end(err, false)

@@ -12,98 +12,102 @@ import (
 	"time"
 )
 
-// wire is where a stream leaves: net/http's response, or a connection taken
-// from it.
+// wire is what a stream is written to. There are two: an httpWire is a response of
+// net/http, and a connWire is a connection that was taken over from net/http.
 //
-// A timeout is for how long the client may accept nothing; one that accepts
-// little at a time is waited for. Zero means forever.
+// A timeout is how long the client may accept no bytes. Zero means no timeout.
 type wire interface {
-	// write sends an event, and what must come before it. Where it can send
-	// without waiting it returns what is left for flush; elsewhere it waits,
-	// and nothing is left.
+	// write writes an event, after the header of the response if that isn't
+	// written yet. If the wire can be written without waiting, write returns the
+	// bytes that were not accepted immediately, and the caller must pass them to
+	// flush. Otherwise write waits until all bytes are written, and rest is empty.
 	write(f frame, timeout time.Duration) (rest []byte, err error)
 
-	// flush sends what write has left.
+	// flush writes the rest that write has returned, and waits until it is written.
 	flush(rest []byte, timeout time.Duration) error
 
-	// finish says to the client that the response is complete. An error has no
-	// consequence: the stream ends anyway.
+	// finish ends the response properly, so that the client doesn't reconnect. It
+	// returns no error, because the stream ends in any case.
 	finish(timeout time.Duration)
 
-	// wait returns when the client has gone, or after close, and why.
+	// wait waits until the client disconnects or close is called, and returns the
+	// reason.
 	wait() error
 
+	// close closes the wire. wait and writes in progress then return.
 	close()
 }
 
-// pieceBytes is how much is written with one deadline where a write that has
-// passed its deadline can't be continued.
+// pieceBytes is how many bytes are written with one deadline. Over TLS and HTTP/2 a
+// write can't be continued after its deadline, so the pieces must be small enough
+// for a slow client.
 const pieceBytes = 2 << 10
 
-// lent is a response of net/http, which ends when its handler returns.
-type lent struct {
+// httpWire is a response of net/http. It ends when its handler returns.
+type httpWire struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	ctx     context.Context
 	cancel  context.CancelFunc
 
 	writing sync.Mutex
-	failed  error // why the last write did
+	failed  error // the error of the last write
 }
 
-func lend(w http.ResponseWriter, r *http.Request) *lent {
-	l := &lent{ResponseWriter: w, control: http.NewResponseController(w)}
-	l.ctx, l.cancel = context.WithCancel(r.Context())
-	l.control.SetReadDeadline(time.Time{}) // the server's own are for requests
-	l.control.SetWriteDeadline(time.Time{})
-	return l
+func newHTTPWire(rw http.ResponseWriter, r *http.Request) *httpWire {
+	w := &httpWire{ResponseWriter: rw, control: http.NewResponseController(rw)}
+	w.ctx, w.cancel = context.WithCancel(r.Context())
+	w.control.SetReadDeadline(time.Time{}) // the server's deadlines are for requests and short responses
+	w.control.SetWriteDeadline(time.Time{})
+	return w
 }
 
-// write leaves no deadline behind: one that passes between two events would end
-// a stream of HTTP/2.
-func (l *lent) write(f frame, timeout time.Duration) ([]byte, error) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
+// write removes its deadline afterwards. A deadline that passes between two events
+// would end a stream over HTTP/2.
+func (w *httpWire) write(f frame, timeout time.Duration) ([]byte, error) {
+	w.writing.Lock()
+	defer w.writing.Unlock()
 	if timeout > 0 {
-		defer l.control.SetWriteDeadline(time.Time{})
+		defer w.control.SetWriteDeadline(time.Time{})
 	}
-	for rest := f.event; len(rest) > 0 && l.failed == nil; {
+	for rest := f.event; len(rest) > 0 && w.failed == nil; {
 		piece := rest[:min(len(rest), pieceBytes)]
 		rest = rest[len(piece):]
 		if timeout > 0 {
-			l.control.SetWriteDeadline(time.Now().Add(timeout)) // a response that can't have one goes without
+			w.control.SetWriteDeadline(time.Now().Add(timeout)) // not all ResponseWriters support deadlines
 		}
-		if _, l.failed = l.Write(piece); l.failed == nil {
-			l.failed = l.control.Flush()
+		if _, w.failed = w.Write(piece); w.failed == nil {
+			w.failed = w.control.Flush()
 		}
 	}
-	return nil, l.failed
+	return nil, w.failed
 }
 
-func (l *lent) flush([]byte, time.Duration) error { return nil }
-func (l *lent) finish(time.Duration)              {} // see Server.Serve
+func (w *httpWire) flush([]byte, time.Duration) error { return nil }
+func (w *httpWire) finish(time.Duration)              {} // see Server.Serve
 
-// wait has the error of a write first: HTTP/2 takes a write that takes too long
-// for the client's end, too.
-func (l *lent) wait() error {
-	<-l.ctx.Done()
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	return l.failed
+// wait returns the error of the last write, if there is one. Over HTTP/2, a write
+// that exceeds its deadline also cancels the context.
+func (w *httpWire) wait() error {
+	<-w.ctx.Done()
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	return w.failed
 }
 
-func (l *lent) close() { l.cancel() }
+func (w *httpWire) close() { w.cancel() }
 
-// taken is a connection of HTTP/1 that was taken over from net/http.
-type taken struct {
+// connWire is an HTTP/1 connection that was taken over from net/http.
+type connWire struct {
 	conn    net.Conn
-	raw     syscall.RawConn // nil: it can't be written without waiting
-	chunked bool            // since HTTP/1.1: the client can see that a response is cut short
-	head    []byte          // until it is sent: it leaves together with READY
+	raw     syscall.RawConn // nil means that it can't be written without waiting
+	chunked bool            // for HTTP/1.1: clients can detect that a response was aborted
+	head    []byte          // the header; nil once it is written, together with the first event
 }
 
-// takeOver returns the connection of a request, or nil if it can't be taken.
-func takeOver(w http.ResponseWriter, r *http.Request) *taken {
+// takeOver takes the connection of a request over from net/http. It returns nil if
+// that isn't possible.
+func takeOver(w http.ResponseWriter, r *http.Request) *connWire {
 	if r.ProtoMajor != 1 {
 		return nil
 	}
@@ -112,12 +116,13 @@ func takeOver(w http.ResponseWriter, r *http.Request) *taken {
 	if err != nil {
 		return nil
 	}
-	conn.SetDeadline(time.Time{}) // the server's own are for requests
-	c := &taken{conn: conn, raw: rawOf(conn), chunked: r.ProtoAtLeast(1, 1)}
+	conn.SetDeadline(time.Time{}) // the server's deadlines are for requests and short responses
+	c := &connWire{conn: conn, raw: rawOf(conn), chunked: r.ProtoAtLeast(1, 1)}
 	c.head = head(header, c.chunked)
 	return c
 }
 
+// head returns the status line and the header of the response.
 func head(header http.Header, chunked bool) []byte {
 	protocol := "HTTP/1.0"
 	if chunked {
@@ -133,10 +138,11 @@ func head(header http.Header, chunked bool) []byte {
 	return text.Bytes()
 }
 
-// rawOf returns what gives access to the descriptor. Only for the types that
-// send bytes as they are: others may well have a descriptor below.
+// rawOf returns access to the file descriptor of a connection, or nil if writing to
+// it directly isn't possible. It does so for known types only: another type may
+// have a file descriptor, but transform what is written, as TLS does.
 func rawOf(conn net.Conn) syscall.RawConn {
-	if !canTry {
+	if !canTryWrite {
 		return nil
 	}
 	var raw syscall.RawConn
@@ -149,7 +155,7 @@ func rawOf(conn net.Conn) syscall.RawConn {
 	return raw
 }
 
-func (c *taken) write(f frame, timeout time.Duration) ([]byte, error) {
+func (c *connWire) write(f frame, timeout time.Duration) ([]byte, error) {
 	event := f.event
 	if c.chunked {
 		event = f.chunk
@@ -161,13 +167,13 @@ func (c *taken) write(f frame, timeout time.Duration) ([]byte, error) {
 	if c.raw == nil {
 		return nil, c.flush(event, timeout)
 	}
-	n, err := try(c.raw, event)
+	n, err := tryWrite(c.raw, event)
 	return event[n:], err
 }
 
-// flush goes on after a deadline that has passed if a part was accepted. TLS
-// can't, which is why the pieces are small.
-func (c *taken) flush(rest []byte, timeout time.Duration) error {
+// flush continues after a deadline has passed if some bytes were accepted. TLS
+// connections can't continue, which is why the pieces are small.
+func (c *connWire) flush(rest []byte, timeout time.Duration) error {
 	if timeout > 0 {
 		defer c.conn.SetWriteDeadline(time.Time{})
 	}
@@ -184,18 +190,19 @@ func (c *taken) flush(rest []byte, timeout time.Duration) error {
 	return nil
 }
 
-func (c *taken) finish(timeout time.Duration) {
+func (c *connWire) finish(timeout time.Duration) {
 	switch {
-	case !c.chunked || c.head != nil: // without a head nothing has begun
+	case !c.chunked || c.head != nil: // HTTP/1.0 has no end mark, and without a header no response has begun
 	case c.raw != nil:
-		try(c.raw, []byte(lastChunk)) // the connection takes it, or is stuck and ends
+		tryWrite(c.raw, []byte(lastChunk)) // if the connection doesn't accept it, the response is aborted
 	default:
 		c.flush([]byte(lastChunk), timeout)
 	}
 }
 
-// wait reads what never comes, to see the end of the client's side.
-func (c *taken) wait() error {
+// wait reads from the connection to detect that the client disconnects. A client
+// must not send anything after its request.
+func (c *connWire) wait() error {
 	n, err := c.conn.Read(make([]byte, 1))
 	if n > 0 {
 		return errors.New("the client has sent more than its request")
@@ -203,4 +210,4 @@ func (c *taken) wait() error {
 	return err
 }
 
-func (c *taken) close() { c.conn.Close() }
+func (c *connWire) close() { c.conn.Close() }
