@@ -164,7 +164,7 @@ func startDoctor(set *flag.FlagSet) action {
 			return err
 		}
 		switch report.Worst() {
-		case doctor.Fault:
+		case doctor.Problem:
 			return errors.New("there are problems")
 		case doctor.Unmeasured:
 			return failure{errors.New("not everything could be measured"), misuse}

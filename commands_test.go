@@ -290,7 +290,7 @@ func TestCommandDoctor(t *testing.T) {
 	c.tells(complaint, "connection refused")
 	c.start()
 	out, _ := c.calls(0, "doctor", c.URL, "-patience", "10s")
-	c.tells(out, ", a change of status after ", "ok     silence", "ok     Last-Event-ID")
+	c.tells(out, ", a change of status after ", "ok      silence", "ok      Last-Event-ID")
 	if got := c.status("presence-doctor"); got != "3" {
 		t.Errorf("it leaves its user as %s", got)
 	}
@@ -307,11 +307,11 @@ func TestCommandDoctor(t *testing.T) {
 	}})
 	defer proxy.Close()
 	out, complaint = c.calls(1, "doctor", proxy.URL, "-patience", "10s", "-origin", "https://www.example.com")
-	c.tells(out, "FAULT  Last-Event-ID", "proxy_set_header Last-Event-ID $http_last_event_id;", "FAULT  CORS", `origins = ["https://www.example.com"]`)
+	c.tells(out, "PROBLEM Last-Event-ID", "proxy_set_header Last-Event-ID $http_last_event_id;", "PROBLEM CORS", `origins = ["https://www.example.com"]`)
 	c.tells(complaint, "there are problems")
 
 	away := newChild(t, "AUTH__SECRET=") // on a machine without the secret
 	out, complaint = away.calls(2, "doctor", c.URL)
-	c.tells(out, "?      stream")
+	c.tells(out, "?       stream")
 	c.tells(complaint, "not everything could be measured")
 }

@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// answer is what a call is answered.
+// answer is the response to a call.
 type answer struct {
 	response *http.Response // without its body
-	json     *envelope      // nil: the answer isn't the server's
+	json     *envelope      // nil means that the response isn't from the server
 }
 
-// envelope is what every answer of the server is in.
+// envelope is the JSON object of every response of the server.
 type envelope struct {
 	Code    *int
 	Message string
 }
 
-// say describes an answer that wasn't expected.
+// say describes an unexpected response.
 func (a answer) say() string {
 	if a.json == nil {
 		return a.response.Status + ", not from the server"
@@ -31,7 +31,7 @@ func (a answer) say() string {
 	return fmt.Sprintf("%s: %d %s", a.response.Status, *a.json.Code, a.json.Message)
 }
 
-// code returns the code of the server's answer, or -1 if it isn't one.
+// code returns the code of a response, or -1 if it isn't from the server.
 func (a answer) code() int {
 	if a.json == nil {
 		return -1
@@ -39,11 +39,11 @@ func (a answer) code() int {
 	return *a.json.Code
 }
 
-// maxAnswer bounds what is read of an answer, in bytes.
+// maxAnswer is the maximum size of a response that is read, in bytes.
 const maxAnswer = 1 << 20
 
-// callTimeout is how long an answer may take, and what a proxy lets go of in
-// the end.
+// callTimeout is how long a response may take, and how long a proxy may take to
+// pass on what it has buffered when a stream ends.
 const callTimeout = 10 * time.Second
 
 // call makes a call. A body is sent as JSON.
@@ -71,7 +71,7 @@ func (v *visit) call(ctx context.Context, method, path string, head http.Header,
 	return read(response)
 }
 
-// read reads what the server says in an answer, if it is from the server.
+// read reads the body of a response.
 func read(response *http.Response) (answer, error) {
 	defer response.Body.Close()
 	a := answer{response: response}
@@ -86,7 +86,7 @@ func read(response *http.Response) (answer, error) {
 	return a, nil
 }
 
-// withoutURL takes the URL out of an error: it can hold the token.
+// withoutURL removes the URL from an error, because it can contain the token.
 func withoutURL(err error) error {
 	if e, ok := err.(*url.Error); ok {
 		return e.Err
@@ -94,12 +94,12 @@ func withoutURL(err error) error {
 	return err
 }
 
-// post makes a call for the user. It goes by the header even where that doesn't
-// arrive: then it fails, and so be it.
+// post makes a call as the user. It always sends the token in the header, so it
+// fails if a proxy removes the header.
 func (v *visit) post(ctx context.Context, path string, body any) error {
 	a, err := v.call(ctx, http.MethodPost, path, v.bearer(), body)
 	if err == nil && a.code() != 0 {
-		err = fmt.Errorf("%s is answered %s", path, a.say())
+		err = fmt.Errorf("%s returned %s", path, a.say())
 	}
 	return err
 }

@@ -1,11 +1,11 @@
-// Package doctor measures what lies between a browser and a presence server:
-// whether proxies on the way keep events back, compress them, cut streams that
-// are silent, or drop what a client sends. For each fault it has the lines of
-// nginx, Caddy, Traefik or presence.toml that mend it.
+// Package doctor finds problems between a browser and a presence server: proxies
+// that buffer or compress events, cut silent streams, or remove headers and query
+// parameters of a client. For each problem it knows the lines of nginx, Caddy,
+// Traefik or presence.toml that fix it. [Examine] is the entry point.
 //
-// It is a client like any other and needs a token for most of it. While it
-// measures, the user of that token is online with one or two web devices, which
-// it logs out again.
+// Doctor is an ordinary client of the server, and needs a token for most checks.
+// During an examination the user of the token is online with one or two web
+// devices, which are logged out at the end.
 package doctor
 
 import (
@@ -20,67 +20,71 @@ import (
 	"time"
 )
 
-// Options say what to measure.
+// Options are the parameters of an examination. Only URL is required.
 type Options struct {
-	// URL is where the service is for its clients: https://chat.example.com,
-	// with a path if it is mounted below one.
+	// URL is the address of the service for its clients, such as
+	// https://chat.example.com, including the path under which it is mounted.
 	URL string
 
-	// Token is of the user to measure with. "": only what needs none is measured.
+	// Token is the token of the user as whom doctor connects. Empty means that
+	// only checks that need no token are made.
 	Token string
 
-	// Own says that nobody minds what happens to that user's custom status. It
-	// is then set, to see how long a change takes, and cleared.
+	// Own permits doctor to set and clear the custom status of that user, to
+	// measure how long a change takes. Set it only for a user that nobody else
+	// uses.
 	Own bool
 
-	// Origin is that of a page, such as https://www.example.com, which is to
-	// use the service from elsewhere. "": that isn't measured.
+	// Origin is the origin of a page that uses the service from another site,
+	// such as https://www.example.com. Empty means that CORS isn't checked.
 	Origin string
 
-	// Patience is how long what should come at once may take. 0: 3 s.
+	// Patience is how long an event that should arrive immediately may take.
+	// Zero means 3 seconds.
 	Patience time.Duration
 
-	// Watch is how long a stream is watched for being cut. 0: until the server
-	// has broken the silence once, but no longer than a minute.
+	// Watch is how long doctor waits for a silent stream to be cut. Zero means
+	// until the first KEEPALIVE, but at most a minute.
 	Watch time.Duration
 
-	// Roots are the certificate authorities to trust. Nil: those of the system.
+	// Roots are the trusted certificate authorities. Nil means those of the
+	// system.
 	Roots *x509.CertPool
 }
 
-// Verdict is what a finding comes to.
+// Verdict is the result of a check.
 type Verdict string
 
 // The verdicts.
 const (
 	Good       Verdict = "ok"
-	Fault      Verdict = "FAULT"
+	Problem    Verdict = "PROBLEM"
 	Unmeasured Verdict = "?"
 )
 
-// Finding is one thing that was looked at.
+// Finding is the result of one check, with its explanation.
 type Finding struct {
-	Check   string // what, in one or two words
+	Check   string // the name of the check, in one or two words
 	Verdict Verdict
-	Found   string // what was seen, or why nothing could be
-	Means   string // what users notice; of a fault
-	Mend    Mend   // what mends it; of a fault
+	Found   string // what was measured, or the reason why it could not be
+	Means   string // what users notice; empty unless Verdict is Problem
+	Fix     Fix    // the lines that fix it; nil if Verdict isn't Problem, or no lines are known
 }
 
-// Report is what was found, in the order in which it was looked at.
+// Report is the result of an examination. Findings are in the order of the checks.
 type Report struct {
 	URL      string
-	Proxy    string // what the answers say of the proxy that is nearest, or ""
+	Proxy    string // the name that the nearest proxy reports in its responses, or ""
 	Findings []Finding
 }
 
-// Worst returns Fault if there is one, else Unmeasured if something could not
-// be looked at, else Good.
+// Worst returns Problem if there is a problem, otherwise Unmeasured if a check
+// could not be made, and otherwise Good.
 func (r Report) Worst() Verdict {
 	worst := Good
 	for _, f := range r.Findings {
-		if f.Verdict == Fault {
-			return Fault
+		if f.Verdict == Problem {
+			return Problem
 		}
 		if f.Verdict == Unmeasured {
 			worst = Unmeasured
@@ -89,8 +93,9 @@ func (r Report) Worst() Verdict {
 	return worst
 }
 
-// Examine measures. It fails when the URL is none, or no presence server
-// answers there; what else keeps it from measuring is in the report.
+// Examine makes all checks and returns their findings. It returns an error if the
+// URL is malformed, or if no presence server responds there. If a single check
+// can't be made, the report contains the reason.
 func Examine(ctx context.Context, o Options) (Report, error) {
 	v, err := newVisit(o)
 	if err != nil {
@@ -99,17 +104,17 @@ func Examine(ctx context.Context, o Options) (Report, error) {
 	if err := v.arrive(ctx); err != nil {
 		return v.report, err
 	}
-	v.lookAtHTTPS()
-	v.lookAtVersion()
-	v.lookAtClock()
-	v.lookAtOrigin(ctx)
+	v.checkHTTPS()
+	v.checkVersion()
+	v.checkClock()
+	v.checkOrigin(ctx)
 	if v.Token == "" {
-		v.unmeasured("stream", "needs a token: none is given, and none can be made here")
+		v.unmeasured("stream", "needs a token, but none is given and none can be created here")
 		return v.report, nil
 	}
-	if v.lookAtHeader(ctx) && v.lookAtQuery(ctx) {
-		v.lookAtStream(ctx)
-		v.lookAtResume(ctx)
+	if v.checkHeader(ctx) && v.checkQuery(ctx) {
+		v.checkStream(ctx)
+		v.checkResume(ctx)
 	}
 	return v.report, nil
 }
@@ -119,16 +124,16 @@ type visit struct {
 	Options
 	base    *url.URL
 	client  *http.Client
-	inQuery bool // where the token of a stream goes, instead of the header
+	inQuery bool // the token of a stream is sent in the query, not in the header
 	report  Report
 
-	// Of the first answer.
+	// These fields are set by the first response.
 	first     *http.Response
-	clock     time.Time // here, in the middle between asking and the answer
+	clock     time.Time // the local time, midway between the request and the response
 	untrusted error     // why its certificate isn't trusted
 }
 
-// bounds of what isn't said.
+// Defaults of Options.
 const (
 	defaultPatience = 3 * time.Second
 	longestWatch    = time.Minute
@@ -137,7 +142,7 @@ const (
 func newVisit(o Options) (*visit, error) {
 	base, err := url.Parse(strings.TrimRight(o.URL, "/"))
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" {
-		return nil, fmt.Errorf("%q is no URL like https://chat.example.com", o.URL)
+		return nil, fmt.Errorf("%q is not a URL such as https://chat.example.com", o.URL)
 	}
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
@@ -147,8 +152,8 @@ func newVisit(o Options) (*visit, error) {
 	return v, nil
 }
 
-// trust makes the client. It asks for no compression by itself, and follows no
-// redirect: an EventSource would, but the API's calls are none to be sent twice.
+// trust creates the HTTP client. The client doesn't request compression by itself,
+// and follows no redirects, because calls of the API must not be sent twice.
 func (v *visit) trust(roots *x509.CertPool, anyone bool) {
 	v.client = &http.Client{
 		Transport: &http.Transport{
@@ -171,8 +176,8 @@ func (v *visit) unmeasured(check, format string, args ...any) {
 	v.found(Finding{Check: check, Verdict: Unmeasured, Found: fmt.Sprintf(format, args...)})
 }
 
-// arrive makes the first call, which needs no token. A certificate that isn't
-// trusted is a finding, and no reason to leave.
+// arrive makes the first call, which needs no token. If the certificate isn't
+// trusted, the examination continues, and the report contains the problem.
 func (v *visit) arrive(ctx context.Context) error {
 	err := v.knock(ctx)
 	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
@@ -194,14 +199,14 @@ func (v *visit) knock(ctx context.Context) error {
 		return err
 	}
 	if a.json == nil || *a.json.Code != 0 {
-		return fmt.Errorf("%s/livez answers %s, not as a presence server does", v.base, a.response.Status)
+		return fmt.Errorf("%s/livez returned %s, which is not the response of a presence server", v.base, a.response.Status)
 	}
 	v.first, v.clock = a.response, began.Add(time.Since(began)/2)
 	return nil
 }
 
-// proxyOf returns what the head of an answer says of a proxy. The server itself
-// says nothing there.
+// proxyOf returns the name of a proxy from the header of a response, or "". The
+// presence server itself sends none of these fields.
 func proxyOf(head http.Header) string {
 	for _, name := range []string{"Server", "Via"} {
 		if said := head.Get(name); said != "" {

@@ -84,23 +84,23 @@ func print(r Report) string {
 	return text.String()
 }
 
-// wants compares the checks that found a fault.
-func (c *clinic) wants(r Report, faults ...string) {
+// wants compares the checks that found a problem.
+func (c *clinic) wants(r Report, problems ...string) {
 	c.t.Helper()
 	var found []string
 	for _, f := range r.Findings {
-		if f.Verdict == Fault {
+		if f.Verdict == Problem {
 			found = append(found, f.Check)
 			if f.Means == "" {
 				c.t.Errorf("%s: it isn't told what it means", f.Check)
 			}
 		}
 	}
-	if !slices.Equal(found, faults) {
-		c.t.Errorf("the faults are %q, want %q\n%s", found, faults, print(r))
+	if !slices.Equal(found, problems) {
+		c.t.Errorf("the problems are %q, want %q\n%s", found, problems, print(r))
 	}
-	if worst := r.Worst(); (worst == Fault) != (len(faults) > 0) {
-		c.t.Errorf("the worst is %q with faults %q", worst, faults)
+	if worst := r.Worst(); (worst == Problem) != (len(problems) > 0) {
+		c.t.Errorf("the worst is %q with problems %q", worst, problems)
 	}
 }
 
@@ -114,7 +114,7 @@ func (c *clinic) tells(r Report, parts ...string) {
 	}
 }
 
-// TestNothingBetween finds no fault, leaves nothing undone, and leaves the user
+// TestNothingBetween finds no problem, leaves nothing undone, and leaves the user
 // as it was.
 func TestNothingBetween(t *testing.T) {
 	c := newClinic(t)
@@ -146,7 +146,7 @@ func TestForeignUser(t *testing.T) {
 	o.Own = false
 	r := c.examine(o)
 	c.wants(r)
-	c.tells(r, "ok     buffering")
+	c.tells(r, "ok      buffering")
 	if after, _ := c.svc.Get(t.Name()); after[0].CustomStatus != before.CustomStatus {
 		t.Errorf("the status %q became %q", before.CustomStatus, after[0].CustomStatus)
 	}
@@ -233,37 +233,37 @@ func (f *firstOnly) Read(p []byte) (int, error) {
 
 func isStream(r *http.Response) bool { return r.Request.URL.Path == "/v1/events" }
 
-// TestProxiesThatHarm has each fault alone named, and nothing else.
+// TestProxiesThatHarm names each problem alone, and nothing else.
 func TestProxiesThatHarm(t *testing.T) {
 	c := newClinic(t)
 	for name, test := range map[string]struct {
-		request func(*http.Request)
-		answer  func(*http.Response)
-		wrap    func(http.Handler) http.Handler
-		adjust  func(*Options)
-		faults  []string
-		tells   []string
+		request  func(*http.Request)
+		answer   func(*http.Response)
+		wrap     func(http.Handler) http.Handler
+		adjust   func(*Options)
+		problems []string
+		tells    []string
 	}{
 		"does no harm": {},
 		"drops Last-Event-ID": {
-			request: func(r *http.Request) { r.Header.Del("Last-Event-ID") },
-			faults:  []string{"Last-Event-ID"},
-			tells:   []string{"proxy_set_header Last-Event-ID $http_last_event_id;", "header_up Last-Event-ID {http.request.header.Last-Event-ID}"},
+			request:  func(r *http.Request) { r.Header.Del("Last-Event-ID") },
+			problems: []string{"Last-Event-ID"},
+			tells:    []string{"proxy_set_header Last-Event-ID $http_last_event_id;", "header_up Last-Event-ID {http.request.header.Last-Event-ID}"},
 		},
 		"drops Authorization": {
-			request: func(r *http.Request) { r.Header.Del("Authorization") },
-			adjust:  func(o *Options) { o.Own = false },
-			faults:  []string{"Authorization"},
-			tells:   []string{"proxy_set_header Authorization $http_authorization;"},
+			request:  func(r *http.Request) { r.Header.Del("Authorization") },
+			adjust:   func(o *Options) { o.Own = false },
+			problems: []string{"Authorization"},
+			tells:    []string{"proxy_set_header Authorization $http_authorization;"},
 		},
 		"drops the query": {
-			request: func(r *http.Request) { r.URL.RawQuery = "" },
-			faults:  []string{"access_token"},
-			tells:   []string{"ok     buffering", "ok     Last-Event-ID"},
+			request:  func(r *http.Request) { r.URL.RawQuery = "" },
+			problems: []string{"access_token"},
+			tells:    []string{"ok      buffering", "ok      Last-Event-ID"},
 		},
 		"drops both": {
-			request: func(r *http.Request) { r.Header.Del("Authorization"); r.URL.RawQuery = "" },
-			faults:  []string{"Authorization", "access_token"},
+			request:  func(r *http.Request) { r.Header.Del("Authorization"); r.URL.RawQuery = "" },
+			problems: []string{"Authorization", "access_token"},
 		},
 		"keeps events back": {
 			answer: func(r *http.Response) {
@@ -271,9 +271,9 @@ func TestProxiesThatHarm(t *testing.T) {
 					r.Body = &hoard{ReadCloser: r.Body}
 				}
 			},
-			adjust: func(o *Options) { o.Patience = 400 * time.Millisecond },
-			faults: []string{"buffering"},
-			tells:  []string{"the first event came only when the stream ended", "proxy_buffering off;", "response_buffers", "buffering"},
+			adjust:   func(o *Options) { o.Patience = 400 * time.Millisecond },
+			problems: []string{"buffering"},
+			tells:    []string{"the first event arrived only when the stream ended", "proxy_buffering off;", "response_buffers", "buffering"},
 		},
 		"keeps all but the first back": {
 			answer: func(r *http.Response) {
@@ -281,9 +281,9 @@ func TestProxiesThatHarm(t *testing.T) {
 					r.Body = &firstOnly{ReadCloser: r.Body}
 				}
 			},
-			adjust: func(o *Options) { o.Patience = 400 * time.Millisecond },
-			faults: []string{"buffering"},
-			tells:  []string{"a change of status not within"},
+			adjust:   func(o *Options) { o.Patience = 400 * time.Millisecond },
+			problems: []string{"buffering"},
+			tells:    []string{"a change of status not within"},
 		},
 		"keeps all but the first back from somebody else": {
 			answer: func(r *http.Response) {
@@ -291,9 +291,9 @@ func TestProxiesThatHarm(t *testing.T) {
 					r.Body = &firstOnly{ReadCloser: r.Body}
 				}
 			},
-			adjust: func(o *Options) { o.Patience, o.Own = 400*time.Millisecond, false },
-			faults: []string{"buffering"},
-			tells:  []string{"the server breaks the silence after 700ms, but nothing came for"},
+			adjust:   func(o *Options) { o.Patience, o.Own = 400*time.Millisecond, false },
+			problems: []string{"buffering"},
+			tells:    []string{"the server breaks the silence after 700ms, but nothing came for"},
 		},
 		"ends every answer": {
 			wrap: func(h http.Handler) http.Handler {
@@ -303,21 +303,21 @@ func TestProxiesThatHarm(t *testing.T) {
 					h.ServeHTTP(w, r.WithContext(ctx))
 				})
 			},
-			adjust: func(o *Options) { o.Watch = time.Minute },
-			faults: []string{"silence"},
-			tells:  []string{"the stream was cut after 3", "writeTimeout: 0s"},
+			adjust:   func(o *Options) { o.Watch = time.Minute },
+			problems: []string{"silence"},
+			tells:    []string{"the stream was cut after 3", "writeTimeout: 0s"},
 		},
 		"has another time": {
 			answer: func(r *http.Response) {
 				r.Header.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat))
 			},
-			faults: []string{"clock"},
-			tells:  []string{"timedatectl set-ntp true"},
+			problems: []string{"clock"},
+			tells:    []string{"timedatectl set-ntp true"},
 		},
 		"allows origins too": {
-			answer: func(r *http.Response) { r.Header.Add("Access-Control-Allow-Origin", "*") },
-			faults: []string{"CORS"},
-			tells:  []string{"allows an origin twice"},
+			answer:   func(r *http.Response) { r.Header.Add("Access-Control-Allow-Origin", "*") },
+			problems: []string{"CORS"},
+			tells:    []string{"allows an origin twice"},
 		},
 		"answers itself": {
 			wrap: func(h http.Handler) http.Handler {
@@ -329,8 +329,8 @@ func TestProxiesThatHarm(t *testing.T) {
 					h.ServeHTTP(w, r)
 				})
 			},
-			faults: []string{"stream"},
-			tells:  []string{"504 Gateway Timeout, not from the server"},
+			problems: []string{"stream"},
+			tells:    []string{"504 Gateway Timeout, not from the server"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -348,7 +348,7 @@ func TestProxiesThatHarm(t *testing.T) {
 				test.adjust(&o)
 			}
 			r := c.examine(o)
-			c.wants(r, test.faults...)
+			c.wants(r, test.problems...)
 			c.tells(r, test.tells...)
 		})
 	}
@@ -401,17 +401,17 @@ func TestFindingsOfAHead(t *testing.T) {
 		state   *tls.ConnectionState
 		want    Verdict
 	}{
-		"not encrypted":      {"http://chat.example.com", nil, Fault},
+		"not encrypted":      {"http://chat.example.com", nil, Problem},
 		"on this machine":    {"http://localhost:8080", nil, Good},
 		"on this machine v6": {"http://[::1]:8080", nil, Good},
-		"ends tomorrow":      {"https://chat.example.com", ending, Fault},
+		"ends tomorrow":      {"https://chat.example.com", ending, Problem},
 	} {
 		v, err := newVisit(Options{URL: test.address})
 		if err != nil {
 			t.Fatal(err)
 		}
 		v.first = &http.Response{TLS: test.state}
-		v.lookAtHTTPS()
+		v.checkHTTPS()
 		if got := v.report.Worst(); got != test.want {
 			t.Errorf("%s: %q, want %q\n%s", name, got, test.want, print(v.report))
 		}
@@ -424,7 +424,7 @@ func TestLinesOfTheProxyThatIsThere(t *testing.T) {
 		"nginx/1.22.1": {"nginx"}, "Caddy": {"Caddy"}, "1.1 Caddy": {"Caddy"},
 		"": {"nginx", "Caddy", "Traefik"}, "cloudflare": {"nginx", "Caddy", "Traefik"},
 	} {
-		text := print(Report{Proxy: said, Findings: []Finding{{Verdict: Fault, Mend: mendBuffering}}})
+		text := print(Report{Proxy: said, Findings: []Finding{{Verdict: Problem, Fix: fixBuffering}}})
 		for _, place := range places[:3] {
 			if told := strings.Contains(text, " "+place+":\n"); told != slices.Contains(want, place) {
 				t.Errorf("behind %q the lines of %s are told: %v", said, place, told)

@@ -70,15 +70,15 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// TestNginx has each fault named that a real one makes, and its lines only.
+// TestNginx reports each problem that a real one causes, and only its lines.
 func TestNginx(t *testing.T) {
 	c := newClinic(t)
 	impatient := func(o *Options) { o.Patience = 400 * time.Millisecond }
 	for name, test := range map[string]struct {
-		block  string
-		adjust func(*Options)
-		faults []string
-		tells  []string
+		block    string
+		adjust   func(*Options)
+		problems []string
+		tells    []string
 	}{
 		"with its defaults": {
 			block: `server { listen ADDRESS; location / { proxy_pass SERVER; } }`,
@@ -86,38 +86,38 @@ func TestNginx(t *testing.T) {
 		"one behind the other, with default buffering": {
 			block: `server { listen ADDRESS; location / { proxy_pass http://OTHER; } }
 				server { listen OTHER; location / { proxy_pass SERVER; } }`,
-			adjust: impatient,
-			faults: []string{"buffering"},
-			tells:  []string{"behind nginx/", "proxy_buffering off;"},
+			adjust:   impatient,
+			problems: []string{"buffering"},
+			tells:    []string{"behind nginx/", "proxy_buffering off;"},
 		},
 		"that ignores what the server says of buffering": {
-			block:  `server { listen ADDRESS; location / { proxy_pass SERVER; proxy_ignore_headers X-Accel-Buffering; } }`,
-			adjust: impatient,
-			faults: []string{"buffering"},
-			tells:  []string{"the first event came only when the stream ended", "proxy_buffering off;"},
+			block:    `server { listen ADDRESS; location / { proxy_pass SERVER; proxy_ignore_headers X-Accel-Buffering; } }`,
+			adjust:   impatient,
+			problems: []string{"buffering"},
+			tells:    []string{"the first event arrived only when the stream ended", "proxy_buffering off;"},
 		},
 		"that compresses": {
 			block: `gzip on; gzip_types text/event-stream; gzip_min_length 0; gzip_proxied any;
 				server { listen ADDRESS; location / { proxy_pass SERVER; } }`,
-			faults: []string{"compression"},
-			tells:  []string{"the stream comes as gzip", "gzip off;"},
+			problems: []string{"compression"},
+			tells:    []string{"the stream is compressed with gzip", "gzip off;"},
 		},
 		"that compresses and buffers": {
 			block: `gzip on; gzip_types text/event-stream; gzip_min_length 0; gzip_proxied any;
 				server { listen ADDRESS; location / { proxy_pass SERVER; proxy_ignore_headers X-Accel-Buffering; } }`,
-			adjust: impatient,
-			faults: []string{"compression", "buffering"},
+			adjust:   impatient,
+			problems: []string{"compression", "buffering"},
 		},
 		"that has little patience": {
-			block:  `server { listen ADDRESS; location / { proxy_pass SERVER; proxy_read_timeout 300ms; } }`,
-			faults: []string{"silence"},
-			tells:  []string{"of it, and the server breaks it every 700ms", "proxy_read_timeout 1h;", `keepalive = "`},
+			block:    `server { listen ADDRESS; location / { proxy_pass SERVER; proxy_read_timeout 300ms; } }`,
+			problems: []string{"silence"},
+			tells:    []string{"of silence, but the server sends KEEPALIVE only every 700ms", "proxy_read_timeout 1h;", `keepalive = "`},
 		},
 		"that drops headers": {
 			block: `server { listen ADDRESS; location / { proxy_pass SERVER;
 				proxy_set_header Last-Event-ID ""; proxy_set_header Authorization ""; } }`,
-			faults: []string{"Authorization", "Last-Event-ID"},
-			tells:  []string{"proxy_set_header Last-Event-ID $http_last_event_id;", "proxy_set_header Authorization $http_authorization;"},
+			problems: []string{"Authorization", "Last-Event-ID"},
+			tells:    []string{"proxy_set_header Last-Event-ID $http_last_event_id;", "proxy_set_header Authorization $http_authorization;"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestNginx(t *testing.T) {
 				test.adjust(&o)
 			}
 			r := c.examine(o)
-			c.wants(r, test.faults...)
+			c.wants(r, test.problems...)
 			c.tells(r, test.tells...)
 			if text := print(r); strings.Contains(text, "Caddy") || strings.Contains(text, "Traefik") {
 				t.Errorf("there are lines for other proxies:\n%s", text)
@@ -150,7 +150,7 @@ func TestNginxMended(t *testing.T) {
 			location / { proxy_pass SERVER; }
 			location = /v1/events {
 				proxy_pass SERVER; proxy_buffering off; gzip off; proxy_read_timeout 1h;
-				`+lastLine(mendHeader("Last-Event-ID")["nginx"])+lastLine(mendHeader("Authorization")["nginx"])+`
+				`+lastLine(fixHeader("Last-Event-ID")["nginx"])+lastLine(fixHeader("Authorization")["nginx"])+`
 			}
 		}`)
 	r := c.examine(o)

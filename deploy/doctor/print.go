@@ -15,22 +15,22 @@ func (r Report) Print(w io.Writer) error {
 	}
 	b.WriteString("\n\n")
 	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "%-6s %-14s %s\n", f.Verdict, f.Check, f.Found)
-		if f.Verdict == Fault {
-			r.printMend(&b, f)
+		fmt.Fprintf(&b, "%-7s %-14s %s\n", f.Verdict, f.Check, f.Found)
+		if f.Verdict == Problem {
+			r.printFix(&b, f)
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-const margin = "       "
+const margin = "        "
 
-// printMend writes the lines for the proxy that is there, or for all of them.
-func (r Report) printMend(b *strings.Builder, f Finding) {
+// printFix writes the lines for the proxy that is used, or for all proxies if it isn't known.
+func (r Report) printFix(b *strings.Builder, f Finding) {
 	fmt.Fprintf(b, "%s%s\n", margin, f.Means)
 	for _, place := range places {
-		lines := f.Mend[place]
+		lines := f.Fix[place]
 		if lines == "" || isProxy(place) && !r.mayBeBehind(place) {
 			continue
 		}
@@ -39,8 +39,8 @@ func (r Report) printMend(b *strings.Builder, f Finding) {
 	b.WriteByte('\n')
 }
 
-// mayBeBehind reports whether a proxy isn't known to be another one. Traefik
-// says nothing of itself.
+// mayBeBehind reports whether a place can be the proxy that is used. Traefik sends
+// no header with its name.
 func (r Report) mayBeBehind(place string) bool {
 	for _, known := range []string{"nginx", "Caddy"} {
 		if strings.Contains(strings.ToLower(r.Proxy), strings.ToLower(known)) {

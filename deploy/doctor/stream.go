@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// refusal is why there is no stream.
+// refusal is the response to a request for a stream that the server, or a proxy,
+// has rejected.
 type refusal struct{ answer }
 
-// Error describes the answer.
+// Error describes the response.
 func (r *refusal) Error() string { return r.say() }
 
 // event is one event of a stream.
@@ -42,7 +43,7 @@ type stream struct {
 	deviceID string
 }
 
-// asking is how a stream is asked for.
+// asking has the parameters of a request for a stream.
 type asking struct {
 	encodings string // accepted
 	resume    string // Last-Event-ID
@@ -59,20 +60,20 @@ func (v *visit) follow(ctx context.Context, how asking) *stream {
 	s := &stream{visit: v, began: time.Now(), arrivals: arrivals, cancel: cancel, deviceID: "doctor-" + rand.Text()}
 	go func() {
 		defer close(arrivals)
-		tell := func(a arrival) {
+		report := func(a arrival) {
 			a.at = time.Now()
 			select {
 			case arrivals <- a:
 			case <-ctx.Done():
 			}
 		}
-		tell(arrival{over: true, err: v.listen(ctx, s.deviceID, how, tell)})
+		report(arrival{over: true, err: v.listen(ctx, s.deviceID, how, report)})
 	}()
 	return s
 }
 
 // listen asks for a stream and tells all that comes until it ends.
-func (v *visit) listen(ctx context.Context, deviceID string, how asking, tell func(arrival)) error {
+func (v *visit) listen(ctx context.Context, deviceID string, how asking, report func(arrival)) error {
 	query := url.Values{"deviceID": {deviceID}}
 	head := http.Header{"Accept": {"text/event-stream"}, "Accept-Encoding": {how.encodings}}
 	if how.resume != "" {
@@ -97,12 +98,12 @@ func (v *visit) listen(ctx context.Context, deviceID string, how asking, tell fu
 		a, err := read(response)
 		return errors.Join(err, &refusal{a})
 	}
-	tell(arrival{head: response})
-	return parse(response.Body, func(e event) { tell(arrival{event: e}) })
+	report(arrival{head: response})
+	return parse(response.Body, func(e event) { report(arrival{event: e}) })
 }
 
 // parse reads events until the end, which is no error.
-func parse(from io.Reader, tell func(event)) error {
+func parse(from io.Reader, report func(event)) error {
 	var e event
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, maxAnswer)
@@ -120,7 +121,7 @@ func parse(from io.Reader, tell func(event)) error {
 			e.retry = value
 		case "":
 			if e != (event{}) {
-				tell(e)
+				report(e)
 			}
 			e = event{}
 		}

@@ -11,35 +11,35 @@ import (
 	"time"
 )
 
-// lookAtStream looks whether events come at once, and how a stream bears
+// checkStream looks whether events come at once, and how a stream bears
 // silence.
-func (v *visit) lookAtStream(ctx context.Context) {
+func (v *visit) checkStream(ctx context.Context) {
 	s := v.follow(ctx, v.plain())
 	defer s.close(ctx)
 	ready, late := s.coming(ctx, isA("READY"))
 	switch {
 	case late:
-		v.keepsBack(fmt.Sprintf("the first event came only when the stream ended, after %s", seconds(ready.at.Sub(s.began))))
+		v.keepsBack(fmt.Sprintf("the first event arrived only when the stream ended, after %s", seconds(ready.at.Sub(s.began))))
 	case ready.over:
-		v.lookAtRefusal(cmp.Or(ready.err, errors.New("the stream ended before its first event")))
+		v.checkRefusal(cmp.Or(ready.err, errors.New("the stream ended before its first event")))
 	case ready.event.kind == "":
-		v.keepsBack(fmt.Sprintf("no event came within %s", seconds(v.Patience)))
+		v.keepsBack(fmt.Sprintf("no event arrived within %s", seconds(v.Patience)))
 	default:
-		v.lookAtReady(ctx, s, ready)
+		v.checkReady(ctx, s, ready)
 		return
 	}
-	v.unmeasured("silence", "no stream to listen to")
+	v.unmeasured("silence", "no stream could be opened")
 }
 
 func (v *visit) keepsBack(found string) {
-	v.fault("buffering", found, "Nobody sees a change of status until there are enough of them to fill a buffer, "+
-		"which can take hours; pages look connected and show what was long ago.", mendBuffering)
+	v.problem("buffering", found, "Nobody receives a change of status until enough of them fill a buffer, "+
+		"which can take hours. Pages look connected, but show outdated statuses.", fixBuffering)
 }
 
-// lookAtReady goes on with a stream whose first event came in time.
-func (v *visit) lookAtReady(ctx context.Context, s *stream, ready arrival) {
+// checkReady goes on with a stream whose first event came in time.
+func (v *visit) checkReady(ctx context.Context, s *stream, ready arrival) {
 	last := ready.at
-	found := "the first event came after " + seconds(ready.at.Sub(s.began))
+	found := "the first event arrived after " + seconds(ready.at.Sub(s.began))
 	if v.Own {
 		took, a := v.change(ctx, s)
 		switch {
@@ -50,7 +50,7 @@ func (v *visit) lookAtReady(ctx context.Context, s *stream, ready arrival) {
 			last = a.at
 			found += ", a change of status after " + seconds(took)
 		case took > 0:
-			v.keepsBack("the first event came at once, but a change of status not within " + seconds(took))
+			v.keepsBack("the first event arrived immediately, but a change of status didn't arrive within " + seconds(took))
 			v.unmeasured("silence", "no stream to listen to")
 			return
 		}
@@ -58,15 +58,15 @@ func (v *visit) lookAtReady(ctx context.Context, s *stream, ready arrival) {
 	v.good("buffering", "%s", found)
 	var said struct{ KeepaliveSeconds float64 }
 	if err := json.Unmarshal([]byte(ready.event.data), &said); err != nil || said.KeepaliveSeconds <= 0 {
-		v.unmeasured("silence", "READY doesn't say when the server breaks it: %s", ready.event.data)
+		v.unmeasured("silence", "READY has no valid keepaliveSeconds: %s", ready.event.data)
 		return
 	}
-	v.lookAtSilence(s, last, time.Duration(said.KeepaliveSeconds*float64(time.Second)))
+	v.checkSilence(s, last, time.Duration(said.KeepaliveSeconds*float64(time.Second)))
 }
 
-// change sets the user's custom status and clears it. It returns how long it
-// took until the stream told so, and what came last: nothing, if that is how
-// long it was waited for, or if no custom status may be set, with 0.
+// change sets the user's custom status and clears it. It returns how long the
+// stream took to report this, and what arrived last. last is empty if nothing
+// arrived in time; took is then the patience, or zero if the status can't be set.
 func (v *visit) change(ctx context.Context, s *stream) (took time.Duration, last arrival) {
 	for _, text := range []string{rand.Text()[:8], ""} {
 		asked := time.Now()
@@ -84,8 +84,8 @@ func (v *visit) change(ctx context.Context, s *stream) (took time.Duration, last
 	return took, last
 }
 
-// lookAtSilence listens while nothing happens. last is when something came.
-func (v *visit) lookAtSilence(s *stream, last time.Time, keepalive time.Duration) {
+// checkSilence listens while nothing happens. last is when something came.
+func (v *visit) checkSilence(s *stream, last time.Time, keepalive time.Duration) {
 	const check = "silence"
 	watch := v.Watch
 	if watch == 0 {
@@ -103,44 +103,44 @@ func (v *visit) lookAtSilence(s *stream, last time.Time, keepalive time.Duration
 			broken++
 			last = a.at
 			if v.Watch == 0 {
-				v.good(check, "the server broke it after %s, as it should", seconds(keepalive))
+				v.good(check, "KEEPALIVE arrived after %s, as it should", seconds(keepalive))
 				return
 			}
 		case ok && a.event.kind != "":
 			last = a.at
 		case ok && broken > 0:
-			v.cut(0, time.Since(s.began), fmt.Sprintf(", though the server broke the silence every %s", keepalive))
+			v.cut(0, time.Since(s.began), fmt.Sprintf(", although the server sent KEEPALIVE every %s", keepalive))
 			return
 		case ok:
-			v.cut(time.Since(last), 0, fmt.Sprintf(", and the server breaks it every %s", keepalive))
+			v.cut(time.Since(last), 0, fmt.Sprintf(", but the server sends KEEPALIVE only every %s", keepalive))
 			return
 		case !time.Now().Before(end) && broken > 0:
-			v.good(check, "watched for %s, in which the server broke it %d times", seconds(watch), broken)
+			v.good(check, "the stream was watched for %s, in which %d KEEPALIVE arrived", seconds(watch), broken)
 			return
 		case !time.Now().Before(end):
-			v.unmeasured(check, "the server breaks it only after %s, and it was watched for %s", keepalive, watch)
+			v.unmeasured(check, "the server sends KEEPALIVE only after %s, and the stream was watched for %s", keepalive, watch)
 			return
 		default:
-			v.keepsBack(fmt.Sprintf("the server breaks the silence after %s, but nothing came for %s", keepalive, seconds(time.Since(last))))
+			v.keepsBack(fmt.Sprintf("the server sends KEEPALIVE after %s, but nothing arrived for %s", keepalive, seconds(time.Since(last))))
 			return
 		}
 	}
 }
 
-// cut tells of a stream that ended by itself: after some silence, or 0, and in
-// spite of what.
+// cut reports a stream that was cut. silent is the silence before, or zero if the
+// stream wasn't silent.
 func (v *visit) cut(silent, lasted time.Duration, why string) {
 	found := "the stream was cut after " + seconds(lasted)
 	if silent > 0 {
-		found = "the stream was cut after " + seconds(silent) + " of it"
+		found = "the stream was cut after " + seconds(silent) + " of silence"
 	}
-	v.fault("silence", found+why, "Every client comes back again and again, each time to a new stream: changes come late "+
-		"meanwhile, and the server works for nothing.", mendCut(silent))
+	v.problem("silence", found+why, "Every client reconnects again and again. Changes arrive late "+
+		"meanwhile, and the server has needless work.", fixCut(silent))
 }
 
-// lookAtResume looks whether the server learns where a client has been: if not,
+// checkResume looks whether the server learns where a client has been: if not,
 // the first event's id is where everybody is, and not 0.
-func (v *visit) lookAtResume(ctx context.Context) {
+func (v *visit) checkResume(ctx context.Context) {
 	const check = "Last-Event-ID"
 	how := v.plain()
 	how.resume = "0"
@@ -148,15 +148,15 @@ func (v *visit) lookAtResume(ctx context.Context) {
 	defer s.close(ctx)
 	switch ready, _ := s.coming(ctx, isA("READY")); {
 	case ready.event.kind == "":
-		v.unmeasured(check, "no stream to look at")
+		v.unmeasured(check, "no stream could be opened")
 	case ready.event.id == "0":
-		v.good(check, "the header arrives")
+		v.good(check, "the server receives the header")
 	default:
-		v.fault(check, "the header doesn't arrive", "Who was away for a moment is not told what happened meanwhile.", mendHeader(check))
+		v.problem(check, "the server doesn't receive the header", "Clients that were briefly disconnected don't receive the changes of that time.", fixHeader(check))
 	}
 }
 
-// seconds is a duration as one reads it.
+// seconds formats a duration, rounded for people.
 func seconds(d time.Duration) string {
 	if d < time.Second {
 		return d.Round(time.Millisecond).String()

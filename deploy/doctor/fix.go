@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Mend is the lines that mend a fault, by what they are for: nginx, Caddy,
-// Traefik, presence.toml, or the shell of the machine.
-type Mend map[string]string
+// Fix contains the lines that fix a problem. The keys are nginx, Caddy, Traefik,
+// presence.toml, and shell.
+type Fix map[string]string
 
-// places are what there are lines for, in the order in which they are told.
+// places are the keys of a Fix, in the order in which they are printed.
 var places = []string{"nginx", "Caddy", "Traefik", "presence.toml", "shell"}
 
-// isProxy tells those of which there is usually one.
+// isProxy reports whether a place is a proxy.
 func isProxy(place string) bool { return place == "nginx" || place == "Caddy" || place == "Traefik" }
 
-// Every nginx on the way, because each takes X-Accel-Buffering for itself and
-// hands it to no other.
-var mendBuffering = Mend{
+// fixBuffering applies to every nginx on the way, because an nginx obeys
+// X-Accel-Buffering but doesn't pass it on.
+var fixBuffering = Fix{
 	"nginx": `# in each nginx on the way, and without proxy_ignore_headers X-Accel-Buffering
 location = /v1/events {
     proxy_pass http://127.0.0.1:8080;
@@ -33,7 +33,7 @@ http:
       middlewares: []`,
 }
 
-var mendCompression = Mend{
+var fixCompression = Fix{
 	"nginx": `location = /v1/events {
     proxy_pass http://127.0.0.1:8080;
     proxy_buffering off;
@@ -48,9 +48,10 @@ encode @answers gzip`,
         excludedContentTypes: ["text/event-stream"]`,
 }
 
-// mendCut is for streams that are cut after some silence, or 0 in any case.
-func mendCut(silence time.Duration) Mend {
-	m := Mend{
+// fixCut is for streams that are cut after a period of silence; zero means that they are
+// cut in any case.
+func fixCut(silence time.Duration) Fix {
+	m := Fix{
 		"nginx": `location = /v1/events {
     proxy_pass http://127.0.0.1:8080;
     proxy_buffering off;
@@ -74,9 +75,9 @@ func mendCut(silence time.Duration) Mend {
 	return m
 }
 
-func mendHeader(name string) Mend {
+func fixHeader(name string) Fix {
 	variable := "$http_" + strings.ToLower(strings.ReplaceAll(name, "-", "_"))
-	return Mend{
+	return Fix{
 		"nginx": fmt.Sprintf("# in the location, next to other proxy_set_header\nproxy_set_header %s %s;", name, variable),
 		"Caddy": fmt.Sprintf("# without header_up -%[1]s\nreverse_proxy 127.0.0.1:8080 {\n    header_up %[1]s {http.request.header.%[1]s}\n}", name),
 		"Traefik": fmt.Sprintf("# no middleware of the router may have it in customRequestHeaders, nor an authentication remove it:\n"+
@@ -84,7 +85,7 @@ func mendHeader(name string) Mend {
 	}
 }
 
-var mendQuery = Mend{
+var fixQuery = Fix{
 	"nginx": `# nothing behind the port, and no variables: nginx then passes the query on
 proxy_pass http://127.0.0.1:8080;`,
 	"Caddy": `# without rewrite and uri, which change the query
@@ -96,7 +97,7 @@ http:
       middlewares: []`,
 }
 
-var mendVersion = Mend{
+var fixVersion = Fix{
 	"nginx": `listen 443 ssl http2;  # from 1.25.1 on: listen 443 ssl; http2 on;`,
 	"Caddy": `{
     servers {
@@ -113,7 +114,7 @@ cert = "/path/of/the/certificate.pem"
 key = "/path/of/its/key.pem"`,
 }
 
-var mendHTTPS = Mend{
+var fixHTTPS = Fix{
 	"nginx": `listen 443 ssl http2;  # from 1.25.1 on: listen 443 ssl; http2 on;
 ssl_certificate /etc/letsencrypt/live/chat.example.com/fullchain.pem;
 ssl_certificate_key /etc/letsencrypt/live/chat.example.com/privkey.pem;`,
@@ -126,10 +127,10 @@ ssl_certificate_key /etc/letsencrypt/live/chat.example.com/privkey.pem;`,
       entryPoints: ["websecure"]
       tls:
         certResolver: letsencrypt`,
-	"presence.toml": mendVersion["presence.toml"],
+	"presence.toml": fixVersion["presence.toml"],
 }
 
-var mendCertificate = Mend{
+var fixCertificate = Fix{
 	"nginx": `# the whole chain, not the certificate alone; then nginx -s reload
 ssl_certificate /etc/letsencrypt/live/chat.example.com/fullchain.pem;`,
 	"Caddy": `# by its name, under which Caddy gets and renews it by itself
@@ -143,15 +144,15 @@ chat.example.com {
         certResolver: letsencrypt`,
 }
 
-var mendClock = Mend{"shell": "timedatectl set-ntp true"}
+var fixClock = Fix{"shell": "timedatectl set-ntp true"}
 
-// mendTwice is for an answer to which a proxy has added what the server says.
-var mendTwice = Mend{
+// fixTwice is for a proxy that adds CORS headers to those of the server.
+var fixTwice = Fix{
 	"nginx":   "# without add_header Access-Control-…; the server says it itself",
 	"Caddy":   "# without header Access-Control-…; the server says it itself",
 	"Traefik": "# without accessControlAllow… in a headers middleware; the server says it itself",
 }
 
-func mendOrigin(origin string) Mend {
-	return Mend{"presence.toml": fmt.Sprintf("[cors]\norigins = [%q]", origin)}
+func fixOrigin(origin string) Fix {
+	return Fix{"presence.toml": fmt.Sprintf("[cors]\norigins = [%q]", origin)}
 }
