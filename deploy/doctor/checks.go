@@ -127,8 +127,8 @@ func (v *visit) checkOrigin(ctx context.Context) {
 // codeNoToken is the code of the response to a call without a token.
 const codeNoToken = 70002
 
-// checkHeader looks whether a token arrives in the header. It returns false if
-// the token is no good anywhere.
+// checkHeader checks that the server receives a token in the header. It returns false if
+// no check that needs the token can follow.
 func (v *visit) checkHeader(ctx context.Context) bool {
 	const check = "Authorization"
 	a, err := v.call(ctx, http.MethodGet, "/v1/subscriptions", v.bearer(), nil)
@@ -152,8 +152,8 @@ func (v *visit) checkHeader(ctx context.Context) bool {
 // offered are the content encodings that browsers accept.
 const offered = "gzip, deflate, br, zstd"
 
-// checkQuery opens a stream as an EventSource does, and looks at its head. It
-// returns false if there is none in any way.
+// checkQuery opens a stream as an EventSource does, and checks its header. It
+// returns false if no stream can be opened at all.
 func (v *visit) checkQuery(ctx context.Context) bool {
 	const check = "access_token"
 	v.inQuery = true

@@ -293,7 +293,7 @@ func TestProxiesThatHarm(t *testing.T) {
 			},
 			adjust:   func(o *Options) { o.Patience, o.Own = 400*time.Millisecond, false },
 			problems: []string{"buffering"},
-			tells:    []string{"the server breaks the silence after 700ms, but nothing came for"},
+			tells:    []string{"the server sends KEEPALIVE after 700ms, but nothing arrived for"},
 		},
 		"ends every answer": {
 			wrap: func(h http.Handler) http.Handler {

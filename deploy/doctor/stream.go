@@ -24,14 +24,14 @@ type event struct {
 	id, kind, data, retry string
 }
 
-// arrival is what has come on a stream: first its head, then events, at last
-// why it ended.
+// arrival is one thing that has arrived on a stream: first the header of the
+// response, then events, and finally the end.
 type arrival struct {
 	at    time.Time
 	head  *http.Response
 	event event
-	over  bool  // it is the last
-	err   error // why, unless the other side just ended it
+	over  bool  // the stream has ended; this is the last arrival
+	err   error // the reason, or nil for a proper end
 }
 
 // stream is an open stream of a device of its own.
@@ -72,7 +72,7 @@ func (v *visit) follow(ctx context.Context, how asking) *stream {
 	return s
 }
 
-// listen asks for a stream and tells all that comes until it ends.
+// listen requests a stream, and reports everything that arrives until it ends.
 func (v *visit) listen(ctx context.Context, deviceID string, how asking, report func(arrival)) error {
 	query := url.Values{"deviceID": {deviceID}}
 	head := http.Header{"Accept": {"text/event-stream"}, "Accept-Encoding": {how.encodings}}
@@ -102,7 +102,7 @@ func (v *visit) listen(ctx context.Context, deviceID string, how asking, report 
 	return parse(response.Body, func(e event) { report(arrival{event: e}) })
 }
 
-// parse reads events until the end, which is no error.
+// parse reads events until the end of the stream, which isn't an error.
 func parse(from io.Reader, report func(event)) error {
 	var e event
 	lines := bufio.NewScanner(from)
@@ -129,7 +129,7 @@ func parse(from io.Reader, report func(event)) error {
 	return lines.Err()
 }
 
-// next waits for what comes next, for a time. ok is false when nothing came.
+// next waits for the next arrival. ok is false if there is none within patience.
 func (s *stream) next(patience time.Duration) (a arrival, ok bool) {
 	select {
 	case a, ok = <-s.arrivals:
@@ -139,8 +139,8 @@ func (s *stream) next(patience time.Duration) (a arrival, ok bool) {
 	}
 }
 
-// until waits until something comes that is wanted, or the stream ends, for a
-// time.
+// until waits until a wanted arrival, or the end of the stream. ok is false if there
+// is neither within patience.
 func (s *stream) until(patience time.Duration, wanted func(arrival) bool) (a arrival, ok bool) {
 	deadline := time.Now().Add(patience)
 	for {
@@ -157,9 +157,9 @@ func isA(kind string) func(arrival) bool {
 	return func(a arrival) bool { return a.event.kind == kind }
 }
 
-// coming waits for something like until. If it doesn't come, it ends the stream
-// on the server's side, which has every proxy let go of what it holds: late then
-// says that it came only so.
+// coming waits for a wanted arrival, like until. If there is none, it makes the
+// server end the stream, which makes every proxy pass on what it has buffered. late
+// reports that the wanted arrival came only then.
 func (s *stream) coming(ctx context.Context, wanted func(arrival) bool) (a arrival, late bool) {
 	a, ok := s.until(s.visit.Patience, wanted)
 	if ok {
@@ -170,15 +170,15 @@ func (s *stream) coming(ctx context.Context, wanted func(arrival) bool) (a arriv
 	return a, ok && wanted(a)
 }
 
-// end logs the device out, upon which the server ends the stream.
+// end logs the device out, which makes the server end the stream.
 func (s *stream) end(ctx context.Context) error {
 	return s.visit.post(ctx, "/v1/logout", map[string]string{"deviceID": s.deviceID})
 }
 
-// close leaves nothing behind.
+// close closes the stream, and logs the device out.
 func (s *stream) close(ctx context.Context) {
 	s.cancel()
 	for range s.arrivals {
 	}
-	s.end(ctx) // if that fails, the device is forgotten after its grace
+	s.end(ctx) // if this fails, the server removes the device after its grace period
 }

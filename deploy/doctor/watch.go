@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// checkStream looks whether events come at once, and how a stream bears
+// checkStream checks that events arrive immediately, and that a stream survives
 // silence.
 func (v *visit) checkStream(ctx context.Context) {
 	s := v.follow(ctx, v.plain())
@@ -36,7 +36,7 @@ func (v *visit) keepsBack(found string) {
 		"which can take hours. Pages look connected, but show outdated statuses.", fixBuffering)
 }
 
-// checkReady goes on with a stream whose first event came in time.
+// checkReady continues with a stream whose first event arrived in time.
 func (v *visit) checkReady(ctx context.Context, s *stream, ready arrival) {
 	last := ready.at
 	found := "the first event arrived after " + seconds(ready.at.Sub(s.began))
@@ -84,7 +84,7 @@ func (v *visit) change(ctx context.Context, s *stream) (took time.Duration, last
 	return took, last
 }
 
-// checkSilence listens while nothing happens. last is when something came.
+// checkSilence waits until a silent stream is cut. last is when the last event arrived.
 func (v *visit) checkSilence(s *stream, last time.Time, keepalive time.Duration) {
 	const check = "silence"
 	watch := v.Watch
@@ -138,8 +138,8 @@ func (v *visit) cut(silent, lasted time.Duration, why string) {
 		"meanwhile, and the server has needless work.", fixCut(silent))
 }
 
-// checkResume looks whether the server learns where a client has been: if not,
-// the first event's id is where everybody is, and not 0.
+// checkResume checks that the server receives Last-Event-ID. If it doesn't,
+// the id of the first event is the current version instead of zero.
 func (v *visit) checkResume(ctx context.Context) {
 	const check = "Last-Event-ID"
 	how := v.plain()
