@@ -192,8 +192,24 @@ func (w *world) writable(yes bool) {
 	if yes {
 		pragma = "PRAGMA query_only = 0"
 	}
-	_, err := w.store.Exec(pragma)
-	w.must(err)
+	w.execute(pragma)
+}
+
+// statement is an operation that runs SQL as it is, outside of a transaction.
+type statement struct {
+	query string
+	args  []any
+}
+
+func (op *statement) apply(b *batch) error {
+	_, err := b.store.Exec(op.query, op.args...)
+	return err
+}
+
+// execute makes the writer run SQL.
+func (w *world) execute(query string, args ...any) {
+	w.t.Helper()
+	w.must(w.do(w.t.Context(), &statement{query, args}))
 }
 
 func TestStatsCount(t *testing.T) {
@@ -216,9 +232,7 @@ func TestPagesWhileUsersAreDeleted(t *testing.T) {
 	w := open(t)
 	w.register("a", "c", "g", "x")
 	for i, ghost := range []string{"b", "d", "e", "f", "h", "y", "z"} {
-		if _, err := w.store.Exec("INSERT INTO users VALUES (?, ?, 3, '', 0, 0, 1, 0)", 1000+i, ghost); err != nil {
-			t.Fatal(err)
-		}
+		w.execute("INSERT INTO users VALUES (?, ?, 3, '', 0, 0, 1, 0)", 1000+i, ghost)
 	}
 	for limit := 1; limit < 13; limit++ {
 		var got []string
