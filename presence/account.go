@@ -9,10 +9,10 @@ import (
 // As a moment, 0 is never.
 type micros = int64
 
-func span(d time.Duration) micros { return d.Microseconds() }
+func toMicros(d time.Duration) micros { return d.Microseconds() }
 
 // moment returns the zero time for never.
-func moment(t micros) time.Time {
+func toTime(t micros) time.Time {
 	if t == 0 {
 		return time.Time{}
 	}
@@ -51,7 +51,7 @@ func (a *account) status() Status {
 		StatusType:   a.statusType,
 		CustomStatus: a.customStatus,
 		Version:      a.version,
-		ExpiresAt:    moment(a.expiresAt),
+		ExpiresAt:    toTime(a.expiresAt),
 	}
 }
 

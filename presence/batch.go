@@ -28,14 +28,14 @@ type batch struct {
 	run int64
 	was int64 // the run before this batch
 
-	store   *store.DB
-	begun   bool
-	written int               // rows
-	queries int               // statements run
-	err     error             // the first error of the database
-	changed map[*account]bool // visibly or not: to be stored
-	tell    []*account        // changed visibly
-	follow  []func(*model)
+	store     *store.DB
+	begun     bool
+	written   int               // rows
+	queries   int               // statements run
+	err       error             // the first error of the database
+	changed   map[*account]bool // visibly or not: to be stored
+	announced []*account        // changed visibly
+	follow    []func(*model)
 
 	// To be measured.
 	due       []micros      // the deadlines that it applies
@@ -50,17 +50,17 @@ func (s *Service) newBatch(now micros) *batch {
 		last = &batch{changed: make(map[*account]bool)}
 	}
 	clear(last.changed)
-	clear(last.tell)
+	clear(last.announced)
 	clear(last.follow)
 	s.batch = &batch{
-		view:    last.view,
-		now:     now,
-		run:     s.run,
-		was:     s.run,
-		store:   s.store,
-		changed: last.changed,
-		tell:    last.tell[:0],
-		follow:  last.follow[:0],
+		view:      last.view,
+		now:       now,
+		run:       s.run,
+		was:       s.run,
+		store:     s.store,
+		changed:   last.changed,
+		announced: last.announced[:0],
+		follow:    last.follow[:0],
 	}
 	s.batch.view.reset(&s.model, s.nextUser)
 	return s.batch
@@ -124,12 +124,12 @@ func (b *batch) register(userID string) (*account, *Error) {
 func (b *batch) change(a *account, mutate func()) {
 	before := *a
 	mutate()
-	for _, d := range a.settle(b.now, span(b.settings.CustomStatusTTL)) {
+	for _, d := range a.settle(b.now, toMicros(b.settings.CustomStatusTTL)) {
 		b.deleteDevice(a, d.id)
 	}
 	if !a.looksLike(&before) {
 		a.version = b.nextVersion()
-		b.tell = append(b.tell, a)
+		b.announced = append(b.announced, a)
 		b.changed[a] = true
 	}
 	if a.clearAt != before.clearAt || a.revokedAt != before.revokedAt {
@@ -244,7 +244,7 @@ func (b *batch) publish(m *model) {
 	for _, f := range b.follow {
 		f(m)
 	}
-	for _, a := range b.tell {
+	for _, a := range b.announced {
 		if u := m.user(a.id); u != nil {
 			m.announce(u)
 		}
@@ -255,5 +255,5 @@ func (b *batch) publish(m *model) {
 // milliseconds, as it is shown.
 func (b *batch) expiry(d time.Duration) micros {
 	const milli = 1000
-	return (b.now + span(d) + milli - 1) / milli * milli
+	return (b.now + toMicros(d) + milli - 1) / milli * milli
 }

@@ -51,7 +51,7 @@ func TestLogoutAndLoginInOneBatch(t *testing.T) {
 			w.must(err)
 		}
 		tab.isKicked(KickedLogout)
-		if event := session.next(); event.Type != Ready {
+		if event := session.next(); event.Type != EventReady {
 			t.Errorf("the new login gets %s, want READY", event.Type)
 		}
 		w.is("alice ONLINE", "the device logged in anew")
@@ -83,7 +83,7 @@ func TestLoginAndLogoutInOneBatch(t *testing.T) {
 		for _, err := range w.together(login, &logout{userID: "alice"}, &setStatus{userID: "bob", text: "x"}) {
 			w.must(err)
 		}
-		if event := session.next(); event.Type != Ready {
+		if event := session.next(); event.Type != EventReady {
 			t.Errorf("the first event is %s, want READY", event.Type)
 		}
 		session.isKicked(KickedLogout)

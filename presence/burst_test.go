@@ -142,7 +142,7 @@ func (k *walk) settleBurst(opened map[string]*viewer) {
 			continue
 		}
 		k.must(k.load(k.t.Context(), v.Session))
-		if v.ready = v.next(); v.ready.Type != Ready {
+		if v.ready = v.next(); v.ready.Type != EventReady {
 			k.t.Errorf("%s gets %s, want READY", key, v.ready.Type)
 		}
 		if err := v.failedEarly(); err != nil {

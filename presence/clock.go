@@ -62,7 +62,7 @@ func (c *clock) read() (micros, time.Time) {
 	defer c.mu.Unlock()
 	c.asleep = max(c.asleep, (c.suspended() - c.base).Truncate(10*exactness))
 	now := time.Now()
-	return c.origin + span(now.Sub(c.began)+c.asleep), now
+	return c.origin + toMicros(now.Sub(c.began)+c.asleep), now
 }
 
 // machineNow is the time as the machine's clock is set, if that can be.
@@ -70,4 +70,4 @@ func machineNow() micros { return min(time.Now().UnixMicro(), lastClock) }
 
 // Now returns the time of the service, which never goes back. It is the
 // machine's, unless that was set meanwhile.
-func (s *Service) Now() time.Time { return moment(s.clock.now()) }
+func (s *Service) Now() time.Time { return toTime(s.clock.now()) }

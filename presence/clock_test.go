@@ -56,7 +56,7 @@ func TestClockIsNoFasterThanTime(t *testing.T) {
 	c := newClock(0, suspended)
 	for range 1000 {
 		now, machine := c.read()
-		if ahead := span(machine.Sub(c.began)); now-c.origin > ahead {
+		if ahead := toMicros(machine.Sub(c.began)); now-c.origin > ahead {
 			t.Fatalf("the clock is %d µs ahead without a suspension", now-c.origin-ahead)
 		}
 	}

@@ -93,7 +93,7 @@ func (m *model) open(u *user, s *Session, version int64) {
 
 // endSessions ends all sessions of one device of a user, or of all devices if
 // deviceID is "". It does nothing if u is nil: the user was deleted meanwhile.
-func (m *model) endSessions(u *user, deviceID string, why Kick) {
+func (m *model) endSessions(u *user, deviceID string, why KickReason) {
 	if u == nil {
 		return
 	}
@@ -129,7 +129,7 @@ func (s *Service) load(ctx context.Context, session *Session) error {
 		if !needed {
 			return nil
 		}
-		watches, err := s.watches(ctx, user)
+		watches, err := s.readWatches(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (m *model) catchUp(s *Session, t *user, w watch) {
 		m.link(s.user, t, w.rule)
 	}
 	version := max(t.version, w.since, m.switches.since(w.rule))
-	if version > s.cursor && m.tells(s.user, t) {
+	if version > s.cursor && m.watches(s.user, t) {
 		s.wait(t, version)
 	}
 }
@@ -195,7 +195,7 @@ func (sw *switches) since(r rule) int64 {
 // watches is asked for each stream that opens, so it is prepared, and nothing
 // in it is converted by reflection: when all come back after a restart, this is
 // most of what each costs (bench, restart).
-func (s *Service) watches(ctx context.Context, user uint32) ([]watch, error) {
+func (s *Service) readWatches(ctx context.Context, user uint32) ([]watch, error) {
 	rows, err := s.watching.QueryContext(context.WithoutCancel(ctx), user) // ctx would cost a goroutine
 	var byRule, target, since any
 	return store.Collect(rows, err, func(rows *sql.Rows) (watch, error) {

@@ -57,7 +57,7 @@ func (op *setStatus) lasts(now micros) (time.Duration, error) {
 	if !op.dated {
 		return op.expiresIn, nil
 	}
-	if op.until <= now || op.until > now+span(maxExpiry) {
+	if op.until <= now || op.until > now+toMicros(maxExpiry) {
 		return 0, malformed("expiresAt must be in the future, at most 365 days ahead")
 	}
 	return time.Duration(op.until-now) * time.Microsecond, nil
@@ -76,7 +76,7 @@ func (op *setStatus) apply(b *batch) error {
 		return err
 	}
 	b.change(a, func() {
-		a.customStatus, a.expiresAt, a.clearAt = op.text, 0, b.now+span(b.settings.CustomStatusTTL)
+		a.customStatus, a.expiresAt, a.clearAt = op.text, 0, b.now+toMicros(b.settings.CustomStatusTTL)
 		if op.text != "" && lasts > 0 {
 			a.expiresAt = b.expiry(lasts)
 		}

@@ -18,7 +18,7 @@ func TestPromise8DueWorkIsDoneInASecond(t *testing.T) {
 		alice.wants("alice ONLINE Lunch")
 		begun := time.Now()
 		event := alice.next()
-		for event.Type == Keepalive {
+		for event.Type == EventKeepalive {
 			event = alice.next()
 		}
 		if got := describe(event.Statuses); got[0] != "alice ONLINE" {

@@ -114,14 +114,14 @@ func (b *batch) forget(a *account, deviceID string) {
 
 // expel forgets a device and kicks it: its stream ends, if there is one, and it
 // is refused if it only reconnects.
-func (b *batch) expel(a *account, deviceID string, why Kick, at micros) {
+func (b *batch) expel(a *account, deviceID string, why KickReason, at micros) {
 	b.forget(a, deviceID)
 	b.remember(kicked{deviceKey: deviceKey{a.userID, deviceID}, kick: why, at: at})
 	b.after(func(m *model) { m.endSessions(m.byName[a.userID], deviceID, why) })
 }
 
 // expelAll is expel of all devices, those included that reconnect without an ID.
-func (b *batch) expelAll(a *account, why Kick, at micros) {
+func (b *batch) expelAll(a *account, why KickReason, at micros) {
 	for _, d := range a.devices {
 		b.remember(kicked{deviceKey: deviceKey{a.userID, d.id}, kick: why, at: at})
 	}
@@ -135,7 +135,7 @@ func (b *batch) expelAll(a *account, why Kick, at micros) {
 
 // remember stores a kick.
 func (b *batch) remember(k kicked) {
-	k.version, k.until = b.version, b.now+span(kickMemory)
+	k.version, k.until = b.version, b.now+toMicros(kickMemory)
 	b.kicks[k.deviceKey] = k
 	b.exec("INSERT OR REPLACE INTO kicks VALUES (?, ?, ?, ?, ?, ?)", k.userID, k.deviceID, string(k.kick), k.at, k.version, k.until)
 	b.after(func(m *model) { m.kicked.add(k) })
@@ -183,7 +183,7 @@ func (op *drop) apply(b *batch) error {
 		if d == nil || d.run != b.run || d.stream != e.stream {
 			continue
 		}
-		b.change(a, func() { b.dropDevice(a, d, e.at, span(b.settings.ReconnectGrace)) })
+		b.change(a, func() { b.dropDevice(a, d, e.at, toMicros(b.settings.ReconnectGrace)) })
 	}
 	return nil
 }
@@ -191,7 +191,7 @@ func (op *drop) apply(b *batch) error {
 func (b *batch) dropDevice(a *account, d *device, at, grace micros) {
 	d.run, d.stream, d.since, d.graceUntil = 0, 0, at, at+grace
 	if d.platform.Native() {
-		d.retainUntil = at + span(b.settings.OfflineRetention)
+		d.retainUntil = at + toMicros(b.settings.OfflineRetention)
 	}
 	b.saveDevice(a, d)
 }

@@ -40,9 +40,9 @@ type Deadline struct {
 // RefusedDevice is one that was kicked or logged out less than a minute ago. If
 // it only reconnects, Connect returns [ErrKicked].
 type RefusedDevice struct {
-	DeviceID string    `json:"deviceID"` // "" means all that reconnect without an ID, with a cursor and credentials from before
-	Type     Kick      `json:"type"`     // as in the KICKED_OUT event
-	Until    time.Time `json:"until"`
+	DeviceID string     `json:"deviceID"` // "" means all that reconnect without an ID, with a cursor and credentials from before
+	Type     KickReason `json:"type"`     // as in the KICKED_OUT event
+	Until    time.Time  `json:"until"`
 }
 
 // ExplainedSwitches are the two switches that decide who is told.
@@ -82,20 +82,20 @@ func (s *Service) explain(userID string) (Explanation, uint32, error) {
 	}
 	x := explainer{user: u, now: now, started: s.started, settings: &s.model.settings}
 	e := Explanation{
-		Now:       moment(now),
+		Now:       toTime(now),
 		Status:    u.status(),
 		Why:       x.why(),
 		Next:      x.next(),
 		Devices:   []DeviceState{},
 		Deadlines: x.deadlines(),
-		Refused:   s.model.kicked.of(userID),
-		KickedAt:  moment(u.revokedAt),
+		Refused:   s.model.kicked.refusedDevices(userID),
+		KickedAt:  toTime(u.revokedAt),
 		Switches:  ExplainedSwitches{s.model.switches.userStatus, s.model.switches.friendNotifications},
 		Streams:   len(u.sessions()),
 	}
 	for _, d := range u.devices {
 		e.Devices = append(e.Devices, DeviceState{
-			d.id, d.platform, d.stateAt(now).String(), moment(d.since), moment(d.loginAt),
+			d.id, d.platform, d.stateAt(now).String(), toTime(d.since), toTime(d.loginAt),
 		})
 	}
 	return e, u.id, nil
@@ -106,12 +106,12 @@ func (s deviceState) String() string {
 	return [...]string{"gone", "retained", "grace", "connected"}[s]
 }
 
-// of returns the devices of a user that are refused, the oldest kick first.
-func (k *kicks) of(userID string) []RefusedDevice {
+// refusedDevices returns the devices of a user that are refused, the oldest kick first.
+func (k *kicks) refusedDevices(userID string) []RefusedDevice {
 	refused := []RefusedDevice{}
 	for _, e := range k.order {
 		if last := k.last[e.deviceKey]; e.userID == userID && last.until == e.until {
-			refused = append(refused, RefusedDevice{e.deviceID, last.kick, moment(e.until)})
+			refused = append(refused, RefusedDevice{e.deviceID, last.kick, toTime(e.until)})
 		}
 	}
 	return refused

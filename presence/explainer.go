@@ -105,7 +105,7 @@ func (x explainer) deadlines() []Deadline {
 	all := []Deadline{}
 	add := func(at micros, format string, args ...any) {
 		if at != 0 {
-			all = append(all, Deadline{moment(at), fmt.Sprintf(format, args...)})
+			all = append(all, Deadline{toTime(at), fmt.Sprintf(format, args...)})
 		}
 	}
 	for _, s := range x.sessions() {
@@ -135,7 +135,7 @@ func (x explainer) deadlines() []Deadline {
 func (x explainer) clearsAt() micros {
 	at := x.clearAt
 	if at == 0 {
-		at = x.goneAt() + span(x.settings.CustomStatusTTL)
+		at = x.goneAt() + toMicros(x.settings.CustomStatusTTL)
 	}
 	n, _ := x.count(connected)
 	if x.customStatus == "" || n > 0 || x.expiresAt != 0 {
@@ -185,4 +185,4 @@ func short(d time.Duration) string {
 	return text
 }
 
-func clockTime(t micros) string { return moment(t).Format(time.RFC3339) }
+func clockTime(t micros) string { return toTime(t).Format(time.RFC3339) }

@@ -9,20 +9,20 @@ import (
 const kickMemory = time.Minute
 
 // Kick is the reason that a KICKED_OUT event gives.
-type Kick string
+type KickReason string
 
 // The reasons, with the names of the wire.
 const (
-	KickedByAdmin        Kick = "REST_API_Kick"  // by Service.Kick, or the user was deleted
-	KickedMultipleDevice Kick = "multipleDevice" // a newer device took the place
-	KickedExpired        Kick = "userSigExpired" // the credentials have expired
-	KickedLogout         Kick = "logout"         // the user logged the device out
+	KickedByAdmin        KickReason = "REST_API_Kick"  // by Service.Kick, or the user was deleted
+	KickedMultipleDevice KickReason = "multipleDevice" // a newer device took the place
+	KickedExpired        KickReason = "userSigExpired" // the credentials have expired
+	KickedLogout         KickReason = "logout"         // the user logged the device out
 )
 
 // KickedError is returned by [Service.Connect] to a device that was kicked less
 // than a minute ago and only reconnects. It matches [ErrKicked].
 type KickedError struct {
-	Kick Kick // the reason that the device's KICKED_OUT event gave
+	Kick KickReason // the reason that the device's KICKED_OUT event gave
 }
 
 // Error returns a message with the reason.
@@ -37,7 +37,7 @@ type deviceKey struct{ userID, deviceID string }
 // kicked is one kick. The zero value is none.
 type kicked struct {
 	deviceKey
-	kick    Kick
+	kick    KickReason
 	at      micros // by the later of two clocks, as credentials are dated
 	version int64  // the last one given out before
 	until   micros // when it is forgotten

@@ -10,7 +10,7 @@ import (
 // TestReconnectWithoutADeviceID: within a minute of a logout or kick of all
 // devices it is refused, unless its cursor or its credentials are newer.
 func TestReconnectWithoutADeviceID(t *testing.T) {
-	ends := map[Kick]func(*world) error{
+	ends := map[KickReason]func(*world) error{
 		KickedLogout:  func(w *world) error { return w.Logout(w.t.Context(), "alice", "") },
 		KickedByAdmin: func(w *world) error { return w.Kick(w.t.Context(), "alice") },
 	}
@@ -73,7 +73,7 @@ func TestLogoutOfOneDeviceRefusesNoOther(t *testing.T) {
 func TestKickedErrorGivesTheReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.DevicesPerPlatform = 1 })
-		ends := map[Kick]func(){
+		ends := map[KickReason]func(){
 			KickedMultipleDevice: func() { w.web("alice", "newer") },
 			KickedLogout:         func() { w.must(w.Logout(t.Context(), "alice", "tab")) },
 			KickedByAdmin:        func() { w.must(w.Kick(t.Context(), "alice")) },

@@ -35,8 +35,8 @@ type Metrics struct {
 	WriteFaults uint64            // batches that could not be made durable: nothing of them was done
 	FaultAt     time.Time         // of the last of these; zero: none
 
-	EventStatuses   Histogram // statuses in each [Updated] that a session handed out
-	DeliveryDelay   Histogram // seconds from a change being durable to its [Updated]
+	EventStatuses   Histogram // statuses in each [EventUpdated] that a session handed out
+	DeliveryDelay   Histogram // seconds from a change being durable to its [EventUpdated]
 	Commit          Histogram // seconds to apply a batch and make it durable
 	BatchOperations Histogram // operations in each of these batches
 	Lateness        Histogram // seconds from a deadline to its effect being durable
@@ -45,7 +45,7 @@ type Metrics struct {
 // Ending is why a session ended.
 type Ending string
 
-// The endings: these, and the four of [Kick].
+// The endings: these, and the four of [KickReason].
 const (
 	EndedClosed     Ending = "closed"     // by its reader, whose client has gone
 	EndedSuperseded Ending = "superseded" // the device has a newer session
@@ -171,7 +171,7 @@ func (s *Service) Metrics() Metrics {
 func (m *meters) read() Metrics {
 	read := Metrics{
 		WriteFaults:     m.faults.Load(),
-		FaultAt:         moment(m.faultAt.Load()),
+		FaultAt:         toTime(m.faultAt.Load()),
 		Commit:          m.commit.read(&times),
 		BatchOperations: m.operations.read(&sizes),
 		Lateness:        m.lateness.read(&times),

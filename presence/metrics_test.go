@@ -60,7 +60,7 @@ func TestMetricsOfResume(t *testing.T) {
 		third := w.connectUnread(tab.device)
 		w.set("alice", "while it catches up", 0)
 		w.pass(time.Second)
-		is(t, "the first event", third.next().Type, Ready)
+		is(t, "the first event", third.next().Type, EventReady)
 		third.wants("alice UNLOGINED while it catches up")
 		m = w.Metrics()
 		is(t, "delays of a second, by the reader", m.DeliveryDelay.below(1)-m.DeliveryDelay.below(0.5), 1)
@@ -98,7 +98,7 @@ func TestMetricsOfStreams(t *testing.T) {
 		w.web("many", "1")
 		w.web("many", "2")
 		expiring := w.connect(Device{UserID: "expires", ID: "tab", ExpiresAt: w.Now().Add(time.Minute)})
-		for expiring.next().Type != KickedOut { // a minute of KEEPALIVEs
+		for expiring.next().Type != EventKickedOut { // a minute of KEEPALIVEs
 		}
 		expiring.Close()
 

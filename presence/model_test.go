@@ -204,7 +204,7 @@ func (k *walk) attach(d Device, view map[string]Status) *viewer {
 func (k *walk) gone(user, device string) {
 	for _, key := range slices.Sorted(maps.Keys(k.streams)) {
 		if v := k.streams[key]; v.device.UserID == user && (device == "" || v.device.ID == device) {
-			if event := v.next(); event.Type != KickedOut {
+			if event := v.next(); event.Type != EventKickedOut {
 				k.t.Errorf("%s gets %s, want KICKED_OUT", key, event.Type)
 			}
 			v.ends(io.EOF)

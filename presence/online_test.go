@@ -117,7 +117,7 @@ func TestPromise4RestartAnnouncesNothing(t *testing.T) {
 		tab.resume()
 		phone.resume()
 		w.pass(time.Minute)
-		for event := watching.next(); event.Type != Keepalive; event = watching.next() {
+		for event := watching.next(); event.Type != EventKeepalive; event = watching.next() {
 			t.Errorf("told %v: a restart after which all return in time announces nothing", event.Statuses)
 		}
 	})

@@ -116,7 +116,7 @@ func (w *world) set(user, text string, expiresIn time.Duration) Status {
 	return status
 }
 
-func (w *world) subscribe(user string, targets ...string) Subscribed {
+func (w *world) subscribe(user string, targets ...string) SubscribeResult {
 	w.t.Helper()
 	answer, err := w.Subscribe(w.t.Context(), user, targets)
 	w.succeeded(answer.Failed, err)
@@ -192,7 +192,7 @@ func (w *world) ios(user, device string) *stream {
 func (w *world) connect(d Device) *stream {
 	w.t.Helper()
 	s := w.connectUnread(d)
-	if s.ready = s.next(); s.ready.Type != Ready {
+	if s.ready = s.next(); s.ready.Type != EventReady {
 		w.t.Fatalf("the first event is %s, want READY", s.ready.Type)
 	}
 	return s
@@ -233,7 +233,7 @@ func (s *stream) next() Event {
 
 func (s *stream) hold(event Event) {
 	s.w.t.Helper()
-	if event.Cursor < s.cursor && event.Type != Ready {
+	if event.Cursor < s.cursor && event.Type != EventReady {
 		s.w.t.Errorf("%s: the cursor goes back from %d to %d", s.device.UserID, s.cursor, event.Cursor)
 	}
 	s.cursor = event.Cursor
@@ -251,7 +251,7 @@ func (s *stream) hold(event Event) {
 func (s *stream) wants(want ...string) {
 	s.w.t.Helper()
 	event := s.next()
-	if event.Type != Updated {
+	if event.Type != EventUpdated {
 		s.w.t.Fatalf("%s gets %s, want %v", s.device.UserID, event.Type, want)
 	}
 	if got := slices.Sorted(slices.Values(describe(event.Statuses))); !slices.Equal(got, want) {
@@ -279,9 +279,9 @@ func (s *stream) waitingUsers() []string {
 }
 
 // isKicked reads the last event and the end.
-func (s *stream) isKicked(why Kick) {
+func (s *stream) isKicked(why KickReason) {
 	s.w.t.Helper()
-	if event := s.next(); event.Type != KickedOut || event.Kick != why {
+	if event := s.next(); event.Type != EventKickedOut || event.Kick != why {
 		s.w.t.Errorf("got %s %s, want KICKED_OUT %s", event.Type, event.Kick, why)
 	}
 	s.ends(io.EOF)

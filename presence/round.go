@@ -126,7 +126,7 @@ func (s *Session) updated(m *model, now time.Time, inRound bool) Event {
 	if s.round.left() == 0 {
 		s.release()
 	}
-	return Event{Type: Updated, Cursor: s.cursor, Statuses: s.batch}
+	return Event{Type: EventUpdated, Cursor: s.cursor, Statuses: s.batch}
 }
 
 // firstPart takes what fits from a new round. Mostly that is all of it, and then

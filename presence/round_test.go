@@ -49,7 +49,7 @@ func (w *world) visible(watcher string, s Status) int64 {
 	w.mu.RLock()
 	user, target := w.model.byName[watcher].id, w.model.byName[s.UserID].id
 	w.mu.RUnlock()
-	watches, err := w.watches(w.t.Context(), user)
+	watches, err := w.readWatches(w.t.Context(), user)
 	w.must(err)
 	version := s.Version
 	for _, one := range watches {

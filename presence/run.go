@@ -21,7 +21,7 @@ func (op *endRuns) apply(b *batch) error {
 }
 
 func (op *endRuns) endFor(b *batch, a *account) {
-	grace := span(b.settings.RestartGrace)
+	grace := toMicros(b.settings.RestartGrace)
 	for i := range a.devices {
 		d := &a.devices[i]
 		switch d.stateAt(op.clock) {

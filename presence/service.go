@@ -105,7 +105,7 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 		return err
 	}
 	if now := s.clock.now(); now > lastClock {
-		return fmt.Errorf("the machine's clock is at %s: set it", moment(now).Format(time.DateOnly))
+		return fmt.Errorf("the machine's clock is at %s: set it", toTime(now).Format(time.DateOnly))
 	}
 	s.janitor = newJanitor(s)
 	s.meters.openedAt = s.clock.now()

@@ -29,10 +29,10 @@ type EventType string
 // The events of a session. The first is always Ready, and nothing follows
 // KickedOut.
 const (
-	Ready     EventType = "READY"
-	Updated   EventType = "USER_STATUS_UPDATED"
-	Keepalive EventType = "KEEPALIVE"
-	KickedOut EventType = "KICKED_OUT"
+	EventReady     EventType = "READY"
+	EventUpdated   EventType = "USER_STATUS_UPDATED"
+	EventKeepalive EventType = "KEEPALIVE"
+	EventKickedOut EventType = "KICKED_OUT"
 )
 
 // Event is what Next and Poll return.
@@ -48,7 +48,7 @@ type Event struct {
 	// has at most about 32 KiB, unless it is a single status. They are valid until
 	// the next call of Next or Poll.
 	Statuses []Status
-	Kick     Kick // of KickedOut
+	Kick     KickReason // of KickedOut
 
 	// Of Ready.
 	DeviceID  string
@@ -59,7 +59,7 @@ type Event struct {
 // ending is why a session can't go on.
 type ending struct {
 	kind endingKind
-	kick Kick
+	kick KickReason
 }
 
 type endingKind int8
@@ -209,7 +209,7 @@ func (s *Session) news(m *model, now time.Time) (event Event, next time.Time, er
 		event = s.updated(m, now, inRound)
 	case !now.Before(s.lastEvent.Add(s.keepalive)):
 		s.cursor, s.lastEvent = m.version, now
-		event = Event{Type: Keepalive, Cursor: s.cursor}
+		event = Event{Type: EventKeepalive, Cursor: s.cursor}
 	}
 	switch {
 	case s.round.left() > 0:
@@ -238,7 +238,7 @@ func (s *Session) ready(m *model, now time.Time) Event {
 		}
 	}
 	return Event{
-		Type:      Ready,
+		Type:      EventReady,
 		Cursor:    s.cursor,
 		DeviceID:  s.deviceID,
 		Self:      s.user.status(),
@@ -246,9 +246,9 @@ func (s *Session) ready(m *model, now time.Time) Event {
 	}
 }
 
-func (s *Session) kickedOut(why Kick) Event {
+func (s *Session) kickedOut(why KickReason) Event {
 	s.over = true
-	return Event{Type: KickedOut, Cursor: s.cursor, Kick: why}
+	return Event{Type: EventKickedOut, Cursor: s.cursor, Kick: why}
 }
 
 func (s *Session) rouse() {

@@ -206,7 +206,7 @@ func TestKeepaliveAfterSilence(t *testing.T) {
 		told := w.settings.Keepalive // in READY: the client counts on it
 		w.configure(func(s *Settings) { s.Keepalive = time.Hour })
 		event := alice.next()
-		if silence := time.Since(spoke); event.Type != Keepalive || silence != told {
+		if silence := time.Since(spoke); event.Type != EventKeepalive || silence != told {
 			t.Errorf("%s after %v, want KEEPALIVE after %v", event.Type, silence, told)
 		}
 		if event.Cursor != version {
@@ -219,7 +219,7 @@ func TestStreamEndsWithItsCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		alice := w.connect(Device{UserID: "alice", ExpiresAt: time.Now().Add(20 * time.Second)})
-		if event := alice.next(); event.Type != Keepalive {
+		if event := alice.next(); event.Type != EventKeepalive {
 			t.Fatalf("got %s, want KEEPALIVE", event.Type)
 		}
 		alice.isKicked(KickedExpired)
@@ -264,7 +264,7 @@ func TestConnectBesideChanges(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if event, err := s.Next(t.Context()); err != nil || event.Type != Ready {
+		if event, err := s.Next(t.Context()); err != nil || event.Type != EventReady {
 			t.Errorf("the first event is %v, %v", event, err)
 		}
 		s.Close()

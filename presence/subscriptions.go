@@ -7,8 +7,8 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// Subscribed is the outcome of [Service.Subscribe]. Its lists are nil when empty.
-type Subscribed struct {
+// SubscribeResult is the outcome of [Service.Subscribe]. Its lists are nil when empty.
+type SubscribeResult struct {
 	Statuses []Status  // as they were at the moment of subscribing, in the order asked
 	Failed   []Failure // malformed and unknown IDs
 	Evicted  []string  // subscriptions that gave way, the earliest first
@@ -20,7 +20,7 @@ type Subscribed struct {
 // 1,000 targets is subscribed to in several steps.
 //
 // Errors: CodeUnknownUser for userID itself, CodeSwitchedOff, CodeUnavailable.
-func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (all Subscribed, err error) {
+func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (all SubscribeResult, err error) {
 	err = inPieces(targets, sweep, func(piece []string) error {
 		for more := true; more; piece = nil { // more when the limit was lowered by a lot
 			op := &subscribe{userID: userID, targets: piece}
@@ -35,7 +35,7 @@ func (s *Service) Subscribe(ctx context.Context, userID string, targets []string
 	return all, err
 }
 
-func (s *Subscribed) add(more *Subscribed) {
+func (s *SubscribeResult) add(more *SubscribeResult) {
 	s.Statuses = append(s.Statuses, more.Statuses...)
 	s.Failed = append(s.Failed, more.Failed...)
 	s.Evicted = append(s.Evicted, more.Evicted...)
@@ -113,7 +113,7 @@ func (s *Service) statusesOf(ids []uint32) []Status {
 type subscribe struct {
 	userID  string
 	targets []string
-	result  Subscribed
+	result  SubscribeResult
 }
 
 func (op *subscribe) apply(b *batch) error {

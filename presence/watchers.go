@@ -81,11 +81,11 @@ func (m *model) watch(w, t *user, r rule, since int64) {
 	if !w.live.watching.loaded || t == nil {
 		return
 	}
-	told := m.tells(w, t)
+	before := m.watches(w, t)
 	m.link(w, t, r)
 	// A subscription is answered with the status; of a friendship made by
 	// others the watcher learns in no other way.
-	if r == byFriendship && !told && m.tells(w, t) {
+	if r == byFriendship && !before && m.watches(w, t) {
 		m.notify(w, t, since)
 	}
 }
@@ -98,10 +98,10 @@ func (m *model) link(w, t *user, r rule) {
 	if t.audience == nil {
 		t.audience = new(audience)
 	}
-	told := &t.audience[r]
+	watchers := &t.audience[r]
 	list := &w.live.watching.lists[r]
-	*list = slices.Insert(*list, at, watched{target: t.id, place: uint32(len(*told))})
-	*told = append(*told, w.id)
+	*list = slices.Insert(*list, at, watched{target: t.id, place: uint32(len(*watchers))})
+	*watchers = append(*watchers, w.id)
 }
 
 // unwatch undoes watch, and withdraws what was waiting to be sent about t
@@ -121,22 +121,22 @@ func (m *model) unwatch(w, t *user, r rule) {
 	list := &w.live.watching.lists[r]
 	place := (*list)[at].place
 	*list = slices.Delete(*list, at, at+1)
-	m.leave(t, place, r)
+	m.removeFromAudience(t, place, r)
 	m.withdraw(w, t)
 }
 
 // leave takes a place out of the audience of t. The last one moves there.
-func (m *model) leave(t *user, place uint32, r rule) {
-	told := &t.audience[r]
-	last := len(*told) - 1
+func (m *model) removeFromAudience(t *user, place uint32, r rule) {
+	watchers := &t.audience[r]
+	last := len(*watchers) - 1
 	if int(place) != last {
-		moved := m.user((*told)[last])
-		(*told)[place] = moved.id
+		moved := m.user((*watchers)[last])
+		(*watchers)[place] = moved.id
 		at, _ := moved.find(t.id, r)
 		moved.live.watching.lists[r][at].place = place
 	}
-	if *told = (*told)[:last]; last < cap(*told)/4 {
-		*told = slices.Clip(slices.Clone(*told))
+	if *watchers = (*watchers)[:last]; last < cap(*watchers)/4 {
+		*watchers = slices.Clip(slices.Clone(*watchers))
 	}
 	if len(t.audience[bySubscription]) == 0 && len(t.audience[byFriendship]) == 0 {
 		t.audience = nil
@@ -148,14 +148,14 @@ func (m *model) unwatchAll(w *user) {
 	for r, list := range w.live.watching.lists {
 		for _, one := range list {
 			if t := m.user(one.target); t != nil {
-				m.leave(t, one.place, rule(r))
+				m.removeFromAudience(t, one.place, rule(r))
 			}
 		}
 	}
 }
 
 // tells reports whether w is to be told about t now.
-func (m *model) tells(w, t *user) bool {
+func (m *model) watches(w, t *user) bool {
 	if w == t {
 		return true
 	}
@@ -172,7 +172,7 @@ func (m *model) tells(w, t *user) bool {
 // withdraw takes back what waits for w's sessions about t, unless a rule still
 // allows it.
 func (m *model) withdraw(w, t *user) {
-	if m.tells(w, t) {
+	if m.watches(w, t) {
 		return
 	}
 	for _, s := range w.sessions() {
@@ -271,17 +271,17 @@ func (m *model) switched(from switches) {
 		}
 		for r := range rules {
 			if w.live != nil && m.switches.since(r) > from.since(r) {
-				m.tellAll(w, r)
+				m.notifyAll(w, r)
 			}
 		}
 	}
 }
 
-// tellAll makes everyone that w watches by the rule wait for w's sessions,
+// notifyAll makes everyone that w watches by the rule wait for w's sessions,
 // because of the switches.
-func (m *model) tellAll(w *user, r rule) {
+func (m *model) notifyAll(w *user, r rule) {
 	for _, one := range w.live.watching.lists[r] {
-		if t := m.user(one.target); t != nil && m.tells(w, t) {
+		if t := m.user(one.target); t != nil && m.watches(w, t) {
 			m.notify(w, t, m.switches.since(r))
 		}
 	}

@@ -32,7 +32,7 @@ func retryDelay(window time.Duration) []byte {
 // appendData appends the data of an event, JSON on one line, to b.
 func appendData(b []byte, event presence.Event) []byte {
 	switch event.Type {
-	case presence.Ready:
+	case presence.EventReady:
 		b = append(b, `{"deviceID":`...)
 		b = presence.AppendQuoted(b, event.DeviceID)
 		b = append(b, `,"self":`...)
@@ -40,9 +40,9 @@ func appendData(b []byte, event presence.Event) []byte {
 		b = append(b, `,"keepaliveSeconds":`...)
 		b = strconv.AppendFloat(b, event.Keepalive.Seconds(), 'f', -1, 64)
 		return append(b, '}')
-	case presence.Updated:
+	case presence.EventUpdated:
 		return presence.AppendList(b, event.Statuses)
-	case presence.KickedOut:
+	case presence.EventKickedOut:
 		b = append(b, `{"type":`...)
 		b = presence.AppendQuoted(b, string(event.Kick))
 		return append(b, '}')

@@ -17,13 +17,13 @@ func TestEncode(t *testing.T) {
 		event presence.Event
 		want  string
 	}{
-		{presence.Event{Type: presence.Ready, DeviceID: "tab", Self: self, Keepalive: 15 * time.Second},
+		{presence.Event{Type: presence.EventReady, DeviceID: "tab", Self: self, Keepalive: 15 * time.Second},
 			`{"deviceID":"tab","self":{"userID":"alice","statusType":1,"customStatus":"x","version":7},"keepaliveSeconds":15}`},
-		{presence.Event{Type: presence.Updated, Statuses: []presence.Status{self, {UserID: "bob", Version: 8}}},
+		{presence.Event{Type: presence.EventUpdated, Statuses: []presence.Status{self, {UserID: "bob", Version: 8}}},
 			`[{"userID":"alice","statusType":1,"customStatus":"x","version":7},{"userID":"bob","statusType":0,"customStatus":"","version":8}]`},
-		{presence.Event{Type: presence.Updated}, `[]`},
-		{presence.Event{Type: presence.Keepalive}, `{}`},
-		{presence.Event{Type: presence.KickedOut, Kick: presence.KickedMultipleDevice}, `{"type":"multipleDevice"}`},
+		{presence.Event{Type: presence.EventUpdated}, `[]`},
+		{presence.Event{Type: presence.EventKeepalive}, `{}`},
+		{presence.Event{Type: presence.EventKickedOut, Kick: presence.KickedMultipleDevice}, `{"type":"multipleDevice"}`},
 	} {
 		c.event.Cursor = 42
 		var got sse.Event
@@ -42,7 +42,7 @@ func FuzzEncode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, userID, text string) {
 		s := presence.Status{UserID: userID, CustomStatus: text}
 		for _, event := range []presence.Event{
-			{Type: presence.Updated, Statuses: []presence.Status{s}}, {Type: presence.Ready, DeviceID: userID, Self: s},
+			{Type: presence.EventUpdated, Statuses: []presence.Status{s}}, {Type: presence.EventReady, DeviceID: userID, Self: s},
 		} {
 			var e sse.Event
 			encode(&e, event)

@@ -60,9 +60,9 @@ func newFrames() *frames {
 func (f *frames) frameOf(event presence.Event) frame {
 	key := shareKey{kind: event.Type, cursor: event.Cursor}
 	switch {
-	case event.Type == presence.Updated && len(event.Statuses) == 1:
+	case event.Type == presence.EventUpdated && len(event.Statuses) == 1:
 		key.status = event.Statuses[0]
-	case event.Type != presence.Keepalive:
+	case event.Type != presence.EventKeepalive:
 		return f.unshared(event, nil)
 	}
 	found, ok := f.shared[key]

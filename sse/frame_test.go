@@ -20,7 +20,7 @@ func newTestFrames(t *testing.T) *frames {
 }
 
 func updated(version int64, text string) presence.Event {
-	return presence.Event{Type: presence.Updated, Cursor: version, Statuses: []presence.Status{
+	return presence.Event{Type: presence.EventUpdated, Cursor: version, Statuses: []presence.Status{
 		{UserID: "alice", StatusType: presence.Online, CustomStatus: text, Version: version},
 	}}
 }

@@ -117,7 +117,7 @@ func (s *stream) next(frames *frames) (next frame, more, ok bool) {
 		s.end(nil, false)
 	case errors.Is(err, presence.ErrClosed):
 		s.draining = true
-		last := presence.Event{Type: presence.Keepalive, Cursor: s.cursor}
+		last := presence.Event{Type: presence.EventKeepalive, Cursor: s.cursor}
 		return frames.unshared(last, retryDelay(s.timing.Drain)), true, true
 	case err == io.EOF:
 		s.end(nil, true)
