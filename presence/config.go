@@ -7,42 +7,94 @@ import (
 	"time"
 )
 
-// Config says how to open a [Service].
+// Config configures [Open].
 type Config struct {
-	// Path is the database file. It is made if it doesn't exist; its folder
-	// is not. Beside it lie SQLite's own -wal and -shm files, a -lock, and
-	// what Open keeps before it changes the schema of an earlier release: a
-	// backup that ends in .before-schema- and the number of the new one.
+	// Path is the database file. It is required. Open creates the file if it
+	// doesn't exist, but not its folder. SQLite keeps two files next to it,
+	// with the suffixes -wal and -shm, and a service keeps a third, -lock.
+	// Before Open upgrades the database of an earlier release, it writes a
+	// backup next to it, with the suffix .before-schema- and the number of the
+	// new schema.
 	Path string
 
-	// Settings is what may be changed later with Configure.
+	// Settings are the settings that Configure can change later.
 	// Nil means [DefaultSettings].
 	Settings *Settings
 
-	// Logger gets what no caller could be told. Nil discards it.
+	// Logger receives what can't be returned to any caller, such as that the
+	// database can't be written since a certain time. Nil discards it.
 	Logger *slog.Logger
 
-	machine *machine // of tests; nil: the real one
+	machine *machine // set by tests; nil means the real machine
 }
 
-// Settings are the switches, limits and times that may change while the
-// service runs. Start from [DefaultSettings]: in a zero value every switch is
-// off and every limit 0.
+// Settings are the switches, limits and times that [Service.Configure] can change
+// while the service runs. Start from [DefaultSettings] and change fields: the zero
+// value is not valid. [Settings.Validate] says which values are.
+//
+// No time may be negative or longer than 100 years.
 type Settings struct {
-	UserStatus          bool // users may query and watch others
-	FriendNotifications bool // friends are told about each other without subscribing
+	// UserStatus lets users query and watch other users. While it is false,
+	// users receive only their own changes, and Query, Subscribe and
+	// Unsubscribe return [ErrSwitchedOff]. The default is true.
+	UserStatus bool
 
-	Subscriptions      int // kept per user; the earliest give way. At least 1
-	CustomStatusBytes  int // 0 to 65536; 0 allows none
-	DevicesPerPlatform int // logged in per user; the longest gives way. At least 1
-	Friends            int // per user. 0 allows none
+	// FriendNotifications makes each user a watcher of everyone in their
+	// friend list, without a subscription. It has no effect while UserStatus
+	// is false. The default is true.
+	FriendNotifications bool
 
-	ReconnectGrace   time.Duration // how long a dropped device still counts as connected
-	RestartGrace     time.Duration // the same for all who were ONLINE before a start
-	OfflineRetention time.Duration // how long a dropped native device makes its user OFFLINE
-	CustomStatusTTL  time.Duration // how long an UNLOGINED user keeps a custom status without an expiry of its own
-	Keepalive        time.Duration // of silence, before a new session says KEEPALIVE. At least 1ms
-	BatchWindow      time.Duration // after an event, in which changes are gathered; 0 gathers nothing
+	// Subscriptions is how many subscriptions a user may have, from 1 to
+	// 1,000,000. A call of Subscribe removes the earliest ones over the limit.
+	// The default is 200.
+	Subscriptions int
+
+	// CustomStatusBytes is the maximum length of a custom status in bytes of
+	// UTF-8, from 0 to 65,536. Zero means that a custom status can only be
+	// cleared. A lower limit doesn't shorten what is set. The default is 256.
+	CustomStatusBytes int
+
+	// DevicesPerPlatform is how many devices of one platform a user may be
+	// logged in with, from 1 to 1000. A new device over the limit replaces
+	// another: a disconnected one if there is one, otherwise the device that
+	// logged in first, which is kicked. The default is 10.
+	DevicesPerPlatform int
+
+	// Friends is how many friends a user may have, from 0 to 1,000,000. Zero
+	// means that no friend can be added. A lower limit removes nobody. The
+	// default is 3000.
+	Friends int
+
+	// ReconnectGrace is how long a device that disconnected still counts as
+	// connected. Zero means that every disconnect shows at once. The default
+	// is 10 seconds.
+	ReconnectGrace time.Duration
+
+	// RestartGrace is ReconnectGrace for the devices that were connected when
+	// an earlier run of the service ended. Zero means that a restart makes
+	// everyone who was ONLINE visibly disconnect. The default is 30 seconds.
+	RestartGrace time.Duration
+
+	// OfflineRetention is how long a native device that disconnected without
+	// logging out keeps its user OFFLINE. The user is UNLOGINED after that.
+	// Zero means that the user is UNLOGINED as soon as ReconnectGrace is
+	// over. The default is 168 hours.
+	OfflineRetention time.Duration
+
+	// CustomStatusTTL is how long a user who is UNLOGINED keeps a custom
+	// status that has no expiry of its own. Zero means that it is cleared as
+	// soon as the user is UNLOGINED. The default is 5 minutes.
+	CustomStatusTTL time.Duration
+
+	// Keepalive is how long a session may be silent before it sends a
+	// KEEPALIVE. It is at least 1 millisecond, and applies to sessions opened
+	// later. The default is 15 seconds.
+	Keepalive time.Duration
+
+	// BatchWindow is the minimum time between two events with statuses on one
+	// session. Changes meanwhile are gathered into the later event. Zero means
+	// that each change is sent at once. The default is 50 milliseconds.
+	BatchWindow time.Duration
 }
 
 // DefaultSettings returns the settings of the shipped presence.toml.
@@ -63,23 +115,23 @@ func DefaultSettings() Settings {
 	}
 }
 
-// maxDuration keeps a deadline far below the end of time: a hundred years.
+// maxDuration is a hundred years, so that adding it to a time can't overflow.
 const maxDuration = 100 * 365 * 24 * time.Hour
 
 const maxCustomStatusBytes = 65536
 
-// Validate returns every impossible value joined into one error, or nil.
-// Each is named as in presence.toml.
+// Validate returns an error that joins one for each value out of range, or nil.
+// Each names the value by its key in presence.toml.
 func (s Settings) Validate() error {
-	var faults []error
+	var errs []error
 	number := func(key string, n, low, high int) {
 		if n < low || n > high {
-			faults = append(faults, fmt.Errorf("%s = %d: must be from %d to %d", key, n, low, high))
+			errs = append(errs, fmt.Errorf("%s = %d: must be from %d to %d", key, n, low, high))
 		}
 	}
 	duration := func(key string, d, low time.Duration) {
 		if d < low || d > maxDuration {
-			faults = append(faults, fmt.Errorf("%s = %q: must be from %s to %s", key, d, low, maxDuration))
+			errs = append(errs, fmt.Errorf("%s = %q: must be from %s to %s", key, d, low, maxDuration))
 		}
 	}
 	number("limits.subscriptions", s.Subscriptions, 1, 1_000_000)
@@ -92,5 +144,5 @@ func (s Settings) Validate() error {
 	duration("timing.custom_status_ttl", s.CustomStatusTTL, 0)
 	duration("timing.keepalive", s.Keepalive, time.Millisecond)
 	duration("timing.batch_window", s.BatchWindow, 0)
-	return errors.Join(faults...)
+	return errors.Join(errs...)
 }

@@ -1,13 +1,11 @@
-// Package presence keeps the status of users and tells those who watch them.
+// Package presence keeps the status of users and notifies those who watch them.
 //
-// [Open] opens a [Service] on one SQLite file. A user is registered with
-// [Service.Import], is ONLINE while one of their devices holds a [Session]
-// ([Service.Connect]), and may have a custom status ([Service.Set]). Whoever
-// subscribes to a user ([Service.Subscribe]), or has them as a friend
-// ([Service.AddFriends]), is told of every change by [Session.Next]:
+// [Open] opens a [Service] on one SQLite file. [Service.Connect] logs a device of
+// a user in and returns a [Session], from which [Session.Next] reads events:
 //
 //	svc, err := presence.Open(presence.Config{Path: "presence.db"})
 //	…
+//	defer svc.Close()
 //	session, err := svc.Connect(ctx, presence.Device{UserID: "alice", Platform: presence.Web})
 //	…
 //	defer session.Close()
@@ -16,64 +14,87 @@
 //		…
 //	}
 //
-// [Service.Explain] tells why a user's status is what it is, and
-// [Service.Metrics] how the service does.
+// # Concepts
+//
+// A user is registered by [Service.Import], or when one of their devices first
+// connects. Everything about a user that others may see is a [Status]: the normal
+// status, such as ONLINE, and the custom status, a text that [Service.Set] sets.
+//
+// A device belongs to one user and is logged in from its first Connect until it
+// logs out, is kicked, or has been disconnected for too long. The normal status of
+// a user follows from their devices and the time alone. See [StatusType].
+//
+// A session is one stream of events to one device. A device that connects again
+// replaces its earlier session.
+//
+// A watcher of a user receives an event when that user's status changes. A user
+// becomes a watcher of another by [Service.Subscribe] or [Service.AddFriends].
+//
+// A version is a number that grows with every visible change of any user. A cursor
+// is the version up to which a device has received everything that concerns it.
+// A device that comes back with its cursor receives only what it missed; see
+// [Device].
+//
+// [Service.Explain] explains the status of one user in words, and
+// [Service.Metrics] returns the numbers of the service.
 //
 // # How it works
 //
-// Everything that changes state is an operation. One goroutine, the writer,
-// takes the operations that wait, applies them in order, commits them in one
-// SQLite transaction, and only then changes the model in memory, notifies the
-// sessions and answers the callers. So nothing is announced or acknowledged
-// before it is durable. An operation reads the view of its batch, in which the
-// changes of the operations before it are, committed or not. It is bounded: a
-// call with a long list is several operations, and what a deleted user leaves in
-// the lists of others is removed later, a piece at a time. Reads of status come
-// from the model and never wait for the disk.
+// Everything that changes state is an operation. One goroutine, the writer, takes
+// the operations that wait, applies them in order, and commits them in one SQLite
+// transaction. Only then does it update the model in memory, notify the sessions
+// and answer the callers, so nothing is announced or acknowledged before it is
+// durable. Each operation sees the changes of those before it in its batch. The
+// work of an operation is bounded: a call with a long list becomes several
+// operations, and the friends and subscriptions of a deleted user are removed
+// later, in pieces. Statuses are read from the model and never wait for the disk.
 //
-// A user who is connected has a list of those to be told about, loaded with the
-// first session; a user who is watched has an audience, of the connected users
-// who are told. A change goes to the sessions of the audience.
+// The model holds two sides of each pair of watcher and watched. A connected user
+// has a list of the users they watch, which is loaded with their first session. A
+// watched user has an audience: the connected users who watch them. A change goes
+// to all sessions of the audience.
 //
-// A session holds no queue but the set of users who changed since it was last
-// asked; what it hands out is their status now. A slow reader therefore gets
-// fewer and fresher events and always the last one, in bounded memory. It is
-// pulled, and starts no goroutine: Next waits, while [Session.Notify] and
-// [Session.Poll] let a few goroutines serve many sessions, as package sse does.
+// A session keeps no queue, only the set of users who changed since it was last
+// polled. An event carries their status at the time it is read. A slow reader
+// therefore receives fewer and fresher events, always including the latest status,
+// in bounded memory. A session starts no goroutine: Next waits for one session,
+// while [Session.Notify] and [Session.Poll] let a few goroutines serve many, as
+// package sse does.
 //
-// What falls due with time (a grace, a retention, an expiry) is a deadline,
-// stored with what it belongs to. The janitor sleeps until the next one and
-// proposes an operation that looks at the clock again, so that it can never
-// undo anything newer.
-//
-// # Keeping the database
-//
-// [Backup] copies it while a service runs, [Restore] puts a copy in its place
-// while none does, and [Check] reports what is wrong with it. Each works on the file
-// and needs no service.
+// Whatever happens at a later time (the end of a grace, of a retention, of a
+// custom status) is a deadline, stored with the device or user it concerns. A
+// second goroutine, the janitor, sleeps until the next deadline and then submits
+// an operation. The operation checks the time again, so it never undoes a newer
+// change.
 //
 // # Errors
 //
-// An [*Error] has a [Code], which tells its kind: errors.Is(err, CodeUnavailable).
-// The sentinels, such as [ErrClosed], match themselves alone.
+// An [*Error] has a [Code], which says what kind of error it is:
+// errors.Is(err, CodeUnavailable). Sentinels such as [ErrClosed] match only
+// themselves. An error of any other type is a failure of the service itself, or
+// the error of the context.
 //
-// # Tests with time
+// # Maintenance
 //
-// A service that is opened, used and closed in a bubble of testing/synctest lives
-// in its simulated time: hours pass at once.
+// [Backup] copies a database, even while a service uses it. [Restore] puts a copy
+// in place of a database that no service uses. [Check] reports what is wrong with
+// a database. All three take the path of the file and need no service. Package
+// store, below this one, does the work on the file.
+//
+// Package store links modernc.org/sqlite, which registers itself with database/sql
+// as "sqlite". A program that links a second driver of that name panics at start.
+//
+// # Tests
+//
+// In a bubble of testing/synctest, a service that is opened, used and closed there
+// uses simulated time, so that a test of hours takes no time.
 //
 // # Locks
 //
-// One matters: Service.mu guards the model and the waiting sets of all
-// sessions. Only the writer adds, changes and removes accounts, under the lock,
-// after the commit; it may therefore read them without. A session's own waiting
-// set is emptied under the read lock, by the one goroutine that polls it.
-// Nothing blocks while holding it. The janitor's own lock is taken before it,
-// never after.
-//
-// # Database
-//
-// The file and its maintenance are the business of package store, below this one.
-// It links modernc.org/sqlite, which registers itself with database/sql as
-// "sqlite"; a program that links a second driver of that name panics at start.
+// Service.mu guards the model and the waiting sets of all sessions. Only the
+// writer adds, changes and removes accounts. It does so under the lock, after the
+// commit, and may therefore read them without the lock. A session's waiting set is
+// emptied under the read lock, by the one goroutine that polls the session. No
+// goroutine blocks while it holds the lock. The janitor's own lock is taken before
+// Service.mu, never after it.
 package presence

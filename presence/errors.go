@@ -6,7 +6,7 @@ import (
 )
 
 // Code is the stable number of a kind of error, and part of the public protocol.
-// Most are the numbers of the system whose API the product implements.
+// Most numbers are those of the chat product whose API the server implements.
 //
 // A Code is itself an error that [errors.Is] matches: it finds every [*Error] of
 // that kind. For example errors.Is(err, CodeUnavailable) is true for [ErrClosed],
@@ -22,20 +22,20 @@ const (
 	CodeUnknownUser Code = 70107 // no such user
 	CodeRevoked     Code = 70052 // credentials issued before the user was kicked or deleted
 	CodeSwitchedOff Code = 72001 // the user status switch is off
-	CodeLimit       Code = 70398 // a limit of stored things is reached
+	CodeLimit       Code = 70398 // the maximum number of users or friends is reached
 	CodeUnavailable Code = 60022 // the database can't be written, or the service is overloaded or closing
 )
 
-// Error is an error that is the caller's to act on: what was wrong with the
-// call, or why it can't be carried out now. Errors of any other type are
-// faults of the service itself.
+// Error is an error that the caller can act on: it says what is wrong with the
+// call, or why the service can't carry it out now. An error of any other type is
+// a failure of the service itself, or the error of the context.
 type Error struct {
 	Code    Code
 	Message string
-	Cause   error // what is behind it, for logs; may be nil
+	Cause   error // the error that led to this one, for logs; nil means that there is none
 }
 
-// Error returns the message and the cause.
+// Error returns the message, followed by the cause if there is one.
 func (e *Error) Error() string {
 	if e.Cause == nil {
 		return e.Message
@@ -46,14 +46,15 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Is reports whether target is the error's Code. Other errors are matched by
-// identity, as [errors.Is] does by itself.
+// Is reports whether target is the error's Code. [errors.Is] itself matches an
+// Error with the identical *Error.
 func (e *Error) Is(target error) bool {
 	code, ok := target.(Code)
 	return ok && code == e.Code
 }
 
-// ErrorCode returns the code of the first [*Error] in err's chain, or 0.
+// ErrorCode returns the code of the first [*Error] in err's tree, or zero if there
+// is none.
 func ErrorCode(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
@@ -64,24 +65,26 @@ func ErrorCode(err error) Code {
 // The errors below are distinct: errors.Is(err, ErrClosed) is true for this error
 // alone. To match a kind of error, use its [Code].
 var (
-	// ErrKicked is matched by what Connect returns to a device that was kicked
-	// less than a minute ago and only reconnects: a [*KickedError].
+	// ErrKicked matches the [*KickedError] that Connect returns to a device that
+	// was kicked less than a minute ago and only reconnects.
 	ErrKicked = errors.New("presence: the device was kicked")
 
-	// ErrClosed is returned by Next once the service drains, and by every
-	// call after Close.
+	// ErrClosed is returned by Connect and Next after Drain, and by every call
+	// that writes after Close.
 	ErrClosed = &Error{Code: CodeUnavailable, Message: "the service is shutting down"}
 
 	// ErrSwitchedOff is returned by Query, Subscribe and Unsubscribe while the
 	// user status switch is off.
 	ErrSwitchedOff = &Error{Code: CodeSwitchedOff, Message: "user status is switched off"}
 
-	// ErrOverloaded is returned by a write when too many wait already, or the
-	// disk takes too long.
+	// ErrOverloaded is returned by a call that writes when too many others wait
+	// already, or when it would wait for the disk for more than 5 seconds.
+	// Nothing was done; the call may be repeated.
 	ErrOverloaded = &Error{Code: CodeUnavailable, Message: "the service is overloaded"}
 )
 
-// Failure tells why one user ID of a list failed, while others did not.
+// Failure is one user ID of a list that could not be processed, and the reason.
+// The other IDs of the list are not affected.
 type Failure struct {
 	UserID  string `json:"userID"`
 	Code    Code   `json:"code"`

@@ -5,47 +5,47 @@ import (
 	"time"
 )
 
-// kickMemory is how long a kicked device that only reconnects is refused.
+// kickMemory is how long a kicked device is refused when it only reconnects.
 const kickMemory = time.Minute
 
-// Kick is the reason that a KICKED_OUT event gives.
+// KickReason is the reason in a KICKED_OUT event.
 type KickReason string
 
-// The reasons, with the names of the wire.
+// The reasons, by their names in the public protocol.
 const (
-	KickedByAdmin        KickReason = "REST_API_Kick"  // by Service.Kick, or the user was deleted
-	KickedMultipleDevice KickReason = "multipleDevice" // a newer device took the place
-	KickedExpired        KickReason = "userSigExpired" // the credentials have expired
-	KickedLogout         KickReason = "logout"         // the user logged the device out
+	KickedByAdmin        KickReason = "REST_API_Kick"  // Service.Kick, or Service.Delete
+	KickedMultipleDevice KickReason = "multipleDevice" // a newer device replaced it; see Settings.DevicesPerPlatform
+	KickedExpired        KickReason = "userSigExpired" // Device.ExpiresAt has passed
+	KickedLogout         KickReason = "logout"         // Service.Logout
 )
 
 // KickedError is returned by [Service.Connect] to a device that was kicked less
 // than a minute ago and only reconnects. It matches [ErrKicked].
 type KickedError struct {
-	Kick KickReason // the reason that the device's KICKED_OUT event gave
+	Kick KickReason // the reason in the device's KICKED_OUT event
 }
 
-// Error returns a message with the reason.
+// Error returns a message that includes the reason.
 func (e *KickedError) Error() string { return fmt.Sprintf("%v: %s", ErrKicked, e.Kick) }
 
 // Is reports whether target is [ErrKicked].
 func (e *KickedError) Is(target error) bool { return target == ErrKicked }
 
-// deviceKey names a device. The deviceID "" stands for all devices of the user.
+// deviceKey identifies a device. An empty deviceID means all devices of the user.
 type deviceKey struct{ userID, deviceID string }
 
-// kicked is one kick. The zero value is none.
+// kicked is one kick. The zero value means that there was none.
 type kicked struct {
 	deviceKey
 	kick    KickReason
-	at      micros // by the later of two clocks, as credentials are dated
-	version int64  // the last one given out before
-	until   micros // when it is forgotten
+	at      micros // by the later of the service's clock and the machine's, because credentials are dated by the latter
+	version int64  // the last version given out before it
+	until   micros // when the service forgets it
 }
 
-// refuses reports whether a device of that key that reconnects is refused: one
-// without an ID of its own only if neither its cursor nor its credentials are
-// newer than the kick of all devices.
+// refuses reports whether k makes Connect refuse a device that reconnects. A
+// device without an ID of its own is refused only if neither its cursor nor its
+// credentials are newer than the kick of all devices.
 func (k *kicked) refuses(now micros, cursor int64, issuedAt time.Time) bool {
 	if k.until <= now {
 		return false
@@ -53,10 +53,10 @@ func (k *kicked) refuses(now micros, cursor int64, issuedAt time.Time) bool {
 	return k.deviceID != "" || cursor <= k.version && (issuedAt.IsZero() || issuedAt.UnixMicro() <= k.at)
 }
 
-// kicks remembers which devices were kicked a short time ago.
+// kicks holds the devices that were kicked less than kickMemory ago.
 type kicks struct {
 	last  map[deviceKey]kicked
-	order []kickedUntil // ascending; an entry that last doesn't confirm is stale
+	order []kickedUntil // ascending by until; an entry is stale if last has another time for its device
 }
 
 type kickedUntil struct {
@@ -69,7 +69,8 @@ func (k *kicks) add(one kicked) {
 	k.order = append(k.order, kickedUntil{one.deviceKey, one.until})
 }
 
-// first returns when the oldest is to be forgotten, or 0.
+// first returns when the oldest kick is to be forgotten. Zero means that there is
+// no kick.
 func (k *kicks) first() micros {
 	if len(k.order) == 0 {
 		return 0
@@ -77,10 +78,10 @@ func (k *kicks) first() micros {
 	return k.order[0].until
 }
 
-// over returns up to most of the kicks that are to be forgotten by now, the
-// oldest first, without the first few. Some of them may be stale.
-func (k *kicks) over(now micros, without, most int) []kickedUntil {
-	order := k.order[min(without, len(k.order)):]
+// over returns up to most kicks that are to be forgotten by now, the oldest first.
+// It skips the oldest skip kicks. Some of the entries may be stale.
+func (k *kicks) over(now micros, skip, most int) []kickedUntil {
+	order := k.order[min(skip, len(k.order)):]
 	n := 0
 	for n < min(len(order), most) && order[n].until <= now {
 		n++
@@ -88,7 +89,7 @@ func (k *kicks) over(now micros, without, most int) []kickedUntil {
 	return order[:n]
 }
 
-// forget removes the oldest n kicks.
+// forget removes the n oldest kicks.
 func (k *kicks) forget(n int) {
 	for _, e := range k.order[:n] {
 		if k.last[e.deviceKey].until == e.until {

@@ -7,56 +7,76 @@ import (
 	"time"
 )
 
-// Device says who connects, with what.
+// Device identifies the device that connects, and how it does.
 type Device struct {
-	UserID   string
-	ID       string   // unique among the user's devices, as [CheckID] allows; "": a random one
-	Platform Platform // "": Web
+	// UserID is the user. [CheckID] says which IDs are valid.
+	UserID string
 
-	// Resume says that the device had a stream before, up to Cursor: the
-	// cursor of the last event it got. It is then first told what it missed.
-	// A cursor that was never given out counts as 0, which asks for everything.
+	// ID distinguishes the devices of one user. It must be valid by [CheckID].
+	// Empty means that the session gets a random ID; see [Session.DeviceID].
+	ID string
+
+	// Platform is the kind of device. Empty means [Web].
+	Platform Platform
+
+	// Resume means that the device had an earlier session, and Cursor is the
+	// cursor of the last event that it received there. The new session then
+	// first sends what the device missed. A cursor that this database never
+	// gave out counts as zero. Zero means that the device missed everything.
+	// Cursor is ignored if Resume is false.
 	Resume bool
 	Cursor int64
 
-	IssuedAt  time.Time // of the credentials: a later kick or deletion refuses them. Zero means that none does
-	ExpiresAt time.Time // of the credentials: the session ends then. Zero: never
+	// IssuedAt is when the credentials of the device were issued. Connect
+	// refuses them if the user was kicked or deleted at that time or later.
+	// The zero time means that they are never refused for that reason.
+	IssuedAt time.Time
+
+	// ExpiresAt is when the credentials expire, which ends the session with
+	// KICKED_OUT. The zero time means that they never do.
+	ExpiresAt time.Time
 }
 
-// EventType is what an [Event] tells, with the names of the wire.
+// EventType is the type of an [Event], by its name in the public protocol.
 type EventType string
 
-// The events of a session. The first is always Ready, and nothing follows
-// KickedOut.
+// The types of events. The first event of a session is always EventReady, and
+// EventKickedOut is always its last.
 const (
-	EventReady     EventType = "READY"
-	EventUpdated   EventType = "USER_STATUS_UPDATED"
-	EventKeepalive EventType = "KEEPALIVE"
-	EventKickedOut EventType = "KICKED_OUT"
+	EventReady     EventType = "READY"               // the session has begun
+	EventUpdated   EventType = "USER_STATUS_UPDATED" // the statuses of users changed
+	EventKeepalive EventType = "KEEPALIVE"           // nothing changed for Settings.Keepalive
+	EventKickedOut EventType = "KICKED_OUT"          // the device must not reconnect by itself
 )
 
-// Event is what Next and Poll return.
+// Event is an event of a session, as Next and Poll return it.
 type Event struct {
 	Type EventType
 
-	// Cursor is a version: everything that concerns this device up to it has
-	// been told. Given back in Device.Cursor, it resumes here.
+	// Cursor is the version up to which this device has now received
+	// everything that concerns it. A device that returns it in Device.Cursor
+	// resumes from here.
 	Cursor int64
 
-	// Statuses is set for Updated only. They are in order of the version of each
-	// status, or of what made it visible to this user if that is later. Their JSON
-	// has at most about 32 KiB, unless it is a single status. They are valid until
-	// the next call of Next or Poll.
+	// Statuses is set only in an EventUpdated. They are in ascending order of
+	// version: that of the status, or that of the change that made the status
+	// visible to this user, if it is later. Their JSON has at most about 32 KiB,
+	// unless a single status is longer. The slice is valid until the next call
+	// of Next or Poll.
 	Statuses []Status
-	Kick     KickReason // of KickedOut
 
-	// Of Ready.
+	// Kick is set only in an EventKickedOut.
+	Kick KickReason
+
+	// DeviceID, Self and Keepalive are set only in an EventReady. Self is the
+	// status of the device's own user. Keepalive is how long the session may be
+	// silent before it sends an EventKeepalive.
 	DeviceID  string
 	Self      Status
-	Keepalive time.Duration // a Keepalive follows each silence of this length
+	Keepalive time.Duration
 }
 
-// ending is why a session can't go on.
+// ending is why the service ended a session.
 type ending struct {
 	kind endingKind
 	kick KickReason
@@ -71,9 +91,13 @@ const (
 	endClosed // the service drains
 )
 
-// Session is one stream of one device. It is pulled: what changes while nobody
-// asks waits as a set of users, not as a queue. One goroutine pulls with Next;
-// who has many sessions to serve uses Notify and Poll instead.
+// Session is one stream of events to one device. It keeps the set of users who
+// changed since its last event instead of a queue of events, so it must be polled.
+// One goroutine may call Next in a loop. A program that serves many sessions with
+// few goroutines uses Notify and Poll instead.
+//
+// A Session must be closed. DeviceID, Notify and Close may be called from any
+// goroutine.
 type Session struct {
 	svc      *Service
 	stream   int64
@@ -86,36 +110,36 @@ type Session struct {
 	ending  ending
 	waiting waiting
 
-	// waitingSince is guarded too. It is the time, since meters.opened, at which
-	// the oldest waiting change that no round has taken became durable. Zero
-	// means that there is none.
+	// waitingSince, guarded by Service.mu as well, is when the oldest waiting
+	// change that no round has taken became durable, measured from meters.opened.
+	// Zero means that no such change waits.
 	waitingSince time.Duration
 
-	// Of the one goroutine that calls Next or Poll.
+	// The fields below belong to the one goroutine that calls Next or Poll.
 	resuming   bool
-	cursor     int64 // of the last event; before READY, where to start from
+	cursor     int64 // that of the last event; before READY, that of the login or of the device
 	greeted    bool
 	keepalive  time.Duration
 	over       bool
 	lastEvent  time.Time
 	lastUpdate time.Time
-	alarm      *time.Timer // rouses it when something is due with time
+	alarm      *time.Timer // calls rouse when the next timed event is due
 	alarmAt    time.Time
 	round      round
 	batch      []Status
-	wake       chan struct{} // Next is to look again; holds one
+	wake       chan struct{} // makes Next poll again; has a buffer of one
 }
 
 // DeviceID returns the ID of the session's device.
 func (s *Session) DeviceID() string { return s.deviceID }
 
-// Next waits for the next event and returns it. Only one goroutine may call it
-// at a time. What it returns besides an event:
+// Next waits for the next event and returns it. Only one goroutine may call Next
+// or Poll at a time. The error is
 //
-//   - ctx's error, once ctx is done; the session goes on.
-//   - [io.EOF] after KICKED_OUT, after Close, and when the device has opened a
+//   - that of ctx, once ctx is done; the session stays open.
+//   - [io.EOF] after an EventKickedOut, after Close, and after the device opened a
 //     newer session.
-//   - [ErrClosed] once the service drains.
+//   - [ErrClosed] after [Service.Drain] or [Service.Close].
 func (s *Session) Next(ctx context.Context) (Event, error) {
 	if s.wake == nil {
 		s.wake = make(chan struct{}, 1)
@@ -139,18 +163,21 @@ func (s *Session) Next(ctx context.Context) (Event, error) {
 	}
 }
 
-// Notify has f called at once, and from then on when there may be something for
-// Poll after it said that there was no more. f is called from any goroutine; it
-// must not wait, nor call the session. A session has one f, and with Next it has
-// its own.
+// Notify registers f and calls it immediately. f is called again whenever Poll may
+// have something after reporting that it had nothing. A later call replaces f.
+//
+// f may be called from any goroutine. It must not block, and must not call methods
+// of the session. Next registers a function of its own, so a program uses either
+// Next or Notify.
 func (s *Session) Notify(f func()) {
 	s.notify.Store(&f)
 	f()
 }
 
-// Poll is Next without waiting: the event has no Type if there is nothing to
-// tell now. more says that there may be, and Poll is to be called again. Not more
-// than one goroutine may call it at a time.
+// Poll is Next without waiting. If there is no event now, the event has an empty
+// Type. If more is true, another event may be ready, and Poll should be called
+// again; otherwise the function registered with Notify is called when one may be.
+// Only one goroutine may call Next or Poll at a time. The errors are those of Next.
 func (s *Session) Poll() (event Event, more bool, err error) {
 	now := time.Now()
 	event, next, err := s.poll(now)
@@ -161,8 +188,8 @@ func (s *Session) Poll() (event Event, more bool, err error) {
 	return event, false, nil
 }
 
-// setAlarm has the session woken at next. An alarm that is set for earlier
-// stays: waking once for nothing is cheaper than setting it with every event.
+// setAlarm makes the timer wake the session at next. An earlier alarm is kept:
+// one needless wake-up costs less than setting the timer with every event.
 func (s *Session) setAlarm(now, next time.Time) {
 	if s.alarmAt.After(now) && !next.Before(s.alarmAt) {
 		return
@@ -172,7 +199,7 @@ func (s *Session) setAlarm(now, next time.Time) {
 }
 
 // poll returns the event that is due at now, if there is one, and when the next
-// one will be unless something happens: the zero time is at once.
+// one will be due if nothing changes. The zero time means immediately.
 func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 	s.svc.mu.RLock()
 	defer s.svc.mu.RUnlock()
@@ -192,12 +219,12 @@ func (s *Session) poll(now time.Time) (event Event, next time.Time, err error) {
 	return s.news(m, now)
 }
 
-// news returns the next part of what waits, or a KEEPALIVE, if one of them is due
-// at now; and when the next event will be due. The parts of one round follow each
-// other at once.
+// news returns the event with the next part of what waits, or a KEEPALIVE, if one
+// of them is due at now, and when the next event will be due. The parts of one
+// round follow each other without delay.
 func (s *Session) news(m *model, now time.Time) (event Event, next time.Time, err error) {
 	inRound := s.skip(m)
-	if !inRound && s.round.buffer != nil { // what was left of it has become void
+	if !inRound && s.round.buffer != nil { // all that was left of the round has become void
 		s.release()
 	}
 	window := m.settings.BatchWindow
@@ -214,13 +241,13 @@ func (s *Session) news(m *model, now time.Time) (event Event, next time.Time, er
 	switch {
 	case s.round.left() > 0:
 		return event, time.Time{}, nil
-	case len(s.waiting) > 0: // what came after the round began
+	case len(s.waiting) > 0: // changes made after the round began
 		return event, s.orExpires(now.Add(window)), nil
 	}
 	return event, s.orExpires(s.lastEvent.Add(s.keepalive)), nil
 }
 
-// orExpires returns t, or when the session expires if that is earlier.
+// orExpires returns the earlier of t and the time when the session expires.
 func (s *Session) orExpires(t time.Time) time.Time {
 	if !s.expires.IsZero() && s.expires.Before(t) {
 		return s.expires
@@ -230,9 +257,9 @@ func (s *Session) orExpires(t time.Time) time.Time {
 
 func (s *Session) ready(m *model, now time.Time) Event {
 	s.greeted, s.lastEvent = true, now
-	s.keepalive = m.settings.Keepalive // as told now, whatever is configured later
+	s.keepalive = m.settings.Keepalive // the client counts on it, even if Configure changes the setting
 	if !s.resuming {
-		delete(s.waiting, s.user) // Self is newer
+		delete(s.waiting, s.user) // Self is at least as new
 		if len(s.waiting) == 0 {
 			s.waiting = nil
 		}
@@ -263,9 +290,9 @@ func rouse(sessions []*Session) {
 	}
 }
 
-// Close ends the session. The device then has the reconnect grace to come
-// back; Logout forgets it instead. Closing twice, or after the session ended
-// by itself, does nothing.
+// Close ends the session. The device still counts as connected for
+// Settings.ReconnectGrace; use [Service.Logout] to log it out immediately. Closing
+// a session that has ended already does nothing.
 func (s *Session) Close() {
 	s.svc.mu.Lock()
 	attached := s.svc.model.detach(s)
