@@ -127,7 +127,7 @@ func TestCallsOfTheServerSide(t *testing.T) {
 	admin.get("/v1/admin/users?after=zed").is(`{"userList":[]}`, "userList is never null")
 
 	admin.post("/v1/admin/addFriends", `{"userID":"alice","friendIDList":["bob","carol","alice","nobody","nobody"]}`).
-		is(`{"failureUserList":[{"userID":"alice","code":70402,"message":"nobody is their own friend"},`+
+		is(`{"failureUserList":[{"userID":"alice","code":70402,"message":"a user can't be their own friend"},`+
 			`{"userID":"nobody","code":70107,"message":"no such user"}]}`, "an ID inside a list fails alone")
 	admin.get("/v1/admin/friends?userID=alice&limit=1").is(`{"friendIDList":["bob"],"next":"bob"}`, "a page names the next")
 	admin.get("/v1/admin/friends?userID=alice&after=bob").is(`{"friendIDList":["carol"]}`, "next is absent on the last page")
@@ -160,7 +160,7 @@ func TestExplain(t *testing.T) {
 	s.admin().get("/v1/admin/explain?userID=alice").is(
 		`{"now":"T","status":{"userID":"alice","statusType":1,"customStatus":"x","version":N,"expiresAt":"T"},`+
 			`"why":"ONLINE because 1 device is connected; the last connected at T",`+
-			`"next":"ONLINE while a device is connected; once the last one has dropped, for 10s more (reconnect_grace), `+
+			`"next":"ONLINE while a device is connected; after the last one disconnects, for 10s more (reconnect_grace), `+
 			`then OFFLINE for 168h (offline_retention), then UNLOGINED",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
 			`"devices":[{"deviceID":"phone","platform":"ios","state":"connected","since":"T","loginAt":"T"}],`+
@@ -171,8 +171,8 @@ func TestExplain(t *testing.T) {
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":""}`)
 	s.admin().get("/v1/admin/explain?userID=alice").is(
 		`{"now":"T","status":{"userID":"alice","statusType":3,"customStatus":"","version":N},`+
-			`"why":"UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped `+
-			`and is forgotten; the last kick or deletion, at T, also refuses tokens issued before",`+
+			`"why":"UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected `+
+			`for too long; the last kick or deletion, at T, also revoked all tokens issued before",`+
 			`"next":"UNLOGINED until a device logs in",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
 			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// micros is a moment in microseconds since 1970, UTC, or a span of that many.
-// As a moment, 0 is never.
+// micros is a time, in microseconds since 1970 in UTC, or a duration in microseconds.
+// As a time, zero means never.
 type micros = int64
 
 func toMicros(d time.Duration) micros { return d.Microseconds() }
 
-// moment returns the zero time for never.
+// toTime returns t as a time.Time. Never becomes the zero time.
 func toTime(t micros) time.Time {
 	if t == 0 {
 		return time.Time{}
@@ -19,8 +19,8 @@ func toTime(t micros) time.Time {
 	return time.UnixMicro(t).UTC()
 }
 
-// account is the durable part of a user. It is a value: the writer works on
-// copies, which replace the originals once they are committed.
+// account is the stored part of a user. An account is never changed in place: the
+// writer changes copies, which replace the originals after the commit.
 type account struct {
 	id           uint32 // users.id; never used twice
 	statusType   StatusType
@@ -33,14 +33,15 @@ type account struct {
 	devices      []device // in order of login; never changed in place
 }
 
-// device is one that is logged in: connected, or dropped and not yet forgotten.
+// device is a device that is logged in: it is connected, or disconnected and not
+// forgotten yet.
 type device struct {
 	id          string
 	platform    Platform
 	loginAt     micros
-	run         int64 // which run of the process holds its stream; 0: dropped
-	stream      int64 // which of that run's streams
-	since       micros
+	run         int64  // the run of the service that has its stream; zero means that it is disconnected
+	stream      int64  // the number of the stream in that run
+	since       micros // when it connected, or when it disconnected
 	graceUntil  micros
 	retainUntil micros
 }
@@ -55,7 +56,7 @@ func (a *account) status() Status {
 	}
 }
 
-// looksLike reports whether nobody could see a difference between a and b.
+// looksLike reports whether a and b are equal in all that other users can see.
 func (a *account) looksLike(b *account) bool {
 	return a.statusType == b.statusType && a.customStatus == b.customStatus && a.expiresAt == b.expiresAt
 }
@@ -64,10 +65,10 @@ func (a *account) looksLike(b *account) bool {
 type deviceState int8
 
 const (
-	gone      deviceState = iota // nothing any more: to be forgotten
-	retained                     // OFFLINE
-	inGrace                      // ONLINE, until the grace is over
-	connected                    // ONLINE
+	gone      deviceState = iota // it no longer counts, and is to be forgotten
+	retained                     // it makes its user OFFLINE
+	inGrace                      // it makes its user ONLINE until the grace is over
+	connected                    // it makes its user ONLINE
 )
 
 func (d *device) stateAt(now micros) deviceState {
@@ -82,7 +83,7 @@ func (d *device) stateAt(now micros) deviceState {
 	return gone
 }
 
-// nextAt returns when the state at now will change by itself, or 0.
+// nextAt returns when the state at now will change by itself. Zero means never.
 func (d *device) nextAt(now micros) micros {
 	switch d.stateAt(now) {
 	case inGrace:
@@ -93,7 +94,7 @@ func (d *device) nextAt(now micros) micros {
 	return 0
 }
 
-// goneAt returns since when a device that is gone has been so.
+// goneAt returns when a disconnected device becomes, or became, gone.
 func (d *device) goneAt() micros {
 	if d.platform.Native() {
 		return max(d.graceUntil, d.retainUntil)
@@ -101,7 +102,8 @@ func (d *device) goneAt() micros {
 	return d.graceUntil
 }
 
-// statusTypeAt is the normal status: a function of the devices and the time.
+// statusTypeAt returns the normal status, a function of the devices and the time
+// alone.
 func statusTypeAt(devices []device, now micros) StatusType {
 	best := gone
 	for i := range devices {
@@ -116,8 +118,8 @@ func statusTypeAt(devices []device, now micros) StatusType {
 	return Online
 }
 
-// settle applies to a all that has fallen due by now, and returns the devices
-// that it forgot. Doing it twice changes nothing more.
+// settle applies to a every deadline that has passed by now, and returns the devices
+// that it forgot. Settling twice has the same effect as once.
 func (a *account) settle(now, ttl micros) (forgotten []device) {
 	was, left := a.statusType, now
 	a.statusType = statusTypeAt(a.devices, now)
@@ -135,9 +137,8 @@ func (a *account) settle(now, ttl micros) (forgotten []device) {
 	return forgotten
 }
 
-// settleClearing keeps clearAt set exactly while the user is UNLOGINED with a
-// custom status that has no expiry of its own, and clears the status when it is
-// due.
+// settleClearing clears the custom status when its clearAt has passed. clearAt is set
+// only while the user is UNLOGINED and the custom status has no expiry of its own.
 func (a *account) settleClearing(now, clearAt micros) {
 	if a.customStatus == "" || a.expiresAt != 0 || a.statusType != Unlogined {
 		a.clearAt = 0
@@ -166,7 +167,7 @@ func forget(devices []device, now micros) (kept, forgotten []device) {
 	return kept, forgotten
 }
 
-// dueAt returns the earliest deadline after now, or 0 for none.
+// dueAt returns the earliest deadline after now. Zero means that there is none.
 func (a *account) dueAt(now micros) micros {
 	due := earliest(a.expiresAt, a.clearAt)
 	for i := range a.devices {
@@ -175,7 +176,7 @@ func (a *account) dueAt(now micros) micros {
 	return due
 }
 
-// earliest returns the smaller of two moments, either of which may be never.
+// earliest returns the earlier of two times, either of which may be never.
 func earliest(a, b micros) micros {
 	if a == 0 || b != 0 && b < a {
 		return b

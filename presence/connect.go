@@ -9,15 +9,16 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// Connect logs the device in and returns its session, which must be closed. An
-// unknown user is registered. While it is open the user is ONLINE.
+// Connect logs the device in and returns its session, which must be closed. It
+// registers a user who is unknown. The user is ONLINE while the session is open. An
+// earlier session of the same device ends with [io.EOF].
 //
-// It registers the session first and reads after, so that nothing falls
-// between what the device missed and what is live.
+// The session receives changes from the moment it is registered, and only then
+// loads what the device missed, so that no change falls between the two.
 //
-// Errors: an [*Error] with CodeMalformed for a bad ID or platform, CodeRevoked
-// for credentials from before a kick or deletion, CodeUnavailable; a
-// [*KickedError], which matches [ErrKicked].
+// Errors: an [*Error] with CodeMalformed for an invalid ID or platform, CodeRevoked
+// for credentials that a kick or deletion revoked, CodeLimit if no more users can be
+// registered, CodeUnavailable; a [*KickedError], which matches [ErrKicked].
 func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 	nameless := d.ID == ""
 	if nameless {
@@ -69,10 +70,10 @@ func (s *Service) newSession(d Device) *Session {
 	return session
 }
 
-// open attaches a new session to its user. An older one of the same device
-// ends: it is dead, only nobody knew.
-// It starts from the version of its own login: a logout later in the same batch
-// is newer than that.
+// open attaches a new session to its user, and ends an older one of the same
+// device: its connection has broken, but the server hadn't noticed yet. version is
+// that of the login. The session starts from it and not from the batch's, because
+// later operations of the batch may have changed something.
 func (m *model) open(u *user, s *Session, version int64) {
 	s.user = u
 	if !s.resuming {
@@ -92,7 +93,7 @@ func (m *model) open(u *user, s *Session, version int64) {
 }
 
 // endSessions ends all sessions of one device of a user, or of all devices if
-// deviceID is "". It does nothing if u is nil: the user was deleted meanwhile.
+// deviceID is empty. It does nothing if u is nil, because the user was deleted.
 func (m *model) endSessions(u *user, deviceID string, why KickReason) {
 	if u == nil {
 		return
@@ -102,7 +103,8 @@ func (m *model) endSessions(u *user, deviceID string, why KickReason) {
 	}
 }
 
-// ofDevice returns the sessions of one device, or of all if deviceID is "".
+// ofDevice returns the sessions of one device, or of all devices if deviceID is
+// empty.
 func (u *user) ofDevice(deviceID string) []*Session {
 	var found []*Session
 	for _, s := range u.sessions() {
@@ -113,16 +115,16 @@ func (u *user) ofDevice(deviceID string) []*Session {
 	return found
 }
 
-// watch is one stored reason to be told about target.
+// watch is one row of the database that makes a user a watcher of target.
 type watch struct {
 	rule   rule
 	target uint32
 	since  int64
 }
 
-// load reads whom the session's user watches, and has everything wait that the
-// session has missed since its cursor. It reads again when the set changed
-// meanwhile.
+// load reads the users that the session's user watches, and puts those on the
+// waiting set whose changes since its cursor the session has missed. It reads again
+// if the stored set changed while it read.
 func (s *Service) load(ctx context.Context, session *Session) error {
 	for {
 		user, changes, needed := s.loading(session)
@@ -174,7 +176,8 @@ func (s *Service) loaded(session *Session, watches []watch, changes int) bool {
 	return true
 }
 
-// catchUp links one watch, and makes t wait if the session has missed it.
+// catchUp enters one watch, and puts t on the waiting set if the session has missed
+// a change of it.
 func (m *model) catchUp(s *Session, t *user, w watch) {
 	if !s.user.live.watching.loaded {
 		m.link(s.user, t, w.rule)
@@ -192,11 +195,11 @@ func (sw *switches) since(r rule) int64 {
 	return sw.userStatusSince
 }
 
-// watches is asked for each stream that opens, so it is prepared, and nothing
-// in it is converted by reflection: when all come back after a restart, this is
-// most of what each costs (bench, restart).
+// readWatches runs once for each stream that opens. Its statement is prepared and
+// nothing is converted by reflection, because it is most of what a stream costs when
+// all clients come back after a restart (bench, restart).
 func (s *Service) readWatches(ctx context.Context, user uint32) ([]watch, error) {
-	rows, err := s.watching.QueryContext(context.WithoutCancel(ctx), user) // ctx would cost a goroutine
+	rows, err := s.watching.QueryContext(context.WithoutCancel(ctx), user) // a ctx that can end would cost a goroutine
 	var byRule, target, since any
 	return store.Collect(rows, err, func(rows *sql.Rows) (watch, error) {
 		if err := rows.Scan(&byRule, &target, &since); err != nil {

@@ -6,18 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// maxExpiry is the longest time a custom status may be set for.
+// maxExpiry is the longest time for which a custom status may be set.
 const maxExpiry = 365 * 24 * time.Hour
 
-// Set sets the custom status of a user, and returns the user's status then.
-// text is any UTF-8 within Settings.CustomStatusBytes; "" clears it. It ends
-// after expiresIn, at most 365 days. With an expiresIn of zero it has no end of
-// its own, and a user who is UNLOGINED loses it after Settings.CustomStatusTTL.
+// Set sets the custom status of a user, and returns the resulting status. text is
+// any UTF-8 of at most Settings.CustomStatusBytes; an empty text clears the custom
+// status. It expires after expiresIn, which is at most 365 days. Zero means that it
+// has no expiry of its own: it is cleared once the user has been UNLOGINED for
+// Settings.CustomStatusTTL.
 //
-// Setting what is set already changes nothing, unless the expiry differs.
+// Setting the same text and expiry again changes nothing and sends no event.
 //
-// Errors: CodeMalformed for the text or expiresIn, CodeUnknownUser,
-// CodeUnavailable.
+// Errors: CodeMalformed for text or expiresIn, CodeUnknownUser, CodeUnavailable.
 func (s *Service) Set(ctx context.Context, userID, text string, expiresIn time.Duration) (Status, error) {
 	if expiresIn < 0 || expiresIn > maxExpiry {
 		return Status{}, malformed("expiresIn must be at most %d seconds", int(maxExpiry.Seconds()))
@@ -30,9 +30,9 @@ func (s *Service) Set(ctx context.Context, userID, text string, expiresIn time.D
 	return op.result, err
 }
 
-// SetUntil is Set for a custom status that ends at a time, which is rounded up
-// to whole milliseconds. CodeMalformed is also returned unless that time is in
-// the future, at most 365 days ahead, by [Service.Now].
+// SetUntil is like Set, but the custom status expires at until, rounded up to whole
+// milliseconds. It returns CodeMalformed unless until is later than [Service.Now],
+// by at most 365 days.
 func (s *Service) SetUntil(ctx context.Context, userID, text string, until time.Time) (Status, error) {
 	if !utf8.ValidString(text) {
 		return Status{}, malformed("customStatus must be UTF-8")
@@ -46,13 +46,13 @@ func (s *Service) SetUntil(ctx context.Context, userID, text string, until time.
 type setStatus struct {
 	userID    string
 	text      string
-	expiresIn time.Duration // zero means until it is set again
-	dated     bool          // it ends at until, instead of after expiresIn
+	expiresIn time.Duration // zero means that it has no expiry
+	dated     bool          // it expires at until, instead of after expiresIn
 	until     micros
 	result    Status
 }
 
-// lasts returns how long the status is to last, zero for ever.
+// lasts returns how long after now the status expires. Zero means never.
 func (op *setStatus) lasts(now micros) (time.Duration, error) {
 	if !op.dated {
 		return op.expiresIn, nil

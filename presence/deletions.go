@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// Delete removes users and every trace of them but one: a keyed hash of the ID
-// with the time, so that credentials issued up to then stay refused, also if the
-// user is registered again; see [Service.Admit]. Their sessions are kicked, and
-// the open sessions of those who watch them receive [Unknown]. It returns the
-// malformed and unknown IDs.
+// Delete deletes users. Their sessions end with KickedByAdmin, and the sessions of
+// their watchers receive the status [Unknown]. Delete returns the malformed and
+// unknown IDs.
 //
-// Like [Service.Kick] it returns once the second in which it was done is over.
-// A list of more than 1,000 IDs is deleted in several steps.
+// The only trace that remains is a keyed hash of the ID with the time of deletion:
+// credentials issued until then stay revoked, even if the user is registered again;
+// see [Service.Admit]. Like [Service.Kick], Delete returns once the second in which
+// it was done is over. A list of more than 1,000 IDs is deleted in several steps, of
+// which an error may leave the first done.
 //
 // Errors: CodeUnavailable.
 func (s *Service) Delete(ctx context.Context, userIDs []string) (failed []Failure, err error) {
@@ -31,14 +32,14 @@ func (s *Service) Delete(ctx context.Context, userIDs []string) (failed []Failur
 	return failed, err
 }
 
-// deletions is what is known of deleted users without reading the database.
+// deletions is what the model knows about deleted users.
 type deletions struct {
-	key       []byte // of their hashes; nil means there is none yet
-	any       bool   // at least one user was ever deleted
+	key       []byte // the key of the hashes; nil means that there is none yet
+	any       bool   // whether a user was ever deleted
 	leftovers int    // deleted users whose friends and subscriptions are not removed yet
 }
 
-// createDeletionKey stores the key, unless there is one.
+// createDeletionKey stores a key for the hashes, unless there is one.
 type createDeletionKey struct{ key []byte }
 
 func newDeletionKey() *createDeletionKey {
@@ -55,14 +56,14 @@ func (op *createDeletionKey) apply(b *batch) error {
 	return nil
 }
 
-// hash is what is kept of a user ID.
+// hash returns the hash of a user ID that stays after the user is deleted.
 func (d *deletions) hash(userID string) []byte {
 	mac := hmac.New(sha256.New, d.key)
 	mac.Write([]byte(userID))
 	return mac.Sum(nil)[:16]
 }
 
-// deletedAt returns when the last user of that ID was deleted, or 0.
+// deletedAt returns when a user with that ID was last deleted. Zero means never.
 func (b *batch) deletedAt(userID string) micros {
 	if !b.deletions.any {
 		return 0
@@ -73,7 +74,8 @@ func (b *batch) deletedAt(userID string) micros {
 	return 0
 }
 
-// revokedAt returns up to when issued credentials of a user are refused.
+// revokedAt returns the time until which issued credentials of a user are revoked.
+// Zero means that none are.
 func (b *batch) revokedAt(userID string) micros {
 	if a := b.peek(userID); a != nil {
 		return a.revokedAt
@@ -81,12 +83,12 @@ func (b *batch) revokedAt(userID string) micros {
 	return b.deletedAt(userID)
 }
 
-// deleteUsers removes users and every trace of them but one.
+// deleteUsers deletes users.
 type deleteUsers struct {
 	userIDs   []string
-	at        micros // as the machine's clock is set
+	at        micros // the time by the machine's clock
 	failed    []Failure
-	deletedAt micros // 0 if none was deleted
+	deletedAt micros // zero means that none was deleted
 }
 
 func (op *deleteUsers) apply(b *batch) error {
@@ -101,8 +103,8 @@ func (op *deleteUsers) apply(b *batch) error {
 	return nil
 }
 
-// delete removes a user. What may be large, friends and subscriptions, no longer
-// counts from here on, and is removed by removeLeftovers.
+// delete deletes a user. The user's friends and subscriptions, which may be many, no
+// longer count, and are removed later by removeLeftovers.
 func (b *batch) delete(a *account, at micros) {
 	b.expelAll(a, KickedByAdmin, at)
 	b.exec("DELETE FROM users WHERE id = ?", a.id)
@@ -115,7 +117,7 @@ func (b *batch) delete(a *account, at micros) {
 	b.after(func(m *model) { m.remove(m.user(a.id), version) })
 }
 
-// removeLeftovers removes up to sweep rows of deleted users.
+// removeLeftovers removes up to sweep friends and subscriptions of deleted users.
 type removeLeftovers struct{}
 
 func (removeLeftovers) apply(b *batch) error {
@@ -130,7 +132,7 @@ func (removeLeftovers) apply(b *batch) error {
 	return nil
 }
 
-// removeSome removes up to most rows of a deleted user, and returns how many.
+// removeSome removes up to most rows of a deleted user, and returns their number.
 func (b *batch) removeSome(user, most int64) (removed int64) {
 	for _, query := range []string{
 		"DELETE FROM subscriptions WHERE (user, target) IN (SELECT user, target FROM subscriptions WHERE user = ? LIMIT ?)",
@@ -149,10 +151,9 @@ func (b *batch) removeSome(user, most int64) (removed int64) {
 	return removed
 }
 
-// awaitNextSecond waits until the second of that time is over, by the clock of
-// the machine and by that of the service, because the times in tokens are often
-// in whole seconds. It waits 2 seconds at most: the clocks may be further apart.
-// The end of ctx ends only the waiting.
+// awaitNextSecond waits until the second of at is over, by the machine's clock and by
+// the service's, because the times in tokens are often in whole seconds. It waits for
+// at most 2 seconds, since the clocks may differ by more, and no longer than ctx.
 func (s *Service) awaitNextSecond(ctx context.Context, at micros) {
 	const second = 1_000_000
 	now := min(s.clock.now(), time.Now().UnixMicro())
@@ -168,9 +169,8 @@ func (s *Service) awaitNextSecond(ctx context.Context, at micros) {
 	}
 }
 
-// inPieces calls do with up to most of the IDs at a time, without repeats, until
-// it fails, so that no list of any length stalls the writer. It calls it once if
-// there are none.
+// inPieces calls do with up to most IDs at a time, without repeats, until do fails. So
+// even a long list doesn't stall the writer. If there are no IDs, it calls do once.
 func inPieces(ids []string, most int, do func(piece []string) error) error {
 	ids = unique(ids)
 	for {

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// Logout logs a device out: it is forgotten at once, and its session kicked.
-// deviceID "" logs out all of the user's devices. A device that is not logged
-// in is no error.
+// Logout logs a device out: it no longer counts, and its session ends with
+// KickedLogout. An empty deviceID logs out all devices of the user. Logging out a
+// device that is not logged in does nothing.
 //
-// Errors: CodeUnknownUser, CodeMalformed, CodeUnavailable.
+// Errors: CodeUnknownUser, CodeMalformed for deviceID, CodeUnavailable.
 func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 	if deviceID != "" {
 		if err := checkID(deviceID); err != nil {
@@ -19,12 +19,12 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 	return s.do(ctx, &logout{userID: userID, deviceID: deviceID, at: machineNow()})
 }
 
-// Kick ends all sessions of a user, forgets the devices, and refuses
-// credentials issued up to now; see Device.IssuedAt.
+// Kick logs out all devices of a user, ends their sessions with KickedByAdmin, and
+// revokes all credentials issued until now; see Device.IssuedAt.
 //
-// It returns once the second in which the kick happened is over, so that
-// credentials issued after that are accepted even if their times are in whole
-// seconds. The end of ctx ends only this waiting, without an error.
+// Kick returns once the second in which the kick happened is over, so that
+// credentials issued later are accepted even if their times are in whole seconds.
+// Cancelling ctx ends only this wait, without an error.
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Kick(ctx context.Context, userID string) error {
@@ -36,14 +36,14 @@ func (s *Service) Kick(ctx context.Context, userID string) error {
 	return err
 }
 
-// connect logs a device in, or brings it back, with a new stream.
+// connect logs a device in, or connects one that is logged in, with a new stream.
 type connect struct {
 	device   Device
-	nameless bool // the device has a random ID, because it came without one
+	nameless bool // the device came without an ID, and was given a random one
 	session  *Session
 }
 
-// key returns the kick that concerns the device.
+// key returns the key of the kick that applies to the device.
 func (op *connect) key() deviceKey {
 	if op.nameless {
 		return deviceKey{userID: op.device.UserID}
@@ -73,7 +73,7 @@ func (op *connect) apply(b *batch) error {
 	return nil
 }
 
-// login enters the stream in the device's row, and makes room for it.
+// login stores the stream in the device's row, and applies the limit of devices.
 func (b *batch) login(a *account, op *connect) {
 	d := a.device(op.device.ID)
 	if d == nil {
@@ -87,9 +87,9 @@ func (b *batch) login(a *account, op *connect) {
 	b.makeRoom(a, *d)
 }
 
-// makeRoom has devices of the newcomer's platform over the limit give way: the
-// one logged in longest, which is kicked; but first those that have dropped.
-// These are only forgotten, so that they may come back.
+// makeRoom removes devices of the newcomer's platform that are over the limit:
+// disconnected ones first, then those that logged in first. A connected device is
+// kicked. A disconnected one is only forgotten, so that it may log in again.
 func (b *batch) makeRoom(a *account, newcomer device) {
 	var rivals []device
 	for _, d := range a.devices {
@@ -112,15 +112,16 @@ func (b *batch) forget(a *account, deviceID string) {
 	b.deleteDevice(a, deviceID)
 }
 
-// expel forgets a device and kicks it: its stream ends, if there is one, and it
-// is refused if it only reconnects.
+// expel kicks a device and forgets it: its session ends, if it has one, and Connect
+// refuses it for a minute if it only reconnects.
 func (b *batch) expel(a *account, deviceID string, why KickReason, at micros) {
 	b.forget(a, deviceID)
 	b.remember(kicked{deviceKey: deviceKey{a.userID, deviceID}, kick: why, at: at})
 	b.after(func(m *model) { m.endSessions(m.byName[a.userID], deviceID, why) })
 }
 
-// expelAll is expel of all devices, those included that reconnect without an ID.
+// expelAll is expel for all devices of a user, including those that reconnect
+// without an ID.
 func (b *batch) expelAll(a *account, why KickReason, at micros) {
 	for _, d := range a.devices {
 		b.remember(kicked{deviceKey: deviceKey{a.userID, d.id}, kick: why, at: at})
@@ -148,7 +149,7 @@ func (b *batch) pardon(key deviceKey) {
 	b.after(func(m *model) { delete(m.kicked.last, key) })
 }
 
-// forgetKicks forgets up to sweep of the kicks that are over.
+// forgetKicks forgets up to sweep kicks whose time is over.
 func (b *batch) forgetKicks() {
 	over := b.kicksOver(b.now, sweep)
 	for _, e := range over {
@@ -161,7 +162,8 @@ func (b *batch) forgetKicks() {
 	}
 }
 
-// endedStream is a stream that broke, or that its reader closed.
+// endedStream is a stream that ended because the connection broke or the reader
+// closed it.
 type endedStream struct {
 	user     uint32
 	deviceID string
@@ -169,8 +171,8 @@ type endedStream struct {
 	at       micros
 }
 
-// drop notes the end of streams of this run, each at its own time. The device
-// then has its grace. A device that meanwhile has a newer stream is left alone.
+// drop records that streams of this run ended, each at its own time, which begins
+// the grace of their devices. A device that has a newer stream is not changed.
 type drop struct{ ended []endedStream }
 
 func (op *drop) apply(b *batch) error {
@@ -196,11 +198,11 @@ func (b *batch) dropDevice(a *account, d *device, at, grace micros) {
 	b.saveDevice(a, d)
 }
 
-// logout forgets one device, or all, at once.
+// logout logs out one device of a user, or all of them.
 type logout struct {
 	userID   string
 	deviceID string // "" means all
-	at       micros // as the machine's clock is set
+	at       micros // the time by the machine's clock
 }
 
 func (op *logout) apply(b *batch) error {
@@ -218,11 +220,12 @@ func (op *logout) apply(b *batch) error {
 	return nil
 }
 
-// kick forgets all devices, and refuses credentials issued up to now: those who
-// issue them go by the clocks of their machines, not by the service's.
+// kick logs out all devices and revokes the credentials issued until now. Their
+// issuers date them by the clocks of their machines, not by the service's, so the
+// later of the two clocks counts.
 type kick struct {
 	userID    string
-	at        micros // as the machine's clock is set
+	at        micros // the time by the machine's clock
 	revokedAt micros
 }
 

@@ -79,7 +79,7 @@ var (
 
 	// ErrOverloaded is returned by a call that writes when too many others wait
 	// already, or when it would wait for the disk for more than 5 seconds.
-	// Nothing was done; the call may be repeated.
+	// The operation was not begun, so the call may be repeated.
 	ErrOverloaded = &Error{Code: CodeUnavailable, Message: "the service is overloaded"}
 )
 

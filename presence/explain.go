@@ -5,53 +5,55 @@ import (
 	"time"
 )
 
-// Explanation tells why a user's status is what it is, and what changes next.
+// Explanation explains the status of a user: what it follows from, what changes it
+// next, and who is notified.
 type Explanation struct {
-	Now       time.Time         `json:"now"` // when this is so
+	Now       time.Time         `json:"now"` // the time to which the explanation applies
 	Status    Status            `json:"status"`
-	Why       string            `json:"why"`               // one sentence about the normal status
+	Why       string            `json:"why"`               // one sentence: what the normal status follows from
 	Next      string            `json:"next"`              // one sentence: what changes it next
-	Audience  string            `json:"audience"`          // one sentence: who is told of a change
-	Devices   []DeviceState     `json:"devices"`           // logged in, in order of login; never nil
+	Audience  string            `json:"audience"`          // one sentence: who is notified of a change
+	Devices   []DeviceState     `json:"devices"`           // the devices that are logged in, in order of login; never nil
 	Deadlines []Deadline        `json:"deadlines"`         // the earliest first; never nil
-	Refused   []RefusedDevice   `json:"refused"`           // never nil
-	KickedAt  time.Time         `json:"kickedAt,omitzero"` // by Kick or Delete, the last time: older credentials are refused. Zero means never
+	Refused   []RefusedDevice   `json:"refused"`           // the devices that can't reconnect, the oldest kick first; never nil
+	KickedAt  time.Time         `json:"kickedAt,omitzero"` // the last Kick or Delete: credentials issued until then are revoked. The zero time means never
 	Switches  ExplainedSwitches `json:"switches"`
-	Friends   int               `json:"friends"`   // in the user's list
-	Followers int               `json:"followers"` // who subscribe to the user or have them in their list
-	Streams   int               `json:"streams"`   // open
+	Friends   int               `json:"friends"`   // the length of the user's friend list
+	Followers int               `json:"followers"` // the users who subscribe to this user or have them in their friend list
+	Streams   int               `json:"streams"`   // the open sessions
 }
 
-// DeviceState is one device that is logged in.
+// DeviceState is the state of one device that is logged in.
 type DeviceState struct {
 	DeviceID string    `json:"deviceID"`
 	Platform Platform  `json:"platform"`
-	State    string    `json:"state"` // "connected"; dropped: "grace", then if native "retained"
-	Since    time.Time `json:"since"` // connected, or dropped
+	State    string    `json:"state"` // "connected"; after a disconnect "grace", and then "retained" if the device is native
+	Since    time.Time `json:"since"` // when the device connected, or when it disconnected
 	LoginAt  time.Time `json:"loginAt"`
 }
 
-// Deadline is a change that comes by itself, if nothing else does before.
+// Deadline is a change that will happen at a certain time unless something else
+// happens before.
 type Deadline struct {
 	At   time.Time `json:"at"`
 	What string    `json:"what"`
 }
 
-// RefusedDevice is one that was kicked or logged out less than a minute ago. If
-// it only reconnects, Connect returns [ErrKicked].
+// RefusedDevice is a device that was kicked or logged out less than a minute ago. If
+// it only reconnects, Connect returns a [*KickedError].
 type RefusedDevice struct {
-	DeviceID string     `json:"deviceID"` // "" means all that reconnect without an ID, with a cursor and credentials from before
-	Type     KickReason `json:"type"`     // as in the KICKED_OUT event
+	DeviceID string     `json:"deviceID"` // empty means every device that reconnects without an ID, with a cursor and credentials from before the kick
+	Type     KickReason `json:"type"`     // the reason in the KICKED_OUT event
 	Until    time.Time  `json:"until"`
 }
 
-// ExplainedSwitches are the two switches that decide who is told.
+// ExplainedSwitches are the two switches that decide who is notified; see [Settings].
 type ExplainedSwitches struct {
 	UserStatus          bool `json:"userStatus"`
 	FriendNotifications bool `json:"friendNotifications"`
 }
 
-// Explain returns why the user's status is what it is, and what changes next.
+// Explain explains the status of a user.
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Explain(ctx context.Context, userID string) (Explanation, error) {
@@ -101,12 +103,13 @@ func (s *Service) explain(userID string) (Explanation, uint32, error) {
 	return e, u.id, nil
 }
 
-// String returns the state as Explain tells it.
+// String returns the state as it is in DeviceState.State.
 func (s deviceState) String() string {
 	return [...]string{"gone", "retained", "grace", "connected"}[s]
 }
 
-// refusedDevices returns the devices of a user that are refused, the oldest kick first.
+// refusedDevices returns the devices of a user that Connect refuses, the oldest kick
+// first.
 func (k *kicks) refusedDevices(userID string) []RefusedDevice {
 	refused := []RefusedDevice{}
 	for _, e := range k.order {

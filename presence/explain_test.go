@@ -53,7 +53,7 @@ var situations = []struct {
 	want string
 }{
 	{"never logged in", func(w *world) {}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
+why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 `},
@@ -62,7 +62,7 @@ audience: only the user's own streams, because nobody subscribes to the user or 
 		w.ios("alice", "phone")
 	}, `
 why: ONLINE because 1 device is connected; the last connected at 00:01:01Z
-next: ONLINE while a device is connected; once the last one has dropped, for 10s more (reconnect_grace), then OFFLINE for 168h (offline_retention), then UNLOGINED
+next: ONLINE while a device is connected; after the last one disconnects, for 10s more (reconnect_grace), then OFFLINE for 168h (offline_retention), then UNLOGINED
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: phone ios connected since 00:01:01, logged in 00:01:01
 `},
@@ -70,23 +70,23 @@ device: phone ios connected since 00:01:01, logged in 00:01:01
 		w.web("alice", "tab").Close()
 		w.pass(time.Second)
 	}, `
-why: ONLINE because 1 device dropped a moment ago and may come back; the last dropped at 00:00:01Z
+why: ONLINE because 1 device disconnected a moment ago and may reconnect; the last disconnected at 00:00:01Z
 next: UNLOGINED at 00:00:11Z, unless a device logs in before
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: tab web grace since 00:00:01, logged in 00:00:01
-deadline: 00:00:11Z device tab no longer counts as connected, unless it comes back: the user is then UNLOGINED
+deadline: 00:00:11Z device tab no longer counts as connected, unless it reconnects before: the user is then UNLOGINED
 `},
 	{"in grace, to be retained", func(w *world) {
 		w.ios("alice", "phone").Close()
 		w.pass(time.Second)
 		w.set("alice", "x", 0)
 	}, `
-why: ONLINE because 1 device dropped a moment ago and may come back; the last dropped at 00:00:01Z
+why: ONLINE because 1 device disconnected a moment ago and may reconnect; the last disconnected at 00:00:01Z
 next: OFFLINE at 00:00:11Z, unless a device logs in before
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: phone ios grace since 00:00:01, logged in 00:00:01
-deadline: 00:00:11Z device phone no longer counts as connected, unless it comes back: the user is then OFFLINE
-deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then UNLOGINED
+deadline: 00:00:11Z device phone no longer counts as connected, unless it reconnects before: the user is then OFFLINE
+deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects before: the user is then UNLOGINED
 deadline: 2000-01-08T00:05:01Z the custom status is cleared, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
 `},
 	{"retained", func(w *world) {
@@ -94,11 +94,11 @@ deadline: 2000-01-08T00:05:01Z the custom status is cleared, unless a device log
 		w.set("alice", "x", 30*24*time.Hour)
 		w.pass(time.Minute)
 	}, `
-why: OFFLINE because no device is connected, and 1 native device dropped without logging out; the last dropped at 00:00:01Z
+why: OFFLINE because no device is connected, and 1 native device disconnected without logging out; the last disconnected at 00:00:01Z
 next: UNLOGINED at 2000-01-08T00:00:01Z, unless a device logs in before
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: phone ios retained since 00:00:01, logged in 00:00:01
-deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then UNLOGINED
+deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects before: the user is then UNLOGINED
 deadline: 2000-01-31T00:00:01Z the custom status expires
 `},
 	{"two retained", func(w *world) {
@@ -107,13 +107,13 @@ deadline: 2000-01-31T00:00:01Z the custom status expires
 		w.connect(Device{UserID: "alice", ID: "desk", Platform: Linux}).Close()
 		w.pass(time.Minute)
 	}, `
-why: OFFLINE because no device is connected, and 2 native devices dropped without logging out; the last dropped at 00:01:01Z
+why: OFFLINE because no device is connected, and 2 native devices disconnected without logging out; the last disconnected at 00:01:01Z
 next: UNLOGINED at 2000-01-08T00:01:01Z, unless a device logs in before
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: phone ios retained since 00:00:01, logged in 00:00:01
 device: desk linux retained since 00:01:01, logged in 00:01:01
-deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then OFFLINE
-deadline: 2000-01-08T00:01:01Z device desk is forgotten, unless it comes back: the user is then UNLOGINED
+deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects before: the user is then OFFLINE
+deadline: 2000-01-08T00:01:01Z device desk is forgotten, unless it reconnects before: the user is then UNLOGINED
 `},
 	{"online, one retained", func(w *world) {
 		w.ios("alice", "phone").Close()
@@ -122,19 +122,19 @@ deadline: 2000-01-08T00:01:01Z device desk is forgotten, unless it comes back: t
 		w.web("alice", "tab2")
 	}, `
 why: ONLINE because 2 devices are connected; the last connected at 00:01:01Z
-next: ONLINE while a device is connected; once the last one has dropped, for 10s more (reconnect_grace), then OFFLINE until 2000-01-08T00:00:01Z, then UNLOGINED
+next: ONLINE while a device is connected; after the last one disconnects, for 10s more (reconnect_grace), then OFFLINE until 2000-01-08T00:00:01Z, then UNLOGINED
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: phone ios retained since 00:00:01, logged in 00:00:01
 device: tab web connected since 00:01:01, logged in 00:01:01
 device: tab2 web connected since 00:01:01, logged in 00:01:01
-deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then ONLINE
+deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects before: the user is then ONLINE
 `},
 	{"online on the web", func(w *world) {
 		w.set("alice", "x", 0)
 		w.web("alice", "tab")
 	}, `
 why: ONLINE because 1 device is connected; the last connected at 00:00:01Z
-next: ONLINE while a device is connected; once the last one has dropped, for 10s more (reconnect_grace), then UNLOGINED
+next: ONLINE while a device is connected; after the last one disconnects, for 10s more (reconnect_grace), then UNLOGINED
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: tab web connected since 00:00:01, logged in 00:00:01
 `},
@@ -144,13 +144,13 @@ device: tab web connected since 00:00:01, logged in 00:00:01
 		w.web("alice", "tab").Close()
 		w.pass(time.Second)
 	}, `
-why: ONLINE because 1 device dropped a moment ago and may come back; the last dropped at 00:01:01Z
+why: ONLINE because 1 device disconnected a moment ago and may reconnect; the last disconnected at 00:01:01Z
 next: OFFLINE at 00:01:11Z, unless a device logs in before
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: phone ios retained since 00:00:01, logged in 00:00:01
 device: tab web grace since 00:01:01, logged in 00:01:01
-deadline: 00:01:11Z device tab no longer counts as connected, unless it comes back: the user is then OFFLINE
-deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then UNLOGINED
+deadline: 00:01:11Z device tab no longer counts as connected, unless it reconnects before: the user is then OFFLINE
+deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects before: the user is then UNLOGINED
 `},
 	{"logged out twice", func(w *world) {
 		w.set("alice", "x", time.Hour)
@@ -162,7 +162,7 @@ deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: 
 			w.must(w.Logout(w.t.Context(), "bob", "tab"))
 		}
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
+why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 deadline: 01:00:01Z the custom status expires
@@ -171,7 +171,7 @@ refused: "tab" (logout) until 00:01:03
 	{"custom status that expires first", func(w *world) {
 		w.set("alice", "x", time.Minute)
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
+why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 deadline: 00:01:01Z the custom status expires
@@ -182,21 +182,21 @@ deadline: 00:01:01Z the custom status expires
 		w.restart(time.Minute)
 		w.pass(time.Second)
 	}, `
-why: ONLINE because 2 devices were connected when the server stopped, and may come back; it started again at 00:01:01Z
+why: ONLINE because 2 devices were connected when the server stopped, and may reconnect; the server started again at 00:01:01Z
 next: OFFLINE at 00:01:31Z, unless a device logs in before
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: tab web grace since 00:01:01, logged in 00:00:01
 device: phone ios grace since 00:01:01, logged in 00:00:01
-deadline: 00:01:31Z device tab no longer counts as connected, unless it comes back: the user is then OFFLINE
-deadline: 00:01:31Z device phone no longer counts as connected, unless it comes back: the user is then OFFLINE
-deadline: 2000-01-08T00:01:01Z device phone is forgotten, unless it comes back: the user is then UNLOGINED
+deadline: 00:01:31Z device tab no longer counts as connected, unless it reconnects before: the user is then OFFLINE
+deadline: 00:01:31Z device phone no longer counts as connected, unless it reconnects before: the user is then OFFLINE
+deadline: 2000-01-08T00:01:01Z device phone is forgotten, unless it reconnects before: the user is then UNLOGINED
 `},
 	{"kicked", func(w *world) {
 		w.web("alice", "tab")
 		w.must(w.Kick(w.t.Context(), "alice"))
 		w.pass(time.Second)
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten; the last kick or deletion, at 00:00:01Z, also refuses tokens issued before
+why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long; the last kick or deletion, at 00:00:01Z, also revoked all tokens issued before
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 refused: "tab" (REST_API_Kick) until 00:01:01
@@ -208,7 +208,7 @@ kicked: 00:00:01
 		w.must(w.Kick(w.t.Context(), "alice"))
 		w.pass(time.Hour)
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten; the last kick or deletion, at 00:00:01Z, also refuses tokens issued before
+why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long; the last kick or deletion, at 00:00:01Z, also revoked all tokens issued before
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 kicked: 00:00:01
@@ -222,31 +222,31 @@ kicked: 00:00:01
 		w.pass(time.Second)
 	}, `
 why: ONLINE because 2 devices are connected; the last connected at 00:01:01Z
-next: ONLINE while a device is connected; once the last one has dropped, for 10s more (reconnect_grace), then OFFLINE for 168h (offline_retention), then UNLOGINED
+next: ONLINE while a device is connected; after the last one disconnects, for 10s more (reconnect_grace), then OFFLINE for 168h (offline_retention), then UNLOGINED
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: tab web connected since 00:00:01, logged in 00:00:01
 device: phone ios retained since 00:00:01, logged in 00:00:01
 device: desk linux connected since 00:01:01, logged in 00:01:01
 device: tab2 web grace since 00:01:01, logged in 00:01:01
-deadline: 00:01:11Z device tab2 no longer counts as connected, unless it comes back: the user is then ONLINE
+deadline: 00:01:11Z device tab2 no longer counts as connected, unless it reconnects before: the user is then ONLINE
 deadline: 01:01:01Z the token of device desk expires, which ends its stream
-deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it comes back: the user is then ONLINE
+deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects before: the user is then ONLINE
 `},
 	{"friend notifications are off", func(w *world) {
 		w.register("bob")
 		w.befriend("bob", "alice")
 		w.configure(func(s *Settings) { s.FriendNotifications = false })
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
+why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
-audience: the user's own streams, and those of who subscribe to the user; not of friends, because the switch friend_notifications is off
+audience: the user's own streams, and those of the users who subscribe to the user; not those of friends, because the switch friend_notifications is off
 `},
 	{"user status is off", func(w *world) {
 		w.register("bob")
 		w.befriend("bob", "alice")
 		w.configure(func(s *Settings) { s.UserStatus = false })
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
+why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because the switch user_status is off
 `},
@@ -255,7 +255,7 @@ audience: only the user's own streams, because the switch user_status is off
 		w.befriend("bob", "alice")
 		w.subscribe("carol", "alice")
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or dropped and is forgotten
+why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: the user's own streams, and those of the 2 followers, when connected
 `},
@@ -265,8 +265,8 @@ audience: the user's own streams, and those of the 2 followers, when connected
 		w.writable(false)
 		w.pass(time.Minute)
 	}, `
-why: ONLINE still, though UNLOGINED is due: it is being written, and if this stays, /readyz tells what keeps it from that
-next: UNLOGINED, as soon as it can be written
+why: still ONLINE, although UNLOGINED is due: the change is being written, and if this persists, /readyz reports the reason
+next: UNLOGINED, as soon as the change is written
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: tab web gone since 00:00:01, logged in 00:00:01
 `},

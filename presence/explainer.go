@@ -7,44 +7,44 @@ import (
 	"time"
 )
 
-// explainer finds the words for what is so of a user at a moment.
+// explainer puts the state of a user at the time now into words.
 type explainer struct {
 	*user
 	now      micros
-	started  micros // when this run of the process began
+	started  micros // when this run of the service began
 	settings *Settings
 }
 
-// why says what the normal status follows from.
+// why returns the sentence that says what the normal status follows from.
 func (x explainer) why() string {
 	if due := statusTypeAt(x.devices, x.now); due != x.statusType {
-		return fmt.Sprintf("%s still, though %s is due: it is being written, and if this stays, /readyz tells what keeps it from that",
+		return fmt.Sprintf("still %s, although %s is due: the change is being written, and if this persists, /readyz reports the reason",
 			x.statusType, due)
 	}
 	if n, last := x.count(connected); n > 0 {
 		return fmt.Sprintf("%s because %s connected; the last connected at %s", Online, number(n, "device is", "devices are"), clockTime(last))
 	}
 	if n, last := x.count(inGrace); n > 0 && last <= x.started {
-		return fmt.Sprintf("%s because %s connected when the server stopped, and may come back; it started again at %s",
+		return fmt.Sprintf("%s because %s connected when the server stopped, and may reconnect; the server started again at %s",
 			Online, number(n, "device was", "devices were"), clockTime(x.started))
 	} else if n > 0 {
-		return fmt.Sprintf("%s because %s dropped a moment ago and may come back; the last dropped at %s",
+		return fmt.Sprintf("%s because %s disconnected a moment ago and may reconnect; the last disconnected at %s",
 			Online, number(n, "device", "devices"), clockTime(last))
 	}
 	if n, last := x.count(retained); n > 0 {
-		return fmt.Sprintf("%s because no device is connected, and %s dropped without logging out; the last dropped at %s",
+		return fmt.Sprintf("%s because no device is connected, and %s disconnected without logging out; the last disconnected at %s",
 			Offline, number(n, "native device", "native devices"), clockTime(last))
 	}
 	why := fmt.Sprintf("%s because no device is logged in: there never was one, or each has logged out, was kicked, "+
-		"or dropped and is forgotten", Unlogined)
+		"or has been disconnected for too long", Unlogined)
 	if x.revokedAt != 0 {
-		why += fmt.Sprintf("; the last kick or deletion, at %s, also refuses tokens issued before", clockTime(x.revokedAt))
+		why += fmt.Sprintf("; the last kick or deletion, at %s, also revoked all tokens issued before", clockTime(x.revokedAt))
 	}
 	return why
 }
 
-// count returns how many devices are in a state, and when the last one
-// connected or dropped.
+// count returns the number of devices in a state, and when the last of them connected
+// or disconnected.
 func (x explainer) count(state deviceState) (n int, last micros) {
 	for i := range x.devices {
 		if d := &x.devices[i]; d.stateAt(x.now) == state {
@@ -55,13 +55,13 @@ func (x explainer) count(state deviceState) (n int, last micros) {
 	return n, last
 }
 
-// next says what changes the normal status.
+// next returns the sentence that says what changes the normal status next.
 func (x explainer) next() string {
 	if due := statusTypeAt(x.devices, x.now); due != x.statusType {
-		return fmt.Sprintf("%s, as soon as it can be written", due)
+		return fmt.Sprintf("%s, as soon as the change is written", due)
 	}
 	if n, _ := x.count(connected); n > 0 {
-		return fmt.Sprintf("%s while a device is connected; once the last one has dropped, for %s more (reconnect_grace), then %s",
+		return fmt.Sprintf("%s while a device is connected; after the last one disconnects, for %s more (reconnect_grace), then %s",
 			Online, short(x.settings.ReconnectGrace), x.afterAll())
 	}
 	if at := x.changesAt(); at != 0 {
@@ -70,7 +70,7 @@ func (x explainer) next() string {
 	return fmt.Sprintf("%s until a device logs in", x.statusType)
 }
 
-// afterAll is the status once all devices have dropped.
+// afterAll returns what follows when all devices have disconnected.
 func (x explainer) afterAll() string {
 	var until micros
 	for i := range x.devices {
@@ -86,7 +86,7 @@ func (x explainer) afterAll() string {
 	return Unlogined.String()
 }
 
-// changesAt returns when the normal status will change by itself, or 0.
+// changesAt returns when the normal status will change by itself. Zero means never.
 func (x explainer) changesAt() (first micros) {
 	now := statusTypeAt(x.devices, x.now)
 	for i := range x.devices {
@@ -100,7 +100,7 @@ func (x explainer) changesAt() (first micros) {
 	return first
 }
 
-// deadlines lists what comes by itself, the earliest first.
+// deadlines returns what will happen by itself, the earliest first.
 func (x explainer) deadlines() []Deadline {
 	all := []Deadline{}
 	add := func(at micros, format string, args ...any) {
@@ -116,11 +116,11 @@ func (x explainer) deadlines() []Deadline {
 	for i := range x.devices {
 		d := &x.devices[i]
 		if d.stateAt(x.now) == inGrace {
-			add(d.graceUntil, "device %s no longer counts as connected, unless it comes back: the user is then %s",
+			add(d.graceUntil, "device %s no longer counts as connected, unless it reconnects before: the user is then %s",
 				d.id, statusTypeAt(x.devices, d.graceUntil))
 		}
 		if d.run == 0 && d.platform.Native() {
-			add(d.goneAt(), "device %s is forgotten, unless it comes back: the user is then %s", d.id, statusTypeAt(x.devices, d.goneAt()))
+			add(d.goneAt(), "device %s is forgotten, unless it reconnects before: the user is then %s", d.id, statusTypeAt(x.devices, d.goneAt()))
 		}
 	}
 	add(x.expiresAt, "the custom status expires")
@@ -130,8 +130,9 @@ func (x explainer) deadlines() []Deadline {
 	return all
 }
 
-// clearsAt returns when the custom status will be cleared because the user is
-// UNLOGINED, or will be by then; 0 if it never will, or has an expiry of its own.
+// clearsAt returns when the custom status will be cleared because the user has been
+// UNLOGINED for CustomStatusTTL. Zero means that it won't be: a device is connected,
+// there is no custom status, or it has an expiry of its own.
 func (x explainer) clearsAt() micros {
 	at := x.clearAt
 	if at == 0 {
@@ -144,7 +145,7 @@ func (x explainer) clearsAt() micros {
 	return at
 }
 
-// goneAt returns when the last of the devices will be forgotten.
+// goneAt returns when the last device will be forgotten.
 func (x explainer) goneAt() (last micros) {
 	for i := range x.devices {
 		last = max(last, x.devices[i].goneAt())
@@ -152,7 +153,7 @@ func (x explainer) goneAt() (last micros) {
 	return last
 }
 
-// audience says who is told of a change of the user.
+// audience returns the sentence that says who is notified of a change.
 func (e *Explanation) audience() string {
 	const own = "the user's own streams"
 	switch {
@@ -161,7 +162,7 @@ func (e *Explanation) audience() string {
 	case e.Followers == 0:
 		return "only " + own + ", because nobody subscribes to the user or has them in their friend list"
 	case !e.Switches.FriendNotifications:
-		return own + ", and those of who subscribe to the user; not of friends, because the switch friend_notifications is off"
+		return own + ", and those of the users who subscribe to the user; not those of friends, because the switch friend_notifications is off"
 	}
 	return own + ", and those of the " + number(e.Followers, "follower", "followers") + ", when connected"
 }
@@ -173,7 +174,7 @@ func number(n int, one, many string) string {
 	return fmt.Sprint(n, " ", many)
 }
 
-// short leaves out the zeros at the end of a duration such as 168h0m0s.
+// short returns a duration without the zeros at the end of, for example, 168h0m0s.
 func short(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

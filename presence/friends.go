@@ -8,15 +8,18 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// friendsAtOnce bounds the friends of one operation: for each of them it may have
-// to count a whole friend list.
+// friendsAtOnce is the maximum number of friends in one operation, which may have to
+// count a whole friend list for each of them.
 const friendsAtOnce = 100
 
-// AddFriends puts friends into the list of userID and, if mutual, userID into
-// theirs. Open sessions receive the status of a new friend. It returns those that
-// failed: malformed and unknown IDs, userID itself, and with CodeLimit those for
-// whom either list was full; a user who is a friend already succeeds. A long list
-// is added in several steps.
+// AddFriends adds friends to the friend list of userID and, if mutual, adds userID to
+// the list of each of them. The open sessions of a user receive the status of a new
+// friend. Adding a user who is a friend already does nothing, which is not a failure.
+//
+// AddFriends returns the IDs that failed: malformed and unknown ones, userID itself,
+// and with CodeLimit those for which a friend list would exceed Settings.Friends. A
+// list of more than 100 friends is added in several steps, of which an error may
+// leave the first done.
 //
 // Errors: CodeUnknownUser for userID, CodeUnavailable.
 func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
@@ -29,8 +32,9 @@ func (s *Service) AddFriends(ctx context.Context, userID string, friends []strin
 	return failed, err
 }
 
-// RemoveFriends undoes AddFriends. A user who was no friend succeeds. Nothing more
-// is sent because of the friendship, not even what was waiting.
+// RemoveFriends undoes AddFriends. Removing a user who is not a friend does nothing,
+// which is not a failure. Nothing more is sent because of the friendship: changes that
+// were waiting for a session are withdrawn.
 //
 // Errors: as AddFriends.
 func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
@@ -43,9 +47,9 @@ func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []st
 	return failed, err
 }
 
-// Friends returns up to limit IDs of the user's friend list in byte order,
-// beginning after the ID after; "" begins with the first. next is the value of
-// after for the next page, or "" on the last page.
+// Friends returns up to limit IDs of the user's friend list that are greater than
+// after, in byte order. An empty after starts at the first. A limit below 1 means 1.
+// next is the value of after for the next page, and empty on the last page.
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Friends(ctx context.Context, userID, after string, limit int) (friends []string, next string, err error) {
@@ -64,16 +68,16 @@ func (s *Service) Friends(ctx context.Context, userID, after string, limit int) 
 	return friends, next, nil
 }
 
-// FriendStatuses returns the statuses of all in the friend list of userID, in
-// byte order of their IDs. Nil for none, and for an unknown user.
+// FriendStatuses returns the statuses of all users in the friend list of userID, in
+// byte order of their IDs. It returns nil if the list is empty or the user unknown.
 //
 // Errors: CodeUnavailable when the database can't be read.
 func (s *Service) FriendStatuses(ctx context.Context, userID string) ([]Status, error) {
 	return s.statusesFor(ctx, userID, "SELECT friend FROM friends JOIN users ON id = friend WHERE user = ? ORDER BY user_id")
 }
 
-// page runs a query for IDs whose last parameter is a limit. next is the last ID
-// of the page, or "" if there are no more.
+// page runs a query for IDs whose last parameter is a limit. next is the last ID of
+// the page, or empty if no ID follows.
 func (s *Service) page(ctx context.Context, query string, limit int, args ...any) (ids []string, next string, err error) {
 	limit = max(1, limit)
 	rows, err := s.store.Reader().QueryContext(ctx, query, append(args, limit+1)...)
@@ -90,7 +94,7 @@ func (s *Service) page(ctx context.Context, query string, limit int, args ...any
 	return ids, "", nil
 }
 
-// befriend puts users into a friend list and, if mutual, the other way round.
+// befriend adds users to a friend list and, if mutual, its owner to theirs.
 type befriend struct {
 	userID  string
 	friends []string
@@ -99,7 +103,7 @@ type befriend struct {
 }
 
 func (op *befriend) apply(b *batch) error {
-	counts := make(map[uint32]int) // of friends, each counted once
+	counts := make(map[uint32]int) // the length of each friend list, counted once
 	return eachFriend(b, op.userID, op.friends, &op.failed, func(user, friend *account) *Error {
 		pairs := [][2]uint32{{user.id, friend.id}}
 		if op.mutual {
@@ -151,7 +155,7 @@ func (b *batch) unfriend(user, friend uint32) {
 	b.after(func(m *model) { m.unwatch(m.user(user), m.user(friend), byFriendship) })
 }
 
-// eachFriend calls do for every friend named, and gathers what fails.
+// eachFriend calls do for each friend, and appends those that fail to failed.
 func eachFriend(b *batch, userID string, friends []string, failed *[]Failure, do func(user, friend *account) *Error) error {
 	user := b.peek(userID)
 	if user == nil {
@@ -160,7 +164,7 @@ func eachFriend(b *batch, userID string, friends []string, failed *[]Failure, do
 	for _, id := range unique(friends) {
 		friend, err := b.find(id)
 		if err == nil && friend.id == user.id {
-			err = malformed("nobody is their own friend")
+			err = malformed("a user can't be their own friend")
 		}
 		if err == nil {
 			err = do(user, friend)

@@ -2,14 +2,14 @@ package presence
 
 import "sync/atomic"
 
-// Histogram tells how often values of which size were seen.
+// Histogram counts values by their size.
 type Histogram struct {
-	Bounds []float64 // the greatest value of each bucket, ascending; the last bucket, one more, has none
-	Counts []uint64  // the values in each bucket alone, not in those below it
-	Sum    float64   // of all values
+	Bounds []float64 // the upper bound of each bucket, inclusive and ascending; the last bucket has none
+	Counts []uint64  // the number of values in each bucket, not cumulative; one longer than Bounds
+	Sum    float64   // the sum of all values
 }
 
-// Count returns how many values were seen.
+// Count returns the number of values.
 func (h Histogram) Count() (n uint64) {
 	for _, c := range h.Counts {
 		n += c
@@ -28,16 +28,18 @@ func (h *Histogram) add(other Histogram) {
 	}
 }
 
-// scale is the buckets of a histogram, in whole units.
+// scale defines the buckets of a histogram. Values are counted in small whole units,
+// and reported in larger ones.
 type scale struct {
 	bounds [mostBounds]int64
-	unit   float64 // how many units make 1 of what is told
+	unit   float64 // how many counted units are one reported unit
 }
 
 const mostBounds = 16
 
-// The two scales: times in nanoseconds, told in seconds, and numbers. 60 ms is
-// for what waits the 50 ms of the usual batch window.
+// The two scales. Times are counted in nanoseconds and reported in seconds. The bound
+// of 60 ms separates what waited for the default batch window of 50 ms from what
+// waited longer.
 var (
 	times = scale{unit: 1e9, bounds: [...]int64{
 		100e3, 250e3, 500e3, 1e6, 2500e3, 5e6, 10e6, 25e6, 50e6, 60e6, 100e6, 250e6, 500e6, 1e9, 2500e6, 10e9,
@@ -47,8 +49,8 @@ var (
 	}}
 )
 
-// histogram counts values, for any number of goroutines: two atomic additions
-// for each, and no memory.
+// histogram counts values from any number of goroutines. A value costs two atomic
+// additions and no memory.
 type histogram struct {
 	counts [mostBounds + 1]atomic.Uint64
 	sum    atomic.Int64

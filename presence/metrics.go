@@ -5,51 +5,60 @@ import (
 	"time"
 )
 
-// Metrics are numbers about a [Service]: what is so now, and what it has done
-// since it was opened. They name no user and hold no text of any.
-//
-// DeliveryDelay is that of the oldest change in an event. It holds what
-// Settings.BatchWindow asks for, and the time for which a reader doesn't read,
-// but not what a session is told because it resumes. Lateness holds no deadline
-// that passed before the service was opened.
+// Metrics are the numbers of a [Service] for monitoring. They contain no user IDs and
+// no custom statuses.
 type Metrics struct {
-	// Now.
+	// The fields of this group describe the present.
 
 	Users         UserCounts
-	Streams       int           // open sessions
-	Version       int64         // the last one given out
-	Queue         int           // operations that wait for the writer
-	QueueCapacity int           // more than that are refused with [ErrOverloaded]
-	Overdue       time.Duration // how long the earliest work of the janitor is due already; 0: none is
-	Fault         error         // why the last write failed; nil: it didn't
-	DatabaseBytes int64         // the file's size
+	Streams       int           // the open sessions
+	Version       int64         // the last version given out
+	Queue         int           // the operations that wait for the writer
+	QueueCapacity int           // the length of Queue at which calls return [ErrOverloaded]
+	Overdue       time.Duration // how long ago the earliest deadline passed that is not applied yet; zero means that there is none
+	Fault         error         // why the last write failed; nil means that it succeeded
+	DatabaseBytes int64         // the size of the database file
 	WALBytes      int64         // the size of its write-ahead log
-	DiskFreeBytes int64         // what the disk under it has left for us; -1: not known
+	DiskFreeBytes int64         // the space on its disk that this process can use; -1 means unknown
 
-	// Since Open.
+	// The fields of this group count since Open.
 
-	Opened      uint64            // sessions
-	Ended       map[Ending]uint64 // sessions, by why; every [Ending] is there
-	Changes     uint64            // that were visible: each got a version
-	Conflated   uint64            // changes replaced by a newer one while they waited for a session
-	WriteFaults uint64            // batches that could not be made durable: nothing of them was done
-	FaultAt     time.Time         // of the last of these; zero: none
+	Opened      uint64            // the sessions that were opened
+	Ended       map[Ending]uint64 // the sessions that ended, by reason; it has a key for every [Ending]
+	Changes     uint64            // the visible changes; each got a version
+	Conflated   uint64            // the changes that a newer one replaced while they waited for a session
+	WriteFaults uint64            // the batches that could not be committed; none of their operations took effect
+	FaultAt     time.Time         // when that last happened; the zero time means never
 
-	EventStatuses   Histogram // statuses in each [EventUpdated] that a session handed out
-	DeliveryDelay   Histogram // seconds from a change being durable to its [EventUpdated]
-	Commit          Histogram // seconds to apply a batch and make it durable
-	BatchOperations Histogram // operations in each of these batches
-	Lateness        Histogram // seconds from a deadline to its effect being durable
+	// EventStatuses counts the statuses in each [EventUpdated].
+	EventStatuses Histogram
+
+	// DeliveryDelay is the time in seconds from when a change became durable until
+	// an [EventUpdated] with it was returned, for the oldest change in each event.
+	// It includes the wait for Settings.BatchWindow, and the time in which nobody
+	// polls the session. It leaves out what a session sends because it resumes.
+	DeliveryDelay Histogram
+
+	// Commit is the time in seconds to apply a batch of operations and make it
+	// durable, and BatchOperations the number of operations in each. Both leave
+	// out batches that wrote nothing.
+	Commit          Histogram
+	BatchOperations Histogram
+
+	// Lateness is the time in seconds from a deadline until its effect was
+	// durable. It leaves out deadlines that passed before Open.
+	Lateness Histogram
 }
 
-// Ending is why a session ended.
+// Ending is the reason why a session ended.
 type Ending string
 
-// The endings: these, and the four of [KickReason].
+// The reasons why a session ended. The four values of [KickReason] are reasons as
+// well.
 const (
-	EndedClosed     Ending = "closed"     // by its reader, whose client has gone
-	EndedSuperseded Ending = "superseded" // the device has a newer session
-	EndedDrained    Ending = "drained"    // the service was closing
+	EndedClosed     Ending = "closed"     // the reader closed it, usually because the client disconnected
+	EndedSuperseded Ending = "superseded" // the device opened a newer session
+	EndedDrained    Ending = "drained"    // the service was drained
 )
 
 func (e ending) name() Ending {
@@ -64,9 +73,9 @@ func (e ending) name() Ending {
 	return EndedClosed
 }
 
-// meters count for Metrics.
+// meters count what Metrics returns.
 type meters struct {
-	opened     time.Time // just before the service was, so that no moment since is 0
+	opened     time.Time // just before the service was opened, so that no later time measured from it is zero
 	openedAt   micros
 	commit     histogram
 	operations histogram
@@ -74,19 +83,19 @@ type meters struct {
 	faults     atomic.Uint64
 	faultAt    atomic.Int64 // microseconds since 1970
 
-	// Sessions count in several places, because many do at once.
+	// Many sessions count at the same time, so they share several meters.
 	sessions [16]sessionMeter
 }
 
 type sessionMeter struct {
 	statuses histogram
 	delay    histogram
-	_        [64]byte // two in one cache line would slow each other down
+	_        [64]byte // keeps meters in different cache lines, so that they don't slow each other down
 }
 
 // modelMeter is guarded by Service.mu.
 type modelMeter struct {
-	committed time.Duration // when the last batch was, since meters.opened
+	committed time.Duration // when the last batch was committed, since meters.opened
 	opened    uint64
 	ended     map[Ending]uint64
 	changes   uint64
@@ -104,8 +113,8 @@ func newModelMeter() modelMeter {
 	return m
 }
 
-// waits notes that s has one more change waiting, or a newer one of the same
-// user, when as many as before wait.
+// waits records that one more change waits for s. If as many users wait as before, the
+// change replaced an earlier one of the same user.
 func (m *modelMeter) waits(s *Session, before int) {
 	if len(s.waiting) == before {
 		m.conflated++
@@ -115,7 +124,7 @@ func (m *modelMeter) waits(s *Session, before int) {
 	}
 }
 
-// handedOut notes that a part of what waited is in an event.
+// handedOut measures an event with a part of what waited, returned at now.
 func (s *Session) handedOut(now time.Time) {
 	meters := &s.svc.meters
 	m := &meters.sessions[s.stream%int64(len(meters.sessions))]
@@ -125,7 +134,7 @@ func (s *Session) handedOut(now time.Time) {
 	}
 }
 
-// closing is why a session that its reader closes at a time ends.
+// closing returns the reason for the end of a session that its reader closes.
 func (s *Session) closing(at micros) Ending {
 	if !s.expires.IsZero() && s.expires.UnixMicro() <= at {
 		return Ending(KickedExpired)
@@ -133,7 +142,7 @@ func (s *Session) closing(at micros) Ending {
 	return EndedClosed
 }
 
-// durable measures a batch of operations that is.
+// durable measures a batch of operations that was committed.
 func (m *meters) durable(b *batch, operations int, began time.Time) {
 	took := time.Since(began)
 	b.committed = began.Sub(m.opened) + took
@@ -155,8 +164,8 @@ func (m *meters) fault(at micros) {
 	m.faultAt.Store(at)
 }
 
-// Metrics returns the numbers as they are now. It doesn't wait for the disk,
-// but asks for the sizes of files.
+// Metrics returns the numbers as they are now. It doesn't read the database, only the
+// sizes of files.
 func (s *Service) Metrics() Metrics {
 	m := s.meters.read()
 	s.readModel(&m)

@@ -16,12 +16,15 @@ import (
 // Service keeps the status of users in one database. Its methods may be called
 // from any goroutine.
 //
-// A call that changes something returns once the change is durable and
-// announced; until then ctx can only keep it from being begun.
+// A method that changes something returns once the change is durable and the
+// sessions are notified. Its ctx is checked before the change is queued; after
+// that, cancelling ctx has no effect. Every such method may return, besides the
+// errors that it lists, the error of ctx, and an [*Error] with CodeUnavailable:
+// [ErrClosed], [ErrOverloaded], or the reason why the database can't be written.
 type Service struct {
 	log      *slog.Logger
 	store    *store.DB
-	watching *sql.Stmt // reads whom a user watches; see watches
+	watching *sql.Stmt // reads the users that a user watches; see readWatches
 	clock    *clock
 	janitor  *janitor
 	meters   meters
@@ -34,32 +37,38 @@ type Service struct {
 	started micros                // when this run began
 	streams atomic.Int64          // counts the sessions of this run
 	turns   sync.Pool             // buffers of rounds
-	fault   atomic.Pointer[Error] // why the last write failed; nil: it didn't
+	fault   atomic.Pointer[Error] // why the last write failed; nil means that it succeeded
 
 	queueMu    sync.RWMutex // held for writing only to close the queue
 	closed     bool
 	queue      chan *request
-	requests   sync.Pool // of those that were answered
+	requests   sync.Pool // requests that were answered, for reuse
 	writerDone chan struct{}
 
-	// Of the writer.
+	// The fields below belong to the writer.
 	run       int64
 	nextUser  uint32
 	lastBatch micros
 	batch     *batch
 }
 
-// Open opens the service on its database file, which it makes if there is
-// none, and applies what fell due while nothing ran. Everyone who was ONLINE
-// has the restart grace to come back.
+// Open opens a service on its database file, which it creates if it doesn't exist.
+// The service must be closed. Open applies every deadline that passed while no
+// service ran. Users who were ONLINE when the last run ended stay so for
+// Settings.RestartGrace, in which their devices may reconnect.
 //
-// A database of an earlier release is backed up and brought to the schema of
-// this one, all at once or not at all.
+// Open backs up a database of an earlier release, and then upgrades it to the
+// schema of this release, completely or not at all.
 //
-// It fails, with the reason in one line, when the settings are impossible, when
-// the file can't be opened or written, belongs to another program, has the
-// schema of a newer release, is damaged in a way that [Check] reports, or is in use
-// by another process; and when there is no place for that backup.
+// Open fails if
+//
+//   - a setting is out of range; see [Settings.Validate].
+//   - the file can't be opened or written, or belongs to another program.
+//   - another service uses the file.
+//   - its schema is that of a newer release.
+//   - it is damaged in a way that [Check] reports.
+//   - it has to be upgraded, and the backup can't be written.
+//   - the machine's clock is later than the year 2100.
 func Open(config Config) (*Service, error) {
 	settings := DefaultSettings()
 	if config.Settings != nil {
@@ -99,18 +108,18 @@ func Open(config Config) (*Service, error) {
 	return s, nil
 }
 
-// start loads the model and begins the run, before anyone can ask.
+// start loads the model and begins the run, before any other goroutine has s.
 func (s *Service) start(ctx context.Context, settings Settings) error {
 	if err := s.restoreChecked(ctx); err != nil {
 		return err
 	}
 	if now := s.clock.now(); now > lastClock {
-		return fmt.Errorf("the machine's clock is at %s: set it", toTime(now).Format(time.DateOnly))
+		return fmt.Errorf("the machine's clock says %s, which is later than the year 2100: set it", toTime(now).Format(time.DateOnly))
 	}
 	s.janitor = newJanitor(s)
 	s.meters.openedAt = s.clock.now()
-	// The jump comes first: a version given out before it could be one that a
-	// client holds from a history that was lost with a restored backup.
+	// The jump comes first: a version given out before it could equal one that a
+	// client holds from a history that was lost when a backup was restored.
 	if err := s.writeFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRuns{clock: s.lastBatch}); err != nil {
 		return err
 	}
@@ -135,7 +144,7 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 	return nil
 }
 
-// writeFirst applies operations as one batch while there is no writer yet.
+// writeFirst applies operations as one batch, before the writer is started.
 func (s *Service) writeFirst(ops ...operation) error {
 	var batch []*request
 	for _, op := range ops {
@@ -151,8 +160,10 @@ func (s *Service) writeFirst(ops ...operation) error {
 	return errors.Join(errs...)
 }
 
-// Drain ends all sessions with [ErrClosed] and refuses new ones. Their devices
-// count as still connected: the next run gives them the restart grace.
+// Drain ends all sessions with [ErrClosed] and makes Connect return it. It is the
+// first step of a shutdown; other calls still succeed. The devices count as
+// connected until the next run, which gives them Settings.RestartGrace, so a
+// restart changes no status by itself.
 func (s *Service) Drain() {
 	s.mu.Lock()
 	s.model.draining = true
@@ -166,8 +177,9 @@ func (s *Service) Drain() {
 	rouse(woken)
 }
 
-// Close drains, finishes the operations that wait, and closes the database.
-// Calls made later fail with [ErrClosed].
+// Close drains the service, waits for the operations that were queued, and closes
+// the database. Later calls that write return [ErrClosed]. Closing a service twice
+// does nothing the second time, and returns nil.
 func (s *Service) Close() error {
 	s.queueMu.Lock()
 	if s.closed {
@@ -204,10 +216,13 @@ func (s *Service) Settings() Settings {
 	return s.model.settings
 }
 
-// Configure changes the settings. A switch that goes off withdraws at once
-// what was waiting to be sent because of it; one that goes on has all whom it
-// concerns told as they are. Times in force apply to what begins from now on:
-// a grace that has begun keeps its end.
+// Configure replaces the settings. Turning a switch off immediately withdraws what
+// was waiting to be sent because of it. Turning it on sends every watcher that it
+// affects the current statuses. A new time applies to what begins later: a grace
+// that has begun keeps its end.
+//
+// Errors: that of [Settings.Validate], which leaves the settings unchanged;
+// CodeUnavailable.
 func (s *Service) Configure(ctx context.Context, settings Settings) error {
 	if err := settings.Validate(); err != nil {
 		return err

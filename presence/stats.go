@@ -2,22 +2,22 @@ package presence
 
 import "context"
 
-// Stats are numbers about the whole service.
+// Stats are the numbers that an operator asks for first. See also [Metrics].
 type Stats struct {
 	Users         UserCounts `json:"users"`
-	Streams       int        `json:"streams"`       // open sessions
-	Subscriptions int        `json:"subscriptions"` // stored
-	Version       int64      `json:"version"`       // the last one given out
+	Streams       int        `json:"streams"`       // the open sessions
+	Subscriptions int        `json:"subscriptions"` // the stored subscriptions
+	Version       int64      `json:"version"`       // the last version given out
 }
 
-// UserCounts are the registered users by normal status.
+// UserCounts are the numbers of registered users by normal status.
 type UserCounts struct {
 	Online    int `json:"online"`
 	Offline   int `json:"offline"`
 	Unlogined int `json:"unlogined"`
 }
 
-// Stats returns numbers about the whole service.
+// Stats returns the numbers of the service as they are now.
 //
 // Errors: CodeUnavailable when the database can't be read.
 func (s *Service) Stats(ctx context.Context) (Stats, error) {

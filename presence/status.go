@@ -11,19 +11,32 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// StatusType is a user's normal status. It follows from the user's devices
-// and the time alone; nobody can set it.
+// StatusType is the normal status of a user. It follows from the user's devices and
+// the time alone, and can't be set.
 type StatusType int8
 
-// The normal statuses, with the numbers of the wire.
+// The normal statuses, by their numbers in the public protocol.
 const (
-	Unknown   StatusType = 0 // never stored: no such user, or not any more
-	Online    StatusType = 1 // a device is connected, or was within the grace
-	Offline   StatusType = 2 // a native device dropped without logging out
-	Unlogined StatusType = 3 // never logged in, logged out, or only web devices that went away
+	// Unknown means that there is no such user. Watchers receive it when a user
+	// is deleted.
+	Unknown StatusType = 0
+
+	// Online means that a device is connected, or disconnected less than
+	// Settings.ReconnectGrace ago.
+	Online StatusType = 1
+
+	// Offline means that the user is not Online, and that a native device
+	// disconnected without logging out less than Settings.OfflineRetention ago.
+	Offline StatusType = 2
+
+	// Unlogined means that no device is logged in: there never was one, or each
+	// logged out, was kicked, or has been disconnected for too long. A web device
+	// is logged out as soon as its grace is over.
+	Unlogined StatusType = 3
 )
 
-// String returns the name, such as "ONLINE".
+// String returns the name, such as "ONLINE", or "StatusType(9)" for a number that
+// has none.
 func (t StatusType) String() string {
 	switch t {
 	case Unknown:
@@ -38,16 +51,17 @@ func (t StatusType) String() string {
 	return fmt.Sprintf("StatusType(%d)", int8(t))
 }
 
-// Status is what others see of a user.
+// Status is what other users can see of a user.
 type Status struct {
 	UserID       string
 	StatusType   StatusType
-	CustomStatus string    // "" is none
-	Version      int64     // of the last visible change; grows with every change of any user
-	ExpiresAt    time.Time // when CustomStatus ends, to the millisecond; zero: it doesn't
+	CustomStatus string    // empty means that there is none
+	Version      int64     // the version of the last visible change; see the package comment
+	ExpiresAt    time.Time // when CustomStatus expires, in whole milliseconds; the zero time means never
 }
 
-// AppendJSON appends the status as it stands in every answer and event:
+// AppendJSON appends the JSON of the status, which is the same in all responses and
+// events, and returns the extended buffer:
 //
 //	{"userID":"alice","statusType":1,"customStatus":"In a call","version":42,"expiresAt":"2026-11-23T15:00:00Z"}
 func (s Status) AppendJSON(b []byte) []byte {
@@ -70,7 +84,8 @@ func (s Status) AppendJSON(b []byte) []byte {
 // MarshalJSON returns what AppendJSON appends.
 func (s Status) MarshalJSON() ([]byte, error) { return s.AppendJSON(nil), nil }
 
-// AppendList appends the statuses as a JSON list: [] for none.
+// AppendList appends the statuses as a JSON array, and returns the extended buffer.
+// An empty or nil list gives [].
 func AppendList(b []byte, list []Status) []byte {
 	b = append(b, '[')
 	for i, s := range list {
@@ -82,7 +97,8 @@ func AppendList(b []byte, list []Status) []byte {
 	return append(b, ']')
 }
 
-// sizeJSON returns the number of bytes that AppendJSON appends, or a few more.
+// sizeJSON returns an upper bound of the number of bytes that AppendJSON appends,
+// which is at most a few bytes too high.
 func (s *Status) sizeJSON() int {
 	const members = len(`{"userID":"","statusType":1,"customStatus":"","version":9007199254740991}`)
 	n := members + sizeQuoted(s.UserID) + sizeQuoted(s.CustomStatus)
@@ -92,10 +108,10 @@ func (s *Status) sizeJSON() int {
 	return n
 }
 
-// AppendQuoted appends s as a JSON string on one line, for every idea of a line
-// that clients have: the line ends of Unicode (U+0085, U+2028 and U+2029) are
-// escaped, as JSON escapes those of ASCII. Invalid UTF-8 in s is replaced; the
-// strings of a [Service] have none.
+// AppendQuoted appends s as a JSON string, and returns the extended buffer. The string
+// is a single line for every client: besides what JSON requires, the line ends of
+// Unicode (U+0085, U+2028 and U+2029) are escaped. Invalid UTF-8 is replaced by
+// U+FFFD; the strings of a [Service] have none.
 func AppendQuoted(b []byte, s string) []byte {
 	start := len(b)
 	b, _ = jsontext.AppendQuote(b, s)
@@ -116,7 +132,8 @@ func AppendQuoted(b []byte, s string) []byte {
 	}
 }
 
-// mayHaveLineEnds is fast, and true for every s that has a line end of Unicode.
+// mayHaveLineEnds is a fast test. It is true for every s that has a line end of
+// Unicode, and for some others.
 func mayHaveLineEnds(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
@@ -126,8 +143,8 @@ func mayHaveLineEnds(s string) bool {
 	return false
 }
 
-// lineEnd returns where the first line end of Unicode in s is, and its length in
-// bytes: len(s) and zero if there is none.
+// lineEnd returns the position and length in bytes of the first line end of Unicode
+// in s. If there is none, it returns len(s) and zero.
 func lineEnd(s string) (at, length int) {
 	for i := 0; i < len(s); i++ {
 		switch {
@@ -140,8 +157,8 @@ func lineEnd(s string) (at, length int) {
 	return len(s), 0
 }
 
-// sizeQuoted returns the number of bytes between the quotes of AppendQuoted, or a
-// few more.
+// sizeQuoted returns an upper bound of the number of bytes that AppendQuoted appends
+// between the quotes.
 func sizeQuoted(s string) int {
 	const escape = len(`\u0000`)
 	n := len(s)
@@ -164,11 +181,11 @@ func sizeQuoted(s string) int {
 	return n
 }
 
-// Platform is the kind of a device.
+// Platform is the kind of a device, by its name in the public protocol.
 type Platform string
 
-// The platforms. All but Web are native: such a device that drops without
-// logging out leaves its user OFFLINE instead of UNLOGINED.
+// The platforms. All except Web are native: a native device that disconnects without
+// logging out leaves its user Offline, a web device leaves them Unlogined.
 const (
 	Web     Platform = "web" // also mini-programs and hybrid shells
 	Android Platform = "android"
@@ -179,7 +196,7 @@ const (
 	Linux   Platform = "linux"
 )
 
-// Native reports whether the platform is any but Web.
+// Native reports whether p is any platform except Web.
 func (p Platform) Native() bool { return p != Web }
 
 func checkPlatform(p Platform) *Error {
@@ -192,9 +209,9 @@ func checkPlatform(p Platform) *Error {
 
 const maxIDBytes = 128
 
-// CheckID returns nil for a well-formed user or device ID, else an [*Error]
-// with CodeMalformed: 1 to 128 bytes of UTF-8, no control characters, no
-// leading or trailing space.
+// CheckID returns nil if id is a valid user or device ID: 1 to 128 bytes of UTF-8
+// without control characters, and without leading or trailing white space. Otherwise
+// it returns an [*Error] with CodeMalformed.
 func CheckID(id string) error {
 	if err := checkID(id); err != nil {
 		return err

@@ -9,20 +9,21 @@ import (
 
 // SubscribeResult is the outcome of [Service.Subscribe]. Its lists are nil when empty.
 type SubscribeResult struct {
-	Statuses []Status  // as they were at the moment of subscribing, in the order asked
-	Failed   []Failure // malformed and unknown IDs
-	Evicted  []string  // subscriptions that gave way, the earliest first
+	Statuses []Status  // the statuses of the targets when they were subscribed to, in the order of the call
+	Failed   []Failure // the malformed and unknown IDs
+	Evicted  []string  // the subscriptions removed because of Settings.Subscriptions, the earliest first
 }
 
-// Subscribe notifies userID of the targets from now on: every later change comes as
-// an event. Repeats count once, subscribing again makes a subscription the newest,
-// and subscribing to oneself succeeds and counts for nothing. A list of more than
-// 1,000 targets is subscribed to in several steps.
+// Subscribe makes userID a watcher of the targets: the sessions of userID receive
+// each later change as an event. Subscribing again makes the subscription the newest.
+// Subscribing to oneself succeeds and stores nothing. A list of more than 1,000
+// targets is subscribed to in several steps, of which an error may leave the first
+// done.
 //
-// Errors: CodeUnknownUser for userID itself, CodeSwitchedOff, CodeUnavailable.
+// Errors: CodeUnknownUser for userID, CodeSwitchedOff, CodeUnavailable.
 func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (all SubscribeResult, err error) {
 	err = inPieces(targets, sweep, func(piece []string) error {
-		for more := true; more; piece = nil { // more when the limit was lowered by a lot
+		for more := true; more; piece = nil { // more than sweep are evicted only after the limit was lowered
 			op := &subscribe{userID: userID, targets: piece}
 			if err := s.do(ctx, op); err != nil {
 				return err
@@ -41,9 +42,9 @@ func (s *SubscribeResult) add(more *SubscribeResult) {
 	s.Evicted = append(s.Evicted, more.Evicted...)
 }
 
-// Unsubscribe ends subscriptions. Nothing more about the targets is sent because
-// of them, not even what was waiting. Targets that are registered but
-// not subscribed to succeed; malformed and unknown ones are returned.
+// Unsubscribe ends subscriptions. Nothing more is sent because of them: changes that
+// were waiting for a session are withdrawn. A target that is registered but not
+// subscribed to is not a failure. Unsubscribe returns the malformed and unknown IDs.
 //
 // Errors: as Subscribe.
 func (s *Service) Unsubscribe(ctx context.Context, userID string, targets []string) (failed []Failure, err error) {
@@ -56,7 +57,9 @@ func (s *Service) Unsubscribe(ctx context.Context, userID string, targets []stri
 	return failed, err
 }
 
-// UnsubscribeAll is Unsubscribe from all that userID subscribes to.
+// UnsubscribeAll ends all subscriptions of userID.
+//
+// Errors: as Subscribe.
 func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
 	op := &unsubscribeAll{userID: userID}
 	for {
@@ -67,16 +70,16 @@ func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
 	}
 }
 
-// Subscriptions returns the statuses of all that userID subscribes to, the
-// newest subscription first. Nil for none, and for an unknown user.
+// Subscriptions returns the statuses of all users that userID subscribes to, the
+// newest subscription first. It returns nil if there are none or userID is unknown.
 //
 // Errors: CodeUnavailable when the database can't be read.
 func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, error) {
 	return s.statusesFor(ctx, userID, "SELECT target FROM subscriptions WHERE user = ? ORDER BY since DESC")
 }
 
-// statusesFor returns the statuses of those whom a query finds for a user. Nil
-// for none, and for an unknown user.
+// statusesFor returns the statuses of the users that a query finds for a user. It
+// returns nil if there are none or the user is unknown.
 func (s *Service) statusesFor(ctx context.Context, userID, query string) ([]Status, error) {
 	id, err := s.number(userID)
 	if err != nil {
@@ -96,7 +99,7 @@ func (s *Service) statusesFor(ctx context.Context, userID, query string) ([]Stat
 	return s.statusesOf(found), nil
 }
 
-// statusesOf returns the statuses of those who still exist.
+// statusesOf returns the statuses of the users that still exist.
 func (s *Service) statusesOf(ids []uint32) []Status {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -109,7 +112,7 @@ func (s *Service) statusesOf(ids []uint32) []Status {
 	return all
 }
 
-// subscribe adds subscriptions, and drops the earliest ones over the limit.
+// subscribe adds subscriptions, and removes the earliest ones over the limit.
 type subscribe struct {
 	userID  string
 	targets []string
@@ -150,7 +153,7 @@ func (b *batch) unsubscribe(user, target uint32) {
 	b.after(func(m *model) { m.unwatch(m.user(user), m.user(target), bySubscription) })
 }
 
-// evict drops the earliest subscriptions over the limit, up to sweep of them, and
+// evict removes the earliest subscriptions over the limit, at most sweep of them, and
 // returns their IDs.
 func (b *batch) evict(user uint32) []string {
 	over := b.count("SELECT count(*) FROM subscriptions WHERE user = ? AND target NOT IN leftovers", user) - b.settings.Subscriptions
@@ -161,7 +164,7 @@ func (b *batch) evict(user uint32) []string {
 	for _, target := range b.numbers("SELECT target FROM subscriptions WHERE user = ? AND target NOT IN leftovers ORDER BY since LIMIT ?",
 		user, min(over, sweep)) {
 		b.unsubscribe(user, uint32(target))
-		if a := b.peekByID(uint32(target)); a != nil { // nil only in a damaged database
+		if a := b.peekByID(uint32(target)); a != nil { // a is nil only if the database is damaged
 			evicted = append(evicted, a.userID)
 		}
 	}
@@ -196,8 +199,8 @@ func (op *unsubscribe) apply(b *batch) error {
 // unsubscribeAll ends up to sweep subscriptions.
 type unsubscribeAll struct {
 	userID string
-	upTo   int64 // the version up to which they began; 0 means now
-	more   bool  // there may be more of them
+	upTo   int64 // the version up to which they began; zero means the current one
+	more   bool  // set if there may be more of them
 }
 
 func (op *unsubscribeAll) apply(b *batch) error {

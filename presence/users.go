@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// Import registers users: they are UNLOGINED until they log in. A user who exists
-// already succeeds and stays as they are. It returns the IDs that failed: malformed
-// ones, and with CodeLimit those over 2^28 users that were ever registered. A list
-// of more than 1,000 IDs is imported in several steps.
+// Import registers users, who are UNLOGINED until they log in. A user who is
+// registered already stays unchanged, which is not a failure. Import returns the IDs
+// that failed: malformed ones with CodeMalformed, and with CodeLimit those for which
+// there is no room, because 2^28 users were ever registered. A list of more than
+// 1,000 IDs is imported in several steps, of which an error may leave the first done.
 //
 // Errors: CodeUnavailable.
 func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failure, err error) {
@@ -22,12 +23,13 @@ func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failur
 	return failed, err
 }
 
-// Admit is called before credentials are accepted. It registers a user who is
-// unknown. It refuses with CodeRevoked credentials that were issued up to the
-// time when the user was last kicked or deleted. A zero issuedAt is never
-// refused.
+// Admit decides whether credentials of a user that were issued at issuedAt may be
+// accepted. It registers a user who is unknown. It returns CodeRevoked if the user
+// was kicked or deleted at that time or later. Credentials with the zero time are
+// never revoked.
 //
-// Errors: also CodeMalformed, CodeUnavailable.
+// Errors: also CodeMalformed for userID, CodeLimit if no more users can be
+// registered, CodeUnavailable.
 func (s *Service) Admit(ctx context.Context, userID string, issuedAt time.Time) error {
 	if err := checkID(userID); err != nil {
 		return err
@@ -52,12 +54,12 @@ func errRevoked() error {
 	return &Error{Code: CodeRevoked, Message: "the user was kicked or deleted after the credentials were issued"}
 }
 
-// revoked reports whether credentials of that time were issued up to revokedAt.
+// revoked reports whether revokedAt revokes credentials issued at issuedAt.
 func revoked(revokedAt micros, issuedAt time.Time) bool {
 	return !issuedAt.IsZero() && revokedAt != 0 && issuedAt.UnixMicro() <= revokedAt
 }
 
-// admit registers the user of credentials that are not refused.
+// admit registers the user of credentials that are not revoked.
 type admit struct {
 	userID   string
 	issuedAt time.Time
@@ -73,16 +75,17 @@ func (op *admit) apply(b *batch) error {
 	return nil
 }
 
-// Get returns the statuses of users in the order asked, repeats dropped.
-// Returned apart are malformed and unknown IDs. It never waits for the disk.
+// Get returns the statuses of users in the order of userIDs, without repeats, and
+// the IDs that are malformed or unknown. It never waits for the disk, and also works
+// after Close.
 func (s *Service) Get(userIDs ...string) ([]Status, []Failure) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.model.statuses(userIDs)
 }
 
-// Query is Get for a user who asks: it fails with CodeSwitchedOff while the
-// user status switch is off, unless the user asks for nobody but themselves.
+// Query is Get on behalf of the user asker. It returns [ErrSwitchedOff] while
+// Settings.UserStatus is false, unless userIDs contains no other user than asker.
 func (s *Service) Query(asker string, userIDs []string) ([]Status, []Failure, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -96,7 +99,7 @@ func (s *Service) Query(asker string, userIDs []string) ([]Status, []Failure, er
 
 func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
 	found = make([]Status, 0, len(userIDs))
-	seen := make(map[uint32]struct{}, len(userIDs)) // by number: half of what IDs would cost
+	seen := make(map[uint32]struct{}, len(userIDs)) // by number, at half the cost of IDs
 	var strangers []string
 	for _, id := range userIDs {
 		u := m.byName[id]
@@ -117,10 +120,11 @@ func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
 	return found, failed
 }
 
-// Users returns the statuses of up to limit registered users in byte order of
-// their IDs, beginning after the ID after; "" begins with the first user. next is
-// the value of after for the next page, or "" on the last page. It stays right
-// when users are deleted meanwhile, which may leave fewer than limit in a page.
+// Users returns the statuses of up to limit registered users whose IDs are greater
+// than after, in byte order of their IDs. An empty after starts at the first user. A
+// limit below 1 means 1. next is the value of after for the next page, and empty on
+// the last page. A page may have fewer than limit users, if some were deleted while
+// it was read.
 //
 // Errors: CodeUnavailable.
 func (s *Service) Users(ctx context.Context, after string, limit int) (users []Status, next string, err error) {
@@ -132,13 +136,13 @@ func (s *Service) Users(ctx context.Context, after string, limit int) (users []S
 			return nil, "", err
 		}
 		users, _ = s.Get(ids...)
-		if len(users) > 0 || next == "" { // else all of the page were deleted meanwhile
+		if len(users) > 0 || next == "" { // otherwise all users of the page were deleted meanwhile
 			return users, next, nil
 		}
 	}
 }
 
-// number returns users.id of a user, or an error if there is no such user.
+// number returns the users.id of a user, or unknownUser.
 func (s *Service) number(userID string) (uint32, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -148,9 +152,9 @@ func (s *Service) number(userID string) (uint32, error) {
 	return 0, unknownUser()
 }
 
-// stillThere returns an error unless the user of that ID is still the one of that
-// number. It is called after something about the user was read from the database:
-// if the user was deleted meanwhile, that is about nobody.
+// stillThere returns unknownUser unless the user with that ID still has that number.
+// It is called after rows of the user were read from the database: if the user was
+// deleted meanwhile, the rows mean nothing.
 func (s *Service) stillThere(userID string, number uint32) error {
 	now, err := s.number(userID)
 	if err == nil && now != number {
@@ -178,7 +182,7 @@ func (op *importUsers) apply(b *batch) error {
 	return nil
 }
 
-// find returns the account to read, or why there is none.
+// find returns the account, which must not be changed, or why there is none.
 func (b *batch) find(userID string) (*account, *Error) {
 	if err := checkID(userID); err != nil {
 		return nil, err
@@ -189,7 +193,7 @@ func (b *batch) find(userID string) (*account, *Error) {
 	return nil, unknownUser()
 }
 
-// unique returns the strings without repeats, in the order of the first.
+// unique returns the strings without repeats, in order of first occurrence.
 func unique(all []string) []string {
 	seen := make(map[string]struct{}, len(all))
 	kept := make([]string, 0, len(all))
