@@ -9,41 +9,40 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// An operation is a change of state as a value. Applying one reads no clock,
-// no randomness and no configuration: the batch brings one time, the limits
-// and the switches, so that the same operations in the same batches always
-// give the same state.
+// An operation is a change of state as a value. apply reads no clock, no randomness
+// and no configuration: the batch has one time, the limits and the switches, so that
+// the same operations in the same batches always lead to the same state.
 //
-// An error returned by apply is the caller's, and the operation has then
-// changed nothing; a fault of the database is kept in the batch.
+// An error that apply returns is for the caller, and means that the operation changed
+// nothing. An error of the database is kept in the batch, and fails all of it.
 type operation interface {
 	apply(*batch) error
 }
 
-// batch is what one transaction does: the operations' view of the state, and
-// what has to follow in memory once it is committed.
+// batch is the work of one transaction. Its operations read and change the view, and
+// write rows. Whatever they change in memory waits in follow until the commit.
 type batch struct {
 	view
 	now micros
 	run int64
-	was int64 // the run before this batch
+	was int64 // the run when the batch began
 
 	store     *store.DB
 	begun     bool
-	written   int               // rows
+	written   int               // rows written
 	queries   int               // statements run
 	err       error             // the first error of the database
-	changed   map[*account]bool // visibly or not: to be stored
-	announced []*account        // changed visibly
-	follow    []func(*model)
+	changed   map[*account]bool // accounts to store
+	announced []*account        // accounts that changed visibly, to announce after the commit
+	follow    []func(*model)    // changes to make in memory after the commit, in order
 
-	// To be measured.
-	due       []micros      // the deadlines that it applies
-	committed time.Duration // when it was, since meters.opened
+	// The fields below are for metrics.
+	due       []micros      // the deadlines that the batch applies
+	committed time.Duration // when it was committed, since meters.opened
 }
 
-// newBatch returns an empty batch. There is one at a time: it uses the memory of
-// the one before again.
+// newBatch returns an empty batch. There is only one at a time, so it reuses the
+// memory of the previous one.
 func (s *Service) newBatch(now micros) *batch {
 	last := s.batch
 	if last == nil || len(last.accounts) > manyChanged {
@@ -66,11 +65,12 @@ func (s *Service) newBatch(now micros) *batch {
 	return s.batch
 }
 
-// manyChanged is the number of accounts from which a batch's memory is not used
-// again: to clear it would cost more than to make a new one.
+// manyChanged is the number of accounts above which the memory of a batch is not
+// reused, because clearing it would cost more than allocating a new one.
 const manyChanged = 256
 
-// after lets f follow in memory, after the commit and in this order.
+// after makes publish call f after the commit. The functions run in the order in which
+// after was called.
 func (b *batch) after(f func(*model)) { b.follow = append(b.follow, f) }
 
 func (b *batch) nextVersion() int64 {
@@ -78,11 +78,11 @@ func (b *batch) nextVersion() int64 {
 	return b.version
 }
 
-// account returns a copy of the account to change, the same one each time in
-// a batch, or nil if there is no such user.
+// account returns a copy of the account that may be changed, or nil if there is no
+// such user. It returns the same copy each time in a batch.
 func (b *batch) account(userID string) *account { return b.toChange(b.peek(userID)) }
 
-// accountByID is account for a user known by number.
+// accountByID is account for a users.id.
 func (b *batch) accountByID(id uint32) *account { return b.toChange(b.peekByID(id)) }
 
 func (b *batch) toChange(a *account) *account {
@@ -96,14 +96,14 @@ func (b *batch) toChange(a *account) *account {
 	return copied
 }
 
-// keep enters an account that the batch changes or adds.
+// keep adds to the batch an account that it changes or creates.
 func (b *batch) keep(a *account) *account {
 	b.put(a)
 	b.after(func(m *model) { m.put(a, b.now) })
 	return a
 }
 
-// register returns the account of a user who may be new.
+// register returns the account of a user, and creates it if there is none.
 func (b *batch) register(userID string) (*account, *Error) {
 	if a := b.account(userID); a != nil {
 		return a, nil
@@ -119,8 +119,9 @@ func (b *batch) register(userID string) (*account, *Error) {
 	return a, nil
 }
 
-// change is how an account changes: mutate, then whatever has fallen due is
-// applied, a visible difference gets the next version, and it is stored.
+// change changes an account. It calls mutate and applies the deadlines that have
+// passed. If the difference is visible, the account gets the next version and is
+// announced. Every change of an existing account goes through here.
 func (b *batch) change(a *account, mutate func()) {
 	before := *a
 	mutate()
@@ -137,8 +138,9 @@ func (b *batch) change(a *account, mutate func()) {
 	}
 }
 
-// exec writes, and returns the number of rows. After a fault it does nothing;
-// see err.
+// exec runs a statement that writes, and returns the number of rows changed. It begins
+// the transaction if none has begun. After an error, which it keeps in b.err, it does
+// nothing.
 func (b *batch) exec(query string, args ...any) (rows int64) {
 	b.queries++
 	if b.err == nil && !b.begun {
@@ -152,14 +154,14 @@ func (b *batch) exec(query string, args ...any) (rows int64) {
 	return rows
 }
 
-// fail notes a fault that isn't the database's own.
+// fail makes the batch fail with err, unless it has failed already or err is nil.
 func (b *batch) fail(err error) {
 	if b.err == nil {
 		b.err = err
 	}
 }
 
-// numbers returns the integers in the first column of what a query finds.
+// numbers returns the integers in the first column of the rows that a query finds.
 func (b *batch) numbers(query string, args ...any) []int64 {
 	b.queries++
 	if b.err != nil {
@@ -205,20 +207,20 @@ func (b *batch) saveAccount(a *account) {
 		int(a.statusType), a.customStatus, a.expiresAt, a.clearAt, a.version, a.revokedAt, a.id)
 }
 
-// saveService stores what the service has to find again, unless another process
-// has begun a run since: the lock is no help when the file has two names, or
-// when somebody has removed the lock's.
+// saveService stores the service's own row. It fails if another process has begun a
+// run since, which the lock can't prevent when the file has two names or when the lock
+// file was removed.
 func (b *batch) saveService() {
 	rows := b.exec(`UPDATE service SET version = ?, clock = ?, run = ?, next_user = ?, user_status = ?, user_status_since = ?,
 		friend_notifications = ?, friends_since = ? WHERE run = ?`, b.version, b.now, b.run, b.nextUser,
 		b.switches.userStatus, b.switches.userStatusSince,
 		b.switches.friendNotifications, b.switches.friendNotificationsSince, b.was)
 	if rows != 1 {
-		b.fail(errors.New("another process has the database"))
+		b.fail(errors.New("another process uses the database"))
 	}
 }
 
-// commit makes the batch durable. A batch that changed nothing costs nothing.
+// commit makes the batch durable. It writes nothing if the batch changed nothing.
 func (b *batch) commit() error {
 	for _, a := range b.accounts {
 		if a != nil && b.changed[a] {
@@ -231,12 +233,13 @@ func (b *batch) commit() error {
 		b.exec("COMMIT")
 	}
 	if b.err != nil && b.begun {
-		b.store.Exec("ROLLBACK") // SQLite may have done so itself already
+		b.store.Exec("ROLLBACK") // fails if SQLite has rolled back by itself
 	}
 	return b.err
 }
 
-// publish brings the committed batch into memory and tells the sessions.
+// publish brings the committed batch into memory, and puts the changes on the waiting
+// sets of sessions.
 func (b *batch) publish(m *model) {
 	m.version, m.settings, m.switches = b.version, b.settings, b.switches
 	m.jumps, m.deletions = b.jumps, b.deletions
@@ -251,8 +254,8 @@ func (b *batch) publish(m *model) {
 	}
 }
 
-// expiry returns when something that is to last for d from now ends, in whole
-// milliseconds, as it is shown.
+// expiry returns the time d from now, rounded up to whole milliseconds, in which it is
+// displayed.
 func (b *batch) expiry(d time.Duration) micros {
 	const milli = 1000
 	return (b.now + toMicros(d) + milli - 1) / milli * milli

@@ -5,38 +5,37 @@ import (
 	"time"
 )
 
-// clock tells the time of the service. It begins with the machine's, or with
-// the last batch's if that is later, and from then on only counts what really
-// passes: a machine whose clock is set forward or back brings no deadline nearer
-// and none further away. While the machine is suspended, time passes too.
+// clock is the clock of the service, which nobody can set. It starts from the machine's
+// clock, or from the time of the last batch if that is later, and then adds the time
+// that really passes, including the time during which the machine is suspended. So
+// setting the machine's clock moves no deadline.
 type clock struct {
 	began  time.Time // with a monotonic reading
-	origin micros    // the time then
+	origin micros    // the service's time at began
 
 	suspended func() time.Duration
-	base      time.Duration // of suspended, at began
+	base      time.Duration // what suspended returned at began
 	mu        sync.Mutex
-	asleep    time.Duration // suspended since then, as far as it is known
+	asleep    time.Duration // for how long the machine has been suspended since began
 }
 
-// exactness is how well it is known for how long the machine was suspended.
+// exactness is the precision of machine.suspended.
 const exactness = time.Millisecond
 
-// machine tells what Go's own clock doesn't.
+// machine is what the clock of the Go runtime doesn't report about the machine.
 type machine struct {
 	// suspended returns for how long the machine has been suspended since it
 	// started.
 	suspended func() time.Duration
 
-	// onClockSet calls f each time the machine's clock is set, and when it
-	// returns from being suspended, until stop is called.
+	// onClockSet calls f each time the machine's clock is set and each time the
+	// machine resumes from being suspended, until stop is called.
 	onClockSet func(f func()) (stop func(), err error)
 }
 
-// simulatedMachine is the one of a program whose time is simulated, as package
-// testing/synctest does: it is never suspended, and nobody sets its clock. To wait
-// for that would keep simulated time from passing, because the wait is for the
-// kernel.
+// simulatedMachine returns the machine of a program with simulated time, as in package
+// testing/synctest. It is never suspended, and nobody sets its clock. Waiting for the
+// kernel to report that would keep simulated time from passing.
 func simulatedMachine() machine {
 	return machine{
 		suspended:  func() time.Duration { return 0 },
@@ -44,7 +43,7 @@ func simulatedMachine() machine {
 	}
 }
 
-// newClock returns a clock that is never behind atLeast.
+// newClock returns a clock that starts at atLeast or later.
 func newClock(atLeast micros, suspended func() time.Duration) *clock {
 	c := &clock{suspended: suspended, base: suspended(), began: time.Now()}
 	c.origin = max(atLeast, c.began.UnixMicro())
@@ -56,7 +55,8 @@ func (c *clock) now() micros {
 	return now
 }
 
-// read returns the time, and the machine's at that moment, to measure from.
+// read returns the service's time, and the machine's at the same moment, for measuring
+// durations.
 func (c *clock) read() (micros, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,9 +65,9 @@ func (c *clock) read() (micros, time.Time) {
 	return c.origin + toMicros(now.Sub(c.began)+c.asleep), now
 }
 
-// machineNow is the time as the machine's clock is set, if that can be.
+// machineNow returns the time by the machine's clock, but not later than lastClock.
 func machineNow() micros { return min(time.Now().UnixMicro(), lastClock) }
 
-// Now returns the time of the service, which never goes back. It is the
-// machine's, unless that was set meanwhile.
+// Now returns the time by the service's clock, which never goes back. It equals the
+// machine's time, unless the machine's clock was set since Open or was behind then.
 func (s *Service) Now() time.Time { return toTime(s.clock.now()) }

@@ -2,11 +2,11 @@ package presence
 
 import "container/heap"
 
-// deadlines is the priority queue of users by when something next falls due.
-// A user without a deadline is not in it.
+// deadlines is a priority queue of users by their next deadline. A user without a
+// deadline is not in it.
 type deadlines []*user
 
-// first returns when the earliest deadline is, or 0.
+// first returns the earliest deadline. Zero means that there is none.
 func (d deadlines) first() micros {
 	if len(d) == 0 {
 		return 0
@@ -14,7 +14,7 @@ func (d deadlines) first() micros {
 	return d[0].due
 }
 
-// set gives u the deadline due; 0 takes it away.
+// set sets the deadline of u. Zero removes u from the queue.
 func (d *deadlines) set(u *user, due micros) {
 	queued := u.due != 0
 	u.due = due
@@ -28,8 +28,8 @@ func (d *deadlines) set(u *user, due micros) {
 	}
 }
 
-// dueBy returns up to most users whose deadline is not after now, in no
-// particular order. It leaves the queue as it is.
+// dueBy returns up to most users whose deadline is not after now, in no particular
+// order. It doesn't change the queue.
 func (d deadlines) dueBy(now micros, most int) []uint32 {
 	var ids []uint32
 	next := []int{0}
@@ -45,7 +45,7 @@ func (d deadlines) dueBy(now micros, most int) []uint32 {
 	return ids
 }
 
-// Len, Less, Swap, Push and Pop are heap.Interface.
+// Len, Less, Swap, Push and Pop implement heap.Interface.
 
 func (d deadlines) Len() int           { return len(d) }
 func (d deadlines) Less(i, j int) bool { return d[i].due < d[j].due }
@@ -55,14 +55,14 @@ func (d deadlines) Swap(i, j int) {
 	d[i].dueIndex, d[j].dueIndex = i, j
 }
 
-// Push adds x, a *user, at the end.
+// Push appends x, a *user.
 func (d *deadlines) Push(x any) {
 	u := x.(*user)
 	u.dueIndex = len(*d)
 	*d = append(*d, u)
 }
 
-// Pop takes the last user away.
+// Pop removes and returns the last user.
 func (d *deadlines) Pop() any {
 	old := *d
 	u := old[len(old)-1]

@@ -5,27 +5,29 @@ import (
 	"time"
 )
 
-// sweep bounds the users of one proposal, so that no sweep stalls the writer.
+// sweep is the maximum number of users or rows that one operation processes, so that
+// none stalls the writer.
 const sweep = 1000
 
-// janitor proposes what time brings about: the end of a stream, and what has
-// fallen due. It changes nothing itself.
+// janitor submits the operations that no caller asks for: to record that a stream
+// ended, to apply deadlines, and to remove what deleted users left. It changes nothing
+// itself.
 type janitor struct {
 	svc  *Service
-	wake chan struct{} // there is something to look at; holds one
+	wake chan struct{} // wakes the janitor; has a buffer of one
 	stop chan struct{}
 	done chan struct{}
 
 	mu    sync.Mutex
-	next  micros // when it will look by itself; 0: it waits to be woken
-	ended []endedStream
+	next  micros        // when it will wake by itself; zero means never
+	ended []endedStream // streams whose end is not stored yet
 }
 
 func newJanitor(svc *Service) *janitor {
 	return &janitor{svc: svc, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 }
 
-// expect makes the janitor look at due at the latest; 0 is never.
+// expect makes the janitor wake at due at the latest. Zero means never.
 func (j *janitor) expect(due micros) {
 	j.mu.Lock()
 	sooner := due != 0 && (j.next == 0 || due < j.next)
@@ -35,7 +37,7 @@ func (j *janitor) expect(due micros) {
 	}
 }
 
-// streamEnded hands over a stream whose end is to be stored.
+// streamEnded makes the janitor store the end of a stream.
 func (j *janitor) streamEnded(e endedStream) {
 	j.mu.Lock()
 	j.ended = append(j.ended, e)
@@ -71,8 +73,8 @@ func (j *janitor) run() {
 	}
 }
 
-// work proposes all that is due, and returns how long to sleep: less than
-// zero is until woken.
+// work submits operations until nothing is due, and returns how long to sleep. A
+// negative duration means until woken.
 func (j *janitor) work() time.Duration {
 	for {
 		op := j.propose()
@@ -86,7 +88,7 @@ func (j *janitor) work() time.Duration {
 	}
 }
 
-// propose returns the next operation, or nil when nothing is due.
+// propose returns the next operation, or nil if nothing is due.
 func (j *janitor) propose() operation {
 	j.mu.Lock()
 	n := min(len(j.ended), sweep)
@@ -114,7 +116,7 @@ func (j *janitor) takeBack(op operation) {
 }
 
 func (j *janitor) sleep() time.Duration {
-	j.mu.Lock() // while looking, so that expect compares with what was seen
+	j.mu.Lock() // held while reading the deadline, so that expect compares with the one that was read
 	due := j.svc.nextDue()
 	j.next = due
 	j.mu.Unlock()
@@ -124,15 +126,16 @@ func (j *janitor) sleep() time.Duration {
 	return max(0, time.Duration(due-j.svc.clock.now())*time.Microsecond)
 }
 
-// followClock has everyone look at the time again whenever it was set, or has
-// passed while the machine was suspended, which delays Go's timers by as long.
+// followClock wakes the janitor and all sessions whenever the machine's clock was set or
+// the machine resumes from being suspended, because a suspension delays Go's timers by
+// its own length.
 func (j *janitor) followClock() (stop func()) {
 	stop, err := j.svc.machine.onClockSet(func() {
 		j.rouse()
 		rouse(j.svc.allSessions())
 	})
 	if err != nil {
-		j.svc.log.Warn("what falls due while the machine is suspended will be late", "error", err)
+		j.svc.log.Warn("deadlines that pass while the machine is suspended will be applied late", "error", err)
 		return func() {}
 	}
 	return stop
@@ -143,7 +146,7 @@ func (j *janitor) close() {
 	<-j.done
 }
 
-// nextDue returns the earliest deadline, or 0.
+// nextDue returns the earliest deadline. Zero means that there is none.
 func (m *model) nextDue() micros { return earliest(m.deadlines.first(), m.kicked.first()) }
 
 func (s *Service) nextDue() micros {
@@ -152,7 +155,8 @@ func (s *Service) nextDue() micros {
 	return s.model.nextDue()
 }
 
-// proposeSettling returns an operation for what is due now, or nil.
+// proposeSettling returns an operation that applies what is due now, or nil if nothing
+// is.
 func (s *Service) proposeSettling() operation {
 	now := s.clock.now()
 	s.mu.RLock()
@@ -163,8 +167,8 @@ func (s *Service) proposeSettling() operation {
 	return &settle{users: s.model.deadlines.dueBy(now, sweep)}
 }
 
-// proposeRemoval returns an operation while something is left of deleted users,
-// or nil.
+// proposeRemoval returns an operation that removes what deleted users left, or nil if
+// there is nothing left.
 func (s *Service) proposeRemoval() operation {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -174,7 +178,8 @@ func (s *Service) proposeRemoval() operation {
 	return removeLeftovers{}
 }
 
-// settle applies what is due to users, and forgets kicks that are over.
+// settle applies the deadlines of users that have passed, and forgets kicks whose time
+// is over.
 type settle struct{ users []uint32 }
 
 func (op *settle) apply(b *batch) error {

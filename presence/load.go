@@ -9,14 +9,14 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// restoreChecked reads the whole state into the model, and meanwhile checks that
-// the database may be used.
+// restoreChecked reads the whole state into the model. At the same time it checks that
+// the database meets the conditions.
 func (s *Service) restoreChecked(ctx context.Context) error {
 	checked := make(chan error)
 	go func() { checked <- checkConditions(ctx, s.store.Reader(), s.store.Path(), true) }()
 	restored := s.restore(ctx)
 	if err := <-checked; err != nil {
-		return err // it says more
+		return err // it is more specific than the error of reading
 	}
 	if restored != nil {
 		return fmt.Errorf("read %s: %w", s.store.Path(), restored)

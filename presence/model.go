@@ -2,27 +2,27 @@ package presence
 
 import "slices"
 
-// model is what is known of all users, in memory. It is guarded by
-// Service.mu; see the package comment.
+// model is the state of all users in memory. It is guarded by Service.mu; see the
+// package comment.
 type model struct {
 	version   int64
 	settings  Settings
 	switches  switches
 	jumps     jumps
 	deletions deletions
-	users     []*user // by account.id; nil: never used, or deleted
+	users     []*user // by account.id; nil means that the number was never used or its user was deleted
 	byName    map[string]*user
 	kicked    kicks
 	deadlines deadlines
 	census    [Unlogined + 1]int // users by status
 	streams   int                // sessions of all users
-	draining  bool               // no session may be open any more
-	woken     []*Session         // to be woken once the lock is released
+	draining  bool               // no session may be opened any more
+	woken     []*Session         // sessions to wake after the lock is released
 	meter     modelMeter
 }
 
-// switches are the two switches as they are stored, with the version at which
-// each last went on: what happened before that counts as new to watchers.
+// switches are the two switches as they are stored, with the version at which each was
+// last turned on. Changes before that version are new to watchers.
 type switches struct {
 	userStatus               bool
 	userStatusSince          int64
@@ -30,13 +30,13 @@ type switches struct {
 	friendNotificationsSince int64
 }
 
-// user is one registered user: the durable account, and who is connected.
+// user is one registered user: the stored account, and what depends on connections.
 type user struct {
 	account
-	due      micros    // the next deadline, and
-	dueIndex int       // its place among all; see deadlines
-	live     *live     // nil: has no session
-	audience *audience // nil: has no watcher with a session
+	due      micros    // the next deadline; zero means that there is none
+	dueIndex int       // the user's place in model.deadlines
+	live     *live     // nil means that the user has no session
+	audience *audience // nil means that no watcher has a session
 }
 
 func (m *model) user(id uint32) *user {
@@ -52,7 +52,7 @@ func (m *model) takeWoken() []*Session {
 	return woken
 }
 
-// put replaces or adds an account.
+// put adds an account, or replaces the one with the same user ID.
 func (m *model) put(a *account, now micros) *user {
 	u := m.byName[a.userID]
 	if u == nil {
@@ -71,8 +71,9 @@ func (m *model) put(a *account, now micros) *user {
 	return u
 }
 
-// remove deletes a user: tells the watchers, ends the sessions, and leaves no
-// trace. Sessions that have not been asked since keep the last status, UNKNOWN.
+// remove deletes a user from the model. It announces the status UNKNOWN to the watchers
+// and ends the user's sessions. A session that waits to send UNKNOWN keeps the user
+// until then.
 func (m *model) remove(u *user, version int64) {
 	m.census[u.statusType]--
 	u.account = account{id: u.id, userID: u.userID, statusType: Unknown, version: version}
@@ -81,8 +82,8 @@ func (m *model) remove(u *user, version int64) {
 	for _, s := range slices.Clone(u.sessions()) {
 		m.end(s, ending{kind: endKicked, kick: KickedByAdmin})
 	}
-	// Watchers go on watching the number, which is never used again: that
-	// decides whether UNKNOWN, while it waits, may still be told.
+	// Watchers keep watching the number, which is never used again. It decides
+	// whether a session may still send an UNKNOWN that waits.
 	delete(m.byName, u.userID)
 	m.users[u.id] = nil
 }

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// pace is how fast the writer gets on. It measures the time for which this process
-// ran: while a machine is frozen, or the process is stopped, the disk isn't slow.
-// So it counts ticks of a timer, of which at most one fires after such a pause.
+// pace measures how fast the writer is. Only time in which this process runs counts,
+// because the disk isn't slow while the machine is frozen or the process is stopped. So
+// pace counts the ticks of a timer, of which at most one fires after such a pause.
 type pace struct {
-	began atomic.Int64 // when the batch under way did, in nanoseconds since meters.opened; zero means that none is
-	took  atomic.Int64 // how long the last one took, in nanoseconds
-	ticks atomic.Int64 // since the batch under way began
+	began atomic.Int64 // when the current batch began, in nanoseconds since meters.opened; zero means that there is none
+	took  atomic.Int64 // how long the last batch took, in nanoseconds
+	ticks atomic.Int64 // since the current batch began
 	timer *time.Timer
 }
 
@@ -42,7 +42,8 @@ func (p *pace) end(now time.Duration) {
 	p.timer.Stop()
 }
 
-// underWay returns for how long the writer has been at work on its batch.
+// underWay returns how long the writer has worked on its current batch. Zero means that
+// there is none.
 func (p *pace) underWay(now time.Duration) time.Duration {
 	began := p.began.Load()
 	if began == 0 {
@@ -51,8 +52,8 @@ func (p *pace) underWay(now time.Duration) time.Duration {
 	return min(now-time.Duration(began), time.Duration(p.ticks.Load()+1)*tick)
 }
 
-// maxWait is how long an operation may have to wait for the disk. A client that
-// is refused at once, and comes back, is better off than one that gives up waiting.
+// maxWait is the longest time for which an operation may have to wait for the disk. A
+// client that is refused immediately and retries is better off than one that times out.
 const maxWait = 5 * time.Second
 
 // wait estimates how long an operation that is queued now will wait.
@@ -65,7 +66,7 @@ func (s *Service) wait() time.Duration {
 	return batch * time.Duration(1+queued/batchLength)
 }
 
-// stuck returns an error when the disk doesn't keep up.
+// stuck returns an error if an operation would have to wait for the disk for too long.
 func (s *Service) stuck() error {
 	wait := s.wait()
 	if wait <= maxWait {

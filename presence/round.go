@@ -6,49 +6,50 @@ import (
 	"time"
 )
 
-// waiting holds the users whose status a session has yet to send. The value is
-// the version up to which a cursor must not get while the user waits: that of
-// the status, or of what made it visible if that is later.
+// waiting is the set of users whose status a session has to send. The value is a
+// version that the session's cursor must stay below while the user waits: that of the
+// status, or that of the change that made it visible, if it is later.
 type waiting map[*user]int64
 
-// round is what waited for a session at one moment, in order of version. A list
-// that is too long for one event leaves as several, the parts of a round. What
-// changes after the round began waits for the next one, so the versions on a
-// stream only grow, and after each part it is known up to which version
-// everything has been sent.
+// round is everything that waited for a session at one moment, in order of version. It
+// is sent as one event, or in parts if it is too long for one. What changes after the
+// round began waits for the next round. So the versions on a stream only grow, and
+// after each part it is known up to which version everything has been sent.
 type round struct {
-	turns []turn        // of buffer
-	next  int           // the first turn that has not been taken
+	turns []turn        // a slice of buffer
+	next  int           // the index of the first turn that has not been sent
 	end   int64         // the version of the model when the round began
-	since time.Duration // Session.waitingSince then
+	since time.Duration // the value of Session.waitingSince when the round began
 
-	// buffer is borrowed from Service.turns: few sessions are within a round.
+	// buffer comes from Service.turns, because few sessions are in a round at
+	// the same time.
 	buffer *[]turn
 }
 
+// turn is one user in a round.
 type turn struct {
 	user    *user
-	version int64 // as in waiting; the turn is void once that differs
+	version int64 // the user's value in waiting; the turn is void once that has changed
 }
 
-// maxPart is the size of the JSON of a list, in bytes, from which it is split. A
-// client that reads lines of at most 64 KiB, as r3labs/sse does, can read it.
+// maxPart is the maximum size in bytes of the JSON of one part. Some clients, such as
+// r3labs/sse, read lines of at most 64 KiB.
 const maxPart = 32 << 10
 
-// manyWaiting is the number of users from which the memory of a set or a list
-// is released after use.
+// manyWaiting is the number of users above which the memory of a set or a list is
+// released after use.
 const manyWaiting = 256
 
 func (r *round) left() int { return len(r.turns) - r.next }
 
-// wait puts t on the waiting set, because of a change of the given version. If t
-// waits already, only a newer status delays its turn: another reason to send
-// the same status may be withdrawn again.
+// wait puts t on the waiting set because of a change with the given version. If t waits
+// already, only a new status moves it back. Another reason to send the same status
+// doesn't, because that reason may be withdrawn again.
 func (s *Session) wait(t *user, version int64) {
 	if s.waiting == nil {
 		s.waiting = make(waiting)
 	}
-	if version > t.version { // else it is the status itself that has changed
+	if version > t.version { // otherwise the status itself has changed
 		if before, waits := s.waiting[t]; waits {
 			version = max(min(version, before), t.version)
 		}
@@ -56,7 +57,7 @@ func (s *Session) wait(t *user, version int64) {
 	s.waiting[t] = version
 }
 
-// skip passes over the turns that are void, and reports whether one is left.
+// skip advances to the next turn that is not void, and reports whether there is one.
 func (s *Session) skip(m *model) bool {
 	r := &s.round
 	for ; r.left() > 0; r.next++ {
@@ -72,8 +73,8 @@ func (s *Session) skip(m *model) bool {
 	return false
 }
 
-// returned reports whether u was deleted and then registered again, and the
-// new user waits too: one status is then sent for both.
+// returned reports whether u was deleted and then registered again, and the new user
+// waits as well. Only the status of the new user is then sent.
 func (s *Session) returned(m *model, u *user) bool {
 	if u.statusType != Unknown {
 		return false
@@ -82,7 +83,7 @@ func (s *Session) returned(m *model, u *user) bool {
 	return waits
 }
 
-// begin starts a round of all that waits. All its turns are valid.
+// begin starts a round with everything that waits.
 func (s *Session) begin(m *model) {
 	buffer, _ := s.svc.turns.Get().(*[]turn)
 	if buffer == nil {
@@ -109,8 +110,8 @@ func (s *Session) begin(m *model) {
 	}
 }
 
-// updated returns the next part of the round, or the first of a new one. What it
-// holds is as it is now.
+// updated returns an event with the next part of the round, or with the first part of a
+// new round. Its statuses are the current ones.
 func (s *Session) updated(m *model, now time.Time, inRound bool) Event {
 	if len(s.batch) > manyWaiting {
 		s.batch = nil
@@ -129,8 +130,8 @@ func (s *Session) updated(m *model, now time.Time, inRound bool) Event {
 	return Event{Type: EventUpdated, Cursor: s.cursor, Statuses: s.batch}
 }
 
-// firstPart takes what fits from a new round. Mostly that is all of it, and then
-// the set is emptied at once.
+// firstPart begins a round and takes what fits into one event. This is usually all of
+// it, in which case the whole waiting set is cleared.
 func (s *Session) firstPart(m *model) {
 	s.begin(m)
 	r := &s.round
@@ -145,7 +146,7 @@ func (s *Session) firstPart(m *model) {
 	}
 }
 
-// nextPart takes what fits from a round that has begun.
+// nextPart takes from the current round what fits into one event.
 func (s *Session) nextPart(m *model) {
 	r := &s.round
 	for size := 0; s.skip(m) && s.take(&size); r.next++ {
@@ -153,8 +154,8 @@ func (s *Session) nextPart(m *model) {
 	}
 }
 
-// take adds the next turn to the batch, whose JSON has the given size, unless it
-// doesn't fit.
+// take adds the status of the next turn to the event and its length to size. It reports
+// false, and adds nothing, if the status doesn't fit.
 func (s *Session) take(size *int) bool {
 	status := s.round.turns[s.round.next].user.status()
 	*size += status.sizeJSON() + len(",")
@@ -165,8 +166,8 @@ func (s *Session) take(size *int) bool {
 	return true
 }
 
-// sentUpTo returns the highest version up to which everything that concerns the
-// session has been sent.
+// sentUpTo returns the highest version up to which the session has sent everything that
+// concerns it.
 func (s *Session) sentUpTo(m *model) int64 {
 	switch {
 	case len(s.waiting) == 0:
@@ -177,7 +178,7 @@ func (s *Session) sentUpTo(m *model) int64 {
 	return s.round.end
 }
 
-// release ends a round, and returns its memory.
+// release ends the round and returns its memory.
 func (s *Session) release() {
 	if len(s.round.turns) > manyWaiting && len(s.waiting) == 0 {
 		s.waiting = nil

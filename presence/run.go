@@ -2,11 +2,11 @@ package presence
 
 import "slices"
 
-// endRuns notes that every earlier run of the process is gone. Whoever was
-// ONLINE gets the restart grace to come back, so that a restart alone changes
-// no status, however many users were online.
+// endRuns records that every earlier run of the service has ended. The devices that were
+// connected, or in their grace, get Settings.RestartGrace to reconnect. So a restart by
+// itself changes no status, however many users were ONLINE.
 type endRuns struct {
-	clock micros // of the last batch of those runs
+	clock micros // the time of the last batch of those runs
 }
 
 func (op *endRuns) apply(b *batch) error {
@@ -34,23 +34,23 @@ func (op *endRuns) endFor(b *batch, a *account) {
 	}
 }
 
-// jump is a range of versions, without its ends, that were never given out.
+// jump is a range of versions that were never given out. It excludes both ends.
 type jump struct{ above, below int64 }
 
-// jumps are those that are remembered, ascending.
+// jumps are the jumps that are stored, in ascending order.
 type jumps []jump
 
-// jumpsKept bounds what is remembered of earlier starts. A cursor from before
-// them counts as never given out, which costs its client one snapshot.
+// jumpsKept is the maximum number of jumps that are stored. A cursor from before them
+// counts as never given out, so its client receives a snapshot.
 const jumpsKept = 1000
 
-// beginRun starts a run: the next incarnation, and the version jumps to at
-// least the seconds since 1970 << 20, plus the microseconds of this one. So
-// versions given out after a backup was made, and lost by restoring it, are never
-// given out again, not even within the same second.
+// beginRun begins the next run. The version jumps to at least that of the current time,
+// see firstVersion. So versions that were given out after a backup, and lost when it was
+// restored, are never given out again, not even within the same second.
 type beginRun struct{}
 
-// firstVersion returns the version that a run begins behind.
+// firstVersion returns the version after which a run begins: the seconds since 1970,
+// shifted left by 20 bits, plus the microseconds of the current second.
 func firstVersion(now micros) int64 { return now/1_000_000<<20 + now%1_000_000 }
 
 func (beginRun) apply(b *batch) error {
@@ -68,8 +68,8 @@ func (beginRun) apply(b *batch) error {
 	return nil
 }
 
-// issued reports whether n is a version that this history gave out, up to the
-// current one.
+// issued reports whether n is a version that this database gave out, where current is
+// the last one.
 func (all jumps) issued(n, current int64) bool {
 	if n <= 0 || n > current {
 		return false
@@ -82,7 +82,8 @@ func (all jumps) issued(n, current int64) bool {
 	return true
 }
 
-// configure changes the settings. A switch that goes on counts from then.
+// configure replaces the settings. It gives each switch that is turned on the version
+// at which that happens.
 type configure struct{ settings Settings }
 
 func (op *configure) apply(b *batch) error {
@@ -92,7 +93,7 @@ func (op *configure) apply(b *batch) error {
 	from := b.switches
 	b.settings, b.switches = op.settings, to
 	if to != from {
-		b.exec("UPDATE service SET version = ?", b.version) // the rest is written with the commit
+		b.exec("UPDATE service SET version = ?", b.version) // commit writes the other columns
 		b.after(func(m *model) { m.switched(from) })
 	}
 	return nil

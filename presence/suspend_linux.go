@@ -8,19 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// suspended is of machine. Linux has two clocks that nobody can set: one goes on meanwhile, and
-// the other, by which Go measures and sleeps, stands still.
+// suspended implements machine.suspended. Linux has two clocks that can't be set. One
+// continues while the machine is suspended. The other stops, and Go measures and sleeps
+// by it. The difference between them is the result.
 func suspended() time.Duration {
 	for {
 		before, boot, after := sinceStart(unix.CLOCK_MONOTONIC), sinceStart(unix.CLOCK_BOOTTIME), sinceStart(unix.CLOCK_MONOTONIC)
-		if after-before < exactness { // else another process had the processor in between
+		if after-before < exactness { // otherwise the three readings are too far apart, because the process was interrupted
 			return boot - after
 		}
 	}
 }
 
-// simulated reports whether now, from time.Now, is not the machine's time: in a
-// bubble of testing/synctest it begins with the year 2000.
+// simulated reports whether now, which time.Now returned, is simulated time. In a bubble
+// of testing/synctest time starts in the year 2000, far from the machine's.
 func simulated(now time.Time) bool {
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_REALTIME, &t) != nil {
@@ -35,7 +36,8 @@ func sinceStart(clock int32) time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// onClockSet is of machine. See TFD_TIMER_CANCEL_ON_SET in timerfd_create(2).
+// onClockSet implements machine.onClockSet. See TFD_TIMER_CANCEL_ON_SET in
+// timerfd_create(2).
 func onClockSet(f func()) (stop func(), err error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_REALTIME, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {

@@ -2,9 +2,9 @@ package presence
 
 import "slices"
 
-// view is what an operation reads: the committed state, with what the batch has
-// changed so far in front of it. Only the methods in this file read the
-// committed state, so no operation can miss a change made earlier in its batch.
+// view is the state that an operation reads: the committed state, overlaid with what the
+// batch has changed so far. Only the methods in this file read the committed state, so
+// no operation can miss a change made earlier in its batch.
 type view struct {
 	version   int64
 	settings  Settings
@@ -13,11 +13,11 @@ type view struct {
 	jumps     jumps
 	deletions deletions
 
-	published *model              // the committed state
-	accounts  map[uint32]*account // copies to change, by number; nil means deleted in this batch
-	names     map[string]*account // the same by name
-	kicks     map[deviceKey]kicked
-	forgotten int // how many of the oldest kicks
+	published *model               // the committed state
+	accounts  map[uint32]*account  // copies that the batch changes, by account.id; nil means deleted in this batch
+	names     map[string]*account  // the same copies by user ID
+	kicks     map[deviceKey]kicked // kicks that the batch changes
+	forgotten int                  // how many of the oldest kicks the batch has forgotten
 }
 
 // reset begins a view of the committed state. It reuses the memory of v.
@@ -35,7 +35,7 @@ func (v *view) reset(m *model, nextUser uint32) {
 	v.jumps, v.deletions = m.jumps, m.deletions
 }
 
-// peek returns the account as it is now, to read, or nil.
+// peek returns the account, which must not be changed, or nil if there is no such user.
 func (v *view) peek(userID string) *account {
 	if a, changed := v.names[userID]; changed {
 		return a
@@ -46,7 +46,7 @@ func (v *view) peek(userID string) *account {
 	return nil
 }
 
-// peekByID is peek for a user known by number.
+// peekByID is peek for an account.id.
 func (v *view) peekByID(id uint32) *account {
 	if a, changed := v.accounts[id]; changed {
 		return a
@@ -57,8 +57,8 @@ func (v *view) peekByID(id uint32) *account {
 	return nil
 }
 
-// copyOf returns an account to change: the copy that the batch has already, or
-// a new one.
+// copyOf returns a copy of an account that may be changed: the one that the batch has
+// already, or a new one.
 func (v *view) copyOf(a *account) (copied *account, isNew bool) {
 	if mine := v.accounts[a.id]; mine != nil {
 		return mine, false
@@ -72,8 +72,8 @@ func (v *view) put(a *account) { v.accounts[a.id], v.names[a.userID] = a, a }
 
 func (v *view) remove(a *account) { v.accounts[a.id], v.names[a.userID] = nil, nil }
 
-// dueSince returns the deadline of a user that the batch has not changed yet,
-// or 0 for none.
+// dueSince returns the deadline of a user. Zero means that there is none, or that the
+// batch has changed the user already.
 func (v *view) dueSince(id uint32) micros {
 	if _, changed := v.accounts[id]; changed {
 		return 0
@@ -84,7 +84,7 @@ func (v *view) dueSince(id uint32) micros {
 	return 0
 }
 
-// kick returns the last kick of a device; the zero value means none.
+// kick returns the last kick of a device, or the zero value if there was none.
 func (v *view) kick(key deviceKey) kicked {
 	if k, changed := v.kicks[key]; changed {
 		return k
@@ -92,16 +92,15 @@ func (v *view) kick(key deviceKey) kicked {
 	return v.published.kicked.last[key]
 }
 
-// kicksOver returns up to most of the kicks that are to be forgotten by now, and
-// counts them as forgotten. Some of them may have been replaced or pardoned
-// since; see kick.
+// kicksOver returns up to most kicks that are to be forgotten by now, and counts them as
+// forgotten. Some of them may have been replaced or pardoned since; see kick.
 func (v *view) kicksOver(now micros, most int) []kickedUntil {
 	over := v.published.kicked.over(now, v.forgotten, most)
 	v.forgotten += len(over)
 	return over
 }
 
-// issued returns a cursor, or 0 if this history never gave it out.
+// issued returns cursor, or zero if this database never gave it out.
 func (v *view) issued(cursor int64) int64 {
 	if !v.jumps.issued(cursor, v.version) {
 		return 0

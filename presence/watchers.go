@@ -5,43 +5,43 @@ import (
 	"slices"
 )
 
-// rule is one of the two reasons to be told about somebody else.
+// rule is one of the two reasons why a user watches another.
 type rule int8
 
 const (
 	bySubscription rule = iota
 	byFriendship
-	rules // how many there are
+	rules // the number of rules
 )
 
-// A pair of watcher and watched stands twice: in the watcher's list, which is
-// sorted, and in the audience of the watched, which is in no order, so that
-// taking one out of a million is cheap. Both together are 12 bytes.
+// A pair of watcher and watched is stored twice: in the watcher's list, which is sorted,
+// and in the audience of the watched, which is not, so that removing one of a million
+// watchers is cheap. Both entries together take 12 bytes.
 
-// live is what a user has only while connected.
+// live is the part of a user that exists only while the user has a session.
 type live struct {
 	sessions []*Session
 	watching watching
 }
 
-// audience is who is connected and told about a user, by account.id.
+// audience holds the connected watchers of a user, by account.id, for each rule.
 type audience [rules][]uint32
 
-// watching is whom a connected user is told about, as stored in the database.
-// It is loaded with the first session, and dropped with the last.
+// watching holds the users that a connected user watches, as stored in the database. It
+// is loaded with the first session and dropped with the last.
 type watching struct {
 	loaded  bool
-	changes int // of the stored set since the first session
+	changes int // how often the stored set has changed since the first session
 	lists   [rules][]watched
 }
 
-// watched is one of whom a user is told about: by account.id, ascending.
+// watched is one user in a watcher's list, which is in ascending order of target.
 type watched struct {
-	target uint32
-	place  uint32 // of the watcher in the target's audience
+	target uint32 // account.id
+	place  uint32 // the index of the watcher in the target's audience
 }
 
-// makeRoom has the lists hold the watches, and no more than that.
+// makeRoom allocates exactly the memory that the watches need.
 func (w *watching) makeRoom(watches []watch) {
 	var n [rules]int
 	for _, one := range watches {
@@ -59,7 +59,7 @@ func (u *user) sessions() []*Session {
 	return u.live.sessions
 }
 
-// find returns where u's list has the target, or would have it.
+// find returns the index of target in u's list, or the index at which to insert it.
 func (u *user) find(target uint32, r rule) (at int, found bool) {
 	if u.live == nil {
 		return 0, false
@@ -69,10 +69,9 @@ func (u *user) find(target uint32, r rule) (at int, found bool) {
 	})
 }
 
-// watch makes w a watcher of t, by a rule that was stored with the version since.
-// It does nothing while w has no session, or one that is still loading the whole
-// set. A t that is nil is a user who doesn't exist, which only a damaged database
-// can name.
+// watch makes w a watcher of t by a rule that was stored with the version since. It does
+// nothing if w has no session, or if the first one is still loading the whole set. t is
+// nil if no such user exists, which happens only if the database is damaged.
 func (m *model) watch(w, t *user, r rule, since int64) {
 	if len(w.sessions()) == 0 {
 		return
@@ -83,13 +82,14 @@ func (m *model) watch(w, t *user, r rule, since int64) {
 	}
 	before := m.watches(w, t)
 	m.link(w, t, r)
-	// A subscription is answered with the status; of a friendship made by
-	// others the watcher learns in no other way.
+	// Subscribe returns the status to its caller. A friendship may be created
+	// by others, so the watcher receives the status as an event.
 	if r == byFriendship && !before && m.watches(w, t) {
 		m.notify(w, t, since)
 	}
 }
 
+// link enters the pair in w's list and in t's audience.
 func (m *model) link(w, t *user, r rule) {
 	at, found := w.find(t.id, r)
 	if found {
@@ -104,8 +104,8 @@ func (m *model) link(w, t *user, r rule) {
 	*watchers = append(*watchers, w.id)
 }
 
-// unwatch undoes watch, and withdraws what was waiting to be sent about t
-// unless another rule still applies.
+// unwatch undoes watch. It withdraws what was waiting to be sent about t, unless another
+// rule still applies.
 func (m *model) unwatch(w, t *user, r rule) {
 	if len(w.sessions()) == 0 {
 		return
@@ -125,7 +125,8 @@ func (m *model) unwatch(w, t *user, r rule) {
 	m.withdraw(w, t)
 }
 
-// leave takes a place out of the audience of t. The last one moves there.
+// removeFromAudience removes the watcher at place from the audience of t. The last one
+// moves to its place.
 func (m *model) removeFromAudience(t *user, place uint32, r rule) {
 	watchers := &t.audience[r]
 	last := len(*watchers) - 1
@@ -143,7 +144,7 @@ func (m *model) removeFromAudience(t *user, place uint32, r rule) {
 	}
 }
 
-// unwatchAll takes w out of all audiences, when the last session has gone.
+// unwatchAll removes w from all audiences, after its last session has ended.
 func (m *model) unwatchAll(w *user) {
 	for r, list := range w.live.watching.lists {
 		for _, one := range list {
@@ -154,7 +155,7 @@ func (m *model) unwatchAll(w *user) {
 	}
 }
 
-// tells reports whether w is to be told about t now.
+// watches reports whether w is to be notified of t now, by any rule and both switches.
 func (m *model) watches(w, t *user) bool {
 	if w == t {
 		return true
@@ -169,8 +170,8 @@ func (m *model) watches(w, t *user) bool {
 	return ok && m.switches.friendNotifications
 }
 
-// withdraw takes back what waits for w's sessions about t, unless a rule still
-// allows it.
+// withdraw removes t from the waiting sets of w's sessions, unless a rule still
+// applies.
 func (m *model) withdraw(w, t *user) {
 	if m.watches(w, t) {
 		return
@@ -180,7 +181,7 @@ func (m *model) withdraw(w, t *user) {
 	}
 }
 
-// announce puts t on the waiting set of every session that is to be told.
+// announce puts t on the waiting sets of its own sessions and of its watchers'.
 func (m *model) announce(t *user) {
 	m.meter.changes++
 	m.notify(t, t, t.version)
@@ -198,8 +199,8 @@ func (m *model) announce(t *user) {
 	}
 }
 
-// notify makes t wait for every session of w. version is that of the change, or
-// of what made t visible to w.
+// notify puts t on the waiting set of every session of w. version is that of the change
+// of t, or of the change that made t visible to w.
 func (m *model) notify(w, t *user, version int64) {
 	for _, s := range w.sessions() {
 		before := len(s.waiting)
@@ -211,8 +212,8 @@ func (m *model) notify(w, t *user, version int64) {
 	}
 }
 
-// attach gives u one more session. The set of whom u watches has then to be
-// loaded, unless an earlier session did.
+// attach adds a session to u. The users that u watches must then be loaded, unless
+// another session has loaded them already.
 func (m *model) attach(u *user, s *Session) {
 	if u.live == nil {
 		u.live = new(live)
@@ -222,7 +223,7 @@ func (m *model) attach(u *user, s *Session) {
 	m.meter.opened++
 }
 
-// detach takes s from its user. It reports false if that was done before.
+// detach removes s from its user. It reports false if s was removed before.
 func (m *model) detach(s *Session) bool {
 	u := s.user
 	i := slices.Index(u.sessions(), s)
@@ -238,7 +239,7 @@ func (m *model) detach(s *Session) bool {
 	return true
 }
 
-// end ends the session: its Next reports why instead of anything that waits.
+// end ends the session. Its Next reports why, and nothing that was waiting.
 func (m *model) end(s *Session, why ending) {
 	if !m.detach(s) {
 		return
@@ -249,7 +250,7 @@ func (m *model) end(s *Session, why ending) {
 	m.woken = append(m.woken, s)
 }
 
-// allSessions returns the sessions that are open.
+// allSessions returns all open sessions.
 func (s *Service) allSessions() []*Session {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -260,8 +261,9 @@ func (s *Service) allSessions() []*Session {
 	return all
 }
 
-// switched withdraws what the switches no longer allow, and has all wait that
-// they newly do: what changed before they went on has not been told.
+// switched applies a change of the switches. It withdraws what they no longer allow, and
+// puts on the waiting sets what they newly allow, because changes made while a switch
+// was off have not been sent.
 func (m *model) switched(from switches) {
 	for _, w := range m.byName {
 		for _, s := range w.sessions() {
@@ -277,8 +279,8 @@ func (m *model) switched(from switches) {
 	}
 }
 
-// notifyAll makes everyone that w watches by the rule wait for w's sessions,
-// because of the switches.
+// notifyAll puts all users that w watches by a rule on the waiting sets of w's sessions,
+// because a switch was turned on.
 func (m *model) notifyAll(w *user, r rule) {
 	for _, one := range w.live.watching.lists[r] {
 		if t := m.user(one.target); t != nil && m.watches(w, t) {

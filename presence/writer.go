@@ -8,11 +8,11 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// request is one operation that waits for the writer.
+// request is an operation that waits for the writer.
 type request struct {
 	op   operation
 	err  error
-	done chan struct{} // it is answered; holds one
+	done chan struct{} // receives when the request is answered; has a buffer of one
 }
 
 func newRequest() *request { return &request{done: make(chan struct{}, 1)} }
@@ -20,17 +20,18 @@ func newRequest() *request { return &request{done: make(chan struct{}, 1)} }
 func (r *request) answer() { r.done <- struct{}{} }
 
 const (
-	// queueLength bounds the operations that wait: far less than a second of
-	// work, and more than 10,000 streams that come back at once.
+	// queueLength is the maximum number of operations that wait. They are far
+	// less than a second of work, and enough for 10,000 clients that reconnect
+	// at the same time.
 	queueLength = 16384
 
-	// batchLength bounds the operations of one transaction.
+	// batchLength is the maximum number of operations in one transaction.
 	batchLength = 1024
 )
 
-// do has the operation applied, and returns once it is durable and announced,
-// or has failed. ctx is looked at before it is queued and not after: an
-// operation begun is never left half told.
+// do submits the operation to the writer. It returns once the operation is durable and
+// announced, or has failed. ctx is checked only before the operation is queued, so that
+// the caller always learns the outcome of an operation that was begun.
 func (s *Service) do(ctx context.Context, op operation) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -41,7 +42,8 @@ func (s *Service) do(ctx context.Context, op operation) error {
 	return s.submit(op)
 }
 
-// submit is do for what can't come back later.
+// submit is do without the limit of the waiting time, for operations that the service
+// itself submits.
 func (s *Service) submit(op operation) error {
 	r := s.requests.Get().(*request)
 	r.op, r.err = op, nil
@@ -69,11 +71,11 @@ func (s *Service) enqueue(r *request) error {
 	}
 }
 
-// writeLoop is the writer: it ends when the queue is closed and empty.
+// writeLoop is the writer. It returns when the queue is closed and empty.
 func (s *Service) writeLoop() {
 	batch := make([]*request, 0, batchLength)
 	for first := range s.queue {
-		runtime.Gosched() // those about to enqueue come along, and share the fsync
+		runtime.Gosched() // callers about to enqueue join this batch and share its fsync
 		batch = s.gather(append(batch[:0], first))
 		s.write(batch)
 		clear(batch)
@@ -81,8 +83,8 @@ func (s *Service) writeLoop() {
 	}
 }
 
-// gather adds what waits already: the more callers wait, the more share one
-// fsync.
+// gather adds the requests that wait already. The more callers wait, the more of them
+// share one fsync.
 func (s *Service) gather(batch []*request) []*request {
 	for len(batch) < batchLength {
 		select {
@@ -98,7 +100,8 @@ func (s *Service) gather(batch []*request) []*request {
 	return batch
 }
 
-// write applies, commits, publishes and answers, in that order.
+// write applies the operations, commits them, publishes the result and answers the
+// callers, in that order.
 func (s *Service) write(requests []*request) {
 	now, began := s.clock.read()
 	s.pace.begin(began.Sub(s.meters.opened))
@@ -123,7 +126,8 @@ func (s *Service) write(requests []*request) {
 	}
 }
 
-// publish brings the batch into memory, and wakes sessions without the lock.
+// publish brings the batch into memory, and then wakes the sessions without holding the
+// lock.
 func (s *Service) publish(b *batch) {
 	s.mu.Lock()
 	b.publish(&s.model)
@@ -138,8 +142,8 @@ func (s *Service) publish(b *batch) {
 	}
 }
 
-// refuse answers a batch that could not be made durable: nothing of it was
-// done. The reason is kept for Ready until a write succeeds.
+// refuse answers the requests of a batch that could not be committed, of which nothing
+// took effect. Ready reports the reason until a write succeeds.
 func (s *Service) refuse(requests []*request, err error) {
 	fault := unwritable(store.Diagnose(s.store.Path(), err))
 	s.meters.fault(s.lastBatch)
@@ -152,7 +156,7 @@ func (s *Service) refuse(requests []*request, err error) {
 	}
 }
 
-// probe writes without changing anything, to see whether that works again.
+// probe writes without changing anything, to test whether writing succeeds again.
 type probe struct{}
 
 func (probe) apply(b *batch) error {
@@ -160,8 +164,8 @@ func (probe) apply(b *batch) error {
 	return nil
 }
 
-// Ready returns nil while the service can do all its work, else the reason as
-// an [*Error] with CodeUnavailable. After a failed write it tries another.
+// Ready returns nil if the service can do all its work. Otherwise it returns the reason
+// as an [*Error] with CodeUnavailable. If the last write failed, Ready tries another.
 func (s *Service) Ready(ctx context.Context) error {
 	if s.isDraining() {
 		return ErrClosed
@@ -178,5 +182,6 @@ func (s *Service) Ready(ctx context.Context) error {
 	return nil
 }
 
-// retryDelay is how long to wait before proposing again what failed.
+// retryDelay is how long the janitor waits before it submits an operation again that
+// failed.
 const retryDelay = time.Second
