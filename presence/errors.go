@@ -69,8 +69,8 @@ var (
 	// was kicked less than a minute ago and only reconnects.
 	ErrKicked = errors.New("presence: the device was kicked")
 
-	// ErrClosed is returned by Connect and Next after Drain, and by every call
-	// that writes after Close.
+	// ErrClosed is returned by Connect, Next, Poll and Ready after Drain, and by
+	// every call that writes after Close.
 	ErrClosed = &Error{Code: CodeUnavailable, Message: "the service is shutting down"}
 
 	// ErrSwitchedOff is returned by Query, Subscribe and Unsubscribe while the

@@ -161,7 +161,7 @@ func (s *Service) writeFirst(ops ...operation) error {
 }
 
 // Drain ends all sessions with [ErrClosed] and makes Connect return it. It is the
-// first step of a shutdown; other calls still succeed. The devices count as
+// first step of a shutdown; calls that change something still succeed. The devices count as
 // connected until the next run, which gives them Settings.RestartGrace, so a
 // restart changes no status by itself.
 func (s *Service) Drain() {
