@@ -99,7 +99,7 @@ func readConfig(f flags) (c config, found problems, err error) {
 		return c, nil, err
 	}
 	names := make(map[string]string)
-	found = append(takeOver(k, fromFile(file), names), takeOver(k, fromEnvironment(os.Environ(), k), names)...)
+	found = append(takeOver(k, fromFile(file, k), names), takeOver(k, fromEnvironment(os.Environ(), k), names)...)
 	if err := c.decode(k); err != nil {
 		return c, found, err
 	}
@@ -159,9 +159,15 @@ type given struct {
 	value any
 }
 
-func fromFile(k *koanf.Koanf) (all []given) {
+// fromFile returns the values of a file. A table of ours without a key, such as one
+// whose keys are all commented out, gives none.
+func fromFile(k, defaults *koanf.Koanf) (all []given) {
 	for _, key := range k.Keys() {
-		all = append(all, given{key, key, k.Get(key)})
+		value := k.Get(key)
+		_, isTable := value.(map[string]any)
+		if _, isOurs := defaults.Get(key).(map[string]any); !isTable || !isOurs {
+			all = append(all, given{key, key, value})
+		}
 	}
 	return all
 }

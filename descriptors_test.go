@@ -16,9 +16,9 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// TestIdleConnectionsKeepOutNobody: at 256 file descriptors, more connections than that, each idle after a request
-// without credentials, keep out neither a user nor an admin.
-func TestIdleConnectionsKeepOutNobody(t *testing.T) {
+// few returns a server that has 256 file descriptors.
+func few(t *testing.T) *child {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -34,20 +34,36 @@ func TestIdleConnectionsKeepOutNobody(t *testing.T) {
 	}
 	t.Cleanup(c.Kill)
 	c.start()
-	c.admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
-	for range 300 {
+	return c
+}
+
+// idle opens n connections that are idle after a request, or at once if path is "".
+func (c *child) idle(n int, path, token string) {
+	c.t.Helper()
+	for range n {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(c.URL, "http://"))
 		if err != nil {
-			t.Fatal(err)
+			c.t.Fatal(err)
 		}
-		defer conn.Close()
+		c.t.Cleanup(func() { conn.Close() })
+		if path == "" {
+			continue
+		}
 		conn.SetDeadline(time.Now().Add(patience / 4))
-		fmt.Fprint(conn, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("GET /livez is answered %v, %v", response, err)
+			c.t.Fatalf("GET %s is answered %v, %v", path, response, err)
 		}
 	}
+}
+
+// TestIdleConnectionsKeepOutNobody: at 256 file descriptors, more connections than that, each idle after a request
+// without credentials, keep out neither a user nor an admin.
+func TestIdleConnectionsKeepOutNobody(t *testing.T) {
+	c := few(t)
+	c.admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
+	c.idle(300, "/livez", "")
 	c.set("alice", "hello") // on a connection of its own
 	if got := c.status("alice"); got != "3 hello" {
 		t.Errorf("alice is %q, want %q", got, "3 hello")
@@ -55,5 +71,28 @@ func TestIdleConnectionsKeepOutNobody(t *testing.T) {
 	c.follow("alice", "")
 	if got := c.status("alice"); got != "1 hello" {
 		t.Errorf("alice is %q while her stream is open, want %q", got, "1 hello")
+	}
+}
+
+// TestDescriptorsAreDivided: when all streams are taken, and as many idle connections with and without a credential
+// as there can be, calls are answered.
+func TestDescriptorsAreDivided(t *testing.T) {
+	c := few(t)
+	token := c.token("alice")
+	for i := 0; ; i++ {
+		stream, err := c.Follow(c.ctx, c.token(fmt.Sprint("user", i)), "", "")
+		if err != nil {
+			if !strings.Contains(err.Error(), "503") || i < 100 {
+				t.Fatalf("stream %d: %v", i, err)
+			}
+			break
+		}
+		t.Cleanup(stream.Close)
+	}
+	c.idle(50, "/v1/friends", token)
+	c.idle(50, "", "")
+	c.idle(5, "/v1/friends", token) // accepted after all of them
+	if strings.Contains(c.Log(), "too many open files") {
+		t.Errorf("the server ran out of file descriptors: %s", c.Log())
 	}
 }

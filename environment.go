@@ -35,8 +35,9 @@ func fromEnvironment(variables []string, defaults *koanf.Koanf) (all []given) {
 // ofService matches the variables that Kubernetes and Docker create in every
 // container next to a service called presence, or presence-something. See
 // "Environment variables" of a Service in the documentation of Kubernetes, and
-// the legacy container links of Docker.
-var ofService = regexp.MustCompile(`^PRESENCE(_[A-Z0-9_]+)??_(` +
+// the legacy container links of Docker. The name of a service never ends in a
+// hyphen, so PRESENCE_DATABASE__NAME is a mistyped key.
+var ofService = regexp.MustCompile(`^PRESENCE(_[A-Z0-9_]*[A-Z0-9])??_(` +
 	`SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_[A-Z0-9_]+)?)?|NAME|ENV_.*)$`)
 
 // isOfService reports whether a variable is one of them. A bare port, such as

@@ -77,6 +77,26 @@ func TestAReloadShowsNoSecret(t *testing.T) {
 	}
 }
 
+// TestTablesMayBeEmpty, as in a file whose keys are all commented out. One that
+// isn't ours is still an error, and so is one in the place of a key.
+func TestTablesMayBeEmpty(t *testing.T) {
+	for _, text := range []string{"[limits]", "[auth]\n# secret = 'x'\n[features]\n[cors]\n[log]\nlevel = 'info'", "timing = {}"} {
+		if _, err := configOf(t, text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"[limit]":       "limit: there is no such key",
+		"[auth.secret]": "auth.secret = …: must be a string",
+		"[auth.keys]":   "auth.keys: there is no such key",
+		"[[limits]]":    "limits: there is no such key",
+	} {
+		if _, err := configOf(t, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+}
+
 // TestVariablesOfServicesAreIgnored: Kubernetes and Docker create them in every
 // container next to a service called presence.
 func TestVariablesOfServicesAreIgnored(t *testing.T) {

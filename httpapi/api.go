@@ -159,6 +159,16 @@ func (h *Handler) SetLimits(l Limits) {
 // database, so that streams can't use them. If n is zero, the result is zero.
 func reserved(n int) int { return min(n, max(64, n/10)) }
 
+// ownFiles is how many file descriptors the program has open without clients: those
+// of the database and its readers, the listeners, and a few more.
+const ownFiles = 24
+
+// unproven returns how many of n file descriptors connections may have on which no
+// credential has been shown: half of the reserve. The other half is for those that
+// have shown one, of which half may be idle. Zero, when n isn't known, means any
+// number.
+func unproven(n int) int { return max(0, reserved(n)-ownFiles) / 2 }
+
 // Wait waits until all event streams have ended, which they do after the Service
 // is drained. Call it after http.Server.Shutdown, which doesn't wait for streams:
 // their connections no longer belong to the HTTP server.

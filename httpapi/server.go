@@ -61,7 +61,7 @@ func Listen(address, cert, key string, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{listener: listener, scheme: "http", failed: make(chan error, 1), done: make(chan struct{})}
-	s.conns = newConnections(reserved(descriptors()) / 2)
+	s.conns = newConnections(unproven(descriptors()))
 	s.started, s.start = context.WithCancel(context.Background())
 	s.http = http.Server{
 		Handler:        s,

@@ -33,6 +33,12 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 			execSQL(t, path, "DROP INDEX friends_by_friend", "CREATE TABLE mine (x)",
 				"ALTER TABLE kicks ADD COLUMN why TEXT")
 		}, []string{"has no index friends_by_friend: restore", "has a changed table kicks: restore", "has a foreign table mine: drop it"}},
+		"a schema below zero": {func(t *testing.T, path string) {
+			execSQL(t, path, "PRAGMA user_version = -1")
+		}, []string{"has tables of schema -1, which there isn't: restore a backup"}},
+		"tables without a schema": {func(t *testing.T, path string) {
+			execSQL(t, path, "PRAGMA user_version = 0")
+		}, []string{"has tables of schema 0, which there isn't: restore a backup"}},
 		"another program's": {func(t *testing.T, path string) {
 			execSQL(t, path, "PRAGMA application_id = 7")
 		}, []string{"is not a presence database"}},
@@ -56,6 +62,12 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 		}
 		if after, _ := os.ReadFile(path); string(after) != string(before) {
 			t.Errorf("%s: checking has changed the file", name)
+		}
+		if !strings.Contains(name, "schema") {
+			continue
+		}
+		if _, err := Restore(t.Context(), filepath.Join(t.TempDir(), "restored.db"), path); err == nil {
+			t.Errorf("%s: it is restored", name)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 // mean a database without a schema: a first start was cut short, and the next one
 // goes on.
 func (s Schema) Check(ctx context.Context, db *sql.DB, path string) (number int, err error) {
-	number, err = numberOf(ctx, db)
+	number, err = numberOf(ctx, db, path)
 	if err != nil {
 		return number, err
 	}

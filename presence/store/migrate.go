@@ -33,20 +33,27 @@ func ReadSchema(files fs.FS) (Schema, error) {
 	return all, nil
 }
 
-// numberOf returns the number of a database's schema, which SQLite stores as
-// user_version. Zero means that it has none yet.
-func numberOf(ctx context.Context, db Queryer) (number int, err error) {
-	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&number)
-	return number, err
+// numberOf returns the number of the schema of the database at path, which SQLite
+// stores as user_version. Zero means that the database is empty.
+func numberOf(ctx context.Context, db Queryer, path string) (number int, err error) {
+	objects := 0
+	err = db.QueryRowContext(ctx, "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version").Scan(&number, &objects)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("read %s: %w", path, Diagnose(path, err))
+	case number < 0, number == 0 && objects > 0:
+		return 0, fmt.Errorf("%s has tables of schema %d, which there isn't: restore a backup", path, number)
+	}
+	return number, nil
 }
 
 // migrate brings the database to the newest schema, or leaves it as it is. A
 // database that holds something is backed up first.
 func (d *DB) migrate(ctx context.Context, schema Schema) error {
-	number, err := numberOf(ctx, d.writer)
+	number, err := numberOf(ctx, d.writer, d.path)
 	switch {
 	case err != nil:
-		return fmt.Errorf("open %s: %w", d.path, Diagnose(d.path, err))
+		return err
 	case number > len(schema):
 		return tooNew(ctx, d.writer, d.path, number, len(schema))
 	case number == len(schema):

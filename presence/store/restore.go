@@ -88,7 +88,8 @@ func emptyLogs(ctx context.Context, path string) (whole bool, err error) {
 		return false, err
 	}
 	defer db.Close()
-	if _, err := numberOf(ctx, db); err != nil { // reading is what applies a -journal
+	var number int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&number); err != nil { // reading is what applies a -journal
 		return false, ctx.Err()
 	}
 	var busy, pages, moved int
