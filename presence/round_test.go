@@ -223,7 +223,7 @@ func FuzzStatusText(f *testing.F) {
 		if strings.ContainsAny(line, "\n\v\f\r\x1c\x1d\x1e\u0085\u2028\u2029") {
 			t.Errorf("%q is not one line", line)
 		}
-		if !utf8.ValidString(userID + text) {
+		if !utf8.ValidString(userID) || !utf8.ValidString(text) {
 			return
 		}
 		if size := s.sizeJSON(); size < len(line) || size > len(line)+80 {
