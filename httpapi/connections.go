@@ -27,6 +27,7 @@ type connections struct {
 	all      map[net.Conn]*connection
 	unproven linked.List // of *connection, the one longest in its state first
 	idle     linked.List // the proven ones that are idle, in the same order
+	provenAt time.Time   // when a connection was last proven
 }
 
 type connection struct {
@@ -77,14 +78,16 @@ func (v *connections) accept(ctx context.Context, conn net.Conn) context.Context
 
 // add adds a connection, and closes another one if there are too many. If the
 // other one may not be closed yet, add does nothing, and returns how long to wait
-// before it is called again.
+// before it is called again. No connection is closed while others prove
+// themselves: then the server is behind, as after a restart, and not its clients.
 func (v *connections) add(conn net.Conn, c *connection) (wait time.Duration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	c.since = time.Now()
 	if v.most > 0 && v.unproven.Len() >= v.most {
 		last := v.leastUseful()
-		if wait := settling - c.since.Sub(last.since); wait > 0 {
+		stuck := min(c.since.Sub(last.since), c.since.Sub(v.provenAt))
+		if wait := settling - stuck; wait > 0 {
 			return wait
 		}
 		last.close()
@@ -186,6 +189,7 @@ func prove(r *http.Request) {
 	c.owner.mu.Lock()
 	defer c.owner.mu.Unlock()
 	if !c.proven.Swap(true) {
+		c.owner.provenAt = time.Now()
 		c.leave()
 	}
 }

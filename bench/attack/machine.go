@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	server "github.com/presence-server/presence/deploy/testserver"
 	"golang.org/x/sys/unix"
 )
 
@@ -103,13 +104,17 @@ func (a *attacker) image() (path string, err error) {
 	for _, folder := range []string{"dev", "proc", "sys", "tmp"} {
 		add(folder, unix.S_IFDIR|0o755, nil)
 	}
-	for name, program := range map[string]string{"init": "bench/attack", "presence": ""} {
-		built := filepath.Join(a.folder, "static-"+name)
-		build := exec.Command("go", "build", "-o", built, filepath.Join("github.com/presence-server/presence", program))
-		build.Env = append(os.Environ(), "CGO_ENABLED=0") // there are no libraries
-		if out, err := build.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("go build: %w\n%s", err, out)
-		}
+	static := []string{"-tags", "netgo,osusergo"} // the machine has no libraries
+	presence, err := server.Build(a.folder+"/static", static...)
+	if err != nil {
+		return "", err
+	}
+	init := filepath.Join(a.folder, "init")
+	args := append([]string{"build", "-o", init}, static...)
+	if out, err := exec.Command("go", append(args, "github.com/presence-server/presence/bench/attack")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	for name, built := range map[string]string{"init": init, "presence": presence} {
 		content, err := os.ReadFile(built)
 		if err != nil {
 			return "", err
