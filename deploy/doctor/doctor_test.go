@@ -283,7 +283,7 @@ func TestProxiesThatHarm(t *testing.T) {
 			},
 			adjust:   func(o *Options) { o.Patience = 400 * time.Millisecond },
 			problems: []string{"buffering"},
-			tells:    []string{"a change of status not within"},
+			tells:    []string{"a change of status didn't arrive within"},
 		},
 		"keeps all but the first back from somebody else": {
 			answer: func(r *http.Response) {

@@ -51,7 +51,7 @@ func (v *visit) checkReady(ctx context.Context, s *stream, ready arrival) {
 			found += ", a change of status after " + seconds(took)
 		case took > 0:
 			v.keepsBack("the first event arrived immediately, but a change of status didn't arrive within " + seconds(took))
-			v.unmeasured("silence", "no stream to listen to")
+			v.unmeasured("silence", "no stream could be opened")
 			return
 		}
 	}
