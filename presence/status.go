@@ -113,6 +113,9 @@ func (s *Status) sizeJSON() int {
 // Unicode (U+0085, U+2028 and U+2029) are escaped. Invalid UTF-8 is replaced by
 // U+FFFD; the strings of a [Service] have none.
 func AppendQuoted(b []byte, s string) []byte {
+	if isPlain(s) {
+		return append(append(append(b, '"'), s...), '"')
+	}
 	start := len(b)
 	b, _ = jsontext.AppendQuote(b, s)
 	if !mayHaveLineEnds(s) {
@@ -130,6 +133,17 @@ func AppendQuoted(b []byte, s string) []byte {
 		b = fmt.Appendf(b, `\u%04x`, r)
 		quoted = quoted[i+length:]
 	}
+}
+
+// isPlain reports whether s is printable ASCII without anything to escape, as most
+// IDs and texts are: a query has a thousand of them.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // mayHaveLineEnds is a fast test. It is true for every s that has a line end of
