@@ -177,10 +177,13 @@ func sizeQuoted(s string) int {
 	const escape = len(`\u0000`)
 	n := len(s)
 	for i := range len(s) {
-		if c := s[i]; c < ' ' {
-			n += escape - 1
-		} else if c == '"' || c == '\\' {
+		switch c := s[i]; c {
+		case '"', '\\', '\b', '\f', '\n', '\r', '\t':
 			n++
+		default:
+			if c < ' ' {
+				n += escape - 1
+			}
 		}
 	}
 	if mayHaveLineEnds(s) {
