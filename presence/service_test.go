@@ -239,7 +239,7 @@ func TestPagesWhileUsersAreDeleted(t *testing.T) {
 		for after, more := "", true; more; more = after != "" {
 			var page []Status
 			var err error
-			page, after, err = w.Users(t.Context(), after, limit)
+			page, after, err = w.Users(t.Context(), "", after, limit)
 			w.must(err)
 			if len(page) == 0 && after != "" {
 				t.Errorf("limit %d: a page is empty though more follow", limit)
@@ -271,7 +271,7 @@ func TestUsersArePaged(t *testing.T) {
 	for after, more := "", true; more; more = after != "" {
 		var page []Status
 		var err error
-		page, after, err = w.Users(t.Context(), after, 2)
+		page, after, err = w.Users(t.Context(), "", after, 2)
 		w.must(err)
 		got = append(got, describe(page)...)
 	}

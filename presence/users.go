@@ -120,18 +120,22 @@ func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
 	return found, failed
 }
 
-// Users returns the statuses of up to limit registered users whose IDs are greater
-// than after, in byte order of their IDs. An empty after starts at the first user. A
-// limit below 1 means 1. next is the value of after for the next page, and empty on
-// the last page. A page may have fewer than limit users, if some were deleted while
-// it was read.
+// Users returns the statuses of up to limit registered users whose IDs begin with the
+// bytes of prefix and are greater than after, in byte order of their IDs. An empty
+// prefix means all users. An empty after starts at the first of them. A limit below 1
+// means 1. next is the value of after for the next page, and empty on the last page. A
+// page may have fewer than limit users, if some were deleted while it was read.
 //
 // Errors: CodeUnavailable.
-func (s *Service) Users(ctx context.Context, after string, limit int) (users []Status, next string, err error) {
+func (s *Service) Users(ctx context.Context, prefix, after string, limit int) (users []Status, next string, err error) {
+	const lastByte = "\xff" // greater than every byte of an ID, which is UTF-8
 	next = after
 	for {
+		// One lower bound and one upper bound, so that SQLite reads only that range of
+		// the index. The text that follows next in byte order is next + "\x00".
 		var ids []string
-		ids, next, err = s.page(ctx, "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?", limit, next)
+		ids, next, err = s.page(ctx, "SELECT user_id FROM users WHERE user_id >= ? AND user_id < ? ORDER BY user_id LIMIT ?",
+			limit, max(prefix, next+"\x00"), prefix+lastByte)
 		if err != nil {
 			return nil, "", err
 		}
@@ -193,10 +197,10 @@ func (b *batch) find(userID string) (*account, *Error) {
 	return nil, unknownUser()
 }
 
-// unique returns the strings without repeats, in order of first occurrence.
-func unique(all []string) []string {
-	seen := make(map[string]struct{}, len(all))
-	kept := make([]string, 0, len(all))
+// unique returns the values without repeats, in order of first occurrence.
+func unique[T comparable](all []T) []T {
+	seen := make(map[T]struct{}, len(all))
+	kept := make([]T, 0, len(all))
 	for _, s := range all {
 		if _, ok := seen[s]; !ok {
 			seen[s] = struct{}{}
