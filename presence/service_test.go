@@ -122,6 +122,8 @@ func TestCallsAfterCloseAreRefused(t *testing.T) {
 		"Subscribe":   func() error { _, err := w.Subscribe(ctx, "alice", nil); return err },
 		"Unsubscribe": func() error { _, err := w.Unsubscribe(ctx, "alice", nil); return err },
 		"AddFriends":  func() error { _, err := w.AddFriends(ctx, "alice", nil, true); return err },
+		"pairs":       func() error { _, err := w.AddFriendPairs(ctx, nil); return err },
+		"SetFriends":  func() error { _, err := w.SetFriends(ctx, "alice", nil, true); return err },
 		"Logout":      func() error { return w.Logout(ctx, "alice", "") },
 		"Kick":        func() error { return w.Kick(ctx, "alice") },
 		"Configure":   func() error { return w.Configure(ctx, w.settings) },
