@@ -44,6 +44,7 @@ func succeeded(ids []string, failed []presence.Failure) (n int, named []string) 
 	for _, f := range failed {
 		without[f.UserID] = true
 	}
+	named = []string{} // logged as [], not as null
 	for _, id := range ids {
 		if without[id] {
 			continue

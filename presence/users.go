@@ -128,14 +128,10 @@ func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
 //
 // Errors: CodeUnavailable.
 func (s *Service) Users(ctx context.Context, prefix, after string, limit int) (users []Status, next string, err error) {
-	const lastByte = "\xff" // greater than every byte of an ID, which is UTF-8
 	next = after
 	for {
-		// One lower bound and one upper bound, so that SQLite reads only that range of
-		// the index. The text that follows next in byte order is next + "\x00".
 		var ids []string
-		ids, next, err = s.page(ctx, "SELECT user_id FROM users WHERE user_id >= ? AND user_id < ? ORDER BY user_id LIMIT ?",
-			limit, max(prefix, next+"\x00"), prefix+lastByte)
+		ids, next, err = s.page(ctx, selectUsers, limit, max(prefix, next+"\x00"), prefix+"\xff")
 		if err != nil {
 			return nil, "", err
 		}
@@ -145,6 +141,11 @@ func (s *Service) Users(ctx context.Context, prefix, after string, limit int) (u
 		}
 	}
 }
+
+// selectUsers has one lower and one upper bound, so that SQLite reads only that range of
+// the index. The text that follows t in byte order is t + "\x00". All IDs that begin with
+// p, and no others, are from p to below p + "\xff", a byte that UTF-8 doesn't have.
+const selectUsers = "SELECT user_id FROM users WHERE user_id >= ? AND user_id < ? ORDER BY user_id LIMIT ?"
 
 // number returns the users.id of a user, or unknownUser.
 func (s *Service) number(userID string) (uint32, error) {
