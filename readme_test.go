@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/knadh/koanf/v2"
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
@@ -81,7 +82,7 @@ func TestDevPrintsWhatToTry(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"", "a key that is configured"} {
-		var c config
+		c := config{shown: newShownConfig(koanf.New("."))}
 		c.Auth.AdminKey = key
 		shown, remove, err := c.prepareDev(true)
 		if err != nil {
