@@ -99,6 +99,7 @@ func TestURLsAreShownWithoutUserAndQuery(t *testing.T) {
 	for text, want := range map[string]string{
 		"https://hooks.example/a%2Fb/c":                         "https://hooks.example/a%2Fb/c",
 		"https://user:password@hooks.example:8443/in?token=x#y": "https://hooks.example:8443/in",
+		"https://token@hooks.example/a%2Fb":                     "https://hooks.example/a%2Fb",
 		"https://token@hooks.example":                           "https://hooks.example",
 		"postgres://presence:password@[::1]:5432/db?sslmode=x":  "postgres://[::1]:5432/db",
 		"http://hooks.example?":                                 "http://hooks.example",

@@ -126,7 +126,7 @@ func opensOrRefuses(t *testing.T, path, damage, want string) {
 	}
 	for _, err := range []error{
 		func() error { _, err := w.AddFriends(t.Context(), "frank", []string{"bob"}, true); return err }(),
-		func() error { _, err := w.SetFriends(t.Context(), "alice", []string{"bob"}, true); return err }(),
+		func() error { _, err := w.SetFriends(t.Context(), "frank", []string{"bob"}, true); return err }(),
 		func() error { _, err := w.Explain(t.Context(), "frank"); return err }(),
 		func() error { _, _, err := w.Friends(t.Context(), "frank", "", 10); return err }(),
 		w.UnsubscribeAll(t.Context(), "frank"), w.Logout(t.Context(), "alice", ""),

@@ -19,7 +19,7 @@ func TestFriendPairsAreAddedAndEachFailsAlone(t *testing.T) {
 	pairs := []FriendPair{
 		{"alice", "bob", true}, {"alice", "bob", true}, {"alice", "carol", false}, {"bob", "dave", true},
 		{"bob", "alice", true}, {"alice", "dave", true}, {"dave", "alice", true}, {"carol", "carol", true},
-		{"nobody", "alice", true}, {" bad", "alice", true}, {"carol", "nobody", true}, {"carol", "", true},
+		{"nobody", "alice", true}, {"nobody", "alice", true}, {" bad", "alice", true}, {"carol", "nobody", true}, {"carol", "", true},
 	}
 	failures := []string{
 		"alice+dave 70398", "dave+alice 70398", "carol+carol 70402",
@@ -162,6 +162,7 @@ func TestLongFriendListsAreSetInPieces(t *testing.T) {
 		w.must(err)
 		wantList(t, describePairs(failed), nil, "in several operations")
 		w.friendsAre(old[1], old[0], old[2])
+		w.friendsAre(old[many-1], old[many-2])
 	})
 }
 
@@ -184,4 +185,7 @@ func TestLongFriendListsAreCountedInPieces(t *testing.T) {
 	failed, err := w.AddFriendPairs(t.Context(), pairs)
 	w.must(err)
 	wantList(t, describePairs(failed), nil, "in several operations")
+	friends, _, err := w.Friends(t.Context(), "alice", "", 1000)
+	w.must(err)
+	wantList(t, friends, users[:100], "all of them")
 }
