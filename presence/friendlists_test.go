@@ -2,6 +2,8 @@ package presence
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 )
@@ -125,6 +127,29 @@ func TestSetFriendsTellsWatchersWhatChanges(t *testing.T) {
 	kept.quiet("a friend who is kept is no news")
 	w.set("old", "later", 0)
 	alice.quiet("who is removed is not shown any more, nor is what was waiting")
+}
+
+// TestListsSetAtOnceAreNotMixed: the list of a call that takes one operation is set as a
+// whole.
+func TestListsSetAtOnceAreNotMixed(t *testing.T) {
+	w := open(t)
+	w.register("alice")
+	users := w.crowd(200)
+	lists := [][]string{users[:100], users[100:]}
+	var calls sync.WaitGroup
+	for i := range 40 {
+		calls.Go(func() {
+			if failed, err := w.SetFriends(t.Context(), "alice", lists[i%2], true); err != nil || len(failed) > 0 {
+				t.Errorf("setting gives %v %v", failed, err)
+			}
+		})
+	}
+	calls.Wait()
+	friends, _, err := w.Friends(t.Context(), "alice", "", 200)
+	w.must(err)
+	if !slices.Equal(friends, lists[0]) && !slices.Equal(friends, lists[1]) {
+		t.Errorf("alice has %d friends, from %s to %s: want one of the lists", len(friends), friends[0], friends[len(friends)-1])
+	}
 }
 
 // TestLongFriendListsAreSetInPieces, each of them bounded, whatever is stored already.
