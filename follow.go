@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -145,13 +144,22 @@ func (f *follower) learn(list []json.RawMessage) error {
 	return nil
 }
 
-// connect opens the stream after the last event, and shows what it sends, until it
-// ends.
+// connect shows what a stream sends after the last event, until the stream ends, or
+// is silent for too long.
 func (f *follower) connect(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silence := time.AfterFunc(f.patience, func() { cancel(fmt.Errorf("nothing has arrived for %s", f.patience)) })
+	silence := time.AfterFunc(f.patience, func() { cancel(fmt.Errorf("nothing has arrived from %s for %s", f.client.base, f.patience)) })
 	defer silence.Stop()
+	err := f.stream(ctx, func() { silence.Reset(f.patience) })
+	if cause := context.Cause(ctx); cause != nil {
+		return outage{cause}
+	}
+	return err
+}
+
+// stream shows what a stream sends, and calls arrived for each event.
+func (f *follower) stream(ctx context.Context, arrived func()) error {
 	response, err := f.client.open(ctx, http.MethodGet, "events?since="+url.QueryEscape(f.cursor), nil)
 	if err != nil {
 		return err
@@ -159,9 +167,9 @@ func (f *follower) connect(ctx context.Context) error {
 	defer response.Body.Close()
 	for event, err := range events(response.Body) {
 		if err != nil {
-			return outage{fmt.Errorf("the stream of %s has ended: %w", f.client.base, cmp.Or(context.Cause(ctx), err))}
+			return outage{fmt.Errorf("the stream of %s has ended: %w", f.client.base, err)}
 		}
-		silence.Reset(f.patience)
+		arrived()
 		if err := f.take(event); err != nil {
 			return err
 		}
