@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -93,7 +92,7 @@ func firstCertificate(text []byte) (*x509.Certificate, error) {
 func nameIn(cert *x509.Certificate) string {
 	switch {
 	case len(cert.DNSNames) > 0:
-		return strings.Replace(cert.DNSNames[0], "*", "presence", 1)
+		return cert.DNSNames[0] // if a wildcard, it matches itself
 	case len(cert.IPAddresses) > 0:
 		return cert.IPAddresses[0].String()
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -41,7 +42,7 @@ func startFollow(set *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		f := follower{client: c, out: newOutput(), asJSON: *asJSON, only: operands, known: make(map[string]presence.Status)}
+		f := follower{client: c, out: newOutput(), notes: os.Stderr, asJSON: *asJSON, only: operands, known: make(map[string]presence.Status)}
 		f.patience = 3*config.settings.Keepalive + 5*time.Second
 		if err := f.run(ctx); ctx.Err() == nil {
 			return err
@@ -55,6 +56,7 @@ func startFollow(set *flag.FlagSet) action {
 type follower struct {
 	client   *client
 	out      *output
+	notes    io.Writer // for what concerns the connection
 	asJSON   bool
 	only     []string      // the users to show; empty means all
 	patience time.Duration // how long a stream may be silent before it counts as dead
@@ -69,14 +71,14 @@ func (f *follower) run(ctx context.Context) error {
 	if err := f.begin(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "following %s; press Ctrl+C to stop\n", f.client.base)
+	fmt.Fprintf(f.notes, "following %s; press Ctrl+C to stop\n", f.client.base)
 	for {
 		err := f.connect(ctx)
 		if _, passes := errors.AsType[outage](err); !passes {
 			return err
 		}
 		if f.failures == 0 && ctx.Err() == nil {
-			fmt.Fprintf(os.Stderr, "presence: warning: %v; connecting again until this works\n", err)
+			fmt.Fprintf(f.notes, "presence: warning: %v; connecting again until this works\n", err)
 		}
 		if err := f.pause(ctx); err != nil {
 			return err
@@ -123,7 +125,7 @@ func (f *follower) begin(ctx context.Context) error {
 			return err
 		}
 		for _, failed := range found.FailureUserList {
-			fmt.Fprintf(os.Stderr, "presence: warning: there is no user %q yet\n", failed.UserID)
+			fmt.Fprintf(f.notes, "presence: warning: there is no user %q yet\n", failed.UserID)
 		}
 		if err := f.learn(found.SuccessUserList); err != nil {
 			return err
@@ -180,7 +182,7 @@ func (f *follower) stream(ctx context.Context, arrived func()) error {
 // take shows an event.
 func (f *follower) take(e event) error {
 	if f.failures > 0 {
-		fmt.Fprintln(os.Stderr, "presence: warning: connected again")
+		fmt.Fprintln(f.notes, "presence: warning: connected again")
 		f.failures = 0
 	}
 	if e.name == "USER_STATUS_UPDATED" {

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -12,8 +16,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/presence"
 )
 
 // following is a running presence follow.
@@ -139,6 +146,29 @@ func TestCommandFollowAfterAnOutage(t *testing.T) {
 	f.stops(t)
 }
 
+// TestCommandFollowAfterARestore: the feed sends everybody again, of whom only those are
+// shown whose status is another one now.
+func TestCommandFollowAfterARestore(t *testing.T) {
+	c := newChild(t)
+	c.start()
+	c.befriend("alice", "bob")
+	c.set("alice", "kept")
+	c.calls(0, "backup", "backup.db")
+	f := c.follows()
+	c.set("alice", "lost")
+	f.out.awaits(t, "lost")
+	c.Kill()
+	c.calls(0, "restore", "backup.db")
+	c.start()
+	f.out.awaits(t, "kept")
+	c.set("bob", "after")
+	f.out.awaits(t, "after")
+	want := "alice UNLOGINED \"lost\"\nalice UNLOGINED \"kept\"\nbob UNLOGINED \"after\"\n"
+	if got := f.shown(); got != want {
+		t.Errorf("it shows\n%swant\n%s", got, want)
+	}
+}
+
 // TestCommandFollowEnds: with an exit code that says why.
 func TestCommandFollowEnds(t *testing.T) {
 	c := newChild(t)
@@ -184,24 +214,104 @@ func TestCommandFollowIntoAPipe(t *testing.T) {
 	}
 }
 
-// TestCommandFollowNoticesSilence: a stream on which nothing arrives any more is
-// opened again, although the connection isn't closed.
-func TestCommandFollowNoticesSilence(t *testing.T) {
-	c := newChild(t, "TIMING__KEEPALIVE=100ms")
-	c.start()
-	c.befriend("alice", "bob")
-	f := c.follows()
-	if err := c.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	f.err.awaits(t, "nothing has arrived from "+c.URL+" for 5.3s; connecting again")
-	if err := c.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	f.err.awaits(t, "connected again")
-	c.set("alice", "after")
-	f.out.awaits(t, "after")
+// TestFollowerConnectsAgain: keepalives keep a stream open for any time. One that is
+// silent, although its connection isn't closed, is replaced. An outage is reported
+// once, however many attempts fail.
+func TestFollowerConnectsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var notes bytes.Buffer
+		var opened []time.Duration // when, since the beginning
+		began, dials := time.Now(), 0
+		serve := func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v1/admin/events" {
+				io.WriteString(w, `{"code":0,"data":{"version":7,"userList":[]}}`)
+				return
+			}
+			opened = append(opened, time.Since(began).Truncate(time.Second))
+			if cursor := r.URL.Query().Get("since"); cursor != map[int]string{1: "7", 2: "9"}[len(opened)] {
+				t.Errorf("stream %d begins after %q", len(opened), cursor)
+				cancel()
+			}
+			fmt.Fprint(w, "id: 8\nevent: READY\ndata: {}\n\n")
+			for range 10 {
+				http.NewResponseController(w).Flush()
+				<-time.After(15 * time.Second)
+				fmt.Fprint(w, "id: 9\nevent: KEEPALIVE\ndata: {}\n\n")
+			}
+			if len(opened) == 2 {
+				cancel()
+			}
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}
+		f := follower{out: &output{Writer: bufio.NewWriter(io.Discard)}, notes: &notes, patience: 50 * time.Second, known: make(map[string]presence.Status)}
+		f.client = &client{base: "http://in.memory", http: http.Client{Transport: &http.Transport{
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				if dials++; len(opened) > 0 && dials < 6 {
+					return nil, syscall.ECONNREFUSED
+				}
+				return dialInMemory(t, http.HandlerFunc(serve)), nil
+			},
+		}}}
+		if err := f.run(ctx); ctx.Err() == nil {
+			t.Errorf("it ends with %v", err)
+		}
+		f.client.http.CloseIdleConnections()
+		silent := 10*15*time.Second + f.patience
+		if len(opened) != 2 || opened[1] < silent+7*time.Second || opened[1] > silent+16*time.Second {
+			t.Errorf("it opens streams at %v; the second should follow %v, and 7 to 16 s of pauses for 4 failures", opened, silent)
+		}
+		want := "following http://in.memory; press Ctrl+C to stop\n" +
+			"presence: warning: nothing has arrived from http://in.memory for 50s; connecting again until this works\n" +
+			"presence: warning: connected again\n"
+		if notes.String() != want {
+			t.Errorf("it notes\n%swant\n%s", &notes, want)
+		}
+	})
 }
+
+// dialInMemory returns a connection to a server of its own. Unlike with a socket, time
+// in a bubble of synctest passes while the other end is waited for.
+func dialInMemory(t *testing.T, handler http.Handler) net.Conn {
+	here, there := net.Pipe()
+	host := &http.Server{Handler: handler}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		host.Serve(&oneConn{conn: there, closed: make(chan struct{})})
+	}()
+	t.Cleanup(func() {
+		host.Close()
+		<-served
+	})
+	return here
+}
+
+// oneConn is a listener that accepts one connection.
+type oneConn struct {
+	conn   net.Conn
+	closed chan struct{}
+}
+
+func (l *oneConn) Accept() (conn net.Conn, err error) {
+	if conn, l.conn = l.conn, nil; conn != nil {
+		return conn, nil
+	}
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+func (l *oneConn) Close() error {
+	select {
+	case <-l.closed:
+	default:
+		close(l.closed)
+	}
+	return nil
+}
+
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
 // TestEvents reads a stream of which the parts arrive in pieces of any size.
 func TestEvents(t *testing.T) {
