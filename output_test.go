@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	server "github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/presence"
@@ -52,19 +53,42 @@ func TestOutputIsPrintable(t *testing.T) {
 			t.Errorf("%q takes %d columns, want %d", text, got, want)
 		}
 	}
+	if got, want := jsonOf(t, "a\u007f\u0085\u009b\u202e\U000e0001\U0001f600日"), `"a\u007f\u0085\u009b\u202e\udb40\udc01😀日"`+"\n"; got != want {
+		t.Errorf("it prints %s, want %s", got, want)
+	}
+}
+
+// jsonOf returns a text as -json prints it.
+func jsonOf(t *testing.T, text string) string {
+	t.Helper()
+	sent, err := json.Marshal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var printed bytes.Buffer
 	out := output{Writer: bufio.NewWriter(&printed)}
-	const text = "a\u007f\u0085\u009b\u202e\U000e0001\U0001f600日"
-	sent, _ := json.Marshal(text)
 	out.json(sent)
 	out.Flush()
-	var got string
-	if err := json.Unmarshal(printed.Bytes(), &got); err != nil || got != text {
-		t.Errorf("%q is printed as %s: %q %v", text, &printed, got, err)
-	}
-	if want := `"a\u007f\u0085\u009b\u202e\udb40\udc01😀日"` + "\n"; printed.String() != want {
-		t.Errorf("it prints %s, want %s", &printed, want)
-	}
+	return printed.String()
+}
+
+// FuzzOutput: every text is printed in printable characters, and JSON keeps its meaning.
+func FuzzOutput(f *testing.F) {
+	f.Add(hostile)
+	f.Add("a\u007f\u0085\u009b\u202e\U000e0001\U0001f600日")
+	f.Fuzz(func(t *testing.T, text string) {
+		text = strings.ToValidUTF8(text, "?")
+		line := jsonOf(t, text)
+		var back string
+		if err := json.Unmarshal([]byte(line), &back); err != nil || back != text {
+			t.Errorf("%q is printed as %s: %q %v", text, line, back, err)
+		}
+		for _, shown := range []string{strings.TrimSuffix(line, "\n"), printable(text), custom(presence.Status{CustomStatus: text})} {
+			if strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%q is printed as %q", text, shown)
+			}
+		}
+	})
 }
 
 func TestChange(t *testing.T) {
