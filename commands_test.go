@@ -56,13 +56,16 @@ func TestCommandsMisused(t *testing.T) {
 		{"token", "alice", "-expires", "0s"}, {"token", "-expires", "soon", "alice"},
 		{"backup"}, {"backup", "a", "b"}, {"restore"}, {"doctor"}, {"doctor", "chat.example.com"},
 		{"doctor", c.URL, "-patience", "0s"}, {"doctor", c.URL, "-watch", "-1s"},
+		{"users", "a", "b"}, {"users", ""}, {"explain"}, {"explain", "alice", "bob"}, {"explain", "alice "},
+		{"kick"}, {"kick", ""}, {"kick", "alice\n"}, {"follow", "alice", ""}, {"follow", "alice", " bob"}, {"follow", "-nonsense"},
 	} {
 		out, complaint := c.calls(2, args...)
 		if out != "" || strings.Count(complaint, "\n") != 1 {
 			t.Errorf("presence %q: prints %q and complains in %q", args, out, complaint)
 		}
 	}
-	for _, args := range [][]string{{"-h"}, {"token", "-h"}, {"check", "-help"}, {"backup", "-h"}, {"restore", "-h"}, {"doctor", "x", "-h"}} {
+	for _, args := range [][]string{{"-h"}, {"token", "-h"}, {"check", "-help"}, {"backup", "-h"}, {"restore", "-h"}, {"doctor", "x", "-h"},
+		{"users", "-h"}, {"explain", "-h"}, {"kick", "-h"}, {"follow", "a", "b", "-h"}} {
 		out, _ := c.calls(0, args...)
 		c.tells(out, "Usage: presence ", "Exit code: 0 ", "-config FILE")
 	}
