@@ -35,11 +35,7 @@ type adminCall func(w http.ResponseWriter, r *http.Request) (object, error)
 // correctly what has changed.
 func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := h.checkAdminKey(r)
-		if err == nil {
-			err = checkQuery(r.URL.Query(), parameters)
-		}
-		if err != nil {
+		if err := h.checkAdmin(r, parameters...); err != nil {
 			h.respond(w, r, nil, err)
 			return
 		}
@@ -50,6 +46,15 @@ func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc 
 		}
 		h.respond(w, r, data, err)
 	}
+}
+
+// checkAdmin returns an error unless the request has the admin key, and a query with
+// only the named parameters.
+func (h *Handler) checkAdmin(r *http.Request, parameters ...string) error {
+	if err := h.checkAdminKey(r); err != nil {
+		return err
+	}
+	return checkQuery(r.URL.Query(), parameters)
 }
 
 func checkQuery(query url.Values, parameters []string) error {

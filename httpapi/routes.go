@@ -42,6 +42,7 @@ func (h *Handler) route() {
 		"/v1/admin/explain":       get(h.admin(h.explain, "userID")),
 		"/v1/admin/stats":         get(h.admin(h.stats)),
 		"/v1/admin/config":        get(h.admin(h.config)),
+		"/v1/admin/events":        {http.MethodGet: h.adminEvents},
 	}
 	h.folders = map[string]http.HandlerFunc{"/sdk/": h.serveSDK()}
 	if h.dev {
