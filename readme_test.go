@@ -21,7 +21,7 @@ func TestReadmeTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newChild(t, "AUTH__SECRET=")
-	c.start()
+	c.Start()
 	key := filepath.Join(c.Folder, "presence.db.secret")
 	for language, run := range map[string][]string{
 		"node": {"node", "program.js"}, "python": {"python3", "program.py"}, "php": {"php", "program.php"}, "golang": {"go", "run"},
@@ -37,7 +37,7 @@ func TestReadmeTokens(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			if err := c.Must(c.ctx, "/v1/subscriptions", strings.TrimSpace(string(out)), nil, nil); err != nil {
+			if err := c.Must(c.Ctx, "/v1/subscriptions", strings.TrimSpace(string(out)), nil, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -100,7 +100,7 @@ func TestDevPrintsWhatToTry(t *testing.T) {
 // TestPortInUse: the error for an address in use says what to do.
 func TestPortInUse(t *testing.T) {
 	first := newChild(t)
-	first.start()
+	first.Start()
 	response, err := http.Get(first.URL + "/livez")
 	if err != nil {
 		t.Fatal(err)

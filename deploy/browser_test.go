@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // browser reaches the server through the proxy, as one on the Internet does.
@@ -78,11 +79,11 @@ func (b *browser) get(target string, header http.Header) (*http.Response, error)
 	return b.do(http.MethodGet, target, header, "")
 }
 
-// stream is the browser's side of one.
+// stream is the browser's side of a stream.
 type stream struct {
+	*server.Stream
 	t        *testing.T
 	response *http.Response
-	lines    *bufio.Reader
 	cancel   context.CancelFunc
 }
 
@@ -103,28 +104,18 @@ func (b *browser) follow(query string, header http.Header) *stream {
 		cancel()
 		response.Body.Close()
 	})
-	return &stream{b.p.t, response, bufio.NewReader(response.Body), cancel}
+	return &stream{server.Read(response.Body), b.p.t, response, cancel}
 }
 
-// read returns the next event, as it is written.
-func (s *stream) read() (text string, err error) {
-	for !strings.HasSuffix(text, "\n\n") && err == nil {
-		var line string
-		line, err = s.lines.ReadString('\n')
-		text += line
-	}
-	return text, err
-}
-
-// is wants the next event to have a text in it.
-func (s *stream) is(text, why string) string {
+// is wants the next event that is no KEEPALIVE to have a text in it.
+func (s *stream) is(text, why string) server.Event {
 	s.t.Helper()
-	event, err := s.read()
-	for err == nil && strings.Contains(event, "\nevent: KEEPALIVE\n") {
-		event, err = s.read()
+	event, err := s.Next()
+	for err == nil && event.Type == "KEEPALIVE" {
+		event, err = s.Next()
 	}
-	if err != nil || !strings.Contains(event, text) {
-		s.t.Fatalf("%s: got %q, %v, want one with %s", why, event, err, text)
+	if err != nil || !strings.Contains(event.Raw, text) {
+		s.t.Fatalf("%s: got %q, %v, want one with %s", why, event.Raw, err, text)
 	}
 	return event
 }

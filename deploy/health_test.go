@@ -37,7 +37,7 @@ func TestHealth(t *testing.T) {
 	healthy(t, s, "another server", 1, "not the presence server: it answers 404")
 }
 
-func healthy(t *testing.T, s *server.Server, what string, code int, says string) {
+func healthy(t *testing.T, s *server.Child, what string, code int, says string) {
 	t.Helper()
 	command := s.Command("health")
 	out, _ := command.CombinedOutput()

@@ -21,7 +21,7 @@ const name = "presence.example.com"
 // proxy is a real one, run with the shipped sample in front of a real server.
 type proxy struct {
 	t       *testing.T
-	server  *server.Server
+	server  *server.Child
 	address string
 	folder  string // the logs are in it
 	trust   *certificate
@@ -46,7 +46,7 @@ func TestDoctorOfNginx(t *testing.T) {
 	p := newProxy(t, "TIMING__KEEPALIVE=1s")
 	p.runNginx()
 	report, err := doctor.Examine(bounded(t), doctor.Options{
-		URL: "https://" + p.address, Token: p.token("doctor"), Own: true, Roots: p.trust.pool,
+		URL: "https://" + p.address, Token: p.server.TokenOf("doctor"), Own: true, Roots: p.trust.pool,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -191,13 +191,4 @@ func (p *proxy) logs() string {
 		fmt.Fprintf(&all, "%s:\n%s", filepath.Base(file), read(p.t, file))
 	}
 	return all.String()
-}
-
-func (p *proxy) token(userID string) string {
-	p.t.Helper()
-	token, err := p.server.Token(bounded(p.t), userID, 3600)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return token
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -61,14 +62,27 @@ func Build(folder string, flags ...string) (binary string, err error) {
 	return binary, nil
 }
 
+// FreeAddress returns a loopback address for a program that can't choose one by
+// itself. The kernel gives no connection to elsewhere a port of this range, so
+// that the port is still free when the program starts.
+func FreeAddress() (string, error) {
+	var err error
+	for range 1000 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.N(20_000))); err == nil {
+			defer l.Close()
+			return l.Addr().String(), nil
+		}
+	}
+	return "", err
+}
+
 // New returns a server that isn't started yet.
 func New(binary, folder string, env ...string) (*Server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close()
-	address := l.Addr().String()
 	return &Server{URL: "http://" + address, Folder: folder, Env: env, binary: binary, address: address}, nil
 }
 

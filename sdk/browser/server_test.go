@@ -9,12 +9,9 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	child "github.com/presence-server/presence/deploy/testserver"
 )
-
-const patience = time.Minute // for one test; every wait inside is for the event itself
 
 // binary builds the server once for all tests, unless PRESENCE_BINARY names one that is built already.
 var binary = sync.OnceValues(func() (string, error) {
@@ -42,7 +39,7 @@ func TestMain(m *testing.M) {
 
 // A server is the built binary, as it is used in a test.
 type server struct {
-	*child.Server
+	*child.Child
 	t *testing.T
 }
 
@@ -54,87 +51,36 @@ func startServer(t *testing.T, dev bool, env ...string) *server {
 	if dev {
 		s.Flags = []string{"-dev"}
 	}
-	s.start()
+	s.Start()
 	return s
 }
 
 // newServer returns a server in a folder of its own that isn't started yet.
 func newServer(t *testing.T, env ...string) *server {
 	t.Helper()
-	return newServerIn(t, t.TempDir(), env...)
-}
-
-func newServerIn(t *testing.T, folder string, env ...string) *server {
-	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, err := child.New(path, folder, env...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{one, t}
-	t.Cleanup(s.Kill)
-	return s
-}
-
-// start returns when the server is ready.
-func (s *server) start() {
-	s.t.Helper()
-	if err := s.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// call makes one call of the API, a GET if body is nil, and puts its data into data.
-func (s *server) call(path, token string, body, data any) {
-	s.t.Helper()
-	if err := s.Must(s.t.Context(), path, token, body, data); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *server) admin(path string, body, data any) {
-	s.t.Helper()
-	s.call("/v1/admin/"+path, child.AdminKey, body, data)
-}
-
-// befriend registers two users as friends.
-func (s *server) befriend(userID, friendID string) {
-	s.t.Helper()
-	s.admin("importUsers", map[string]any{"userIDList": []string{userID, friendID}}, nil)
-	s.admin("addFriends", map[string]any{"userID": userID, "friendIDList": []string{friendID}}, nil)
-}
-
-// token issues one that lives for seconds.
-func (s *server) token(userID string, seconds int) string {
-	s.t.Helper()
-	token, err := s.Token(s.t.Context(), userID, seconds)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return token
+	return &server{child.NewChild(t, path, env...), t}
 }
 
 // streams is how many streams are open in all.
 func (s *server) streams() int {
-	s.t.Helper()
 	var stats struct{ Streams int }
-	s.admin("stats", nil, &stats)
+	s.Admin("stats", nil, &stats)
 	return stats.Streams
 }
 
 // devices are those that the server knows of a user.
 func (s *server) devices(userID string) []any {
-	s.t.Helper()
 	var explained struct{ Devices []any }
-	s.admin("explain?userID="+userID, nil, &explained)
+	s.Admin("explain?userID="+userID, nil, &explained)
 	return explained.Devices
 }
 
 func withPatience(t *testing.T, parent context.Context) context.Context {
-	ctx, cancel := context.WithTimeout(parent, patience)
+	ctx, cancel := context.WithTimeout(parent, child.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }
