@@ -61,8 +61,8 @@ func (s *server) outlives(client *http.Client, address string, protocol int) {
 	}
 	began := time.Now()
 	for st.ready(); time.Since(began) < 1500*time.Millisecond; {
-		if e := st.next(); e.name != "KEEPALIVE" {
-			s.t.Fatalf("nothing but KEEPALIVE happens, but %q came", e.raw)
+		if e := st.next(); e.Type != "KEEPALIVE" {
+			s.t.Fatalf("nothing but KEEPALIVE happens, but %q came", e.Raw)
 		}
 	}
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x"}`)
@@ -115,8 +115,8 @@ func TestCloseEndsAServerWithOpenStreams(t *testing.T) {
 	st.ready()
 	s.svc.Drain()
 	web.Close(patience)
-	if e := st.next(); e.retry == "" {
-		t.Errorf("draining tells when to come back, but %q came", e.raw)
+	if e := st.next(); e.Retry == "" {
+		t.Errorf("draining tells when to come back, but %q came", e.Raw)
 	}
 	st.breaksOff("draining ends a stream")
 	if _, err := http.Get(web.URL() + "livez"); err == nil {
