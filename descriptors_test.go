@@ -19,12 +19,8 @@ import (
 // few returns a server that has 256 file descriptors.
 func few(t *testing.T) *child {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	limited := filepath.Join(t.TempDir(), "presence")
-	script := fmt.Sprintf("#!/bin/sh\nulimit -n 256\nexec '%s' \"$@\"\n", path)
+	script := fmt.Sprintf("#!/bin/sh\nulimit -n 256\nexec '%s' \"$@\"\n", program.Path(t))
 	if err := os.WriteFile(limited, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,21 +15,9 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-var binary = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "presence-main-")
-	if err != nil {
-		return "", err
-	}
-	return server.Build(folder)
-})
+var program server.Program
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(program.Run(m)) }
 
 // child is the built program in a test.
 type child struct {
@@ -41,11 +28,7 @@ type child struct {
 // newChild returns a child that isn't started yet.
 func newChild(t *testing.T, env ...string) *child {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &child{server.NewChild(t, path, env...), t}
+	return &child{server.NewChild(t, program.Path(t), env...), t}
 }
 
 // TestReadme does what the README says, word for word, on a free port.

@@ -107,12 +107,8 @@ func TestPortInUse(t *testing.T) {
 	}
 	io.Copy(io.Discard, response.Body)
 	response.Body.Close()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out bytes.Buffer
-	command := exec.CommandContext(t.Context(), path, "-dev")
+	command := exec.CommandContext(t.Context(), program.Path(t), "-dev")
 	command.Env = append(os.Environ(), "PRESENCE_LISTEN="+strings.TrimPrefix(first.URL, "http://"))
 	command.Stderr = &out
 	if err := command.Run(); err == nil || !strings.Contains(out.String(), "choose another address") {

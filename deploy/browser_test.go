@@ -2,19 +2,12 @@ package deploy_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	server "github.com/presence-server/presence/deploy/testserver"
 )
@@ -29,7 +22,7 @@ type browser struct {
 // browser returns one that speaks HTTP/2 if the proxy does.
 func (p *proxy) browser() *browser {
 	b := &browser{p: p, transport: &http.Transport{
-		TLSClientConfig:    &tls.Config{RootCAs: p.trust.pool, ServerName: name},
+		TLSClientConfig:    &tls.Config{RootCAs: p.trust, ServerName: name},
 		ForceAttemptHTTP2:  true,
 		DisableCompression: true, // as it comes
 	}}
@@ -118,36 +111,6 @@ func (s *stream) is(text, why string) server.Event {
 		s.t.Fatalf("%s: got %q, %v, want one with %s", why, event.Raw, err, text)
 	}
 	return event
-}
-
-// certificate is one that signs itself.
-type certificate struct {
-	cert, key string // PEM
-	pool      *x509.CertPool
-}
-
-func newCertificate(t *testing.T, name string) *certificate {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().AddDate(0, 3, 0), DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &certificate{
-		cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		key:  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
-		pool: x509.NewCertPool(),
-	}
-	c.pool.AppendCertsFromPEM([]byte(c.cert))
-	return c
 }
 
 func port(address string) string {

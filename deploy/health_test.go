@@ -3,7 +3,6 @@ package deploy_test
 import (
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,10 +11,7 @@ import (
 
 // TestHealth asks a server in each of the ways in which it can listen, and what isn't one.
 func TestHealth(t *testing.T) {
-	c, folder := newCertificate(t, name), t.TempDir()
-	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	write(t, cert, c.cert)
-	write(t, key, c.key)
+	cert, key, _ := server.Certificate(t, t.TempDir())
 	for what, env := range map[string][]string{
 		"loopback":      nil,
 		"every address": {"LISTEN=:" + port(freeAddress(t))},

@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"os"
@@ -24,7 +25,7 @@ type proxy struct {
 	server  *server.Child
 	address string
 	folder  string // the logs are in it
-	trust   *certificate
+	trust   *x509.CertPool
 	command *exec.Cmd
 	ended   chan struct{}
 
@@ -46,7 +47,7 @@ func TestDoctorOfNginx(t *testing.T) {
 	p := newProxy(t, "TIMING__KEEPALIVE=1s")
 	p.runNginx()
 	report, err := doctor.Examine(bounded(t), doctor.Options{
-		URL: "https://" + p.address, Token: p.server.TokenOf("doctor"), Own: true, Roots: p.trust.pool,
+		URL: "https://" + p.address, Token: p.server.TokenOf("doctor"), Own: true, Roots: p.trust,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -116,14 +117,13 @@ func TestCaddy(t *testing.T) {
 // newProxy starts a server, and prepares a proxy for it.
 func newProxy(t *testing.T, env ...string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, server: startServer(t, env...), address: freeAddress(t), folder: t.TempDir(), trust: newCertificate(t, name)}
+	p := &proxy{t: t, server: startServer(t, env...), address: freeAddress(t), folder: t.TempDir()}
 	os.Chmod(p.folder, 0o755) // nginx's workers aren't root
 	live := filepath.Join(p.folder, name)
 	if err := os.Mkdir(live, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(live, "fullchain.pem"), p.trust.cert)
-	write(t, filepath.Join(live, "privkey.pem"), p.trust.key)
+	_, _, p.trust = server.Certificate(t, live, name)
 	return p
 }
 

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -24,8 +23,6 @@ const (
 	Secret   = "a secret for tests, 32 bytes long"
 	AdminKey = "an admin key for tests, 32 bytes"
 )
-
-const program = "github.com/presence-server/presence"
 
 // Server is one child process after another, all on the same address and
 // database.
@@ -42,24 +39,6 @@ type Server struct {
 	command *exec.Cmd
 	log     output
 	ended   chan struct{}
-}
-
-// Build builds the program into a folder, with flags of go build. The working
-// folder must be in one of the modules of the repository.
-func Build(folder string, flags ...string) (binary string, err error) {
-	if binary, err = filepath.Abs(filepath.Join(folder, "presence")); err != nil {
-		return "", err
-	}
-	source, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", program).Output()
-	if err != nil {
-		return "", fmt.Errorf("go list -m %s: %w", program, err)
-	}
-	// In its own module: another one may require other versions of libraries.
-	args := append([]string{"build", "-C", strings.TrimSpace(string(source)), "-o", binary}, flags...)
-	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return binary, nil
 }
 
 // FreeAddress returns a loopback address for a program that can't choose one by

@@ -2,10 +2,7 @@ package browser_test
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -248,9 +245,13 @@ func TestKick(t *testing.T) {
 
 // TestProxy has nginx in between, with its default buffering.
 func TestProxy(t *testing.T) {
-	nginx := child.Require(t, "nginx", "it is the reverse proxy in between")
 	s := startServer(t, true)
-	proxy := startNginx(t, nginx, s.URL)
+	address, err := child.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child.Nginx(t, t.TempDir(), address, fmt.Sprintf("server { listen %s; location / { proxy_pass %s; } }", address, s.URL))
+	proxy := "http://" + address
 	b := startBrowser(t)
 	alice, bob := b.profile().demo(proxy, "alice"), b.profile().demo(proxy, "bob")
 	for i := range 5 {
@@ -260,55 +261,6 @@ func TestProxy(t *testing.T) {
 	bob.eval(`chat.logout().then(() => 0)`)
 	alice.sees("bob 3 through 4")
 	alice.isFine()
-}
-
-func startNginx(t *testing.T, path, upstream string) string {
-	t.Helper()
-	folder, address := t.TempDir(), freeAddress(t)
-	config := fmt.Sprintf(`daemon off; pid nginx.pid; error_log stderr notice;
-		events {}
-		http {
-			access_log off;
-			client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e;
-			server { listen %s; location / { proxy_pass %s; } }
-		}`, address, upstream)
-	if err := os.WriteFile(filepath.Join(folder, "nginx.conf"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(path, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		command.Process.Signal(os.Interrupt)
-		command.Wait()
-	})
-	proxy := "http://" + address
-	for ctx := withPatience(t, t.Context()); !answers(proxy + "/livez"); {
-		if ctx.Err() != nil {
-			t.Fatal("nginx doesn't answer")
-		}
-	}
-	return proxy
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-func answers(url string) bool {
-	response, err := http.Get(url)
-	if err != nil {
-		return false
-	}
-	response.Body.Close()
-	return response.StatusCode == http.StatusOK
 }
 
 // TestSeedInConsole runs every snippet of the original's documentation in the page, word for word.

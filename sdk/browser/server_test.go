@@ -7,19 +7,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"sync"
 	"testing"
 
 	child "github.com/presence-server/presence/deploy/testserver"
 )
 
-// binary builds the server once for all tests, unless PRESENCE_BINARY names one that is built already.
-var binary = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("PRESENCE_BINARY"); path != "" {
-		return path, nil
-	}
-	return child.Build(os.TempDir())
-})
+var program child.Program
 
 // TestMain runs the tests with a temporary folder of their own. Killed browsers leave files in it.
 func TestMain(m *testing.M) {
@@ -29,7 +22,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Setenv("TMPDIR", folder)
-	code := m.Run()
+	code := program.Run(m)
 	if err := os.RemoveAll(folder); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -58,11 +51,7 @@ func startServer(t *testing.T, dev bool, env ...string) *server {
 // newServer returns a server in a folder of its own that isn't started yet.
 func newServer(t *testing.T, env ...string) *server {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &server{child.NewChild(t, path, env...), t}
+	return &server{child.NewChild(t, program.Path(t), env...), t}
 }
 
 // streams is how many streams are open in all.
