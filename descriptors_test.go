@@ -33,7 +33,7 @@ func few(t *testing.T) *child {
 func (c *child) idle(n int, path, token string) {
 	c.t.Helper()
 	for range n {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(c.URL, "http://"))
+		conn, err := net.Dial("tcp", c.Address)
 		if err != nil {
 			c.t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ func TestReadme(t *testing.T) {
 	c := newChild(t)
 	c.Flags = []string{"-dev"}
 	c.Start()
-	readme := strings.ReplaceAll(string(text), "localhost:8080", strings.TrimPrefix(c.URL, "http://"))
+	readme := strings.ReplaceAll(string(text), "localhost:8080", c.Address)
 	shell := blocks(readme, "sh")
 	shown := blocks(readme, "text")[1:] // behind the picture
 	if len(shell) != 6 || len(shown) != 2 {

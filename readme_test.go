@@ -109,7 +109,7 @@ func TestPortInUse(t *testing.T) {
 	response.Body.Close()
 	var out bytes.Buffer
 	command := exec.CommandContext(t.Context(), program.Path(t), "-dev")
-	command.Env = append(os.Environ(), "PRESENCE_LISTEN="+strings.TrimPrefix(first.URL, "http://"))
+	command.Env = append(os.Environ(), "PRESENCE_LISTEN="+first.Address)
 	command.Stderr = &out
 	if err := command.Run(); err == nil || !strings.Contains(out.String(), "choose another address") {
 		t.Errorf("it ends with %v and prints %s", err, &out)

@@ -29,7 +29,7 @@ func TestHealth(t *testing.T) {
 	}
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
-	s := newServer(t, "LISTEN="+strings.TrimPrefix(other.URL, "http://"))
+	s := newServer(t, "LISTEN="+other.Listener.Addr().String())
 	healthy(t, s, "another server", 1, "not the presence server: it answers 404")
 }
 

@@ -80,7 +80,7 @@ func (p *proxy) runNginx() {
 	p.t.Helper()
 	nginx := server.Require(p.t, "nginx", "it is the proxy in front of the server")
 	site := p.sample("nginx.conf", map[string]string{
-		"127.0.0.1:8080":         strings.TrimPrefix(p.server.URL, "http://"),
+		"127.0.0.1:8080":         p.server.Address,
 		"listen 443 ssl":         "listen " + p.address + " ssl",
 		"listen [::]:443":        "#",
 		"/etc/letsencrypt/live/": p.folder + "/",
@@ -101,7 +101,7 @@ func TestCaddy(t *testing.T) {
 	p.hidesBreaks = isOldCaddy(t, caddy)
 	certificate := p.folder + "/" + name + "/"
 	site := p.sample("Caddyfile", map[string]string{
-		"127.0.0.1:8080":       strings.TrimPrefix(p.server.URL, "http://"),
+		"127.0.0.1:8080":       p.server.Address,
 		"auto_https ":          "admin off\n\tskip_install_trust\n\thttps_port " + port(p.address) + "\n\tauto_https ",
 		name + " {":            name + " {\n\tbind 127.0.0.1\n\ttls " + certificate + "fullchain.pem " + certificate + "privkey.pem",
 		"/var/log/caddy/":      p.folder + "/",

@@ -23,7 +23,7 @@ func TestReadme(t *testing.T) {
 	ops := freeAddress(t)
 	s := startServer(t, "OPS__LISTEN="+ops, "AUTH__SECRET=", "TIMING__KEEPALIVE=1s")
 	r := reader{t: t, ctx: bounded(t), server: s, replace: strings.NewReplacer(
-		"localhost:8080", strings.TrimPrefix(s.URL, "http://"),
+		"localhost:8080", s.Address,
 		"localhost:9100", ops,
 		"https://presence.example.com", s.URL,
 		"/var/lib/presence", s.Folder,

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -27,15 +28,15 @@ const (
 // Server is one child process after another, all on the same address and
 // database.
 type Server struct {
-	URL    string // without a slash at the end
-	Folder string // the working folder; the database is presence.db in it
-	Flags  []string
+	URL     string // without a slash at the end
+	Address string // host:port
+	Folder  string // the working folder
+	Flags   []string
 
 	// Env is added to the configuration, as SECTION__KEY=value.
 	Env []string
 
 	binary  string
-	address string
 	command *exec.Cmd
 	log     output
 	ended   chan struct{}
@@ -62,7 +63,7 @@ func New(binary, folder string, env ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{URL: "http://" + address, Folder: folder, Env: env, binary: binary, address: address}, nil
+	return &Server{URL: "http://" + address, Address: address, Folder: folder, Env: env, binary: binary}, nil
 }
 
 // Launch starts the process, and doesn't wait until it is ready.
@@ -119,12 +120,15 @@ func (s *Server) environment() []string {
 			env = append(env, setting)
 		}
 	}
-	env = append(env, "TMPDIR="+s.Folder, "PRESENCE_LISTEN="+s.address, "PRESENCE_AUTH__SECRET="+Secret, "PRESENCE_AUTH__ADMIN_KEY="+AdminKey)
+	env = append(env, "TMPDIR="+s.Folder, "PRESENCE_LISTEN="+s.Address, "PRESENCE_AUTH__SECRET="+Secret, "PRESENCE_AUTH__ADMIN_KEY="+AdminKey)
 	for _, setting := range s.Env {
 		env = append(env, "PRESENCE_"+setting)
 	}
 	return env
 }
+
+// Database returns the path of the database.
+func (s *Server) Database() string { return filepath.Join(s.Folder, "presence.db") }
 
 // Pid returns the process ID.
 func (s *Server) Pid() int { return s.command.Process.Pid }
