@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -13,8 +12,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // caller makes calls over a connection of its own, one at a time, and costs the
@@ -113,24 +110,7 @@ func (t *target) callers(n, clients int, pace time.Duration, call func(c *caller
 	return delays, <-failed
 }
 
-// setStatus has a user set a status that they never had before.
+// setStatus sets a status that the user has never had before.
 func (c *caller) setStatus(token string, i int) error {
 	return c.post("/v1/setSelfStatus", token, fmt.Appendf(nil, `{"customStatus":"In call %d"}`, i))
-}
-
-// importUsers registers users 0 to n-1.
-func (t *target) importUsers(n int) error {
-	const most = 1000
-	_, err := t.callers((n+most-1)/most, 1, 0, func(c *caller, i int) error {
-		var users []string
-		for j := i * most; j < min(n, (i+1)*most); j++ {
-			users = append(users, userName(j))
-		}
-		body, err := json.Marshal(map[string]any{"userIDList": users})
-		if err != nil {
-			return err
-		}
-		return c.post("/v1/admin/importUsers", server.AdminKey, body)
-	})
-	return err
 }

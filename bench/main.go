@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command bench measures what the server costs. It drives the built binary
-// over loopback and prints a table: each figure beside its floor, a minimal
+// over loopback and prints a table: each figure next to its floor, a minimal
 // program that does only what can't be avoided, measured in the same run.
 //
 // It needs Linux. README.md says what the lines are.
@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
 func main() {
@@ -36,21 +38,22 @@ func main() {
 	}
 }
 
-// run measures one load after the other. One that fails doesn't keep the others
+// run measures one load after the other. A load that fails doesn't keep the others
 // from being measured.
 func run(ctx context.Context, short bool, only string) error {
-	b, err := newBench(short)
+	l, err := lab.New(short)
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer l.Close()
+	b := &bench{Lab: l, seeds: make(map[string]string)}
 	printHead()
 	var errs []error
 	for _, l := range b.loads() {
 		if !strings.Contains(l.name, only) || ctx.Err() != nil {
 			continue
 		}
-		if err := l.report(ctx, b.times); err != nil {
+		if err := l.report(ctx, b.Scale(5, 1)); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", l.name, err))
 		}
 	}
@@ -64,13 +67,8 @@ func (b *bench) loads() []load {
 		b.fanOut("fan-out 10,000", 10_000, 12),
 		b.team(),
 		b.storm(),
-		b.friends(),
-		b.idle("idle 10,000", 10_000),
-		b.idle("idle 18,000", 18_000),
-		b.setByMany(),
-		b.setByOne(),
+		b.idle(),
+		b.set(),
 		b.get(),
-		b.million(),
-		b.pairs(),
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/presence-server/presence/bench/lab"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,18 +44,14 @@ type stream struct {
 	rest    []byte // of an event that hasn't come whole
 }
 
-// requests returns those of the streams of users 0 to n-1.
-func (b *bench) requests(n int) []string {
+// requests returns the requests for the streams of users 0 to n-1.
+func requests(n int) []string {
 	all := make([]string, n)
 	for i := range all {
-		all[i] = b.request(i)
+		all[i] = fmt.Sprintf("GET /v1/events?deviceID=d HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"+
+			"Accept: text/event-stream\r\n\r\n", lab.Token(userName(i)))
 	}
 	return all
-}
-
-func (b *bench) request(user int) string {
-	return fmt.Sprintf("GET /v1/events?deviceID=d HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"+
-		"Accept: text/event-stream\r\n\r\n", b.token(user))
 }
 
 // open opens a stream for each request and returns when all are ready. each
