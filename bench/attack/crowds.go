@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
 // crowd is many clients that do the same bad thing at once.
@@ -18,8 +20,7 @@ type crowd struct {
 	a     *attacker
 	name  string
 	n     int
-	loud  bool     // they watch users whose statuses are long and change all the time
-	cut   bool     // the server has to cut them all
+	loud  bool     // they watch users whose statuses are long and change all the time, and the server has to cut them all
 	again bool     // who was cut, or is done, begins anew
 	one   behavior // of one of them
 }
@@ -38,13 +39,10 @@ type client struct {
 // crowds are the crowds, each of an attack of its own.
 func (a *attacker) crowds() []*crowd {
 	all := []*crowd{
-		{name: "stop reading", n: 500, loud: true, cut: true, one: stopReading},
-		{name: "a byte a second", n: 500, loud: true, cut: true, one: readSlowly},
+		{name: "stop reading", n: 500, loud: true, one: stopReading},
 		{name: "connect and leave", n: 500, again: true, one: leave},
-		{name: "headers forever", n: 500, again: true, one: sendHeaders},
 		{name: "bodies without end", n: 500, again: true, one: sendBody},
 		{name: "idle connections", n: 10_000, one: idle},
-		{name: "garbage", n: 500, again: true, one: sendGarbage},
 	}
 	for _, c := range all {
 		c.a = a
@@ -64,13 +62,13 @@ func (c *crowd) attack(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	defer v.end()
+	defer v.End()
 	s, err := c.prepare(ctx, v)
 	if err != nil {
 		return err
 	}
 	defer s.healthy.stream.Close()
-	changes := c.a.scale(500, 150)
+	changes := c.a.Scale(500, 150)
 	without, err := s.healthy.delays(ctx, changes)
 	if err != nil {
 		return err
@@ -102,31 +100,25 @@ const loudUsers = 4
 // badUsers is as many users as a crowd comes from.
 const badUsers = 500
 
-func badUser(i int) string { return fmt.Sprint("bad-", i%badUsers) }
-
 func (c *crowd) prepare(ctx context.Context, v *victim) (*siege, error) {
 	s := &siege{crowd: c, v: v}
-	var users, louds []string
-	for i := range badUsers {
-		users = append(users, badUser(i))
+	users, louds := lab.Names("bad", badUsers), lab.Names("loud", loudUsers)
+	for _, user := range louds {
+		s.louds = append(s.louds, lab.Token(user))
 	}
-	for i := range loudUsers {
-		louds = append(louds, fmt.Sprint("loud-", i))
-		s.louds = append(s.louds, c.a.token(louds[i]))
-	}
-	if err := v.register(ctx, append(users, louds...)); err != nil {
+	if err := v.Register(ctx, append(users, louds...)); err != nil {
 		return nil, err
 	}
 	for i := range users {
 		if !c.loud {
 			break
 		}
-		if err := v.befriend(ctx, users[i], false, louds...); err != nil {
+		if err := v.Befriend(ctx, users[i], louds...); err != nil {
 			return nil, err
 		}
 	}
 	var err error
-	s.healthy, err = c.a.newHealthy(ctx, v)
+	s.healthy, err = newHealthy(ctx, v)
 	return s, err
 }
 
@@ -140,7 +132,7 @@ func (s *siege) rage(ctx context.Context, changes int, r *report) (with []time.D
 	if s.loud {
 		shouting.Go(func() { s.shout(ctx) })
 	}
-	m, err := s.gather(ctx, s.v.address)
+	m, err := s.gather(ctx, s.v.Address)
 	if err != nil {
 		return nil, most, err
 	}
@@ -148,7 +140,7 @@ func (s *siege) rage(ctx context.Context, changes int, r *report) (with []time.D
 	if err == nil {
 		most, err = s.v.holdings(ctx)
 	}
-	if err == nil && s.cut {
+	if err == nil && s.loud {
 		s.areCut(ctx, r)
 	}
 	connections, left := m.leave()
@@ -196,11 +188,11 @@ func (s *siege) settles(ctx context.Context, before, most holdings, r *report) e
 // crowd, server and watcher share the machine.
 func compare(r *report, without, with []time.Duration) {
 	const medianMost, p99Most = 100 * time.Millisecond, time.Second
-	median, p99 := part(with, 0.5), part(with, 0.99)
+	median, p99 := lab.Part(with, 0.5), lab.Part(with, 0.99)
 	r.figure("healthy stream median %.1f → %.1f ms (×%.1f), p99 %.1f → %.1f ms (×%.1f)",
-		millis(part(without, 0.5)), millis(median), float64(median)/float64(part(without, 0.5)),
-		millis(part(without, 0.99)), millis(p99), float64(p99)/float64(part(without, 0.99)))
+		lab.Millis(lab.Part(without, 0.5)), lab.Millis(median), float64(median)/float64(lab.Part(without, 0.5)),
+		lab.Millis(lab.Part(without, 0.99)), lab.Millis(p99), float64(p99)/float64(lab.Part(without, 0.99)))
 	if median > medianMost || p99 > p99Most {
-		r.lose("the healthy stream is delayed by %.1f ms, p99 %.1f ms", millis(median), millis(p99))
+		r.lose("the healthy stream is delayed by %.1f ms, p99 %.1f ms", lab.Millis(median), lab.Millis(p99))
 	}
 }

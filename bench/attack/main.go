@@ -16,6 +16,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
 func main() {
@@ -31,7 +33,7 @@ func main() {
 	defer stop()
 	var err error
 	if *crowd != "" {
-		err = (&attacker{seed: *seed, tokens: tokens()}).beCrowd(*crowd, flag.Arg(0))
+		err = (&attacker{seed: *seed}).beCrowd(*crowd, flag.Arg(0))
 	} else {
 		err = run(ctx, *seed, *short, *only)
 	}
@@ -44,11 +46,12 @@ func main() {
 // run makes one attack after the other. One that breaks a promise doesn't keep
 // the others from being made.
 func run(ctx context.Context, seed uint64, short bool, only string) error {
-	a, err := newAttacker(seed, short)
+	l, err := lab.New(short)
 	if err != nil {
 		return err
 	}
-	defer a.close()
+	defer l.Close()
+	a := &attacker{l, seed}
 	fmt.Printf("seed %d\n", seed)
 	printHead()
 	var errs []error
@@ -65,14 +68,9 @@ func (a *attacker) scenarios() []scenario {
 	all := []scenario{
 		{"crash: kill -9", a.kill},
 		{"crash: power cut", a.powerCut},
-		{"disk: full", a.diskFull},
-		{"disk: removed", a.diskRemoved},
-		{"disk: read-only", a.onDisk(a.diskReadOnly)},
-		{"disk: slow", a.onDisk(a.diskSlow)},
-		{"disk: stuck", a.onDisk(a.diskStuck)},
+		{"disk: full", a.onDisk(tmpfs, diskFull)},
+		{"disk: stuck", a.onDisk(ext4, diskStuck)},
 		{"time: set and suspended", a.clock},
-		{"storm: cut", a.stormCut},
-		{"storm: killed", a.stormKilled},
 	}
 	for _, c := range a.crowds() {
 		all = append(all, scenario{"clients: " + c.name, c.attack})

@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
 // mob is a process that is a crowd. It isn't this one, where the healthy stream
@@ -88,7 +90,7 @@ func (a *attacker) beCrowd(name, address string) error {
 
 // be is one of the crowd, until ctx is done.
 func (c *crowd) be(ctx context.Context, i int, address string, made *atomic.Int64, begun func()) {
-	random, token := c.a.random(fmt.Sprint(c.name, i)), c.a.token(badUser(i))
+	random, token := c.a.random(fmt.Sprint(c.name, i)), lab.Token(fmt.Sprint("bad-", i%badUsers))
 	dialer := net.Dialer{Control: smallSegments}
 	for ctx.Err() == nil {
 		conn, err := dialer.DialContext(ctx, "tcp", address)

@@ -6,9 +6,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
 // scenario is one attack.
@@ -20,15 +23,16 @@ type scenario struct {
 // report is one line of the table.
 type report struct {
 	mu      sync.Mutex
-	tried   []string
-	figures []string
-	lost    []string // what broke a promise
 	skipped string
+
+	Tried   []string
+	Figures []string
+	Lost    []string // what broke a promise
 }
 
-func (r *report) try(format string, args ...any)    { r.add(&r.tried, format, args) }
-func (r *report) figure(format string, args ...any) { r.add(&r.figures, format, args) }
-func (r *report) lose(format string, args ...any)   { r.add(&r.lost, format, args) }
+func (r *report) try(format string, args ...any)    { r.add(&r.Tried, format, args) }
+func (r *report) figure(format string, args ...any) { r.add(&r.Figures, format, args) }
+func (r *report) lose(format string, args ...any)   { r.add(&r.Lost, format, args) }
 
 func (r *report) add(to *[]string, format string, args []any) {
 	r.mu.Lock()
@@ -57,20 +61,27 @@ func (s scenario) report(ctx context.Context) error {
 	defer cancel()
 	r.must("the attack came to an end early", s.try(ctx, r))
 	took := fmt.Sprintf("%.1f s", time.Since(began).Seconds())
-	if r.skipped != "" && len(r.lost) == 0 {
+	if r.skipped != "" && len(r.Lost) == 0 {
 		fmt.Printf(lineFormat, s.name, "-", took, "SKIPPED: "+r.skipped)
 		if os.Getenv("SKIP_NO_TEST") != "" {
 			return fmt.Errorf("%s was skipped", s.name)
 		}
 		return nil
 	}
-	fmt.Printf(lineFormat, s.name, fmt.Sprint(len(r.lost)), took,
-		strings.Join(append(r.tried, r.figures...), "; "))
-	for _, lost := range r.lost[:min(len(r.lost), lossesTold)] {
+	fmt.Printf(lineFormat, s.name, fmt.Sprint(len(r.Lost)), took,
+		strings.Join(append(r.Tried, r.Figures...), "; "))
+	for _, lost := range r.Lost[:min(len(r.Lost), lossesTold)] {
 		fmt.Println("    LOST:", lost)
 	}
-	if len(r.lost) > 0 {
-		return fmt.Errorf("%s: %d lost", s.name, len(r.lost))
+	if len(r.Lost) > 0 {
+		return fmt.Errorf("%s: %d lost", s.name, len(r.Lost))
 	}
 	return nil
+}
+
+// summary describes delays.
+func summary(delays []time.Duration) string {
+	slices.Sort(delays)
+	return fmt.Sprintf("%.1f/%.1f/%.1f ms (median/p99/most of %d)",
+		lab.Millis(lab.Part(delays, 0.5)), lab.Millis(lab.Part(delays, 0.99)), lab.Millis(lab.Part(delays, 1)), len(delays))
 }
