@@ -4,18 +4,16 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net"
-	"slices"
-	"strconv"
+	"net/http"
 	"sync"
 	"time"
 )
 
-// caller makes calls over a connection of its own, one at a time, and costs the
-// machine little: the load must not take what the server needs.
+// caller makes calls over a connection of its own, one at a time, without a
+// goroutine: the load must not take what the server needs.
 type caller struct {
 	conn    net.Conn
 	answers *bufio.Reader
@@ -40,41 +38,15 @@ func (c *caller) post(path, token string, body []byte) error {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
 	}
-	status, err := c.answers.ReadSlice('\n')
+	response, err := http.ReadResponse(c.answers, nil)
 	if err != nil {
 		return err
 	}
-	ok := bytes.HasPrefix(status, []byte("HTTP/1.1 20"))
-	length, err := c.head()
-	if err != nil {
-		return err
+	defer response.Body.Close()
+	if c.answer, err = io.ReadAll(response.Body); err == nil && response.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s does not answer 200: %s", path, c.answer)
 	}
-	c.answer = slices.Grow(c.answer[:0], length)[:length]
-	if _, err := io.ReadFull(c.answers, c.answer); err != nil {
-		return err
-	}
-	if !ok {
-		return fmt.Errorf("%s does not answer 200: %s", path, c.answer)
-	}
-	return nil
-}
-
-// head reads the fields of an answer and returns the length of what follows.
-func (c *caller) head() (length int, err error) {
-	for {
-		line, err := c.answers.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		if len(line) == 2 {
-			return length, nil
-		}
-		if text, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
-			if length, err = strconv.Atoi(string(text[:len(text)-2])); err != nil {
-				return 0, err
-			}
-		}
-	}
+	return err
 }
 
 // callers makes the calls below n and returns how long each took. As many

@@ -9,12 +9,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 
 	"github.com/presence-server/presence/bench/lab"
 )
@@ -38,8 +36,6 @@ func main() {
 	}
 }
 
-// run measures one load after the other. A load that fails doesn't keep the others
-// from being measured.
 func run(ctx context.Context, short bool, only string) error {
 	l, err := lab.New(short)
 	if err != nil {
@@ -48,16 +44,11 @@ func run(ctx context.Context, short bool, only string) error {
 	defer l.Close()
 	b := &bench{Lab: l, seeds: make(map[string]string)}
 	printHead()
-	var errs []error
-	for _, l := range b.loads() {
-		if !strings.Contains(l.name, only) || ctx.Err() != nil {
-			continue
-		}
-		if err := l.report(ctx, b.Scale(5, 1)); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", l.name, err))
-		}
+	var items []lab.Item
+	for _, load := range b.loads() {
+		items = append(items, lab.Item{Name: load.name, Run: func(ctx context.Context) error { return load.report(ctx, b.Scale(5, 1)) }})
 	}
-	return errors.Join(append(errs, ctx.Err())...)
+	return lab.Run(ctx, items, only)
 }
 
 // loads are the table, from top to bottom.

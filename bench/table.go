@@ -5,10 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"time"
 )
 
 // load is what the server, its floor and its peer are put under, and the figures
@@ -44,7 +42,6 @@ func printHead() {
 // report applies the load so many times and prints the medians.
 func (l load) report(ctx context.Context, times int) error {
 	fmt.Printf("%s: %s\n", l.name, l.shape)
-	began := time.Now()
 	var measured [3][][]float64 // of each side, of each time
 	for range times {
 		for i, measure := range []side{l.ours, l.floor, l.peer} {
@@ -64,7 +61,6 @@ func (l load) report(ctx context.Context, times int) error {
 	for i, f := range l.figures {
 		f.print(column(measured[0], i), column(measured[1], i), column(measured[2], i))
 	}
-	fmt.Fprintf(os.Stderr, "%s took %.0f s\n", l.name, time.Since(began).Seconds())
 	return nil
 }
 

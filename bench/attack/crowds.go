@@ -150,16 +150,16 @@ func (s *siege) rage(ctx context.Context, changes int, r *report) (with []time.D
 
 // areCut waits until the server has cut as many streams as there are clients.
 func (s *siege) areCut(ctx context.Context, r *report) {
-	var cuts float64
+	var h holdings
 	err := until(ctx, func() (bool, error) {
 		var err error
-		cuts, err = s.v.metric(ctx, `presence_stream_cuts_total{reason="write_timeout"}`)
-		return int(cuts) >= s.n, err
+		h, err = s.v.holdings(ctx)
+		return h.cuts >= s.n, err
 	})
 	if err != nil {
-		r.lose("of %d that don't read, %.0f were cut: %v", s.n, cuts, err)
+		r.lose("of %d that don't read, %d were cut: %v", s.n, h.cuts, err)
 	}
-	r.figure("%.0f cut by write_timeout", cuts)
+	r.figure("%d cut by write_timeout", h.cuts)
 }
 
 // settles waits until the server holds what it did before, but for what Go's

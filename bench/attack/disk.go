@@ -120,10 +120,10 @@ func (p *patient) recovers(ctx context.Context) {
 	began := time.Now()
 	p.r.must("it does not recover", p.writes(ctx, 1))
 	p.r.figure("answered %.0f ms after it was undone", lab.Millis(time.Since(began)))
+	p.r.must("it does not recover", p.writes(ctx, 100))
 	if answer, err := p.v.Call(ctx, "/readyz", "", nil); err != nil || answer.Status != http.StatusOK {
 		p.r.lose("/readyz answers %d %q %v without the harm", answer.Status, answer.Message, err)
 	}
-	p.r.must("it does not recover", p.writes(ctx, 100))
 }
 
 // restart kills the server, and checks that everything that was answered is there.

@@ -9,12 +9,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/presence-server/presence/bench/lab"
@@ -43,8 +41,6 @@ func main() {
 	}
 }
 
-// run makes one attack after the other. One that breaks a promise doesn't keep
-// the others from being made.
 func run(ctx context.Context, seed uint64, short bool, only string) error {
 	l, err := lab.New(short)
 	if err != nil {
@@ -54,26 +50,20 @@ func run(ctx context.Context, seed uint64, short bool, only string) error {
 	a := &attacker{l, seed}
 	fmt.Printf("seed %d\n", seed)
 	printHead()
-	var errs []error
-	for _, s := range a.scenarios() {
-		if strings.Contains(s.name, only) && ctx.Err() == nil {
-			errs = append(errs, s.report(ctx))
-		}
-	}
-	return errors.Join(append(errs, ctx.Err())...)
+	return lab.Run(ctx, a.attacks(), only)
 }
 
-// scenarios are the table, from top to bottom.
-func (a *attacker) scenarios() []scenario {
-	all := []scenario{
-		{"crash: kill -9", a.kill},
-		{"crash: power cut", a.powerCut},
-		{"disk: full", a.onDisk(tmpfs, diskFull)},
-		{"disk: stuck", a.onDisk(ext4, diskStuck)},
-		{"time: set and suspended", a.clock},
+// attacks are the table, from top to bottom.
+func (a *attacker) attacks() []lab.Item {
+	all := []lab.Item{
+		attack("crash: kill -9", a.kill),
+		attack("crash: power cut", a.powerCut),
+		attack("disk: full", a.onDisk(tmpfs, diskFull)),
+		attack("disk: stuck", a.onDisk(ext4, diskStuck)),
+		attack("time: set and suspended", a.clock),
 	}
 	for _, c := range a.crowds() {
-		all = append(all, scenario{"clients: " + c.name, c.attack})
+		all = append(all, attack("clients: "+c.name, c.attack))
 	}
 	return all
 }

@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -57,43 +56,32 @@ func (v *victim) set(ctx context.Context, token, text string) (testserver.Answer
 var opsURL = regexp.MustCompile(`msg="metrics and profiles" url=(\S+)`)
 
 // holdings are what the server holds.
-type holdings struct{ goroutines, descriptors, streams, heap, resident int }
+type holdings struct{ goroutines, descriptors, streams, heap, resident, cuts int }
 
 // holdings asks the server's [ops] listener, after a garbage collection.
 func (v *victim) holdings(ctx context.Context) (h holdings, err error) {
 	if _, err := v.ops(ctx, "debug/pprof/heap?gc=1"); err != nil {
 		return h, err
 	}
+	text, err := v.ops(ctx, "metrics")
 	for name, to := range map[string]*int{
 		"go_goroutines": &h.goroutines, "process_open_fds": &h.descriptors, "presence_streams": &h.streams,
 		"go_memstats_heap_alloc_bytes": &h.heap, "process_resident_memory_bytes": &h.resident,
+		`presence_stream_cuts_total{reason="write_timeout"}`: &h.cuts,
 	} {
-		value, err := v.metric(ctx, name)
-		if err != nil {
-			return h, err
+		var value float64 // written as 1.5e+06
+		_, after, _ := strings.Cut("\n"+text, "\n"+name+" ")
+		if _, errScan := fmt.Sscan(after, &value); errScan != nil {
+			err = errors.Join(err, fmt.Errorf("the metric %s: %w", name, errScan))
 		}
 		*to = int(value)
 	}
-	return h, nil
+	return h, err
 }
 
 func (h holdings) String() string {
 	return fmt.Sprintf("%d goroutines, %d descriptors, %.1f MiB heap, %.0f MiB RSS",
 		h.goroutines, h.descriptors, float64(h.heap)/(1<<20), float64(h.resident)/(1<<20))
-}
-
-// metric returns the value of a line of /metrics.
-func (v *victim) metric(ctx context.Context, name string) (float64, error) {
-	text, err := v.ops(ctx, "metrics")
-	if err != nil {
-		return 0, err
-	}
-	_, after, found := strings.Cut("\n"+text, "\n"+name+" ")
-	if !found {
-		return 0, fmt.Errorf("no metric %s", name)
-	}
-	line, _, _ := strings.Cut(after, "\n")
-	return strconv.ParseFloat(line, 64)
 }
 
 func (v *victim) ops(ctx context.Context, path string) (string, error) {

@@ -6,11 +6,13 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/presence-server/presence/deploy/testserver"
@@ -40,6 +42,29 @@ func New(short bool) (*Lab, error) {
 
 // Close removes the folder.
 func (l *Lab) Close() { os.RemoveAll(l.Folder) }
+
+// Item is one load or attack.
+type Item struct {
+	Name string
+	Run  func(ctx context.Context) error
+}
+
+// Run runs the items that have a text in their name, one after the other. An item
+// that fails doesn't keep the others from being run.
+func Run(ctx context.Context, items []Item, only string) error {
+	var errs []error
+	for _, item := range items {
+		if !strings.Contains(item.Name, only) || ctx.Err() != nil {
+			continue
+		}
+		began := time.Now()
+		if err := item.Run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", item.Name, err))
+		}
+		fmt.Fprintf(os.Stderr, "%s took %.1f s\n", item.Name, time.Since(began).Seconds())
+	}
+	return errors.Join(append(errs, ctx.Err())...)
+}
 
 // Scale returns n, or short in a short run.
 func (l *Lab) Scale(n, short int) int {
