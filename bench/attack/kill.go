@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/presence-server/presence/bench/lab"
-	"github.com/presence-server/presence/deploy/testserver"
 )
 
 // restartGrace is long enough for all to come back on a busy machine.
@@ -86,16 +83,7 @@ func (m *massacre) gather(ctx context.Context, n int) error {
 
 // round kills the server after so many answers, and checks what is left.
 func (m *massacre) round(ctx context.Context, answers int64) error {
-	var running sync.WaitGroup
-	enough := make(chan struct{})
-	running.Go(func() { m.load.run(ctx, m.v, answers, func() { close(enough) }) })
-	select {
-	case <-enough:
-	case <-ctx.Done():
-	}
-	m.v.Kill()
-	http.DefaultClient.CloseIdleConnections()
-	running.Wait()
+	m.load.untilKilled(ctx, m.v, answers)
 	for _, f := range m.loyal {
 		<-f.ended
 		_, cursor := f.known()
@@ -115,7 +103,7 @@ func (m *massacre) round(ctx context.Context, answers int64) error {
 // check compares what the server has with what it answered and sent.
 func (m *massacre) check(ctx context.Context) error {
 	var stats struct{ Version int64 }
-	if err := m.v.Must(ctx, "/v1/admin/stats", testserver.AdminKey, nil, &stats); err != nil {
+	if err := m.v.Admin(ctx, "stats", nil, &stats); err != nil {
 		return err
 	}
 	if stats.Version < m.highest {

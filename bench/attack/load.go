@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,20 @@ func (l *load) users() []string {
 		users = append(users, s.user)
 	}
 	return users
+}
+
+// untilKilled writes, and kills the server after so many answers.
+func (l *load) untilKilled(ctx context.Context, v *victim, answers int64) {
+	var running sync.WaitGroup
+	enough := make(chan struct{})
+	running.Go(func() { l.run(ctx, v, answers, func() { close(enough) }) })
+	select {
+	case <-enough:
+	case <-ctx.Done():
+	}
+	v.Kill()
+	http.DefaultClient.CloseIdleConnections()
+	running.Wait()
 }
 
 // run writes until the server has gone, or end is done: what is under way then

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"sync"
 )
 
 // powerCut copies what a server leaves that was killed under load, and does to
@@ -25,8 +24,7 @@ func (a *attacker) powerCut(ctx context.Context, r *report) error {
 			return err
 		}
 		for i := range each {
-			all := damages()
-			if err := w.open(ctx, r, all[i%len(all)], random); err != nil {
+			if err := w.open(ctx, r, damages[i%len(damages)], random); err != nil {
 				return err
 			}
 		}
@@ -70,15 +68,7 @@ func (a *attacker) wreck(ctx context.Context, r *report, writes int64) (*wreck, 
 			return nil, err
 		}
 	}
-	var running sync.WaitGroup
-	enough := make(chan struct{})
-	running.Go(func() { w.load.run(ctx, v, writes, func() { close(enough) }) })
-	select {
-	case <-enough:
-	case <-ctx.Done():
-	}
-	v.Kill()
-	running.Wait()
+	w.load.untilKilled(ctx, v, writes)
 	for _, f := range w.followers {
 		<-f.ended
 	}
@@ -105,34 +95,29 @@ func (w *wreck) read() (err error) {
 	return nil
 }
 
-// damage is what may happen to the end of a log, from a byte on.
-type damage struct {
-	how string
-	do  func(wal []byte, at int, random *rand.Rand) []byte
-}
+// damages are what may happen to the end of a log.
+var damages = []string{"cut off", "zeros", "garbage", "without one sector"}
 
-func damages() []damage {
-	return []damage{
-		{"cut off", func(wal []byte, at int, _ *rand.Rand) []byte { return wal[:at] }},
-		{"zeros", func(wal []byte, at int, _ *rand.Rand) []byte {
-			clear(wal[at:])
-			return wal
-		}},
-		{"garbage", func(wal []byte, at int, random *rand.Rand) []byte {
-			for i := range wal[at:] {
-				wal[at+i] = byte(random.Uint32())
-			}
-			return wal
-		}},
-		{"without one sector", func(wal []byte, at int, _ *rand.Rand) []byte {
-			clear(wal[at:min(len(wal), at/512*512+512)])
-			return wal
-		}},
+// damaged returns a log that is damaged from a byte on.
+func damaged(wal []byte, at int, how string, random *rand.Rand) []byte {
+	wal = bytes.Clone(wal)
+	switch how {
+	case "cut off":
+		return wal[:at]
+	case "zeros":
+		clear(wal[at:])
+	case "garbage":
+		for i := range wal[at:] {
+			wal[at+i] = byte(random.Uint32())
+		}
+	case "without one sector":
+		clear(wal[at:min(len(wal), at/512*512+512)])
 	}
+	return wal
 }
 
 // open starts a server on what the power cut has left, and checks what is there.
-func (w *wreck) open(ctx context.Context, r *report, d damage, random *rand.Rand) error {
+func (w *wreck) open(ctx context.Context, r *report, how string, random *rand.Rand) error {
 	s, err := w.a.Prepare(w.v.Database())
 	if err != nil {
 		return err
@@ -140,10 +125,10 @@ func (w *wreck) open(ctx context.Context, r *report, d damage, random *rand.Rand
 	v := &victim{s}
 	defer v.End()
 	at := w.safe + random.IntN(w.end-w.safe+1)
-	if err := os.WriteFile(v.Database()+"-wal", d.do(bytes.Clone(w.wal), at, random), 0o600); err != nil {
+	if err := os.WriteFile(v.Database()+"-wal", damaged(w.wal, at, how, random), 0o600); err != nil {
 		return err
 	}
-	what := fmt.Sprintf("a log of %d bytes that is %s from %d on", len(w.wal), d.how, at)
+	what := fmt.Sprintf("a log of %d bytes that is %s from %d on", len(w.wal), how, at)
 	if err := v.Start(); err != nil {
 		r.lose("%s: the database does not open: %v", what, err)
 		return nil
