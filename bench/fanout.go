@@ -114,3 +114,31 @@ func (b *bench) idle() load {
 		}),
 	}
 }
+
+// million is a start with many registered users, each of whom watches another.
+func (b *bench) million() load {
+	n := b.Scale(1_000_000, 100_000)
+	return load{
+		name:    "start with 1,000,000 users",
+		shape:   fmt.Sprintf("%d users, each of whom watches one user", n),
+		figures: []figure{{what: "s until ready", most: 5}, {what: "MiB of RSS once ready", most: 350}},
+		ours: func(context.Context) ([]float64, error) {
+			database, err := b.seed("million", n, subscriptions{watchers: n, targets: n, each: 1})
+			if err != nil {
+				return nil, err
+			}
+			s, err := b.Prepare(database)
+			if err != nil {
+				return nil, err
+			}
+			defer s.End()
+			began := time.Now()
+			if err := s.Start(); err != nil {
+				return nil, err
+			}
+			took := time.Since(began)
+			rss, err := memory(s.Pid(), "VmRSS:")
+			return []float64{took.Seconds(), rss}, err
+		},
+	}
+}

@@ -61,5 +61,6 @@ func (b *bench) loads() []load {
 		b.idle(),
 		b.set(),
 		b.get(),
+		b.million(),
 	}
 }

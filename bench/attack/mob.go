@@ -15,9 +15,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/presence-server/presence/bench/lab"
+	"golang.org/x/sys/unix"
 )
 
 // mob is a process that is a crowd. It isn't this one, where the healthy stream
