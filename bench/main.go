@@ -28,7 +28,8 @@ func main() {
 	if *floor != "" {
 		err = serveFloor(ctx, *floor, flag.Arg(0))
 	} else {
-		err = run(ctx, *short, *only)
+		printHead()
+		err = lab.Run(ctx, *short, *only, loads)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -36,24 +37,10 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, short bool, only string) error {
-	l, err := lab.New(short)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	b := &bench{Lab: l, seeds: make(map[string]string)}
-	printHead()
-	var items []lab.Item
-	for _, load := range b.loads() {
-		items = append(items, lab.Item{Name: load.name, Run: func(ctx context.Context) error { return load.report(ctx, b.Scale(5, 1)) }})
-	}
-	return lab.Run(ctx, items, only)
-}
-
 // loads are the table, from top to bottom.
-func (b *bench) loads() []load {
-	return []load{
+func loads(l *lab.Lab) (items []lab.Item) {
+	b := &bench{Lab: l, seeds: make(map[string]string)}
+	for _, load := range []load{
 		b.fanOut("fan-out 1,000", 1000, 40),
 		b.fanOut("fan-out 10,000", 10_000, 12),
 		b.team(),
@@ -62,5 +49,8 @@ func (b *bench) loads() []load {
 		b.set(),
 		b.get(),
 		b.million(),
+	} {
+		items = append(items, lab.Item{Name: load.name, Run: func(ctx context.Context) error { return load.report(ctx, l.Scale(5, 1)) }})
 	}
+	return items
 }

@@ -9,15 +9,17 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
-// shout has the loud users change all the time, each status 64 KiB long.
-func (s *siege) shout(ctx context.Context) {
+// shout makes the loud users change all the time, each status 64 KiB long.
+func (c *crowd) shout(ctx context.Context) {
 	every := time.NewTicker(20 * time.Millisecond)
 	defer every.Stop()
 	for i := 0; ; i++ {
 		text := strings.Repeat(string(rune('a'+i%26)), 65536)
-		if _, err := s.v.set(ctx, s.louds[i%loudUsers], text); err != nil {
+		if _, err := c.v.set(ctx, lab.Token(fmt.Sprint("loud-", i%loudUsers)), text); err != nil {
 			return
 		}
 		select {

@@ -23,6 +23,9 @@ type crowd struct {
 	loud  bool     // they watch users whose statuses are long and change all the time, and the server has to cut them all
 	again bool     // who was cut, or is done, begins anew
 	one   behavior // of one of them
+
+	v       *victim
+	healthy *healthy
 }
 
 // behavior does one bad thing over a connection, which is closed in the end. It
@@ -63,13 +66,13 @@ func (c *crowd) attack(ctx context.Context, r *report) error {
 		return err
 	}
 	defer v.End()
-	s, err := c.prepare(ctx, v)
-	if err != nil {
+	c.v = v
+	if err := c.prepare(ctx); err != nil {
 		return err
 	}
-	defer s.healthy.stream.Close()
+	defer c.healthy.stream.Close()
 	changes := c.a.Scale(500, 150)
-	without, err := s.healthy.delays(ctx, changes)
+	without, err := c.healthy.delays(ctx, changes)
 	if err != nil {
 		return err
 	}
@@ -77,21 +80,13 @@ func (c *crowd) attack(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	with, most, err := s.rage(ctx, changes, r)
+	with, most, err := c.rage(ctx, changes, r)
 	if err != nil {
 		return err
 	}
 	compare(r, without, with)
 	r.figure("at most %s", most)
-	return s.settles(ctx, before, most, r)
-}
-
-// siege is a crowd before a server.
-type siege struct {
-	*crowd
-	v       *victim
-	healthy *healthy
-	louds   []string // tokens of those who are watched
+	return c.settles(ctx, before, most, r)
 }
 
 // loudUsers is how many long statuses each of a loud crowd watches.
@@ -100,83 +95,74 @@ const loudUsers = 4
 // badUsers is as many users as a crowd comes from.
 const badUsers = 500
 
-func (c *crowd) prepare(ctx context.Context, v *victim) (*siege, error) {
-	s := &siege{crowd: c, v: v}
+func (c *crowd) prepare(ctx context.Context) (err error) {
 	users, louds := lab.Names("bad", badUsers), lab.Names("loud", loudUsers)
-	for _, user := range louds {
-		s.louds = append(s.louds, lab.Token(user))
+	if err := c.v.Register(ctx, append(users, louds...)); err != nil {
+		return err
 	}
-	if err := v.Register(ctx, append(users, louds...)); err != nil {
-		return nil, err
-	}
-	for i := range users {
-		if !c.loud {
-			break
-		}
-		if err := v.Befriend(ctx, users[i], louds...); err != nil {
-			return nil, err
+	for i := 0; c.loud && i < len(users); i++ {
+		if err := c.v.Befriend(ctx, users[i], louds...); err != nil {
+			return err
 		}
 	}
-	var err error
-	s.healthy, err = newHealthy(ctx, v)
-	return s, err
+	c.healthy, err = newHealthy(ctx, c.v)
+	return err
 }
 
 // rage lets the crowd in, and measures the healthy stream and what the server
 // holds meanwhile.
-func (s *siege) rage(ctx context.Context, changes int, r *report) (with []time.Duration, most holdings, err error) {
+func (c *crowd) rage(ctx context.Context, changes int, r *report) (with []time.Duration, most holdings, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var shouting sync.WaitGroup
 	defer shouting.Wait()
 	defer cancel()
-	if s.loud {
-		shouting.Go(func() { s.shout(ctx) })
+	if c.loud {
+		shouting.Go(func() { c.shout(ctx) })
 	}
-	m, err := s.gather(ctx, s.v.Address)
+	m, err := c.gather(ctx, c.v.Address)
 	if err != nil {
 		return nil, most, err
 	}
-	with, err = s.healthy.delays(ctx, changes)
+	with, err = c.healthy.delays(ctx, changes)
 	if err == nil {
-		most, err = s.v.holdings(ctx)
+		most, err = c.v.holdings(ctx)
 	}
-	if err == nil && s.loud {
-		s.areCut(ctx, r)
+	if err == nil && c.loud {
+		c.areCut(ctx, r)
 	}
-	connections, left := m.leave()
-	r.try("%d clients, %d connections", s.n, connections)
-	return with, most, errors.Join(err, left)
+	r.try("%d clients", c.n)
+	return with, most, errors.Join(err, m.leave())
 }
 
 // areCut waits until the server has cut as many streams as there are clients.
-func (s *siege) areCut(ctx context.Context, r *report) {
+func (c *crowd) areCut(ctx context.Context, r *report) {
 	var h holdings
 	err := until(ctx, func() (bool, error) {
 		var err error
-		h, err = s.v.holdings(ctx)
-		return h.cuts >= s.n, err
+		h, err = c.v.holdings(ctx)
+		return h.cuts >= c.n, err
 	})
 	if err != nil {
-		r.lose("of %d that don't read, %d were cut: %v", s.n, h.cuts, err)
+		r.lose("of %d that don't read, %d were cut: %v", c.n, h.cuts, err)
 	}
 	r.figure("%d cut by write_timeout", h.cuts)
 }
 
 // settles waits until the server holds what it did before, but for what Go's
 // runtime keeps to describe each goroutine that there was at once.
-func (s *siege) settles(ctx context.Context, before, most holdings, r *report) error {
+func (c *crowd) settles(ctx context.Context, before, most holdings, r *report) error {
 	kept := (most.goroutines - before.goroutines) << 10
 	http.DefaultClient.CloseIdleConnections()
 	var after holdings
 	err := until(ctx, func() (bool, error) {
 		var err error
-		after, err = s.v.holdings(ctx)
+		after, err = c.v.holdings(ctx)
 		return after.goroutines <= before.goroutines+10 && after.descriptors <= before.descriptors+10 &&
 			after.streams == before.streams && after.heap <= before.heap+4<<20+kept, err
 	})
 	if err != nil {
 		r.lose("before there were %s, and afterwards stay %s", before, after)
-		stacks, _ := s.v.ops(ctx, "debug/pprof/goroutine?debug=1")
+		stacks, _ := c.v.ops(ctx, "debug/pprof/goroutine?debug=1")
 		r.figure("goroutines: %s", stacks)
 	}
 	r.figure("before %s", before)

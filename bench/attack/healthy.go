@@ -36,7 +36,7 @@ func newHealthy(ctx context.Context, v *victim) (*healthy, error) {
 const pace = 10 * time.Millisecond
 
 // delays makes so many changes, and returns how long it took from each call
-// until the watcher heard of it.
+// until the watcher received it.
 func (h *healthy) delays(ctx context.Context, n int) ([]time.Duration, error) {
 	var all []time.Duration
 	every := time.NewTicker(pace)

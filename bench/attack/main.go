@@ -33,24 +33,14 @@ func main() {
 	if *crowd != "" {
 		err = (&attacker{seed: *seed}).beCrowd(*crowd, flag.Arg(0))
 	} else {
-		err = run(ctx, *seed, *short, *only)
+		fmt.Printf("seed %d\n", *seed)
+		printHead()
+		err = lab.Run(ctx, *short, *only, func(l *lab.Lab) []lab.Item { return (&attacker{l, *seed}).attacks() })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "attack:", err)
 		os.Exit(1)
 	}
-}
-
-func run(ctx context.Context, seed uint64, short bool, only string) error {
-	l, err := lab.New(short)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	a := &attacker{l, seed}
-	fmt.Printf("seed %d\n", seed)
-	printHead()
-	return lab.Run(ctx, a.attacks(), only)
 }
 
 // attacks are the table, from top to bottom.

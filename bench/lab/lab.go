@@ -26,34 +26,27 @@ type Lab struct {
 	Binary string
 }
 
-// New builds the server. The caller must call Close.
-func New(short bool) (*Lab, error) {
-	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 1000 // as many call at once
-	folder, err := os.MkdirTemp("", "presence-bench-")
-	if err != nil {
-		return nil, err
-	}
-	l := &Lab{Short: short, Folder: folder}
-	if l.Binary, err = testserver.Build(folder); err != nil {
-		l.Close()
-	}
-	return l, err
-}
-
-// Close removes the folder.
-func (l *Lab) Close() { os.RemoveAll(l.Folder) }
-
 // Item is one load or attack.
 type Item struct {
 	Name string
 	Run  func(ctx context.Context) error
 }
 
-// Run runs the items that have a text in their name, one after the other. An item
-// that fails doesn't keep the others from being run.
-func Run(ctx context.Context, items []Item, only string) error {
+// Run builds the server, and runs the items that have a text in their name, one
+// after the other. An item that fails doesn't keep the others from being run.
+func Run(ctx context.Context, short bool, only string, items func(*Lab) []Item) error {
+	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 1000 // as many call at once
+	folder, err := os.MkdirTemp("", "presence-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	l := &Lab{Short: short, Folder: folder}
+	if l.Binary, err = testserver.Build(folder); err != nil {
+		return err
+	}
 	var errs []error
-	for _, item := range items {
+	for _, item := range items(l) {
 		if !strings.Contains(item.Name, only) || ctx.Err() != nil {
 			continue
 		}
@@ -121,6 +114,8 @@ func (s Server) End() {
 	os.RemoveAll(s.Folder)
 }
 
+// copyFile copies a file, and waits for the disk: otherwise the server's first fsync
+// would wait for it.
 func copyFile(from, to string) error {
 	source, err := os.Open(from)
 	if err != nil {
@@ -131,11 +126,8 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer copied.Close()
-	if _, err := io.Copy(copied, source); err != nil {
-		return err
-	}
-	return copied.Sync() // the server's first fsync would wait for it
+	_, err = io.Copy(copied, source)
+	return errors.Join(err, copied.Sync(), copied.Close())
 }
 
 // Admin makes a call of the server API that must succeed; path is what follows
