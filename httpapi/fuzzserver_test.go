@@ -20,13 +20,15 @@ func fuzzed(f *testing.F) *server {
 // client.
 func FuzzQuery(f *testing.F) {
 	for _, query := range []string{"", "limit=1&after=a", "limit=0", "limit=99999999999999999999", "userID=alice", "userID=%00", "userID=%zz",
-		"userID=alice;limit=1", "userID=alice&userID=bob", "after=%ff&limit=+5", "limit=1e3", "=&&=", "userID=alice&after=\xff\x00&limit=1000"} {
+		"userID=alice;limit=1", "userID=alice&userID=bob", "after=%ff&limit=+5", "limit=1e3", "=&&=", "userID=alice&after=\xff\x00&limit=1000",
+		"prefix=a&after=al", "prefix=%ff"} {
 		f.Add(query)
 	}
 	s := fuzzed(f)
 	s.register("alice", "bob")
 	f.Fuzz(func(t *testing.T, query string) {
-		for _, path := range []string{"/v1/admin/users", "/v1/admin/friends", "/v1/admin/explain", "/v1/admin/stats"} {
+		for _, path := range []string{"/v1/admin/users", "/v1/admin/friends", "/v1/admin/explain", "/v1/admin/stats",
+			"/v1/admin/subscriptions", "/v1/admin/config"} {
 			r := httptest.NewRequest("GET", path, nil)
 			r.URL.RawQuery = query
 			r.Header.Set("Authorization", "Bearer "+adminKey)
