@@ -194,8 +194,7 @@ func (s *server) stop() {
 // for that time at another address.
 func (s *server) meanwhile(text string) {
 	s.t.Helper()
-	other := newServer(s.t, s.Env...)
-	other.Folder = s.Folder
+	other := newServerIn(s.t, s.Folder, s.Env...)
 	other.Start()
 	defer other.Kill()
 	other.Set("bob", text)

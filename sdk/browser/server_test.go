@@ -54,6 +54,14 @@ func newServer(t *testing.T, env ...string) *server {
 	return &server{child.NewChild(t, program.Path(t), env...), t}
 }
 
+// newServerIn is newServer in a folder of another server, whose database it uses.
+func newServerIn(t *testing.T, folder string, env ...string) *server {
+	t.Helper()
+	s := newServer(t, env...)
+	s.Folder = folder
+	return s
+}
+
 // streams is how many streams are open in all.
 func (s *server) streams() int {
 	var stats struct{ Streams int }
