@@ -25,7 +25,7 @@ var serverCommands = [][]string{{"users"}, {"explain", "alice"}, {"kick", "alice
 // printed on standard output.
 func TestServerCommandsFail(t *testing.T) {
 	running := newChild(t)
-	running.start()
+	running.Start()
 	for _, one := range []struct {
 		env  []string
 		says []string
@@ -92,7 +92,7 @@ func (c *child) launch() {
 	if err := c.Launch(); err != nil {
 		c.t.Fatal(err)
 	}
-	for c.ctx.Err() == nil {
+	for c.Ctx.Err() == nil {
 		if c.Command("health").Run() == nil {
 			return
 		}

@@ -10,11 +10,11 @@ import (
 
 func TestCommandExplain(t *testing.T) {
 	c := newChild(t)
-	c.start()
-	c.befriend("alice", "bob")
-	stream := c.follow("alice", "")
+	c.Start()
+	c.Befriend("alice", "bob")
+	stream := c.Open("alice", "")
 	defer stream.Close()
-	c.set("alice", hostile)
+	c.Set("alice", hostile)
 	out, _ := c.calls(0, "explain", "alice")
 	c.tells(out, "user ", " alice\n",
 		"status ", " ONLINE because 1 device is connected; the last connected at ",

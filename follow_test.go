@@ -71,24 +71,24 @@ func (f *following) shown() string {
 
 func TestCommandFollow(t *testing.T) {
 	c := newChild(t, "TIMING__BATCH_WINDOW=1ms")
-	c.start()
-	c.befriend("alice", "bob")
-	c.set("bob", "before")
+	c.Start()
+	c.Befriend("alice", "bob")
+	c.Set("bob", "before")
 	all, some, asJSON := c.follows(), c.follows("bob", "carol"), c.follows("-json", "bob")
 	some.err.awaits(t, `there is no user "carol" yet`)
 
-	stream := c.follow("alice", "")
+	stream := c.Open("alice", "")
 	all.out.awaits(t, "UNLOGINED → ONLINE")
-	c.call("/v1/logout", c.token("alice"), map[string]any{}, nil)
+	c.Do("/v1/logout", c.TokenOf("alice"), map[string]any{}, nil)
 	stream.Close()
 	all.out.awaits(t, "ONLINE → UNLOGINED")
-	c.set("bob", hostile)
+	c.Set("bob", hostile)
 	all.out.awaits(t, "not a line")
-	c.set("bob", "")
+	c.Set("bob", "")
 	all.out.awaits(t, `UNLOGINED  ""`)
-	c.admin("importUsers", map[string]any{"userIDList": []string{"carol"}}, nil)
+	c.Admin("importUsers", map[string]any{"userIDList": []string{"carol"}}, nil)
 	all.out.awaits(t, "carol")
-	c.admin("deleteUsers", map[string]any{"userIDList": []string{"bob"}}, nil)
+	c.Admin("deleteUsers", map[string]any{"userIDList": []string{"bob"}}, nil)
 	ofBob := `bob UNLOGINED "\x1b[31m\a\u009b1m\u202e\r\nnot a line"` + "\n" + `bob UNLOGINED ""` + "\n"
 	deleted := "bob UNLOGINED → UNKNOWN\n"
 	for f, want := range map[*following]string{
@@ -109,7 +109,7 @@ func TestCommandFollow(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &s); err != nil || s.UserID != "bob" || s.Version == 0 {
 			t.Errorf("-json prints %q: %v", line, err)
 		}
-		texts = append(texts, told(s))
+		texts = append(texts, s.String())
 	}
 	if want := []string{"3 " + hostile, "3", "0"}; !slices.Equal(texts, want) {
 		t.Errorf("-json shows %q, want %q", texts, want)
@@ -120,21 +120,21 @@ func TestCommandFollow(t *testing.T) {
 // there is one again, and nothing is shown twice.
 func TestCommandFollowAfterAnOutage(t *testing.T) {
 	c := newChild(t)
-	c.start()
-	c.befriend("alice", "bob")
+	c.Start()
+	c.Befriend("alice", "bob")
 	f := c.follows()
-	c.set("alice", "one")
+	c.Set("alice", "one")
 	f.out.awaits(t, "one")
 	c.Kill()
 	f.err.awaits(t, "presence: warning: the stream of "+c.URL+" has ended: ")
-	c.start()
-	c.set("bob", "two")
+	c.Start()
+	c.Set("bob", "two")
 	f.out.awaits(t, "two")
 	f.err.awaits(t, "presence: warning: connected again")
 	c.Signal(syscall.SIGTERM)
 	c.Wait()
-	c.start()
-	c.set("alice", "three")
+	c.Start()
+	c.Set("alice", "three")
 	f.out.awaits(t, "three")
 	want := "alice UNLOGINED \"one\"\nbob UNLOGINED \"two\"\nalice UNLOGINED \"three\"\n"
 	if got := f.shown(); got != want {
@@ -150,18 +150,18 @@ func TestCommandFollowAfterAnOutage(t *testing.T) {
 // shown whose status is another one now.
 func TestCommandFollowAfterARestore(t *testing.T) {
 	c := newChild(t)
-	c.start()
-	c.befriend("alice", "bob")
-	c.set("alice", "kept")
+	c.Start()
+	c.Befriend("alice", "bob")
+	c.Set("alice", "kept")
 	c.calls(0, "backup", "backup.db")
 	f := c.follows()
-	c.set("alice", "lost")
+	c.Set("alice", "lost")
 	f.out.awaits(t, "lost")
 	c.Kill()
 	c.calls(0, "restore", "backup.db")
-	c.start()
+	c.Start()
 	f.out.awaits(t, "kept")
-	c.set("bob", "after")
+	c.Set("bob", "after")
 	f.out.awaits(t, "after")
 	want := "alice UNLOGINED \"lost\"\nalice UNLOGINED \"kept\"\nbob UNLOGINED \"after\"\n"
 	if got := f.shown(); got != want {
@@ -172,16 +172,16 @@ func TestCommandFollowAfterARestore(t *testing.T) {
 // TestCommandFollowEnds: with an exit code that says why.
 func TestCommandFollowEnds(t *testing.T) {
 	c := newChild(t)
-	c.start()
-	c.befriend("alice", "bob")
+	c.Start()
+	c.Befriend("alice", "bob")
 	f := c.follows()
-	c.set("alice", "seen")
+	c.Set("alice", "seen")
 	f.out.awaits(t, "seen")
 	c.Signal(syscall.SIGTERM)
 	c.Wait()
 	f.err.awaits(t, "has ended")
 	c.Env = append(c.Env, "AUTH__ADMIN_KEY=another key of 16 bytes or more")
-	c.start()
+	c.Start()
 	<-f.ended
 	if code := f.command.ProcessState.ExitCode(); code != 1 || !strings.Contains(f.err.String(), "the admin key is wrong") {
 		t.Errorf("with a key that has become wrong: exit code %d\n%s", code, f.err)
@@ -191,10 +191,10 @@ func TestCommandFollowEnds(t *testing.T) {
 // TestCommandFollowIntoAPipe: it ends without an error when nobody reads any further.
 func TestCommandFollowIntoAPipe(t *testing.T) {
 	c := newChild(t)
-	c.start()
-	c.befriend("alice", "bob")
+	c.Start()
+	c.Befriend("alice", "bob")
 	like := c.Command()
-	command := exec.CommandContext(c.ctx, "bash", "-o", "pipefail", "-c", like.Path+" follow | head -n 1")
+	command := exec.CommandContext(c.Ctx, "bash", "-o", "pipefail", "-c", like.Path+" follow | head -n 1")
 	command.Dir, command.Env = like.Dir, like.Env
 	complaints := &screen{grown: make(chan struct{}, 1)}
 	command.Stderr = complaints
@@ -209,7 +209,7 @@ func TestCommandFollowIntoAPipe(t *testing.T) {
 			}
 			return
 		default:
-			c.set("alice", fmt.Sprint(i))
+			c.Set("alice", fmt.Sprint(i))
 		}
 	}
 }

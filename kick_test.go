@@ -7,17 +7,17 @@ import (
 
 func TestCommandKick(t *testing.T) {
 	c := newChild(t)
-	c.start()
-	stream := c.follow("alice", "")
-	token := c.token("alice")
+	c.Start()
+	stream := c.Open("alice", "")
+	token := c.TokenOf("alice")
 	out, _ := c.calls(0, "kick", "alice")
 	if want := "alice is kicked: devices logged out: 1, streams ended: 1; all tokens issued up to now are revoked\n"; out != want {
 		t.Errorf("it prints %q, want %q", out, want)
 	}
-	for e := c.next(stream); e.Type != "KICKED_OUT"; {
-		e = c.next(stream)
+	for e := c.Next(stream); e.Type != "KICKED_OUT"; {
+		e = c.Next(stream)
 	}
-	if answer, err := c.Call(c.ctx, "/v1/subscriptions", token, nil); err != nil || answer.Code != 70052 {
+	if answer, err := c.Call(c.Ctx, "/v1/subscriptions", token, nil); err != nil || answer.Code != 70052 {
 		t.Errorf("a token from before the kick: %+v %v", answer, err)
 	}
 	out, _ = c.calls(0, "kick", "-json", "alice")

@@ -19,14 +19,14 @@ import (
 func TestColours(t *testing.T) {
 	script := server.Require(t, "script", "it runs a command in a terminal")
 	c := newChild(t)
-	c.start()
-	c.admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
+	c.Start()
+	c.Admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
 	const plain, coloured = "UNLOGINED  alice\n", "\x1b[90mUNLOGINED\x1b[0m  alice\n"
 	for _, one := range []struct{ env, want string }{
 		{"TERM=xterm", coloured}, {"NO_COLOR=", coloured}, {"NO_COLOR=1", plain}, {"TERM=dumb", plain}, {"TERM=", plain},
 	} {
 		like := c.Command()
-		command := exec.CommandContext(c.ctx, script, "-qec", like.Path+" users", "/dev/null")
+		command := exec.CommandContext(c.Ctx, script, "-qec", like.Path+" users", "/dev/null")
 		command.Dir, command.Env = like.Dir, append(like.Env, "TERM=xterm", "NO_COLOR=", one.env)
 		out, err := command.Output()
 		if got := strings.ReplaceAll(string(out), "\r", ""); err != nil || got != one.want {

@@ -18,7 +18,7 @@ import (
 func (c *child) shownKeys() *koanf.Koanf {
 	c.t.Helper()
 	var data json.RawMessage
-	c.admin("config", nil, &data)
+	c.Admin("config", nil, &data)
 	for _, secret := range []string{server.AdminKey, server.Secret} {
 		if strings.Contains(string(data), secret) {
 			c.t.Errorf("a secret is shown: %s", data)
@@ -43,7 +43,7 @@ func TestTheConfigurationInForceIsShown(t *testing.T) {
 	c := newChild(t, "CORS__ORIGINS=https://a.example")
 	file := filepath.Join(c.Folder, "presence.toml")
 	write(t, file, "[timing]\nkeepalive = \"20s\"\n")
-	c.start()
+	c.Start()
 	defaults := koanf.New(".")
 	if err := defaults.Load(rawbytes.Provider(sample), toml.Parser()); err != nil {
 		t.Fatal(err)

@@ -17,10 +17,10 @@ const hostile = "\x1b[31m\a\u009b1m\u202e\r\nnot a line"
 
 func TestCommandUsers(t *testing.T) {
 	c := newChild(t)
-	c.start()
-	c.admin("importUsers", map[string]any{"userIDList": []string{"alice", "bob", "日本", "ali"}}, nil)
-	c.set("bob", hostile)
-	stream := c.follow("alice", "")
+	c.Start()
+	c.Admin("importUsers", map[string]any{"userIDList": []string{"alice", "bob", "日本", "ali"}}, nil)
+	c.Set("bob", hostile)
+	stream := c.Open("alice", "")
 	defer stream.Close()
 
 	out, _ := c.calls(0, "users")
@@ -52,21 +52,21 @@ func TestCommandUsers(t *testing.T) {
 // further is no error.
 func TestCommandUsersOfSeveralPages(t *testing.T) {
 	c := newChild(t)
-	c.start()
+	c.Start()
 	const users = 2*maxPage + 1
 	var want []string
 	for i := range users {
 		want = append(want, fmt.Sprintf("%s%04d", strings.Repeat("long", 25), i))
 	}
 	for some := range slices.Chunk(want, maxPage) {
-		c.admin("importUsers", map[string]any{"userIDList": some}, nil)
+		c.Admin("importUsers", map[string]any{"userIDList": some}, nil)
 	}
 	out, _ := c.calls(0, "users")
 	if got := strings.Fields(strings.ReplaceAll(out, "UNLOGINED", "")); !slices.Equal(got, want) {
 		t.Errorf("it lists %d users, want %d", len(got), users)
 	}
 	for _, args := range []string{"users", "users -json"} {
-		command := exec.CommandContext(c.ctx, "bash", "-o", "pipefail", "-c", c.Command().Path+" "+args+" | head -n 1")
+		command := exec.CommandContext(c.Ctx, "bash", "-o", "pipefail", "-c", c.Command().Path+" "+args+" | head -n 1")
 		like := c.Command()
 		command.Dir, command.Env = like.Dir, like.Env
 		if out, err := command.CombinedOutput(); err != nil || strings.Count(string(out), "\n") != 1 {

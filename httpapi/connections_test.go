@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/httpapi"
 )
 
@@ -23,7 +24,7 @@ const fewUnproven = 8
 func bounded(t *testing.T, secure bool) (web *httpapi.Server, s *server, dial func() net.Conn) {
 	t.Helper()
 	s = newServer(t)
-	cert, key, trust := certificate(t)
+	cert, key, trust := testserver.Certificate(t, t.TempDir())
 	if !secure {
 		cert, key = "", ""
 	}

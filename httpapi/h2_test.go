@@ -1,56 +1,17 @@
 package httpapi_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/httpapi"
 	"github.com/presence-server/presence/presence"
 )
-
-// certificate writes one for 127.0.0.1, and returns who trusts it.
-func certificate(t *testing.T) (cert, key string, trust *x509.CertPool) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	parsed, _ := x509.ParseCertificate(der)
-	trust = x509.NewCertPool()
-	trust.AddCert(parsed)
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER), trust
-}
 
 // outlives reads a stream for longer than any one write may take.
 func (s *server) outlives(client *http.Client, address string, protocol int) {
@@ -61,8 +22,8 @@ func (s *server) outlives(client *http.Client, address string, protocol int) {
 	}
 	began := time.Now()
 	for st.ready(); time.Since(began) < 1500*time.Millisecond; {
-		if e := st.next(); e.name != "KEEPALIVE" {
-			s.t.Fatalf("nothing but KEEPALIVE happens, but %q came", e.raw)
+		if e := st.next(); e.Type != "KEEPALIVE" {
+			s.t.Fatalf("nothing but KEEPALIVE happens, but %q came", e.Raw)
 		}
 	}
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x"}`)
@@ -75,7 +36,7 @@ func slowly(o *options) {
 }
 
 func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
-	cert, key, trust := certificate(t)
+	cert, key, trust := testserver.Certificate(t, t.TempDir())
 	web, err := httpapi.Listen("127.0.0.1:0", cert, key, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -115,8 +76,8 @@ func TestCloseEndsAServerWithOpenStreams(t *testing.T) {
 	st.ready()
 	s.svc.Drain()
 	web.Close(patience)
-	if e := st.next(); e.retry == "" {
-		t.Errorf("draining tells when to come back, but %q came", e.raw)
+	if e := st.next(); e.Retry == "" {
+		t.Errorf("draining tells when to come back, but %q came", e.Raw)
 	}
 	st.breaksOff("draining ends a stream")
 	if _, err := http.Get(web.URL() + "livez"); err == nil {

@@ -61,7 +61,7 @@ func TestAnAdminLogsDevicesOut(t *testing.T) {
 	phone.is("KICKED_OUT", `{"type":"logout"}`, "the device is logged out")
 	alice.post("/v1/setSelfStatus", `{"customStatus":"still here"}`)
 	tab.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "still here")+`]`, "other devices stay")
-	alice.open("deviceID", "phone", "platform", "ios", "Last-Event-ID", phone.last).isRefused("logout")
+	alice.open("deviceID", "phone", "platform", "ios", "Last-Event-ID", phone.Cursor()).isRefused("logout")
 	alice.stream("deviceID", "phone", "platform", "ios").ready() // logs in anew, with the same token
 	logout(``)
 	tab.is("KICKED_OUT", `{"type":"logout"}`, "no deviceID: all devices")

@@ -54,7 +54,7 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 
 	stream := s.user("alice").stream("deviceID", "d").ready()
 	s.user("alice").post("/v1/logout", ``)
-	gone := s.user("alice").open("deviceID", "d", "Last-Event-ID", stream.last)
+	gone := s.user("alice").open("deviceID", "d", "Last-Event-ID", stream.Cursor())
 	if isProtected(t, "no more of a stream", gone.response.Header); gone.response.StatusCode != http.StatusNoContent {
 		t.Errorf("a device that was logged out gets %s", gone.response.Status)
 	}

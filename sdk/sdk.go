@@ -16,9 +16,6 @@ var files embed.FS
 //go:embed demo/index.html demo/demo.css demo/demo.js demo/icon.svg
 var demo embed.FS
 
-// Files returns the files of the npm package. presence.js is the module to import.
-func Files() fs.FS { return files }
-
 // Served returns what the server serves under /sdk/, by file name: the files of the npm package, of which the
 // JavaScript has neither comments nor indentation, so that pages load half as much.
 func Served() map[string][]byte {
