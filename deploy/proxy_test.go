@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/presence-server/presence/deploy/doctor"
+	"github.com/presence-server/presence/doctor"
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
