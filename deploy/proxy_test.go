@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/presence-server/presence/doctor"
 	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/doctor"
 )
 
 // name is the one in the samples.

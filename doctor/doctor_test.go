@@ -48,9 +48,8 @@ func newClinic(t *testing.T) *clinic {
 	server := httptest.NewServer(api)
 	c.url = server.URL
 	t.Cleanup(func() {
-		svc.Drain()
+		api.Shutdown(context.Background(), server.Config)
 		server.Close()
-		api.Wait()
 		svc.Close()
 	})
 	return c
