@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/presence-server/presence/deploy/doctor"
+	"github.com/presence-server/presence/doctor"
 	"github.com/presence-server/presence/presence"
 )
 

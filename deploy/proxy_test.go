@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/presence-server/presence/deploy/doctor"
 	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/doctor"
 )
 
 // name is the one in the samples.

@@ -1,15 +1,11 @@
 package httpapi_test
 
 import (
-	"crypto/tls"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
 
-	"github.com/presence-server/presence/deploy/testserver"
-	"github.com/presence-server/presence/httpapi"
 	"github.com/presence-server/presence/presence"
 )
 
@@ -35,20 +31,6 @@ func slowly(o *options) {
 	o.settings.Keepalive, o.config.Limits.WriteTimeout = 700*time.Millisecond, 500*time.Millisecond
 }
 
-func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
-	cert, key, trust := testserver.Certificate(t, t.TempDir())
-	web, err := httpapi.Listen("127.0.0.1:0", cert, key, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { web.Close(0) })
-	s := newServer(t, slowly)
-	web.Show(s.api)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}, ForceAttemptHTTP2: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	s.outlives(&http.Client{Transport: transport}, web.URL()[:len(web.URL())-1], 2)
-}
-
 // TestStreamOutlivesTheServersWriteTimeout has an embedding program's server
 // that allows an answer less time than a stream lives.
 func TestStreamOutlivesTheServersWriteTimeout(t *testing.T) {
@@ -61,26 +43,5 @@ func TestStreamOutlivesTheServersWriteTimeout(t *testing.T) {
 	} {
 		s := newServer(t, slowly, func(o *options) { o.serve = serve })
 		s.outlives(s.http.Client(), s.http.URL, protocol)
-	}
-}
-
-// TestCloseEndsAServerWithOpenStreams stops in the order that main does.
-func TestCloseEndsAServerWithOpenStreams(t *testing.T) {
-	web, err := httpapi.Listen("127.0.0.1:0", "", "", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newServer(t)
-	web.Show(s.api)
-	st := s.openStream(http.DefaultClient, web.URL()+"v1/events", http.Header{"Authorization": {"Bearer " + s.issue("alice")}})
-	st.ready()
-	s.svc.Drain()
-	web.Close(patience)
-	if e := st.next(); e.Retry == "" {
-		t.Errorf("draining tells when to come back, but %q came", e.Raw)
-	}
-	st.breaksOff("draining ends a stream")
-	if _, err := http.Get(web.URL() + "livez"); err == nil {
-		t.Error("a closed server still answers")
 	}
 }

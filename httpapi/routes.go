@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/presence-server/presence/presence"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // route fills the tables of routes. A test compares them with openapi.yaml.
@@ -50,8 +51,9 @@ func (h *Handler) route() {
 	}
 }
 
-// measure creates the metrics of each path, and registers those of the service.
-func (h *Handler) measure() {
+// measure creates the metrics of each path and of the service, and registers all
+// metrics with the Registerer of the embedding program, which is nil if it has none.
+func (h *Handler) measure(registerer prometheus.Registerer) error {
 	h.meters.add(otherPath)
 	for path := range h.routes {
 		h.meters.add(path)
@@ -60,6 +62,10 @@ func (h *Handler) measure() {
 		h.meters.add(folder)
 	}
 	h.meters.registry.MustRegister(collector{h})
+	if registerer == nil {
+		return nil
+	}
+	return registerer.Register(h.meters.registry)
 }
 
 func get(serve http.HandlerFunc) map[string]http.HandlerFunc {

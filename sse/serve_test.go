@@ -51,7 +51,7 @@ func serveWith(t *testing.T, start func(*httptest.Server)) *served {
 	v.tls = server.TLS
 	t.Cleanup(func() {
 		svc.Drain()
-		v.writer.Wait()
+		v.writer.Wait(context.Background())
 		server.Close()
 		if err := svc.Close(); err != nil {
 			t.Error(err)
@@ -203,7 +203,7 @@ func TestNothingIsLeft(t *testing.T) {
 				for _, r := range readers {
 					r.Close()
 				}
-				v.writer.Wait()
+				v.writer.Wait(t.Context())
 				for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; {
 					if time.Now().After(end) {
 						t.Fatalf("promise 10: %d goroutines are left of 20 streams", runtime.NumGoroutine()-before)
@@ -233,7 +233,7 @@ func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 		alice.Close()
 		ended := make(chan struct{})
 		go func() {
-			v.writer.Wait()
+			v.writer.Wait(context.Background())
 			close(ended)
 		}()
 		select {
@@ -241,6 +241,25 @@ func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatalf("the loop has not ended after %d events", n)
 		}
+	}
+}
+
+// TestWaitIsBounded: it returns with its context while a stream is open, and waits for the end of that stream otherwise.
+func TestWaitIsBounded(t *testing.T) {
+	v := serve(t)
+	v.register("alice")
+	alice := v.open("alice")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := v.writer.Wait(ctx); err != context.Canceled {
+		t.Errorf("with an open stream Wait returns %v, want %v", err, context.Canceled)
+	}
+	alice.Close()
+	if err := v.writer.Wait(t.Context()); err != nil {
+		t.Errorf("Wait returns %v", err)
+	}
+	if err := v.writer.Wait(ctx); err != nil {
+		t.Errorf("without a stream Wait returns %v", err)
 	}
 }
 

@@ -25,6 +25,7 @@
 package sse
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -63,8 +64,9 @@ type Server struct {
 	mu    sync.Mutex
 	loops []*loop // shared by the connections that can be written without waiting
 	next  int
+	open  int           // streams
+	none  chan struct{} // closed once open is zero; nil while nobody waits for that
 
-	open    sync.WaitGroup // streams
 	running sync.WaitGroup // loops
 }
 
@@ -111,7 +113,7 @@ func (v *Server) Serve(w http.ResponseWriter, r *http.Request, source Source, ti
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no") // otherwise nginx buffers events
 	s := &stream{source: source, timing: timing}
-	v.open.Add(1)
+	v.count(1)
 	if c := takeOver(w, r); c != nil {
 		limit(c.conn, timing.WriteTimeout)
 		s.wire, s.loop = c, v.loopOf(c)
@@ -130,13 +132,41 @@ func (v *Server) Serve(w http.ResponseWriter, r *http.Request, source Source, ti
 // finish waits until the stream has ended, and counts it as ended.
 func (v *Server) finish(s *stream, done func(error)) {
 	s.finish(done)
-	v.open.Done()
+	v.count(-1)
 }
 
-// Wait waits until all streams have ended. Serve must not be called meanwhile.
-func (v *Server) Wait() {
-	v.open.Wait()
-	v.running.Wait()
+func (v *Server) count(n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open += n; v.open == 0 && v.none != nil {
+		close(v.none)
+		v.none = nil
+	}
+}
+
+// Wait waits until all streams have ended, and returns nil. If ctx is done before
+// that, it returns the error of ctx, and the streams continue.
+func (v *Server) Wait(ctx context.Context) error {
+	if none := v.noneOpen(); none != nil {
+		select {
+		case <-none:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	v.running.Wait() // loops without streams end immediately
+	return nil
+}
+
+// noneOpen returns a channel that is closed once no stream is open, or nil if none
+// is open now.
+func (v *Server) noneOpen() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open > 0 && v.none == nil {
+		v.none = make(chan struct{})
+	}
+	return v.none
 }
 
 // loopOf returns the loop for a connection: one of the shared loops, of which there
