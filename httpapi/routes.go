@@ -40,6 +40,9 @@ func (h *Handler) route() {
 		"/v1/admin/stats":         get(h.admin(h.stats)),
 	}
 	h.folders = map[string]http.HandlerFunc{"/sdk/": h.serveSDK()}
+	if h.adminKey != "" {
+		h.folders["/admin/"] = h.serveAdmin()
+	}
 	if h.dev {
 		h.routeDev()
 	}
