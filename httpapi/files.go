@@ -76,6 +76,13 @@ func (h *Handler) serveAdmin() http.HandlerFunc {
 	}
 }
 
+// toAdmin redirects to the admin page, whose URL ends in a slash. The Location is
+// relative, because the handler may be mounted under a prefix.
+func toAdmin(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Location", "admin/")
+	w.WriteHeader(http.StatusPermanentRedirect)
+}
+
 // serveFiles serves the files of a folder; the folder itself is index.html. Browsers
 // must revalidate their copies each time (no-cache), so that all files are of the
 // same version.

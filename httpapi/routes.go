@@ -42,6 +42,7 @@ func (h *Handler) route() {
 	h.folders = map[string]http.HandlerFunc{"/sdk/": h.serveSDK()}
 	if h.adminKey != "" {
 		h.folders["/admin/"] = h.serveAdmin()
+		h.routes["/admin"] = get(toAdmin)
 	}
 	if h.dev {
 		h.routeDev()

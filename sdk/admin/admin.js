@@ -34,7 +34,7 @@ const client = (key) => new API(key, () => open && leave(OUTDATED));
 /** Ends everything that uses the key, and forgets it. */
 function leave(reason = "") {
   sessionStorage.removeItem(KEY);
-  for (const part of Object.values(open ?? {})) part.stop?.();
+  for (const part of Object.values(open ?? {})) part?.stop?.();
   open = undefined;
   $("app").hidden = $("leave").hidden = $("net").hidden = true;
   $("gate").hidden = false;
@@ -62,7 +62,7 @@ function begin(api) {
 
 /** Reads again everything that is shown: changes may have been missed. */
 function reload() {
-  for (const part of Object.values(open)) part.reload?.();
+  for (const part of Object.values(open)) part?.reload?.();
 }
 
 /** Shows what the address says: `#user=ID`, or else the overview. */
