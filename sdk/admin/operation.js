@@ -50,8 +50,7 @@ function createWebhook({ url }) {
 
 function drawWebhook(row, { version, behind, failing }) {
   row.querySelector(".sign").dataset.kind = failing ? "bad" : behind > 0 ? "offline" : "online";
-  const progress = behind > 0 ? `${span(behind)} behind` : "up to date";
-  setText(row.querySelector(".progress"), `${progress}; everything up to version ${version} has been delivered`);
+  setText(row.querySelector(".progress"), `${behind > 0 ? `${span(behind)} behind` : "Up to date"}, at version ${version}`);
   setText(row.querySelector(".failing"), failing ? `It fails: ${failing}` : "");
 }
 

@@ -91,6 +91,7 @@ export const count = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
 /** What an admin can do about an error of a call. */
 export function problem({ code, message, asked }) {
   if (code === 2801) return "The server did not answer in time.";
+  if (code === 2800 && /^HTTP \d/.test(message)) return `A proxy answered instead of the server (${message}).`;
   if (code === 2800) return "The server can't be reached.";
   const again = asked ? ` Try again in ${span(asked / 1000)}.` : "";
   if (code === 2996) return `The server received too many requests.${again}`;
