@@ -7,6 +7,7 @@ export class Actions {
   #api;
   #userID;
   #page;
+  #last = Promise.resolve();
   #stop = new AbortController();
 
   /** page: note(text, isProblem), and done(), which is called after each change. */
@@ -45,7 +46,7 @@ export class Actions {
   async #setStatus() {
     const expiresIn = Number($("expiry").value) || undefined;
     const data = await this.#do("setUserStatus", { customStatus: $("custom").value, expiresIn }, "has a new status.");
-    if (data) $("custom").value = "";
+    if (data && this.#isShown) $("custom").value = "";
   }
 
   #clearStatus() {
@@ -55,7 +56,7 @@ export class Actions {
 
   async #issueToken() {
     const data = await this.#do("issueToken", { expiresIn: Number($("lifetime").value) }, "has a new token, shown below.");
-    if (!data) return;
+    if (!data || !this.#isShown) return;
     $("token").value = data.token;
     $("token-result").hidden = false;
     $("token").focus();
@@ -76,13 +77,16 @@ export class Actions {
   async #delete() {
     $("delete-dialog").close();
     const data = await this.#do("deleteUsers", undefined, "is deleted.", { userIDList: [this.#userID] });
-    if (data) location.hash = "";
+    if (data && this.#isShown) location.hash = "";
   }
 
-  /** Makes a call, and notes what came of it. Returns the data, or undefined after an error. */
-  async #do(path, body, done, whole = { userID: this.#userID, ...body }) {
-    if (this.#isBusy) return undefined;
-    this.#isBusy = true;
+  /** Makes a call after those before it. Resolves to the data, or to undefined after an error. */
+  #do(path, body, done, whole = { userID: this.#userID, ...body }) {
+    return (this.#last = this.#last.then(() => this.#call(path, whole, done)));
+  }
+
+  async #call(path, whole, done) {
+    $("user").setAttribute("aria-busy", "true"); // not disabled, which would take the focus away
     try {
       const data = await this.#api.post(path, whole);
       const [failed] = data?.failureUserList ?? [];
@@ -93,22 +97,17 @@ export class Actions {
       this.#page.note(problem(error), true);
       return undefined;
     } finally {
-      this.#isBusy = false;
+      $("user").removeAttribute("aria-busy");
       this.#page.done();
     }
   }
 
-  /** Not the attribute disabled, which would take the focus away. */
-  get #isBusy() {
-    return $("user").getAttribute("aria-busy") === "true";
-  }
-
-  set #isBusy(isBusy) {
-    $("user").setAttribute("aria-busy", isBusy);
+  /** Another user may have been opened while a call was under way. */
+  get #isShown() {
+    return !this.#stop.signal.aborted;
   }
 
   #reset() {
-    this.#isBusy = false;
     $("custom").value = "";
     $("token").value = "";
     $("token-result").hidden = true;

@@ -73,7 +73,7 @@ function route() {
   const hadView = Boolean(open.view);
   open.view?.stop();
   open.view = userID === undefined ? undefined : new UserView(open.api, userID, { announce, note });
-  note("");
+  if (open.view) note(""); // the note of a deletion stays
   open.finder.mark(userID);
   $("overview").hidden = Boolean(open.view);
   $("user").hidden = !open.view;

@@ -154,8 +154,8 @@ func TestAdminByKeyboard(t *testing.T) {
 	admin.press("\r")
 	admin.tabTo("#delete-yes")
 	admin.press("\r")
-	admin.reads("#note", "is deleted")
 	admin.await(`document.activeElement.id === "search" && !document.querySelector("#users").textContent.includes("alice")`)
+	admin.reads("#note:not([hidden])", "is deleted")
 	admin.isFine()
 }
 
@@ -193,7 +193,8 @@ func TestAdminKey(t *testing.T) {
 func TestAdminServerKilled(t *testing.T) {
 	s := startServer(t, false)
 	s.importUsers("alice", "bob")
-	admin := startBrowser(t).profile().admin(s.URL, "#user=alice")
+	b := startBrowser(t)
+	overview, admin := b.profile().admin(s.URL, ""), b.profile().admin(s.URL, "#user=alice")
 	admin.reads("#why", "no device")
 	s.setStatus("alice", "before")
 	admin.reads("#user-status", "before")
@@ -208,6 +209,8 @@ func TestAdminServerKilled(t *testing.T) {
 	quiet.importUsers("aaron")
 	quiet.Kill()
 	s.start()
+	overview.reads("#users", "aaron")
+	overview.await(`document.querySelector("#lost-box").hidden`)
 	admin.reads("#user-status", "meanwhile")
 	admin.reads("#users", "aaron")
 	admin.await(`document.querySelector("#lost-box").hidden`)
