@@ -92,7 +92,9 @@ function userInAddress() {
   }
 }
 
-function showNet(state, reason) {
+function showNet(now, reason) {
+  // An attempt to connect again is no news to somebody who has read that the connection is lost.
+  const state = now === "connecting" && $("net").dataset.state === "disconnected" ? "disconnected" : now;
   const since = new Date().toLocaleTimeString("en-GB");
   const texts = { connected: "Live", connecting: "Connecting…", disconnected: "Not connected" };
   if (state === "disconnected" && $("net").dataset.state !== state) {

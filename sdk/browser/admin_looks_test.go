@@ -33,6 +33,13 @@ func (p *tab) findings() string {
 		violations.map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")))`)
 }
 
+// cut returns what is wider than the box that it is in, and so is cut off or has to be scrolled to.
+func (p *tab) cut() string {
+	p.t.Helper()
+	return p.eval(`[...document.querySelectorAll("main, main *:not(input, textarea, svg *, .unseen)")]
+		.filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth).map((e) => e.id || e.className)`)
+}
+
 // TestAdminLooks holds each view of the page to axe, to the contrast of its texts, and to its width.
 func TestAdminLooks(t *testing.T) {
 	script := axe(t)
@@ -60,6 +67,9 @@ func TestAdminLooks(t *testing.T) {
 				if faint := admin.eval("%s", contrast); faint != "[]" {
 					t.Errorf("%s, %s: too faint: %s", view, scheme, faint)
 				}
+			}
+			if cut := admin.cut(); cut != "[]" {
+				t.Errorf("%s, %d wide: these are cut off: %s", view, width, cut)
 			}
 			if wide := admin.eval("document.documentElement.scrollWidth"); wide != fmt.Sprint(width) {
 				t.Errorf("%s is %s wide in a window of %d", view, wide, width)
