@@ -49,13 +49,14 @@ function begin(api) {
   $("key").value = "";
   $("gate").hidden = true;
   $("app").hidden = $("leave").hidden = $("net").hidden = false;
-  open = { api, finder: new Finder(api), overview: new Overview(api), operation: new Operation(api) };
-  open.feed = new Feed(api, {
+  const feed = new Feed(api, {
     connected: () => (showNet("connected"), reload()),
     lost: showNet,
     changed: (statuses) => (open.finder.update(statuses), open.view?.update(statuses)),
     refused: () => leave(OUTDATED),
   });
+  const operation = new Operation(api, ({ timing }) => (feed.keepalive = timing.keepalive));
+  open = { api, feed, operation, finder: new Finder(api), overview: new Overview(api) };
   route();
   if (!open.view) $("search").focus();
 }

@@ -4,6 +4,8 @@ import { Silence } from "../sdk/pauses.js";
 import { Stream } from "../sdk/stream.js";
 import { API } from "./api.js";
 
+const SECONDS = { h: 3600, m: 60, s: 1, ms: 0.001 };
+
 /**
  * Receives every change from now on. It never resumes: after a break the page reads again what it shows, which is less
  * than all that has changed.
@@ -33,6 +35,12 @@ export class Feed {
     this.#stream.stop();
   }
 
+  /** The timing.keepalive of the server, such as "1m30s". */
+  set keepalive(duration) {
+    const parts = duration.matchAll(/([\d.]+)(h|ms|m|s)/g);
+    this.#silence.keepalive = [...parts].reduce((sum, [, n, unit]) => sum + n * SECONDS[unit], 0);
+  }
+
   /** Timers rest while a computer sleeps: a stream that was silent for too long is dead. */
   #wake() {
     if (document.hidden) return;
@@ -50,7 +58,6 @@ export class Feed {
   receive({ event, data }) {
     this.#silence.heard();
     if (event === "READY") {
-      this.#silence.keepalive = data.keepaliveSeconds;
       this.#reason = "";
       this.#page.connected();
     }

@@ -10,7 +10,8 @@ const TABLES = { features: "Switches", limits: "Limits", timing: "Times" };
 export class Operation {
   #polls;
 
-  constructor(api) {
+  /** configured receives the configuration, whenever it is read. */
+  constructor(api, configured) {
     this.#polls = [
       new Poll({
         every: 5000,
@@ -21,7 +22,7 @@ export class Operation {
       new Poll({
         every: 60_000,
         read: () => api.get("config"),
-        show: showConfig,
+        show: (config) => (configured(config), showConfig(config)),
         failed: (error) => setText($("config-state"), problem(error)),
       }),
     ];
