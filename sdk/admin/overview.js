@@ -44,12 +44,17 @@ export class Overview {
   }
 
   #show(stats) {
-    const now = performance.now() / 1000;
     const { users } = stats;
     setText($("stats-state"), "");
     const counts = COUNTS.filter(([name]) => users[name] !== undefined);
     list($("counts"), counts, ([name]) => name, createCount, (tile, [name]) => setText(tile.querySelector("dd"), number(users[name])));
     drawBar(users);
+    this.#plot(stats, performance.now() / 1000);
+  }
+
+  /** Two answers in quick succession, as after a connection, give no rate that means something. */
+  #plot(stats, now) {
+    if (now - this.#before?.now < 1) return;
     this.#charts.streams.add(now, stats.streams);
     this.#charts.changes.add(now, this.#rate("version", stats, now));
     this.#charts.deliveries.element.hidden = stats.deliveries === undefined;
