@@ -213,13 +213,13 @@ func TestBadQueries(t *testing.T) {
 func TestPathsAndMethods(t *testing.T) {
 	s := newServer(t)
 	for _, path := range []string{"/", "/v1", "/v1/", "/v1/nothing", "/v1/events/", "/v1/dev/token", "/sdk", "/sdk/", "/sdk/demo",
-		"/sdk/nothing.js", "/sdk/sdk.go", "/v1/getuserstatus"} {
+		"/sdk/nothing.js", "/sdk/sdk.go", "/admin/nothing.js", "/admin/sub/", "/administrator", "/v1/getuserstatus"} {
 		s.call("GET", path, "", "").fails(404, "70402", "an unknown path is answered in JSON")
 	}
 	for _, c := range []struct{ method, path, allow string }{
 		{"GET", "/v1/setSelfStatus", "POST"}, {"PUT", "/v1/setSelfStatus", "POST"}, {"POST", "/v1/events", "GET"},
 		{"DELETE", "/v1/subscriptions", "GET, HEAD"}, {"POST", "/sdk/presence.js", "GET, HEAD"}, {"OPTIONS", "/v1/logout", "POST"},
-		{"POST", "/livez", "GET, HEAD"}, {"GET", "/v1/admin/kick", "POST"},
+		{"POST", "/livez", "GET, HEAD"}, {"POST", "/admin/", "GET, HEAD"}, {"GET", "/v1/admin/kick", "POST"},
 	} {
 		a := s.call(c.method, c.path, adminKey, "")
 		a.fails(405, "70402", "a wrong method is answered in JSON")

@@ -46,6 +46,10 @@ func (h *Handler) route() {
 		"/v1/admin/events":        {http.MethodGet: h.adminEvents},
 	}
 	h.folders = map[string]http.HandlerFunc{"/sdk/": h.serveSDK()}
+	if h.adminKey != "" {
+		h.folders["/admin/"] = h.serveAdmin()
+		h.routes["/admin"] = get(toAdmin)
+	}
 	if h.dev {
 		h.routeDev()
 	}
