@@ -48,11 +48,11 @@ func TestAdminLooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := startServer(t, false)
-	s.befriend("alice", "bob")
+	s.Befriend("alice", "bob")
 	s.importUsers(strings.Repeat("W", 128))
 	s.setStatus("alice", "In a call")
 	s.device("alice", "platform=ios&deviceID=phone")
-	s.call("/v1/subscribeUserStatus", s.token("alice", 60), map[string]any{"userIDList": []string{"bob"}}, nil)
+	s.Do("/v1/subscribeUserStatus", s.TokenOf("alice"), map[string]any{"userIDList": []string{"bob"}}, nil)
 	admin := startBrowser(t).profile().tab(s.URL + "/admin/")
 	admin.do(chromedp.Evaluate[chromedp.Void](script))
 	check := func(view string) {
