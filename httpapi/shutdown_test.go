@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -109,7 +110,7 @@ func TestShutdownWaitsForStreams(t *testing.T) {
 	s.user("alice").stream().ready()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.api.Shutdown(ctx); err != context.Canceled {
+	if err := s.api.Shutdown(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a stream that has not ended Shutdown returns %v, want %v", err, context.Canceled)
 	}
 	close(held.released)
