@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"github.com/presence-server/presence/deploy/testserver"
 	"net"
 	"net/http"
 	"sync"
@@ -63,7 +64,7 @@ func trickle(address, begin string) error {
 		for err := error(nil); err == nil; _, err = conn.Read(buffer) {
 		}
 	}()
-	every, enough := time.NewTicker(500*time.Millisecond), time.After(patience)
+	every, enough := time.NewTicker(500*time.Millisecond), time.After(testserver.Patience)
 	defer every.Stop()
 	for {
 		select {

@@ -129,7 +129,7 @@ func certificate(t *testing.T) (cert, key string, trust *x509.CertPool) {
 // TestAStreamWaitsForTheStart: an EventSource takes a 503 for the end. Everything else is answered meanwhile.
 func TestAStreamWaitsForTheStart(t *testing.T) {
 	web := listenQuietly(t, "", "")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), server.Patience)
 	defer cancel()
 	asked, early := make(chan struct{}), make(chan *http.Response)
 	go func() {
@@ -202,7 +202,7 @@ func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
 	})
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), server.Patience)
 	defer cancel()
 	response, stream := v.stream(ctx, &http.Client{Transport: transport})
 	if response.ProtoMajor != 2 {
@@ -230,7 +230,7 @@ func TestShutdownEndsAServerWithOpenStreams(t *testing.T) {
 	cert, key, trust := certificate(t)
 	for protocol, v := range map[int]*listening{1: listenHere(t, "", ""), 2: listenHere(t, cert, key)} {
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}, ForceAttemptHTTP2: true}}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), server.Patience)
 		defer cancel()
 		response, stream := v.stream(ctx, client)
 		if response.ProtoMajor != protocol {

@@ -66,6 +66,13 @@ type Config struct {
 	// "unknown".
 	Version string
 
+	// ShownConfig returns what GET /v1/admin/config returns: the tables of the
+	// program's configuration, by name. It must contain no secrets, and URLs only
+	// without user and query. It may be called by several goroutines at once. The
+	// map must marshal to JSON, and the caller doesn't change it. Nil means the
+	// Service's settings and the Handler's limits.
+	ShownConfig func() map[string]any
+
 	// Limits bound calls and streams. The zero value means [DefaultLimits];
 	// otherwise all fields must be valid.
 	Limits Limits
@@ -87,6 +94,7 @@ type Handler struct {
 	authenticate func(*http.Request) (Credentials, error)
 	tokens       *Tokens
 	adminKey     string
+	shownConfig  func() map[string]any
 	dev          bool
 	log          *slog.Logger
 	name         string // a random prefix of the request IDs
@@ -114,6 +122,7 @@ func New(config Config) (*Handler, error) {
 		authenticate: config.Authenticate,
 		tokens:       config.Tokens,
 		adminKey:     config.AdminKey,
+		shownConfig:  config.ShownConfig,
 		dev:          config.Dev,
 		log:          config.Logger,
 		name:         rand.Text()[:8],

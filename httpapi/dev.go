@@ -7,11 +7,6 @@ import (
 	"github.com/presence-server/presence/sdk"
 )
 
-// demoPolicy is the Content-Security-Policy of the demo page, which may load files
-// from this server only.
-const demoPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
 // routeDev adds the routes of Config.Dev: the demo page, and a call that issues
 // tokens to anyone.
 func (h *Handler) routeDev() {
@@ -19,7 +14,7 @@ func (h *Handler) routeDev() {
 	page := sdk.Demo()
 	files := http.FileServerFS(page)
 	serve := func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", demoPolicy)
+		w.Header().Set("Content-Security-Policy", pagePolicy)
 		w.Header().Set("Cache-Control", "no-cache")
 		files.ServeHTTP(w, r)
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
@@ -12,7 +13,7 @@ import (
 	"github.com/presence-server/presence/sdk"
 )
 
-// This file serves openapi.yaml and the files of the browser SDK.
+// This file serves openapi.yaml, the files of the browser SDK, and the admin page.
 
 //go:embed openapi.yaml
 var openAPI []byte
@@ -27,20 +28,53 @@ func serveOpenAPI(w http.ResponseWriter, r *http.Request) {
 // lets it load its modules and connect to any server.
 const workerPolicy = "default-src 'none'; script-src 'self'; connect-src *; frame-ancestors 'none'"
 
-// serveSDK serves the files of the browser SDK. Browsers must revalidate their
-// copies each time (no-cache), so that all files are of the same version.
+// pagePolicy is the Content-Security-Policy of the demo page and of the admin page,
+// which may load files from this server only.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// adminPolicy is the policy of the admin page, which may create markup from text
+// nowhere: a page with the admin key must be immune to the names of users.
+const adminPolicy = pagePolicy + "; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// serveSDK serves the files of the browser SDK.
 func (h *Handler) serveSDK() http.HandlerFunc {
-	files := sdk.Served()
+	serve := h.serveFiles("/sdk/", sdk.Served())
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/sdk/worker.js" {
+			w.Header().Set("Content-Security-Policy", workerPolicy)
+		}
+		serve(w, r)
+	}
+}
+
+// serveAdmin serves the admin page.
+func (h *Handler) serveAdmin() http.HandlerFunc {
+	serve := h.serveFiles("/admin/", sdk.Admin())
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", adminPolicy)
+		serve(w, r)
+	}
+}
+
+// toAdmin redirects to the admin page, whose URL ends in a slash. The Location is
+// relative, because the handler may be mounted under a prefix.
+func toAdmin(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Location", "admin/")
+	w.WriteHeader(http.StatusPermanentRedirect)
+}
+
+// serveFiles serves the files of a folder; the folder itself is index.html. Browsers
+// must revalidate their copies each time (no-cache), so that all files are of the
+// same version.
+func (h *Handler) serveFiles(folder string, files map[string][]byte) http.HandlerFunc {
 	tags := entityTags(files)
 	return func(w http.ResponseWriter, r *http.Request) {
-		name := strings.TrimPrefix(r.URL.Path, "/sdk/")
+		name := cmp.Or(strings.TrimPrefix(r.URL.Path, folder), "index.html")
 		text, ok := files[name]
 		if !ok {
 			h.respond(w, r, nil, errNoPath())
 			return
-		}
-		if name == "worker.js" {
-			w.Header().Set("Content-Security-Policy", workerPolicy)
 		}
 		w.Header().Set("Cache-Control", "no-cache")
 		w.Header().Set("ETag", tags[name])

@@ -18,8 +18,8 @@ func (s *server) outlives(client *http.Client, address string, protocol int) {
 	}
 	began := time.Now()
 	for st.ready(); time.Since(began) < 1500*time.Millisecond; {
-		if e := st.next(); e.name != "KEEPALIVE" {
-			s.t.Fatalf("nothing but KEEPALIVE happens, but %q came", e.raw)
+		if e := st.next(); e.Type != "KEEPALIVE" {
+			s.t.Fatalf("nothing but KEEPALIVE happens, but %q came", e.Raw)
 		}
 	}
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x"}`)

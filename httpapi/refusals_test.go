@@ -39,6 +39,10 @@ func TestTheServerAPIIsOffWithoutAKey(t *testing.T) {
 	s.as("").get("/v1/admin/stats").fails(403, "70403", "the server API is off while no key is set")
 	s.send("GET", "/v1/admin/stats", http.Header{"Authorization": {"Bearer "}}, "").
 		fails(403, "70403", "an empty key opens nothing")
+	for _, path := range []string{"/admin", "/admin/", "/admin/admin.js"} {
+		s.as("").get(path).fails(404, "70402", "the admin page isn't served while no key is set")
+		s.as("").post(path, ``).fails(404, "70402", "the admin page isn't served while no key is set")
+	}
 }
 
 func TestSwitchedOff(t *testing.T) {

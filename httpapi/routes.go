@@ -29,18 +29,27 @@ func (h *Handler) route() {
 
 		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
 		"/v1/admin/deleteUsers":   post(h.admin(editUsers(h.service.Delete))),
-		"/v1/admin/users":         get(h.admin(h.users, "after", "limit")),
-		"/v1/admin/addFriends":    post(h.admin(editFriends(h.service.AddFriends))),
+		"/v1/admin/users":         get(h.admin(h.users, "prefix", "after", "limit")),
+		"/v1/admin/addFriends":    post(h.admin(h.addFriends)),
 		"/v1/admin/removeFriends": post(h.admin(editFriends(h.service.RemoveFriends))),
+		"/v1/admin/setFriends":    post(h.admin(h.setFriends)),
 		"/v1/admin/friends":       get(h.admin(h.friends, "userID", "after", "limit")),
+		"/v1/admin/subscriptions": get(h.admin(h.subscriptions, "userID")),
 		"/v1/admin/getUserStatus": post(h.admin(h.getAnyStatus)),
 		"/v1/admin/setUserStatus": post(h.admin(h.setUserStatus)),
 		"/v1/admin/kick":          post(h.admin(h.kick)),
+		"/v1/admin/logout":        post(h.admin(h.logoutUser)),
 		"/v1/admin/issueToken":    post(h.admin(h.issueToken)),
 		"/v1/admin/explain":       get(h.admin(h.explain, "userID")),
 		"/v1/admin/stats":         get(h.admin(h.stats)),
+		"/v1/admin/config":        get(h.admin(h.config)),
+		"/v1/admin/events":        {http.MethodGet: h.adminEvents},
 	}
 	h.folders = map[string]http.HandlerFunc{"/sdk/": h.serveSDK()}
+	if h.adminKey != "" {
+		h.folders["/admin/"] = h.serveAdmin()
+		h.routes["/admin"] = get(toAdmin)
+	}
 	if h.dev {
 		h.routeDev()
 	}

@@ -53,7 +53,7 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 
 	stream := s.user("alice").stream("deviceID", "d").ready()
 	s.user("alice").post("/v1/logout", ``)
-	gone := s.user("alice").open("deviceID", "d", "Last-Event-ID", stream.last)
+	gone := s.user("alice").open("deviceID", "d", "Last-Event-ID", stream.Cursor())
 	if isProtected(t, "no more of a stream", gone.response.Header); gone.response.StatusCode != http.StatusNoContent {
 		t.Errorf("a device that was logged out gets %s", gone.response.Status)
 	}
@@ -80,17 +80,20 @@ func (s *server) head(method, path, token, body string) http.Header {
 	return response.Header
 }
 
-// TestTheDemoPageRunsNothingElse: a script that gets into it is not run, and nothing is sent elsewhere.
-func TestTheDemoPageRunsNothingElse(t *testing.T) {
+// TestPagesRunNothingElse: a script that gets into the demo page or the admin page is not run, and nothing is sent elsewhere.
+func TestPagesRunNothingElse(t *testing.T) {
 	s := newServer(t, func(o *options) { o.config.Dev = true })
-	policy := s.head("GET", "/", "", "").Get("Content-Security-Policy")
-	for _, directive := range []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'"} {
-		if !strings.Contains(policy+";", directive+";") {
-			t.Errorf("the policy of the demo page has no %s: %s", directive, policy)
+	directives := []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'"}
+	for path, more := range map[string][]string{"/": nil, "/admin/": {"require-trusted-types-for 'script'", "trusted-types 'none'"}} {
+		policy := s.head("GET", path, "", "").Get("Content-Security-Policy")
+		for _, directive := range append(more, directives...) {
+			if !strings.Contains(policy+";", directive+";") {
+				t.Errorf("the policy of %s has no %s: %s", path, directive, policy)
+			}
 		}
-	}
-	if strings.Contains(policy, "unsafe") {
-		t.Errorf("the policy of the demo page lets in what it should keep out: %s", policy)
+		if strings.Contains(policy, "unsafe") {
+			t.Errorf("the policy of %s lets in what it should keep out: %s", path, policy)
+		}
 	}
 }
 

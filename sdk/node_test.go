@@ -4,7 +4,6 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -81,14 +80,10 @@ func (c *counter) Write(text []byte) (int, error) {
 // TestFiles checks that everything that the package names, and that its modules import, is embedded and served.
 func TestFiles(t *testing.T) {
 	var manifest struct{ Files []string }
-	text, err := fs.ReadFile(sdk.Files(), "package.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &manifest); err != nil {
-		t.Fatal(err)
-	}
 	served := sdk.Served()
+	if err := json.Unmarshal(served["package.json"], &manifest); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range served {
 		for _, match := range regexp.MustCompile(`(?:from |new URL\()"\./([^"]+)"`).FindAllSubmatch(text, -1) {
 			if imported := string(match[1]); strings.HasSuffix(name, ".js") && !slices.Contains(manifest.Files, imported) {
@@ -124,19 +119,36 @@ func TestComments(t *testing.T) {
 	}
 }
 
-// TestDemo checks that the demo page needs nothing that its policy forbids.
-func TestDemo(t *testing.T) {
-	page, err := sdk.Demo().Open("index.html")
+// TestPages checks that the demo page and the admin page need nothing that their policies forbid.
+func TestPages(t *testing.T) {
+	demo, err := fs.ReadFile(sdk.Demo(), "index.html")
 	if err != nil {
 		t.Fatal(err)
 	}
-	html, err := io.ReadAll(page)
-	if err != nil {
-		t.Fatal(err)
+	for page, html := range map[string][]byte{"demo": demo, "admin": sdk.Admin()["index.html"]} {
+		if len(html) == 0 {
+			t.Errorf("the %s page is empty", page)
+		}
+		for _, forbidden := range []string{"http://", "https://", "<style", " style=", " onclick="} {
+			if strings.Contains(string(html), forbidden) {
+				t.Errorf("the %s page has %q, which its Content-Security-Policy forbids", page, forbidden)
+			}
+		}
 	}
-	for _, forbidden := range []string{"http://", "https://", "<style", " style=", " onclick="} {
-		if strings.Contains(string(html), forbidden) {
-			t.Errorf("index.html has %q, which the Content-Security-Policy forbids", forbidden)
+}
+
+// TestAdminImports checks that what the modules of the admin page import is served.
+func TestAdminImports(t *testing.T) {
+	page, served := sdk.Admin(), sdk.Served()
+	for name, text := range page {
+		for _, match := range regexp.MustCompile(`from "(\./|\.\./sdk/)([^"]+)"`).FindAllSubmatch(text, -1) {
+			files := page
+			if string(match[1]) == "../sdk/" {
+				files = served
+			}
+			if files[string(match[2])] == nil {
+				t.Errorf("%s imports %s%s, which is not served", name, match[1], match[2])
+			}
 		}
 	}
 }

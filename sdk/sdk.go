@@ -13,11 +13,22 @@ import (
 //go:embed *.js index.d.ts package.json README.md LICENSE
 var files embed.FS
 
+//go:embed admin
+var admin embed.FS
+
 //go:embed demo/index.html demo/demo.css demo/demo.js demo/icon.svg
 var demo embed.FS
 
-// Files returns the files of the npm package. presence.js is the module to import.
-func Files() fs.FS { return files }
+// Admin returns the files of the admin page, by file name; index.html is the page. It requests the modules of the SDK at
+// ../sdk/ and the API at ../v1/.
+func Admin() map[string][]byte {
+	page := make(map[string][]byte)
+	entries, _ := admin.ReadDir("admin") // embedded: it can't fail
+	for _, e := range entries {
+		page[e.Name()], _ = admin.ReadFile("admin/" + e.Name())
+	}
+	return page
+}
 
 // Served returns what the server serves under /sdk/, by file name: the files of the npm package, of which the
 // JavaScript has neither comments nor indentation, so that pages load half as much.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sse"
 	r3labs "github.com/r3labs/sse/v2"
@@ -81,8 +81,7 @@ func (v *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // reader is the client's side of a stream.
 type reader struct {
 	net.Conn
-	response *http.Response
-	lines    *bufio.Scanner
+	*testserver.Stream
 }
 
 func (v *served) register(userIDs ...string) {
@@ -107,31 +106,24 @@ func (v *served) open(userID string) *reader {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	r := &reader{conn, response, bufio.NewScanner(response.Body)}
-	r.lines.Buffer(nil, 1<<20)
-	for r.lines.Scan() && r.lines.Text() != "event: READY" {
+	r := &reader{conn, testserver.Read(response.Body)}
+	if e, err := r.Next(); err != nil || e.Type != "READY" {
+		v.t.Fatalf("the first event is %q, %v", e.Raw, err)
 	}
 	return r
 }
 
-// version returns the last version of a user in the next event that tells one.
-// Whatever isn't a line of an event, as a lost or repeated piece would give, is
-// an error.
+// version returns the version of a user's status in the next event that has one.
+// A piece of an event that was lost or repeated is an error.
 func (r *reader) version(userID string) (int64, error) {
-	for r.lines.Scan() {
-		name, value, _ := strings.Cut(r.lines.Text(), ": ")
-		switch name {
-		case "id", "event", "":
-			continue
-		case "data":
-		default:
-			return 0, fmt.Errorf("not a line of a stream: %.80q", r.lines.Text())
+	for {
+		e, err := r.Next()
+		if err != nil {
+			return 0, err
 		}
-		var all []presence.Status
-		if strings.HasPrefix(value, "[") {
-			if err := json.Unmarshal([]byte(value), &all); err != nil {
-				return 0, fmt.Errorf("%w in %.80q", err, value)
-			}
+		all, err := e.Statuses()
+		if err != nil {
+			return 0, err
 		}
 		for _, s := range all {
 			if s.UserID == userID {
@@ -139,8 +131,10 @@ func (r *reader) version(userID string) (int64, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("the stream has ended: %w", r.lines.Err())
 }
+
+// Close closes the connection.
+func (r *reader) Close() { r.Conn.Close() }
 
 // follow reads until a version has come. They must grow.
 func (r *reader) follow(userID string, until int64) error {

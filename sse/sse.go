@@ -1,5 +1,5 @@
-// Package sse writes the events of a [presence.Session] to an HTTP response, as
-// Server-Sent Events. [Server.Serve] writes one such response, a stream.
+// Package sse writes the events of a [presence.Session], or of a [presence.Feed], to
+// an HTTP response, as Server-Sent Events. [Server.Serve] writes one such response, a stream.
 //
 // Events are formatted by r3labs/sse. It is used as a formatter only, not as the
 // hub that it also is: each distinct event is formatted once, into memory, and the
@@ -50,6 +50,14 @@ type Timing struct {
 	Drain time.Duration
 }
 
+// Source is where a stream gets its events: a [presence.Session] or a
+// [presence.Feed].
+type Source interface {
+	Poll() (event presence.Event, more bool, err error)
+	Notify(func())
+	Close()
+}
+
 // Server writes streams. The zero value is ready for use. A Server must not be
 // copied after its first use; its methods are safe for concurrent use.
 type Server struct {
@@ -85,9 +93,9 @@ func Check(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// Serve writes the events of the session to w, the response to r, until the
-// session ends or the client disconnects. Then it closes the session and calls
-// done once. The error is nil if the session has ended, the service has drained,
+// Serve writes the events of the source to w, the response to r, until the source
+// ends or the client disconnects. Then it closes the source and calls done once.
+// The error is nil if the source has ended, the service has drained,
 // or the client has disconnected. Otherwise it is the reason for which the stream
 // was cut; it is [os.ErrDeadlineExceeded] if the client exceeded the write timeout.
 //
@@ -99,12 +107,12 @@ func Check(w http.ResponseWriter, r *http.Request) error {
 // because it was kicked or its device has opened a newer stream. Otherwise it is
 // aborted, so that clients can distinguish the two. To abort it, Serve may panic
 // with [http.ErrAbortHandler].
-func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
+func (v *Server) Serve(w http.ResponseWriter, r *http.Request, source Source, timing Timing, done func(error)) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no") // otherwise nginx buffers events
-	s := &stream{session: session, timing: timing}
+	s := &stream{source: source, timing: timing}
 	v.count(1)
 	if c := takeOver(w, r); c != nil {
 		limit(c.conn, timing.WriteTimeout)

@@ -1,0 +1,95 @@
+// How many users have which status, and how much happens.
+
+import { $, h, list, setText } from "./dom.js";
+import { Poll } from "./api.js";
+import { Chart } from "./charts.js";
+import { number, problem } from "./words.js";
+
+// The most versions in a second that can be changes: a server that starts again leaves out many more.
+const FASTEST = 500_000;
+
+const COUNTS = [
+  ["online", "Online", "at least one device is connected"],
+  ["away", "Of these, away", "nobody is using any of the connected devices"],
+  ["offline", "Offline", "an app dropped without logging out"],
+  ["unlogined", "Not logged in", "no device is logged in"],
+];
+
+export class Overview {
+  #poll;
+  #before; // the stats before the latest ones, with the time
+  #charts = {
+    streams: new Chart("Open streams"),
+    changes: new Chart("Changes per second"),
+    deliveries: new Chart("Deliveries per second"),
+  };
+
+  constructor(api) {
+    $("charts").replaceChildren(...Object.values(this.#charts).map(({ element }) => element));
+    this.#charts.deliveries.element.hidden = true;
+    this.#poll = new Poll({
+      every: 2000,
+      read: () => api.get("stats"),
+      show: (stats) => this.#show(stats),
+      failed: (error) => this.#failed(error),
+    });
+  }
+
+  stop() {
+    this.#poll.stop();
+  }
+
+  reload() {
+    this.#poll.soon();
+  }
+
+  #show(stats) {
+    const { users } = stats;
+    setText($("stats-state"), "");
+    const counts = COUNTS.filter(([name]) => users[name] !== undefined);
+    list($("counts"), counts, ([name]) => name, createCount, (tile, [name]) => setText(tile.querySelector("dd"), number(users[name])));
+    drawBar(users);
+    this.#plot(stats, performance.now() / 1000);
+  }
+
+  /** Two answers in quick succession, as after a connection, give no rate that means something. */
+  #plot(stats, now) {
+    if (now - this.#before?.now < 1) return;
+    this.#charts.streams.add(now, stats.streams);
+    this.#charts.changes.add(now, this.#rate("version", stats, now));
+    this.#charts.deliveries.element.hidden = stats.deliveries === undefined;
+    this.#charts.deliveries.add(now, this.#rate("deliveries", stats, now));
+    this.#before = { ...stats, now };
+  }
+
+  /** How much a total grows in a second; undefined if it isn't known, as after a start of the server. */
+  #rate(name, stats, now) {
+    const rate = (stats[name] - this.#before?.[name]) / (now - this.#before?.now);
+    return rate >= 0 && rate < FASTEST ? rate : undefined;
+  }
+
+  #failed(error) {
+    this.#before = undefined;
+    setText($("stats-state"), problem(error));
+    for (const chart of Object.values(this.#charts)) chart.add(performance.now() / 1000, undefined);
+  }
+}
+
+function createCount([name, title, hint]) {
+  return h("div", { class: "count" },
+    h("dt", {}, h("span", { class: "sign", "data-kind": name === "unlogined" ? "gone" : name, "aria-hidden": "true" }), title),
+    h("dd", {}, ""),
+    h("dd", { class: "hint" }, hint));
+}
+
+/** The shares of the statuses, as a bar. The numbers are next to it. */
+function drawBar({ online, offline, unlogined }) {
+  const all = online + offline + unlogined || 1;
+  let left = 0;
+  for (const [name, n] of Object.entries({ online, offline, gone: unlogined })) {
+    const part = $("bar").querySelector(`[data-kind=${name}]`);
+    part.setAttribute("x", (100 * left) / all);
+    part.setAttribute("width", (100 * n) / all);
+    left += n;
+  }
+}

@@ -1,0 +1,305 @@
+package browser_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	child "github.com/presence-server/presence/deploy/testserver"
+)
+
+// admin opens the admin page at a hash, types the key in, and waits until the page is live.
+func (p *profile) admin(url, hash string) *tab {
+	p.t.Helper()
+	tab := p.tab(url + "/admin/" + hash)
+	tab.unlock(child.AdminKey)
+	tab.await(`document.querySelector("#net").dataset.state === "connected"`)
+	return tab
+}
+
+// unlock types the key in, and presses Enter.
+func (p *tab) unlock(key string) {
+	p.t.Helper()
+	p.await(`document.activeElement === document.querySelector("#key")`)
+	p.press(key, "\r")
+}
+
+// press types text and keys where the focus is.
+func (p *tab) press(keys ...string) {
+	p.t.Helper()
+	for _, key := range keys {
+		p.do(chromedp.KeyEvent(key))
+	}
+}
+
+// tabTo presses Tab until the element has the focus, as a user without a mouse does.
+func (p *tab) tabTo(selector string) {
+	p.t.Helper()
+	for range 200 {
+		p.press(kb.Tab)
+		if p.eval(`document.activeElement.matches(%q)`, selector) == "true" {
+			return
+		}
+	}
+	p.t.Fatalf("Tab never reaches %s\n%s", selector, p.text())
+}
+
+// reads waits until the text of an element contains a text.
+func (p *tab) reads(selector, text string) {
+	p.t.Helper()
+	p.await(`document.querySelector(%q)?.textContent.includes(%q)`, selector, text)
+}
+
+func (s *server) importUsers(userIDs ...string) {
+	s.t.Helper()
+	s.Admin("importUsers", map[string]any{"userIDList": userIDs}, nil)
+}
+
+func (s *server) setStatus(userID, text string) {
+	s.t.Helper()
+	s.Admin("setUserStatus", map[string]any{"userID": userID, "customStatus": text}, nil)
+}
+
+// device opens a stream, which makes its user ONLINE until it is closed.
+func (s *server) device(userID, query string) *child.Stream {
+	s.t.Helper()
+	stream, err := s.Follow(s.t.Context(), s.TokenOf(userID), query, "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(stream.Close)
+	return stream
+}
+
+// TestAdminExplainsAUser finds a user, and follows what happens to them.
+func TestAdminExplainsAUser(t *testing.T) {
+	s := startServer(t, false, "TIMING__RECONNECT_GRACE=1s")
+	s.Befriend("alice", "bob")
+	s.importUsers("alan", "carol")
+	admin := startBrowser(t).profile().admin(s.URL, "")
+
+	admin.reads("#counts", "Not logged in4")
+	admin.press("al")
+	admin.await(`[...document.querySelectorAll("#users .name")].map((e) => e.textContent).join() === "alan,alice"`)
+	admin.reads("#users-state", "2 users whose ID begins with “\u2068al\u2069”.")
+	admin.do(chromedp.Click(`#users [href="#user=alice"]`))
+	admin.reads("#user-id", "alice")
+	admin.reads("#why", "Not logged in because no device is logged in")
+	admin.reads("#friends", "bob")
+
+	phone := s.device("alice", "platform=ios&deviceID=phone")
+	admin.reads("#user-status", "Online")
+	admin.reads("#users [aria-current]", "Online")
+	admin.reads("#why", "Online because 1 device is connected")
+	admin.reads("#devices", "phoneios · Connected since")
+	s.Do("/v1/subscribeUserStatus", s.TokenOf("alice"), map[string]any{"userIDList": []string{"carol"}}, nil)
+	s.setStatus("bob", "at lunch")
+	admin.reads("#friends", "at lunch")
+
+	phone.Close()
+	admin.reads("#devices", "Disconnected without logging out")
+	admin.reads("#why", "Offline because no device is connected")
+	admin.reads("#next", "Not logged in at")
+	admin.reads("#announce", "is Offline")
+	admin.do(chromedp.Reload())
+	admin.reads("#subscriptions", "carol")
+	admin.isFine()
+}
+
+// TestAdminCharts: the charts show what happens within seconds.
+func TestAdminCharts(t *testing.T) {
+	s := startServer(t, false)
+	s.Befriend("alice", "bob")
+	admin := startBrowser(t).profile().admin(s.URL, "")
+	admin.awaitChart("Changes per second", `label.includes(": 0 now")`)
+	s.device("bob", "deviceID=tab")
+	admin.awaitChart("Open streams", `label.includes("between 1 and 2 in the last")`) // the feed of the page is one
+	for i := range 20 {
+		s.setStatus("alice", fmt.Sprint(i))
+	}
+	admin.awaitChart("Changes per second", `/: [1-9].* now/.test(label) && line.includes("L")`)
+	admin.isFine()
+}
+
+// awaitChart waits until what a visible chart says and draws meets a condition.
+func (p *tab) awaitChart(title, condition string) {
+	p.t.Helper()
+	p.await(`[...document.querySelectorAll(".chart svg")].some((chart) => {
+		const label = chart.getAttribute("aria-label");
+		const line = chart.querySelector(".line").getAttribute("d") ?? "";
+		return label.startsWith(%q) && chart.checkVisibility() && %s;
+	})`, title+": ", condition)
+}
+
+// TestAdminByKeyboard does everything without a mouse. Whatever is pressed may go, and the focus is not lost with it.
+func TestAdminByKeyboard(t *testing.T) {
+	s := startServer(t, false)
+	s.importUsers("alice", "bob")
+	s.device("alice", "platform=ios&deviceID=phone")
+	s.device("alice", "platform=web&deviceID=laptop")
+	admin := startBrowser(t).profile().admin(s.URL, "")
+	admin.await(`document.activeElement.id === "search" && document.querySelector("#users a")`)
+	admin.press(kb.ArrowDown, kb.ArrowDown, kb.ArrowUp, "\r")
+	admin.await(`document.activeElement.id === "user-id"`)
+	admin.await(`document.querySelector("#devices").children.length === 2`)
+
+	admin.tabTo("#devices button")
+	admin.press("\r")
+	admin.await(`document.querySelector("#devices").children.length === 1 && document.activeElement.id === "devices-title"`)
+	admin.reads("#note", "is logged out on one device")
+	admin.tabTo("#custom")
+	admin.press("in a call\r")
+	admin.reads("#user-status", "in a call")
+	admin.tabTo("#clear-status")
+	admin.press("\r")
+	admin.await(`!document.querySelector("#user-status").textContent.includes("in a call") && document.activeElement.id === "custom"`)
+	admin.tabTo("#token-form button")
+	admin.press("\r")
+	admin.await(`document.activeElement.id === "token"`)
+	var self struct{ SuccessUserList []child.Status }
+	token := strings.Trim(admin.eval(`document.querySelector("#token").value`), `"`)
+	s.Do("/v1/getUserStatus", token, map[string]any{"userIDList": []string{"alice"}}, &self)
+	if len(self.SuccessUserList) != 1 {
+		t.Error("the token that the page issued is not accepted")
+	}
+	admin.tabTo("#kick")
+	admin.press("\r")
+	admin.reads("#note", "is kicked")
+	admin.reads("#devices-state", "No device is logged in")
+	admin.await(`document.activeElement.id === "kick"`)
+
+	admin.tabTo("#delete")
+	admin.press("\r")
+	admin.await(`document.activeElement.id === "delete-no"`)
+	admin.press(kb.Escape)
+	admin.await(`document.activeElement.id === "delete" && !document.querySelector("#delete-dialog").open`)
+	admin.press("\r")
+	admin.tabTo("#delete-yes")
+	admin.press("\r")
+	admin.await(`document.activeElement.id === "search" && !document.querySelector("#users").textContent.includes("alice")`)
+	admin.reads("#note:not([hidden])", "is deleted")
+	admin.isFine()
+}
+
+// TestAdminKey tries wrong keys, one that is right, and one that the server no longer accepts.
+func TestAdminKey(t *testing.T) {
+	s := startServer(t, false)
+	profile := startBrowser(t).profile()
+	admin := profile.tab(s.URL + "/admin/")
+	for _, wrong := range []string{"wrong", "schlüssel", "キー"} {
+		admin.unlock(wrong) // which replaces the wrong key before
+		admin.reads("#gate-problem", "This is not the admin key of this server.")
+		admin.await(`document.querySelector("#app").hidden && sessionStorage.length === 0`)
+		admin.eval(`document.querySelector("#gate-problem").textContent = ""`)
+	}
+	admin.unlock(child.AdminKey)
+	admin.await(`document.querySelector("#net").dataset.state === "connected"`)
+	admin.do(chromedp.Reload())
+	admin.await(`document.querySelector("#net").dataset.state === "connected"`)
+
+	other := profile.tab(s.URL + "/admin/")
+	other.await(`document.activeElement === document.querySelector("#key")`)
+	other.close()
+
+	s.Kill()
+	s.Env = append(s.Env, "AUTH__ADMIN_KEY=another admin key, 32 bytes long")
+	s.Start()
+	admin.reads("#gate-problem", "The server no longer accepts this admin key.")
+	admin.await(`document.querySelector("#app").hidden && sessionStorage.length === 0`)
+	admin.isFine()
+}
+
+// TestAdminServerKilled kills the server with -9 while the page is open, and starts it again after a change.
+func TestAdminServerKilled(t *testing.T) {
+	s := startServer(t, false)
+	s.importUsers("alice", "bob")
+	b := startBrowser(t)
+	overview, admin := b.profile().admin(s.URL, ""), b.profile().admin(s.URL, "#user=alice")
+	admin.reads("#why", "no device")
+	s.setStatus("alice", "before")
+	admin.reads("#user-status", "before")
+
+	s.Kill()
+	admin.await(`!document.querySelector("#lost-box").hidden`)
+	admin.reads("#lost", "The connection was lost at")
+	// It is up again before the page knows, so that this change is none that the feed sends.
+	quiet := newServerIn(t, s.Folder)
+	quiet.Start()
+	quiet.setStatus("alice", "meanwhile")
+	quiet.importUsers("aaron")
+	quiet.Kill()
+	s.Start()
+	overview.reads("#users", "aaron")
+	overview.await(`document.querySelector("#lost-box").hidden`)
+	admin.reads("#user-status", "meanwhile")
+	admin.reads("#users", "aaron")
+	admin.await(`document.querySelector("#lost-box").hidden`)
+	s.setStatus("alice", "after")
+	admin.reads("#user-status", "after")
+	admin.isFine()
+}
+
+// TestAdminNastyNames shows IDs and texts that look like markup, that no letter breaks, and that are written from right to
+// left.
+func TestAdminNastyNames(t *testing.T) {
+	s := startServer(t, false)
+	names := []string{
+		`<img src=x onerror="window.hacked=1">`, "line\u2028separator", strings.Repeat("W", 128), "\u202eתירבע/#?&%",
+		strings.Repeat("👩‍👩‍👧‍👦", 5), `"'; </script>`, "__proto__",
+	}
+	s.importUsers(append(names, "plain")...)
+	s.Admin("addFriends", map[string]any{"userID": "plain", "friendIDList": names}, nil)
+	admin := startBrowser(t).profile().admin(s.URL, "")
+	admin.do(chromedp.EmulateViewport(390, 800, chromedp.EmulateMobile))
+	for _, name := range names {
+		s.setStatus(name, name)
+		admin.eval(`location.hash = "user=" + encodeURIComponent(%q)`, name)
+		admin.await(`document.querySelector("#user-id").textContent === %q`, name)
+		admin.await(`document.querySelector("#user-status .custom")?.textContent === %q`, name)
+		admin.await(`document.querySelector("#users [aria-current] .name")?.textContent === %q`, name)
+		admin.await(`document.querySelector("#why").textContent.length > 0`)
+		if wide := admin.eval("document.documentElement.scrollWidth"); wide != "390" {
+			t.Errorf("the page of %q is %s wide in a window of 390", name, wide)
+		}
+	}
+	admin.eval(`location.hash = "user=plain"`)
+	admin.await(`document.querySelector("#friends").children.length === %d`, len(names))
+	if admin.eval(`window.hacked === undefined && document.querySelectorAll("img, script").length`) != "2" {
+		t.Error("an ID became markup")
+	}
+	admin.eval(`location.hash = "user=%%E0%%A4%%A"`) // not written by the page
+	admin.await(`!document.querySelector("#overview").hidden`)
+	admin.isFine()
+}
+
+// TestAdminManyUsers: the page loads only what it shows.
+func TestAdminManyUsers(t *testing.T) {
+	s := startServer(t, false)
+	for i := range 5 {
+		var names []string
+		for j := range 1000 {
+			names = append(names, fmt.Sprintf("user-%d%03d", i, j))
+		}
+		s.importUsers(names...)
+	}
+	admin := startBrowser(t).profile().admin(s.URL, "")
+	admin.reads("#counts", "5,000")
+	admin.await(`document.querySelector("#users").children.length === 50`)
+	admin.reads("#users-state", "The first 50 users. Type more of the ID to narrow it down.")
+	admin.do(chromedp.Click("#more"))
+	admin.await(`document.querySelector("#users").children.length === 100`)
+	admin.do(chromedp.Focus("#search"))
+	admin.press("user-4242")
+	admin.await(`document.querySelector("#users").textContent === "user-4242Not logged in"`)
+	admin.press("\r")
+	admin.reads("#user-id", "user-4242")
+	admin.eval(`document.querySelector("#search").select()`)
+	admin.press("user-9")
+	admin.reads("#users-state", "No ID begins with “\u2068user-9\u2069”.")
+	s.importUsers("user-9")
+	admin.await(`document.querySelector("#users").textContent === "user-9Not logged in"`)
+	admin.isFine()
+}
