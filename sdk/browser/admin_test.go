@@ -109,6 +109,31 @@ func TestAdminExplainsAUser(t *testing.T) {
 	admin.isFine()
 }
 
+// TestAdminCharts: the charts show what happens within seconds.
+func TestAdminCharts(t *testing.T) {
+	s := startServer(t, false)
+	s.befriend("alice", "bob")
+	admin := startBrowser(t).profile().admin(s.URL, "")
+	admin.awaitChart("Changes per second", `label.includes(": 0 now")`)
+	s.device("bob", "deviceID=tab")
+	admin.awaitChart("Open streams", `label.includes("between 1 and 2 in the last")`) // the feed of the page is one
+	for i := range 20 {
+		s.setStatus("alice", fmt.Sprint(i))
+	}
+	admin.awaitChart("Changes per second", `/: [1-9].* now/.test(label) && line.includes("L")`)
+	admin.isFine()
+}
+
+// awaitChart waits until what a visible chart says and draws meets a condition.
+func (p *tab) awaitChart(title, condition string) {
+	p.t.Helper()
+	p.await(`[...document.querySelectorAll(".chart svg")].some((chart) => {
+		const label = chart.getAttribute("aria-label");
+		const line = chart.querySelector(".line").getAttribute("d") ?? "";
+		return label.startsWith(%q) && chart.checkVisibility() && %s;
+	})`, title+": ", condition)
+}
+
 // TestAdminByKeyboard does everything without a mouse. Whatever is pressed may go, and the focus is not lost with it.
 func TestAdminByKeyboard(t *testing.T) {
 	s := startServer(t, false)
