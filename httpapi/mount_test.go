@@ -38,7 +38,7 @@ func TestMounted(t *testing.T) {
 			s.as("").get("/nothing").fails(404, "70402", "no such path")
 			for path, kind := range map[string]string{
 				"/": "text/html", "/demo.js": "text/javascript", "/sdk/presence.js": "text/javascript", "/openapi.yaml": "application/yaml",
-				"/admin/": "text/html", "/admin/index.html": "text/html", "/admin/admin.js": "text/javascript", "/admin/admin.css": "text/css",
+				"/admin": "text/html", "/admin/": "text/html", "/admin/index.html": "text/html", "/admin/admin.js": "text/javascript", "/admin/admin.css": "text/css",
 			} {
 				s.serves(path, kind)
 			}
