@@ -11,8 +11,10 @@ import (
 	"strings"
 )
 
-// command is what the program can do apart from serving. start adds the flags of
-// the command, and returns what to do once they are parsed.
+// command is what the program can do apart from serving. operand is the usage of
+// what follows its name: "" for nothing, USER for exactly one, [PREFIX] for at most
+// one, and [USER…] for any number. start adds the flags of the command, and returns
+// what to do once they are parsed.
 type command struct {
 	name, operand, about, help string
 	start                      func(*flag.FlagSet) action
@@ -22,8 +24,9 @@ type command struct {
 const allKeys = "*"
 
 // action carries out a command. read returns the configuration that the flags
-// name; its error is only about keys that the command needs.
-type action func(ctx context.Context, read reader, operand string) error
+// name; its error is only about keys that the command needs. The operands are as
+// many as the command allows, and none is empty.
+type action func(ctx context.Context, read reader, operands []string) error
 
 // reader reads the configuration for a command that needs some keys of it.
 type reader func(needed ...string) (config, error)
@@ -57,6 +60,10 @@ func commands() []command {
 		{"restore", "FILE", "put a backup in the place of the database", helpRestore, startRestore},
 		{"health", "", "ask the server on this machine whether it is ready", helpHealth, startHealth},
 		{"doctor", "URL", "measure what lies between clients and the server", helpDoctor, startDoctor},
+		{"users", "[PREFIX]", "list the users and their statuses", helpUsers, startUsers},
+		{"explain", "USER", "explain why a user has a status, and what changes it next", helpExplain, startExplain},
+		{"kick", "USER", "log a user out everywhere, and revoke the user's tokens", helpKick, startKick},
+		{"follow", "[USER…]", "show each change of status as it happens", helpFollow, startFollow},
 	}
 }
 
@@ -82,14 +89,32 @@ func (c command) run(ctx context.Context, file string, args []string) error {
 		return nil
 	case err != nil:
 		return misused(set, err)
-	case c.operand == "" && len(operands) > 0:
-		return misused(set, fmt.Errorf("unexpected argument %q", operands[0]))
-	case c.operand != "" && len(operands) == 1 && operands[0] == "":
-		return misused(set, fmt.Errorf("%s must not be empty", c.operand))
-	case c.operand != "" && len(operands) != 1:
-		return misused(set, fmt.Errorf("one %s is needed, not %d", c.operand, len(operands)))
 	}
-	return act(ctx, readFor(file), strings.Join(operands, ""))
+	if err := c.checkOperands(operands); err != nil {
+		return misused(set, err)
+	}
+	if err := act(ctx, readFor(file), operands); !errors.Is(err, errNobodyReads) {
+		return err
+	}
+	return nil
+}
+
+// checkOperands returns an error if these are too few or too many for the command,
+// or one is empty.
+func (c command) checkOperands(operands []string) error {
+	name, optional := strings.CutPrefix(strings.TrimSuffix(c.operand, "]"), "[")
+	name, several := strings.CutSuffix(name, "…")
+	switch n := len(operands); {
+	case name == "" && n > 0:
+		return fmt.Errorf("unexpected argument %q", operands[0])
+	case slices.Contains(operands, ""):
+		return fmt.Errorf("%s must not be empty", name)
+	case optional && n > 1 && !several:
+		return fmt.Errorf("at most one %s is possible, not %d", name, n)
+	case name != "" && !optional && n != 1:
+		return fmt.Errorf("one %s is needed, not %d", name, n)
+	}
+	return nil
 }
 
 // parse accepts flags before the operands and after them.

@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/presence-server/presence/deploy/doctor"
+	"github.com/presence-server/presence/doctor"
 	"github.com/presence-server/presence/presence"
 )
 
@@ -24,7 +24,8 @@ Exit code: 0 printed, 1 there is no secret yet, or the configuration has errors,
 
 func startToken(set *flag.FlagSet) action {
 	lifetime := set.Duration("expires", 24*time.Hour, "valid for this `TIME`, such as 720h")
-	return func(_ context.Context, read reader, userID string) error {
+	return func(_ context.Context, read reader, operands []string) error {
+		userID := operands[0]
 		if err := presence.CheckID(userID); err != nil || *lifetime <= 0 {
 			return misused(set, cmp.Or(err, errors.New("-expires must be more than 0")))
 		}
@@ -48,7 +49,7 @@ running.
 Exit code: 0 all is good, 1 there are errors, each with what to do, 2 misused.`
 
 func startCheck(*flag.FlagSet) action {
-	return func(ctx context.Context, read reader, _ string) error {
+	return func(ctx context.Context, read reader, _ []string) error {
 		c, wrong := read(allKeys)
 		if c.Database.Path == "" {
 			return wrong
@@ -86,7 +87,8 @@ auth.secret, or the file next to the database that ends in .secret.
 Exit code: 0 backed up, 1 failed, 2 misused.`
 
 func startBackup(*flag.FlagSet) action {
-	return func(ctx context.Context, read reader, file string) error {
+	return func(ctx context.Context, read reader, operands []string) error {
+		file := operands[0]
 		c, err := read("database.path")
 		if err != nil {
 			return err
@@ -107,7 +109,8 @@ server must be stopped. Clients come back by themselves and miss nothing.
 Exit code: 0 restored, 1 failed, and the database is as it was, 2 misused.`
 
 func startRestore(*flag.FlagSet) action {
-	return func(ctx context.Context, read reader, file string) error {
+	return func(ctx context.Context, read reader, operands []string) error {
+		file := operands[0]
 		c, err := read("database.path")
 		if err != nil {
 			return err
@@ -143,7 +146,7 @@ func startDoctor(set *flag.FlagSet) action {
 	set.StringVar(&o.Origin, "origin", "", "measure whether pages of this `ORIGIN` may use the server, such as https://www.example.com")
 	set.DurationVar(&o.Patience, "patience", 3*time.Second, "how long what should come at once may take: a `TIME`")
 	set.DurationVar(&o.Watch, "watch", 0, "watch a stream for this `TIME` (default until the server has broken the silence, at most 1m)")
-	return func(ctx context.Context, read reader, address string) error {
+	return func(ctx context.Context, read reader, operands []string) error {
 		if o.Patience <= 0 || o.Watch < 0 {
 			return misused(set, errors.New("-patience and -watch must be more than 0"))
 		}
@@ -155,7 +158,7 @@ func startDoctor(set *flag.FlagSet) action {
 			o.Token, err = c.issue("presence-doctor", o.Watch+10*time.Minute)
 			o.Own = err == nil
 		}
-		o.URL = address
+		o.URL = operands[0]
 		report, err := doctor.Examine(ctx, o)
 		if err != nil {
 			return failure{err, misuse}

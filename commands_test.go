@@ -56,13 +56,16 @@ func TestCommandsMisused(t *testing.T) {
 		{"token", "alice", "-expires", "0s"}, {"token", "-expires", "soon", "alice"},
 		{"backup"}, {"backup", "a", "b"}, {"restore"}, {"doctor"}, {"doctor", "chat.example.com"},
 		{"doctor", c.URL, "-patience", "0s"}, {"doctor", c.URL, "-watch", "-1s"},
+		{"users", "a", "b"}, {"users", ""}, {"explain"}, {"explain", "alice", "bob"}, {"explain", "alice "},
+		{"kick"}, {"kick", ""}, {"kick", "alice\n"}, {"follow", "alice", ""}, {"follow", "alice", " bob"}, {"follow", "-nonsense"},
 	} {
 		out, complaint := c.calls(2, args...)
 		if out != "" || strings.Count(complaint, "\n") != 1 {
 			t.Errorf("presence %q: prints %q and complains in %q", args, out, complaint)
 		}
 	}
-	for _, args := range [][]string{{"-h"}, {"token", "-h"}, {"check", "-help"}, {"backup", "-h"}, {"restore", "-h"}, {"doctor", "x", "-h"}} {
+	for _, args := range [][]string{{"-h"}, {"token", "-h"}, {"check", "-help"}, {"backup", "-h"}, {"restore", "-h"}, {"doctor", "x", "-h"},
+		{"users", "-h"}, {"explain", "-h"}, {"kick", "-h"}, {"follow", "a", "b", "-h"}} {
 		out, _ := c.calls(0, args...)
 		c.tells(out, "Usage: presence ", "Exit code: 0 ", "-config FILE")
 	}
@@ -78,15 +81,15 @@ func TestCommandToken(t *testing.T) {
 	if found, _ := os.ReadDir(c.Folder); len(found) > 0 {
 		t.Errorf("without a server there is %v", found)
 	}
-	c.start()
+	c.Start()
 	token, _ := c.calls(0, "token", "alice")
-	c.call("/v1/setSelfStatus", strings.TrimSuffix(token, "\n"), map[string]any{"customStatus": "Hi"}, nil)
-	if got := c.status("alice"); got != "3 Hi" {
+	c.Do("/v1/setSelfStatus", strings.TrimSuffix(token, "\n"), map[string]any{"customStatus": "Hi"}, nil)
+	if got := c.Status("alice"); got != "3 Hi" {
 		t.Errorf("alice is %s", got)
 	}
 	token, _ = c.calls(0, "token", "-expires", "1ns", "alice")
 	for begun := time.Now(); ; {
-		answer, err := c.Call(c.ctx, "/v1/subscriptions", strings.TrimSpace(token), nil)
+		answer, err := c.Call(c.Ctx, "/v1/subscriptions", strings.TrimSpace(token), nil)
 		if err != nil || answer.Code == 70001 {
 			break
 		}
@@ -96,16 +99,16 @@ func TestCommandToken(t *testing.T) {
 	}
 	other := newChild(t)
 	token, _ = other.calls(0, "token", "alice", "-expires", "720h")
-	other.start()
-	other.call("/v1/subscriptions", strings.TrimSpace(token), nil, nil)
+	other.Start()
+	other.Do("/v1/subscriptions", strings.TrimSpace(token), nil, nil)
 }
 
 func TestCommandCheck(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=")
 	out, _ := c.calls(0, "check")
 	c.tells(out, "the configuration is good", "the next start creates presence.db")
-	c.start()
-	c.befriend("alice", "bob")
+	c.Start()
+	c.Befriend("alice", "bob")
 	out, _ = c.calls(0, "check")
 	c.tells(out, "the configuration is good", "presence.db is good: schema ", ", 2 users")
 	c.Kill()
@@ -146,23 +149,23 @@ func TestCommandCheck(t *testing.T) {
 // have seen what is lost end up with what there is.
 func TestCommandsBackupAndRestore(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=")
-	c.start()
-	c.befriend("alice", "bob")
-	c.befriend("alice", "carol")
-	c.set("bob", "kept")
-	bob := c.follow("bob", "")
-	alice := c.follow("alice", "")
+	c.Start()
+	c.Befriend("alice", "bob")
+	c.Befriend("alice", "carol")
+	c.Set("bob", "kept")
+	bob := c.Open("bob", "")
+	alice := c.Open("alice", "")
 
 	stop := make(chan struct{})
 	var load sync.WaitGroup
-	token := c.token("dave")
+	token := c.TokenOf("dave")
 	load.Go(func() {
 		for i := 0; ; i++ {
 			select {
 			case <-stop:
 				return
 			default:
-				c.Must(c.ctx, "/v1/setSelfStatus", token, map[string]any{"customStatus": fmt.Sprint(i)}, nil)
+				c.Must(c.Ctx, "/v1/setSelfStatus", token, map[string]any{"customStatus": fmt.Sprint(i)}, nil)
 			}
 		}
 	})
@@ -176,39 +179,39 @@ func TestCommandsBackupAndRestore(t *testing.T) {
 	close(stop)
 	load.Wait()
 
-	c.set("bob", "lost")
-	c.awaits(alice, "bob", "1 lost")
-	c.set("carol", "lost too")
-	c.awaits(alice, "carol", "3 lost too")
+	c.Set("bob", "lost")
+	c.Awaits(alice, "bob", "1 lost")
+	c.Set("carol", "lost too")
+	c.Awaits(alice, "carol", "3 lost too")
 	_, complaint = c.calls(1, "restore", "backup.db")
 	c.tells(complaint, "presence.db is in use by another process")
-	if got := c.status("bob"); got != "1 lost" {
+	if got := c.Status("bob"); got != "1 lost" {
 		t.Errorf("refusing to restore has made bob %s", got)
 	}
 
 	c.Kill()
 	out, _ = c.calls(0, "restore", "backup.db")
 	c.tells(out, "presence.db is restored from backup.db", "the database that was there is now "+c.Folder+"/presence.db.before-restore-")
-	c.start()
-	alice = c.follow("alice", alice.Cursor())
+	c.Start()
+	alice = c.Open("alice", alice.Cursor())
 	got := c.snapshot(alice)
 	if want := []string{"alice 1", "bob 1 kept", "carol 3"}; !slices.Equal(got, want) {
 		t.Errorf("who has seen what is lost is told %q, want %q", got, want)
 	}
-	c.follow("bob", bob.Cursor())
-	c.set("bob", "after")
-	c.awaits(alice, "bob", "1 after")
+	c.Open("bob", bob.Cursor())
+	c.Set("bob", "after")
+	c.Awaits(alice, "bob", "1 after")
 }
 
 // snapshot returns the first list of statuses.
 func (c *child) snapshot(stream *server.Stream) (all []string) {
 	c.t.Helper()
-	statuses, err := c.next(stream).Statuses()
+	statuses, err := c.Next(stream).Statuses()
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	for _, s := range statuses {
-		all = append(all, s.UserID+" "+told(s))
+		all = append(all, s.UserID+" "+s.String())
 	}
 	slices.Sort(all)
 	return all
@@ -217,7 +220,7 @@ func (c *child) snapshot(stream *server.Stream) (all []string) {
 // TestRestoreWithoutItsSecret: on a new machine nobody thinks of it.
 func TestRestoreWithoutItsSecret(t *testing.T) {
 	old := newChild(t)
-	old.start()
+	old.Start()
 	backup := filepath.Join(t.TempDir(), "backup.db")
 	out, _ := old.calls(0, "backup", backup)
 	old.tells(out, "keep auth.secret too")
@@ -230,12 +233,12 @@ func TestRestoreWithoutItsSecret(t *testing.T) {
 // was written by then.
 func TestBackupKilled(t *testing.T) {
 	c := newChild(t)
-	c.start()
+	c.Start()
 	var ids []string
 	for i := range 1000 {
 		ids = append(ids, fmt.Sprint("user", i))
 	}
-	c.admin("importUsers", map[string]any{"userIDList": ids}, nil)
+	c.Admin("importUsers", map[string]any{"userIDList": ids}, nil)
 	c.calls(0, "backup", "whole")
 	whole, err := os.Stat(filepath.Join(c.Folder, "whole"))
 	if err != nil {
@@ -254,7 +257,7 @@ func TestBackupKilled(t *testing.T) {
 		command.Wait()
 		if _, err := os.Stat(file); err == nil {
 			made++
-			if found, err := presence.Check(c.ctx, file); err != nil || found.Users != 1000 {
+			if found, err := presence.Check(c.Ctx, file); err != nil || found.Users != 1000 {
 				t.Errorf("a backup that was killed: %+v %v", found, err)
 			}
 		}
@@ -262,7 +265,7 @@ func TestBackupKilled(t *testing.T) {
 	if made < 4 || made == kills {
 		t.Errorf("%d of %d were complete: some must be, and some not", made, kills)
 	}
-	c.set("user0", "goes on")
+	c.Set("user0", "goes on")
 }
 
 // writes returns when a file that is being made under a passing name has a size,
@@ -288,13 +291,13 @@ func TestCommandDoctor(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=", "TIMING__KEEPALIVE=300ms")
 	_, complaint := c.calls(2, "doctor", c.URL)
 	c.tells(complaint, "connection refused")
-	c.start()
+	c.Start()
 	out, _ := c.calls(0, "doctor", c.URL, "-patience", "10s")
 	c.tells(out, ", a change of status after ", "ok      silence", "ok      Last-Event-ID")
-	if got := c.status("presence-doctor"); got != "3" {
+	if got := c.Status("presence-doctor"); got != "3" {
 		t.Errorf("it leaves its user as %s", got)
 	}
-	out, _ = c.calls(0, "doctor", c.URL, "-patience", "10s", "-watch", "1s", "-token", c.token("alice"))
+	out, _ = c.calls(0, "doctor", c.URL, "-patience", "10s", "-watch", "1s", "-token", c.TokenOf("alice"))
 	c.tells(out, "watched for 1s")
 
 	upstream, err := url.Parse(c.URL)

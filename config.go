@@ -49,6 +49,7 @@ type config struct {
 	limits   httpapi.Limits
 
 	level slog.Level // Log.Level
+	shown *shownConfig
 }
 
 // problem is one configuration error.
@@ -103,6 +104,7 @@ func readConfig(f flags) (c config, found problems, err error) {
 	if err := c.decode(k); err != nil {
 		return c, found, err
 	}
+	c.shown = newShownConfig(k)
 	return c, append(found, c.check(f.dev, names)...), nil
 }
 
@@ -242,6 +244,9 @@ func mismatch(value, standard any) string {
 	return ""
 }
 
+// hidden is shown in place of a secret.
+const hidden = "…"
+
 // shown returns the value of a key as a problem shows it: not if it is a secret, or
 // could be one in the wrong place.
 func shown(key string, value any) string {
@@ -249,7 +254,7 @@ func shown(key string, value any) string {
 	text, err := json.Marshal(value)
 	switch {
 	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'):
-		return "…"
+		return hidden
 	case err != nil:
 		return fmt.Sprint(value)
 	}

@@ -184,19 +184,19 @@ func TestReload(t *testing.T) {
 	c := newChild(t)
 	file := filepath.Join(c.Folder, "presence.toml")
 	write(t, file, "")
-	c.start()
-	c.befriend("alice", "bob")
-	token := c.token("alice")
+	c.Start()
+	c.Befriend("alice", "bob")
+	token := c.TokenOf("alice")
 	ask := map[string]any{"userIDList": []string{"bob"}}
-	c.call("/v1/getUserStatus", token, ask, nil)
+	c.Do("/v1/getUserStatus", token, ask, nil)
 
 	write(t, file, "database.path = \"other.db\"\n[features]\nuser_status = false\n[limits]\ncustom_status_bytes = 4\n")
 	c.Signal(syscall.SIGHUP)
 	c.awaitsLog("configuration changed")
-	if answer, _ := c.Call(c.ctx, "/v1/getUserStatus", token, ask); answer.Code != 72001 || answer.Status != 403 {
+	if answer, _ := c.Call(c.Ctx, "/v1/getUserStatus", token, ask); answer.Code != 72001 || answer.Status != 403 {
 		t.Errorf("with the switch off asking is answered %+v", answer)
 	}
-	if answer, _ := c.Call(c.ctx, "/v1/setSelfStatus", token, map[string]any{"customStatus": "12345"}); answer.Code != 70402 {
+	if answer, _ := c.Call(c.Ctx, "/v1/setSelfStatus", token, map[string]any{"customStatus": "12345"}); answer.Code != 70402 {
 		t.Errorf("over the new limit setting is answered %+v", answer)
 	}
 	if !strings.Contains(c.Log(), "key=database") {
@@ -206,7 +206,7 @@ func TestReload(t *testing.T) {
 	write(t, file, "[features]\nuser_status = 3\n")
 	c.Signal(syscall.SIGHUP)
 	c.awaitsLog("configuration not changed")
-	if answer, _ := c.Call(c.ctx, "/v1/getUserStatus", token, ask); answer.Code != 72001 {
+	if answer, _ := c.Call(c.Ctx, "/v1/getUserStatus", token, ask); answer.Code != 72001 {
 		t.Errorf("a faulty configuration changed something: %+v", answer)
 	}
 }
@@ -215,7 +215,7 @@ func TestReload(t *testing.T) {
 func (c *child) awaitsLog(text string) {
 	c.t.Helper()
 	for !strings.Contains(c.Log(), text) {
-		c.call("/livez", "", nil, nil)
+		c.Do("/livez", "", nil, nil)
 	}
 }
 
@@ -226,7 +226,7 @@ func TestStartRefused(t *testing.T) {
 	foreign := filepath.Join(folder, "foreign.db")
 	write(t, foreign, strings.Repeat("not a database\n", 100))
 	running := newChild(t)
-	running.start()
+	running.Start()
 	for name, test := range map[string]struct{ path, want string }{
 		"foreign":     {foreign, "not a presence database"},
 		"in use":      {filepath.Join(running.Folder, "presence.db"), "in use by another process"},
@@ -254,15 +254,15 @@ func TestStartRefused(t *testing.T) {
 // TestSecretFile: without a secret one is made, and found again.
 func TestSecretFile(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=")
-	c.start()
-	token := c.token("alice")
+	c.Start()
+	token := c.TokenOf("alice")
 	file, err := os.Stat(filepath.Join(c.Folder, "presence.db.secret"))
 	if err != nil || file.Mode().Perm() != 0o600 {
 		t.Errorf("the secret's file: %v %v", file, err)
 	}
 	c.Kill()
-	c.start()
-	c.call("/v1/setSelfStatus", token, map[string]any{"customStatus": "still me"}, nil)
+	c.Start()
+	c.Do("/v1/setSelfStatus", token, map[string]any{"customStatus": "still me"}, nil)
 	if strings.Contains(c.Log(), server.AdminKey) || strings.Contains(c.Log(), token) {
 		t.Error("the log tells secrets")
 	}

@@ -17,19 +17,19 @@ func TestPromise4RestartAnnouncesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newChild(t)
-			c.start()
-			c.befriend("alice", "bob")
-			alice, bob := c.follow("alice", ""), c.follow("bob", "")
-			c.set("alice", "before")
-			c.awaits(bob, "alice", "1 before")
-			c.awaits(alice, "bob", "1")
+			c.Start()
+			c.Befriend("alice", "bob")
+			alice, bob := c.Open("alice", ""), c.Open("bob", "")
+			c.Set("alice", "before")
+			c.Awaits(bob, "alice", "1 before")
+			c.Awaits(alice, "bob", "1")
 
 			end(c)
-			c.start()
-			c.follow("alice", alice.Cursor())
-			bob = c.follow("bob", bob.Cursor())
-			c.set("alice", "after")
-			if seen := c.awaits(bob, "alice", "1 after"); len(seen) != 1 {
+			c.Start()
+			c.Open("alice", alice.Cursor())
+			bob = c.Open("bob", bob.Cursor())
+			c.Set("alice", "after")
+			if seen := c.Awaits(bob, "alice", "1 after"); len(seen) != 1 {
 				t.Errorf("promise 4: bob was told %q of alice, who came back in time", seen)
 			}
 		})
@@ -40,38 +40,32 @@ func TestPromise4RestartAnnouncesNothing(t *testing.T) {
 // the restart grace, and who was away learns it when they resume.
 func TestPromise1NoGhostAfterKill(t *testing.T) {
 	c := newChild(t, "TIMING__RESTART_GRACE=1s", "TIMING__RECONNECT_GRACE=1s")
-	c.start()
-	c.befriend("alice", "bob")
-	c.follow("alice", "")
-	bob := c.follow("bob", "")
+	c.Start()
+	c.Befriend("alice", "bob")
+	c.Open("alice", "")
+	bob := c.Open("bob", "")
 	c.Kill()
-	c.start()
-	if got := c.status("alice"); got != "1" {
+	c.Start()
+	if got := c.Status("alice"); got != "1" {
 		t.Errorf("alice is %s right after the start, and has a grace to come back in", got)
 	}
 	began := time.Now()
-	bob = c.follow("bob", bob.Cursor())
-	c.awaits(bob, "alice", "3")
+	bob = c.Open("bob", bob.Cursor())
+	c.Awaits(bob, "alice", "3")
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("promise 1: alice was shown ONLINE for %s after a restart with a grace of 1s", took)
 	}
-}
-
-func (c *child) befriend(userID, friendID string) {
-	c.t.Helper()
-	c.admin("importUsers", map[string]any{"userIDList": []string{userID, friendID}}, nil)
-	c.admin("addFriends", map[string]any{"userID": userID, "friendIDList": []string{friendID}}, nil)
 }
 
 // TestStop: streams end at once, each told when to come back, and the exit code
 // is 0.
 func TestStop(t *testing.T) {
 	c := newChild(t)
-	c.start()
-	alice := c.follow("alice", "")
+	c.Start()
+	alice := c.Open("alice", "")
 	cursor := alice.Cursor()
 	c.Signal(syscall.SIGTERM)
-	last := c.next(alice)
+	last := c.Next(alice)
 	retry, err := strconv.Atoi(last.Retry)
 	if err != nil || retry < 0 || retry > 5000 || last.ID != cursor || last.Type != "KEEPALIVE" {
 		t.Errorf("the last event of a stream is %+v, and should tell when to retry and change no cursor", last)

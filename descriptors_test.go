@@ -19,21 +19,13 @@ import (
 // few returns a server that has 256 file descriptors.
 func few(t *testing.T) *child {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	limited := filepath.Join(t.TempDir(), "presence")
-	script := fmt.Sprintf("#!/bin/sh\nulimit -n 256\nexec '%s' \"$@\"\n", path)
+	script := fmt.Sprintf("#!/bin/sh\nulimit -n 256\nexec '%s' \"$@\"\n", program.Path(t))
 	if err := os.WriteFile(limited, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c := newChild(t)
-	if c.Server, err = server.New(limited, t.TempDir()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Kill)
-	c.start()
+	c := &child{server.NewChild(t, limited), t}
+	c.Start()
 	return c
 }
 
@@ -41,7 +33,7 @@ func few(t *testing.T) *child {
 func (c *child) idle(n int, path, token string) {
 	c.t.Helper()
 	for range n {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(c.URL, "http://"))
+		conn, err := net.Dial("tcp", c.Address)
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -49,7 +41,7 @@ func (c *child) idle(n int, path, token string) {
 		if path == "" {
 			continue
 		}
-		conn.SetDeadline(time.Now().Add(patience / 4))
+		conn.SetDeadline(time.Now().Add(server.Patience / 4))
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || response.StatusCode != http.StatusOK {
@@ -62,14 +54,14 @@ func (c *child) idle(n int, path, token string) {
 // without credentials, keep out neither a user nor an admin.
 func TestIdleConnectionsKeepOutNobody(t *testing.T) {
 	c := few(t)
-	c.admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
+	c.Admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
 	c.idle(300, "/livez", "")
-	c.set("alice", "hello") // on a connection of its own
-	if got := c.status("alice"); got != "3 hello" {
+	c.Set("alice", "hello") // on a connection of its own
+	if got := c.Status("alice"); got != "3 hello" {
 		t.Errorf("alice is %q, want %q", got, "3 hello")
 	}
-	c.follow("alice", "")
-	if got := c.status("alice"); got != "1 hello" {
+	c.Open("alice", "")
+	if got := c.Status("alice"); got != "1 hello" {
 		t.Errorf("alice is %q while her stream is open, want %q", got, "1 hello")
 	}
 }
@@ -78,9 +70,9 @@ func TestIdleConnectionsKeepOutNobody(t *testing.T) {
 // as there can be, calls are answered.
 func TestDescriptorsAreDivided(t *testing.T) {
 	c := few(t)
-	token := c.token("alice")
+	token := c.TokenOf("alice")
 	for i := 0; ; i++ {
-		stream, err := c.Follow(c.ctx, c.token(fmt.Sprint("user", i)), "", "")
+		stream, err := c.Follow(c.Ctx, c.TokenOf(fmt.Sprint("user", i)), "", "")
 		if err != nil {
 			if !strings.Contains(err.Error(), "503") || i < 100 {
 				t.Fatalf("stream %d: %v", i, err)

@@ -28,6 +28,8 @@ func (c *config) prepareDev(dev bool) (adminKey string, remove func(), err error
 		c.Auth.AdminKey = rand.Text()
 		adminKey = c.Auth.AdminKey
 	}
+	c.shown.set("database.path", c.Database.Path)
+	c.shown.set("auth.admin_key", hidden)
 	return adminKey, func() { os.RemoveAll(folder) }, nil
 }
 

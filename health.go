@@ -17,7 +17,7 @@ with. It waits for 5 seconds at most.
 Exit code: 0 ready, 1 not ready, or not there, 2 misused.`
 
 func startHealth(*flag.FlagSet) action {
-	return func(ctx context.Context, read reader, _ string) error {
+	return func(ctx context.Context, read reader, _ []string) error {
 		c, err := read("listen")
 		if err != nil {
 			return err

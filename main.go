@@ -91,13 +91,13 @@ func serve(ctx context.Context, f flags, c config) error {
 	if err != nil {
 		return err
 	}
-	defer web.Close(c.limits.Drain)
+	defer web.close()
 	ops, err := listenOps(c.Ops.Listen, log)
 	if err != nil {
 		return err
 	}
 	if ops != nil {
-		defer ops.Close(0)
+		defer ops.close()
 	}
 	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
 	if err != nil {
@@ -108,53 +108,32 @@ func serve(ctx context.Context, f flags, c config) error {
 	if err != nil {
 		return err
 	}
-	web.Show(api)
+	web.show(api)
 	if ops != nil {
-		ops.Show(httpapi.Ops(api))
-		log.Info("metrics and profiles", "url", ops.URL())
+		ops.show(metricsAndProfiles(api.Metrics()))
+		log.Info("metrics and profiles", "url", ops.url())
 	}
-	log.Info("ready", "url", web.URL(), "version", version)
-	notifySystemd(log, daemon.SdNotifyReady, "STATUS=ready at "+web.URL())
+	log.Info("ready", "url", web.url(), "version", version)
+	notifySystemd(log, daemon.SdNotifyReady, "STATUS=ready at "+web.url())
 	if f.dev {
-		greetDev(os.Stdout, web.URL(), devKey)
+		greetDev(os.Stdout, web.url(), devKey)
 	}
 	r := reloader{flags: f, config: c, svc: svc, api: api, level: level, log: log}
-	err = r.until(ctx, hangup, web.Failed())
-
-	log.Info("stopping")
-	notifySystemd(log, daemon.SdNotifyStopping, "STATUS=stopping")
-	svc.Drain()
-	web.Close(c.limits.Drain)
-	api.Wait()
+	err = r.until(ctx, hangup, web.failed)
+	stop(api, web, c.limits, log)
 	return err
 }
 
-// listen starts a server on the address that a key of the configuration gives. Its
-// errors say what to do about the usual causes.
-func listen(key, address, cert, certKey string, log *slog.Logger) (*httpapi.Server, error) {
-	server, err := httpapi.Listen(address, cert, certKey, log)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		err = fmt.Errorf("%w: another program uses this port; stop it, or choose another address, such as %s=127.0.0.1:8081", err, variableOf(key))
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		err = fmt.Errorf("%w: this machine has no such address; set %s to one that it has, or to \":8080\" for all", err, key)
-	case errors.Is(err, syscall.EACCES):
-		err = fmt.Errorf("%w: ports below 1024 need a privilege (see deploy/README.md); choose a higher one, such as %s=:8080", err, variableOf(key))
+// stop ends all event streams, and waits for them and for the requests in progress,
+// for at most timing.drain and timing.write_timeout together.
+func stop(api *httpapi.Handler, web *webServer, limits httpapi.Limits, log *slog.Logger) {
+	log.Info("stopping")
+	notifySystemd(log, daemon.SdNotifyStopping, "STATUS=stopping")
+	ctx, cancel := context.WithTimeout(context.Background(), limits.Drain+limits.WriteTimeout)
+	defer cancel()
+	if err := api.Shutdown(ctx, &web.http); err != nil {
+		log.Info("some requests or event streams were cut off", "error", err)
 	}
-	return server, err
-}
-
-// listenOps starts the server for metrics and profiles, or returns nil if no address
-// is given. At first it serves profiles only, which cover the start too.
-func listenOps(address string, log *slog.Logger) (*httpapi.Server, error) {
-	if address == "" {
-		return nil, nil
-	}
-	ops, err := listen("ops.listen", address, "", "", log)
-	if err == nil {
-		ops.Show(httpapi.Profiles())
-	}
-	return ops, err
 }
 
 func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *slog.Logger) (*httpapi.Handler, error) {
@@ -168,14 +147,15 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Service:  svc,
-		Tokens:   &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now},
-		AdminKey: c.Auth.AdminKey,
-		Origins:  c.CORS.Origins,
-		Dev:      f.dev,
-		Version:  version,
-		Limits:   c.limits,
-		Logger:   log,
+		Service:     svc,
+		Tokens:      &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now},
+		AdminKey:    c.Auth.AdminKey,
+		ShownConfig: c.shown.tables,
+		Origins:     c.CORS.Origins,
+		Dev:         f.dev,
+		Version:     version,
+		Limits:      c.limits,
+		Logger:      log,
 	})
 }
 

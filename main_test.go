@@ -2,11 +2,9 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,139 +15,20 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// patience bounds a whole test; every wait inside is for the event itself.
-const patience = time.Minute
+var program server.Program
 
-var binary = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "presence-main-")
-	if err != nil {
-		return "", err
-	}
-	return server.Build(folder)
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(program.Run(m)) }
 
 // child is the built program in a test.
 type child struct {
-	*server.Server
-	t   *testing.T
-	ctx context.Context
+	*server.Child
+	t *testing.T
 }
 
-// newChild makes one that isn't started yet.
+// newChild returns a child that isn't started yet.
 func newChild(t *testing.T, env ...string) *child {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(path, t.TempDir(), env...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	t.Cleanup(s.Kill)
-	return &child{s, t, ctx}
-}
-
-func (c *child) start() {
-	c.t.Helper()
-	if err := c.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c *child) token(userID string) string {
-	c.t.Helper()
-	token, err := c.Token(c.ctx, userID, 3600)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return token
-}
-
-// call makes a call that must succeed.
-func (c *child) call(path, token string, body, data any) {
-	c.t.Helper()
-	if err := c.Must(c.ctx, path, token, body, data); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c *child) admin(path string, body, data any) {
-	c.t.Helper()
-	c.call("/v1/admin/"+path, server.AdminKey, body, data)
-}
-
-func (c *child) set(userID, text string) {
-	c.t.Helper()
-	c.admin("setUserStatus", map[string]any{"userID": userID, "customStatus": text}, nil)
-}
-
-// status returns a user's status as "1 In a call".
-func (c *child) status(userID string) string {
-	c.t.Helper()
-	var data struct{ SuccessUserList []server.Status }
-	c.admin("getUserStatus", map[string]any{"userIDList": []string{userID}}, &data)
-	if len(data.SuccessUserList) != 1 {
-		c.t.Fatalf("%s is not known", userID)
-	}
-	return told(data.SuccessUserList[0])
-}
-
-func told(s server.Status) string {
-	return strings.TrimSpace(fmt.Sprint(s.StatusType, " ", s.CustomStatus))
-}
-
-// follow opens a stream of the user's device "d", and returns it after READY.
-func (c *child) follow(userID, lastEventID string) *server.Stream {
-	c.t.Helper()
-	stream, err := c.Follow(c.ctx, c.token(userID), "deviceID=d", lastEventID)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(stream.Close)
-	if e := c.next(stream); e.Type != "READY" {
-		c.t.Fatalf("the first event is %v, not READY", e)
-	}
-	return stream
-}
-
-func (c *child) next(stream *server.Stream) server.Event {
-	c.t.Helper()
-	e, err := stream.Next()
-	if err != nil {
-		c.t.Fatalf("the stream ended: %v\n%s", err, c.Log())
-	}
-	return e
-}
-
-// awaits reads until a status comes, and returns all that the user had on the
-// way there.
-func (c *child) awaits(stream *server.Stream, userID, status string) (seen []string) {
-	c.t.Helper()
-	for {
-		statuses, err := c.next(stream).Statuses()
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		for _, s := range statuses {
-			if s.UserID != userID {
-				continue
-			}
-			if seen = append(seen, told(s)); told(s) == status {
-				return seen
-			}
-		}
-	}
+	return &child{server.NewChild(t, program.Path(t), env...), t}
 }
 
 // TestReadme does what the README says, word for word, on a free port.
@@ -160,8 +39,8 @@ func TestReadme(t *testing.T) {
 	}
 	c := newChild(t)
 	c.Flags = []string{"-dev"}
-	c.start()
-	readme := strings.ReplaceAll(string(text), "localhost:8080", strings.TrimPrefix(c.URL, "http://"))
+	c.Start()
+	readme := strings.ReplaceAll(string(text), "localhost:8080", c.Address)
 	shell := blocks(readme, "sh")
 	shown := blocks(readme, "text")[1:] // behind the picture
 	if len(shell) != 6 || len(shown) != 2 {
@@ -223,7 +102,7 @@ func alike(text string) string {
 func (c *child) terminal(script string) (*screen, <-chan struct{}) {
 	c.t.Helper()
 	out := &screen{grown: make(chan struct{}, 1)}
-	command := exec.CommandContext(c.ctx, "bash", "-c", script)
+	command := exec.CommandContext(c.Ctx, "bash", "-c", script)
 	command.Stdout, command.Stderr = out, out
 	if err := command.Start(); err != nil {
 		c.t.Fatal(err)
@@ -267,7 +146,7 @@ func (s *screen) awaits(t *testing.T, text string) {
 	for !strings.Contains(s.String(), text) {
 		select {
 		case <-s.grown:
-		case <-time.After(patience):
+		case <-time.After(server.Patience):
 			t.Fatalf("never shown: %s\n%s", text, s)
 		}
 	}

@@ -68,7 +68,7 @@ func TestAReloadShowsNoSecret(t *testing.T) {
 	c := newChild(t)
 	file := filepath.Join(c.Folder, "presence.toml")
 	write(t, file, "")
-	c.start()
+	c.Start()
 	write(t, file, "[auth]\nadmin_keys = '"+mistyped+"'\n")
 	c.Signal(syscall.SIGHUP)
 	c.awaitsLog("auth.admin_keys: there is no such key")
@@ -159,7 +159,7 @@ func TestTextOfOtherEditors(t *testing.T) {
 // TestCommandsNeedOnlyWhatTheyUse: what is wrong with other keys is a warning.
 func TestCommandsNeedOnlyWhatTheyUse(t *testing.T) {
 	c := newChild(t)
-	c.start()
+	c.Start()
 	write(t, filepath.Join(c.Folder, "presence.toml"), `
 		limts = 4
 		[tls]

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/knadh/koanf/v2"
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
@@ -21,7 +22,7 @@ func TestReadmeTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newChild(t, "AUTH__SECRET=")
-	c.start()
+	c.Start()
 	key := filepath.Join(c.Folder, "presence.db.secret")
 	for language, run := range map[string][]string{
 		"node": {"node", "program.js"}, "python": {"python3", "program.py"}, "php": {"php", "program.php"}, "golang": {"go", "run"},
@@ -37,7 +38,7 @@ func TestReadmeTokens(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			if err := c.Must(c.ctx, "/v1/subscriptions", strings.TrimSpace(string(out)), nil, nil); err != nil {
+			if err := c.Must(c.Ctx, "/v1/subscriptions", strings.TrimSpace(string(out)), nil, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -81,7 +82,7 @@ func TestDevPrintsWhatToTry(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"", "a key that is configured"} {
-		var c config
+		c := config{shown: newShownConfig(koanf.New("."))}
 		c.Auth.AdminKey = key
 		shown, remove, err := c.prepareDev(true)
 		if err != nil {
@@ -100,20 +101,16 @@ func TestDevPrintsWhatToTry(t *testing.T) {
 // TestPortInUse: the error for an address in use says what to do.
 func TestPortInUse(t *testing.T) {
 	first := newChild(t)
-	first.start()
+	first.Start()
 	response, err := http.Get(first.URL + "/livez")
 	if err != nil {
 		t.Fatal(err)
 	}
 	io.Copy(io.Discard, response.Body)
 	response.Body.Close()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out bytes.Buffer
-	command := exec.CommandContext(t.Context(), path, "-dev")
-	command.Env = append(os.Environ(), "PRESENCE_LISTEN="+strings.TrimPrefix(first.URL, "http://"))
+	command := exec.CommandContext(t.Context(), program.Path(t), "-dev")
+	command.Env = append(os.Environ(), "PRESENCE_LISTEN="+first.Address)
 	command.Stderr = &out
 	if err := command.Run(); err == nil || !strings.Contains(out.String(), "choose another address") {
 		t.Errorf("it ends with %v and prints %s", err, &out)

@@ -57,9 +57,11 @@ func (r *reloader) reload(ctx context.Context) error {
 	}
 	r.api.SetLimits(c.limits)
 	r.level.Set(c.level)
-	for _, key := range r.fixed(c) {
+	fixed := r.fixed(c)
+	for _, key := range fixed {
 		r.log.Warn("change takes effect at the next start", "key", key)
 	}
+	r.config.shown.replace(c.shown, fixed)
 	r.log.Info("configuration changed")
 	return nil
 }

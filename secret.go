@@ -8,10 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/presence/store"
 )
 
 // secret returns the key that tokens are signed with. If there is none in the
@@ -94,17 +94,5 @@ func createSecret(path string) ([]byte, error) {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return nil, err
 	}
-	return []byte(secret), syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" { // which has no way to do it
-		return nil
-	}
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return []byte(secret), store.SyncFolder(filepath.Dir(path))
 }

@@ -4,21 +4,16 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
-	"slices"
-	"strconv"
+	"net/http"
 	"sync"
 	"time"
-
-	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// caller makes calls over a connection of its own, one at a time, and costs the
-// machine little: the load must not take what the server needs.
+// caller makes calls over a connection of its own, one at a time, without a
+// goroutine: the load must not take what the server needs.
 type caller struct {
 	conn    net.Conn
 	answers *bufio.Reader
@@ -43,41 +38,15 @@ func (c *caller) post(path, token string, body []byte) error {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
 	}
-	status, err := c.answers.ReadSlice('\n')
+	response, err := http.ReadResponse(c.answers, nil)
 	if err != nil {
 		return err
 	}
-	ok := bytes.HasPrefix(status, []byte("HTTP/1.1 20"))
-	length, err := c.head()
-	if err != nil {
-		return err
+	defer response.Body.Close()
+	if c.answer, err = io.ReadAll(response.Body); err == nil && response.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s does not answer 200: %s", path, c.answer)
 	}
-	c.answer = slices.Grow(c.answer[:0], length)[:length]
-	if _, err := io.ReadFull(c.answers, c.answer); err != nil {
-		return err
-	}
-	if !ok {
-		return fmt.Errorf("%s does not answer 200: %s", path, c.answer)
-	}
-	return nil
-}
-
-// head reads the fields of an answer and returns the length of what follows.
-func (c *caller) head() (length int, err error) {
-	for {
-		line, err := c.answers.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		if len(line) == 2 {
-			return length, nil
-		}
-		if text, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
-			if length, err = strconv.Atoi(string(text[:len(text)-2])); err != nil {
-				return 0, err
-			}
-		}
-	}
+	return err
 }
 
 // callers makes the calls below n and returns how long each took. As many
@@ -113,24 +82,7 @@ func (t *target) callers(n, clients int, pace time.Duration, call func(c *caller
 	return delays, <-failed
 }
 
-// setStatus has a user set a status that they never had before.
+// setStatus sets a status that the user has never had before.
 func (c *caller) setStatus(token string, i int) error {
 	return c.post("/v1/setSelfStatus", token, fmt.Appendf(nil, `{"customStatus":"In call %d"}`, i))
-}
-
-// importUsers registers users 0 to n-1.
-func (t *target) importUsers(n int) error {
-	const most = 1000
-	_, err := t.callers((n+most-1)/most, 1, 0, func(c *caller, i int) error {
-		var users []string
-		for j := i * most; j < min(n, (i+1)*most); j++ {
-			users = append(users, userName(j))
-		}
-		body, err := json.Marshal(map[string]any{"userIDList": users})
-		if err != nil {
-			return err
-		}
-		return c.post("/v1/admin/importUsers", server.AdminKey, body)
-	})
-	return err
 }

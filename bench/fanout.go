@@ -7,131 +7,39 @@ import (
 	"fmt"
 	"time"
 
-	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/bench/lab"
 )
 
 // changePace is longer than batch_window: each change is the first after a
 // silence.
 const changePace = 70 * time.Millisecond
 
-// fanOut is one user whom all streams watch.
+// fanOut is one user whom all streams watch. The user has no stream.
 func (b *bench) fanOut(name string, n, changes int) load {
+	n, changes = b.Scale(n, n/10), b.Scale(changes, changes/10)
+	seed := func(context.Context) (string, error) {
+		return b.seed(fmt.Sprint("watchers ", n), n+1, subscriptions{watchers: n, targets: 1, first: n, each: 1})
+	}
+	token := lab.Token(userName(n))
+	send := func(change func(c *caller, i int) error) func(context.Context, *target) ([]float64, error) {
+		return func(ctx context.Context, t *target) ([]float64, error) {
+			c, err := fan(ctx, t, n, changes, change)
+			return []float64{c.perUnit(), c.rate(), c.delay(0.5)}, err
+		}
+	}
 	return load{
 		name:  name,
-		shape: fmt.Sprintf("paced, at most 14 changes/s, one at a time; %d streams, all watch the one user", b.scale(n)),
+		shape: fmt.Sprintf("paced, at most 14 changes/s, one at a time; %d streams, all watch the one user", n),
 		figures: []figure{
-			{what: "CPU µs a delivery", ratioMost: 1.2, peerMost: 1},
+			{what: "CPU µs a delivery", ratioMost: 0.9, peerMost: 0.9},
 			{what: "deliveries/s"},
 			{what: "ms to the last receipt, median"},
 		},
-		measure: func(ctx context.Context) ([]result, error) {
-			n, changes := b.scale(n), b.scale(changes)
-			ours, err := b.tellWatchers(ctx, n, changes)
-			if err != nil {
-				return nil, err
-			}
-			floor, err := b.tellByFloor(ctx, n, changes)
-			if err != nil {
-				return nil, err
-			}
-			peer, err := b.tellByNchan(ctx, n, changes)
-			return []result{
-				compare(cost.perUnit, ours, floor, peer),
-				compare(cost.rate, ours, floor, peer),
-				compare(delay(0.5), ours, floor, peer),
-			}, err
-		},
+		ours:  b.onOurs(seed, send(func(c *caller, i int) error { return c.setStatus(token, i) })),
+		floor: b.onFloor("stream", send(func(c *caller, i int) error { return c.post("/publish", "", readyEvent(i)) })),
+		peer: on(func(context.Context) (*target, error) { return b.startNchan() },
+			send(func(c *caller, i int) error { return c.post("/publish", "", readyStatuses(i)) })),
 	}
-}
-
-// friends is one user whose friends hear of each change.
-func (b *bench) friends() load {
-	const n, changes = 200, 50
-	return load{
-		name:  "200 friends",
-		shape: "paced, 14 changes/s of one user, one at a time; 200 streams of their friends; floor: no commit",
-		figures: []figure{
-			{what: "ms to the last receipt, median", ratioMost: 1.4},
-			{what: "ms to the last receipt, p90"},
-			{what: "CPU µs a delivery"},
-		},
-		measure: func(ctx context.Context) ([]result, error) {
-			ours, err := b.tellFriends(ctx, n, b.scale(changes))
-			if err != nil {
-				return nil, err
-			}
-			floor, err := b.tellByFloor(ctx, n, b.scale(changes))
-			return []result{
-				compare(delay(0.5), ours, floor, cost{}),
-				compare(delay(0.9), ours, floor, cost{}),
-				compare(cost.perUnit, ours, floor, cost{}),
-			}, err
-		},
-	}
-}
-
-// tellWatchers has users 0 to n-1 subscribe to user n, who has no stream.
-func (b *bench) tellWatchers(ctx context.Context, n, changes int) (cost, error) {
-	database, err := b.seed(fmt.Sprint("watchers ", n), n+1, subscriptions{watchers: n, targets: 1, first: n, each: 1})
-	if err != nil {
-		return cost{}, err
-	}
-	ours, err := b.start(database)
-	if err != nil {
-		return cost{}, err
-	}
-	defer ours.end()
-	return b.tell(ctx, ours, n, changes, b.ownChange(n))
-}
-
-// tellFriends makes users 0 to n-1 the friends of user n, who has no stream.
-func (b *bench) tellFriends(ctx context.Context, n, changes int) (cost, error) {
-	ours, err := b.start("")
-	if err != nil {
-		return cost{}, err
-	}
-	defer ours.end()
-	if err := ours.importUsers(n + 1); err != nil {
-		return cost{}, err
-	}
-	friends := make([]string, n)
-	for i := range friends {
-		friends[i] = userName(i)
-	}
-	body := map[string]any{"userID": userName(n), "friendIDList": friends}
-	if err := ours.Must(ctx, "/v1/admin/addFriends", server.AdminKey, body, nil); err != nil {
-		return cost{}, err
-	}
-	return b.tell(ctx, ours, n, changes, b.ownChange(n))
-}
-
-func (b *bench) tellByFloor(ctx context.Context, n, changes int) (cost, error) {
-	floor, err := b.startFloor("stream")
-	if err != nil {
-		return cost{}, err
-	}
-	defer floor.end()
-	return b.tell(ctx, floor, n, changes, func(c *caller, i int) error {
-		return c.post("/publish", "", readyEvent(i))
-	})
-}
-
-// tellByNchan costs nothing where nchan isn't installed.
-func (b *bench) tellByNchan(ctx context.Context, n, changes int) (cost, error) {
-	nchan, err := b.startNchan()
-	if nchan == nil {
-		return cost{}, err
-	}
-	defer nchan.end()
-	return b.tell(ctx, nchan, n, changes, func(c *caller, i int) error {
-		return c.post("/publish", "", readyStatuses(i))
-	})
-}
-
-// ownChange is a change that a user makes.
-func (b *bench) ownChange(user int) func(c *caller, i int) error {
-	token := b.token(user)
-	return func(c *caller, i int) error { return c.setStatus(token, i) }
 }
 
 // readyStatuses is the data of an event as ours would be.
@@ -143,11 +51,11 @@ func readyEvent(i int) []byte {
 	return fmt.Appendf(nil, "id: 1882842187431948\nevent: USER_STATUS_UPDATED\ndata: %s\n\n", readyStatuses(i))
 }
 
-// tell measures changes that each go to all of n streams, at changePace or as
-// soon as the last one has been received. The delays are from the change to its
-// last receipt.
-func (b *bench) tell(ctx context.Context, t *target, n, changes int, change func(c *caller, i int) error) (cost, error) {
-	s, err := t.open(ctx, b.requests(n), nil)
+// fan measures changes that each go to all of n streams, at changePace or as soon
+// as the last one has been received. The delays are from the change to its last
+// receipt.
+func fan(ctx context.Context, t *target, n, changes int, change func(c *caller, i int) error) (cost, error) {
+	s, err := t.open(ctx, requests(n), nil)
 	if err != nil {
 		return cost{}, err
 	}
@@ -175,4 +83,62 @@ func (b *bench) tell(ctx context.Context, t *target, n, changes int, change func
 		}
 		return delays, nil
 	})
+}
+
+// idle is streams on which nothing happens.
+func (b *bench) idle() load {
+	n := b.Scale(10_000, 1000)
+	return load{
+		name:    "idle 10,000",
+		shape:   fmt.Sprintf("%d streams on which nothing happens, their users' sessions included", n),
+		figures: []figure{{what: "KiB of RSS a stream", most: 10}},
+		ours: b.onOurs(nil, func(ctx context.Context, t *target) ([]float64, error) {
+			users := make([]string, n)
+			for i := range users {
+				users[i] = userName(i)
+			}
+			if err := t.ours.Register(ctx, users); err != nil {
+				return nil, err
+			}
+			before, err := memory(t.pid, "VmRSS:")
+			if err != nil {
+				return nil, err
+			}
+			s, err := t.open(ctx, requests(n), nil)
+			if err != nil {
+				return nil, err
+			}
+			defer s.close()
+			after, err := memory(t.pid, "VmRSS:")
+			return []float64{(after - before) * 1024 / float64(n)}, err
+		}),
+	}
+}
+
+// million is a start with many registered users, each of whom watches another.
+func (b *bench) million() load {
+	n := b.Scale(1_000_000, 100_000)
+	return load{
+		name:    "start with 1,000,000 users",
+		shape:   fmt.Sprintf("%d users, each of whom watches one user", n),
+		figures: []figure{{what: "s until ready", most: 5}, {what: "MiB of RSS once ready", most: 350}},
+		ours: func(context.Context) ([]float64, error) {
+			database, err := b.seed("million", n, subscriptions{watchers: n, targets: n, each: 1})
+			if err != nil {
+				return nil, err
+			}
+			s, err := b.Prepare(database)
+			if err != nil {
+				return nil, err
+			}
+			defer s.End()
+			began := time.Now()
+			if err := s.Start(); err != nil {
+				return nil, err
+			}
+			took := time.Since(began)
+			rss, err := memory(s.Pid(), "VmRSS:")
+			return []float64{took.Seconds(), rss}, err
+		},
+	}
 }

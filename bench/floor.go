@@ -10,10 +10,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"sync"
-	"syscall"
 )
 
 // The floors: what can't be avoided, in as few lines as possible.
@@ -22,23 +20,15 @@ import (
 func serveFloor(ctx context.Context, name, address string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
-	var err error
 	switch name {
 	case "stream":
 		new(streamFloor).route(mux)
 	case "statuses":
 		routeStatusesFloor(mux)
 	case "nothing":
-		routeSetFloor(mux, func(string) error { return nil })
-	case "fsync":
-		err = routeDurableFloor(mux, appender)
-	case "fdatasync":
-		err = routeDurableFloor(mux, overwriter)
+		routeSetFloor(mux)
 	default:
-		err = fmt.Errorf("no floor %q", name)
-	}
-	if err != nil {
-		return err
+		return fmt.Errorf("no floor %q", name)
 	}
 	server := &http.Server{Addr: address, Handler: mux}
 	go func() {
@@ -132,62 +122,14 @@ func routeStatusesFloor(mux *http.ServeMux) {
 	})
 }
 
-// routeDurableFloor stores each status by itself, one at a time.
-func routeDurableFloor(mux *http.ServeMux, newStore func(*os.File) (store func(string) error, err error)) error {
-	file, err := os.CreateTemp("", "presence-bench-")
-	if err != nil {
-		return err
-	}
-	os.Remove(file.Name()) // it lives until it is closed
-	store, err := newStore(file)
-	var mu sync.Mutex
-	routeSetFloor(mux, func(text string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		return store(text)
-	})
-	return err
-}
-
-// appender writes behind what it wrote before.
-func appender(file *os.File) (store func(string) error, err error) {
-	return func(text string) error {
-		if _, err := file.WriteString(text); err != nil {
-			return err
-		}
-		return file.Sync()
-	}, nil
-}
-
-// overwriter writes where the file has its blocks, over and over. That is
-// cheaper, as the file system has nothing to note.
-func overwriter(file *os.File) (store func(string) error, err error) {
-	const size = 4 << 20
-	if _, err := file.Write(make([]byte, size)); err != nil {
-		return nil, err
-	}
-	var at int64
-	return func(text string) error {
-		if _, err := file.WriteAt([]byte(text), at); err != nil {
-			return err
-		}
-		at = (at + int64(len(text))) % (size / 2)
-		return syscall.Fdatasync(int(file.Fd()))
-	}, file.Sync()
-}
-
-// routeSetFloor has store keep what it is given.
-func routeSetFloor(mux *http.ServeMux, store func(text string) error) {
+// routeSetFloor answers as if it had set a status.
+func routeSetFloor(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/setSelfStatus", func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		var in struct {
 			CustomStatus string `json:"customStatus"`
 		}
 		json.Unmarshal(text, &in)
-		if err := store(in.CustomStatus); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"code":0,"data":{"userID":"someone","statusType":3,"customStatus":%q,"version":1}}`, in.CustomStatus)
 	})

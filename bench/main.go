@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command bench measures what the server costs. It drives the built binary
-// over loopback and prints a table: each figure beside its floor, a minimal
+// over loopback and prints a table: each figure next to its floor, a minimal
 // program that does only what can't be avoided, measured in the same run.
 //
 // It needs Linux. README.md says what the lines are.
@@ -9,12 +9,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
 func main() {
@@ -28,7 +28,8 @@ func main() {
 	if *floor != "" {
 		err = serveFloor(ctx, *floor, flag.Arg(0))
 	} else {
-		err = run(ctx, *short, *only)
+		printHead()
+		err = lab.Run(ctx, *short, *only, loads)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -36,41 +37,20 @@ func main() {
 	}
 }
 
-// run measures one load after the other. One that fails doesn't keep the others
-// from being measured.
-func run(ctx context.Context, short bool, only string) error {
-	b, err := newBench(short)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	printHead()
-	var errs []error
-	for _, l := range b.loads() {
-		if !strings.Contains(l.name, only) || ctx.Err() != nil {
-			continue
-		}
-		if err := l.report(ctx, b.times); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", l.name, err))
-		}
-	}
-	return errors.Join(append(errs, ctx.Err())...)
-}
-
 // loads are the table, from top to bottom.
-func (b *bench) loads() []load {
-	return []load{
+func loads(l *lab.Lab) (items []lab.Item) {
+	b := &bench{Lab: l, seeds: make(map[string]string)}
+	for _, load := range []load{
 		b.fanOut("fan-out 1,000", 1000, 40),
 		b.fanOut("fan-out 10,000", 10_000, 12),
 		b.team(),
 		b.storm(),
-		b.friends(),
-		b.idle("idle 10,000", 10_000),
-		b.idle("idle 18,000", 18_000),
-		b.setByMany(),
-		b.setByOne(),
+		b.idle(),
+		b.set(),
 		b.get(),
 		b.million(),
-		b.pairs(),
+	} {
+		items = append(items, lab.Item{Name: load.name, Run: func(ctx context.Context) error { return load.report(ctx, l.Scale(5, 1)) }})
 	}
+	return items
 }

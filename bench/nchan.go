@@ -11,13 +11,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/presence-server/presence/deploy/testserver"
 )
 
 // nchanModule is where Debian's libnginx-mod-nchan puts it.
 const nchanModule = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
-// nchanConfig has one worker tell all streams what is published. What it stores
-// of it for those who come later costs nothing that can be measured.
+// nchanConfig makes one worker send what is published to all streams. What it stores for
+// streams that open later costs nothing that can be measured.
 const nchanConfig = `load_module %s;
 daemon off; pid nginx.pid; error_log stderr error; user root; worker_processes 1; worker_rlimit_nofile 20000;
 events { worker_connections 19000; }
@@ -49,11 +51,11 @@ func (b *bench) startNchan() (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	folder, err := os.MkdirTemp(b.folder, "nginx-")
+	folder, err := os.MkdirTemp(b.Folder, "nginx-")
 	if err != nil {
 		return nil, err
 	}
-	address, err := freeAddress()
+	address, err := testserver.FreeAddress()
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (b *bench) seed(name string, n int, all ...subscriptions) (path string, err
 	if path, found := b.seeds[name]; found {
 		return path, nil
 	}
-	path = filepath.Join(b.folder, fmt.Sprintf("seed-%d.db", len(b.seeds)))
+	path = filepath.Join(b.Folder, fmt.Sprintf("seed-%d.db", len(b.seeds)))
 	svc, err := presence.Open(presence.Config{Path: path, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return "", err

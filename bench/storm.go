@@ -8,9 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
 const (
@@ -21,19 +24,14 @@ const (
 	// stream: some times what an encoded status takes. It is our own bound, to
 	// see that memory depends on nothing else.
 	stormRoom = 1024
-
-	bystanderPace = 100 * time.Millisecond
-	calm          = 20 * bystanderPace
 )
 
-// storm is users who are watched by all and change all the time, beside one
-// bystander whom somebody else watches.
+// storm is users who are watched by all and change all the time.
 func (b *bench) storm() load {
-	n, changes := b.scale(1000), b.scale(10_000)
+	n, changes := b.Scale(1000, 100), b.Scale(10_000, 1000)
 	return load{
-		name: "storm",
-		shape: fmt.Sprintf("paced, 2,000 changes/s of 200 users, whom %d streams watch, all the same; "+
-			"beside it one user with one watcher, 10 changes/s (floor: before the storm)", n),
+		name:  "storm",
+		shape: fmt.Sprintf("paced, 2,000 changes/s of 200 users, whom %d streams watch, all the same", n),
 		figures: []figure{
 			{what: "CPU µs a status delivered", most: 1},
 			{what: "statuses delivered/s"},
@@ -41,79 +39,31 @@ func (b *bench) storm() load {
 			{what: "changes/s"},
 			{what: "ms from the last change to calm"},
 			{what: "MiB of RSS gained", most: float64(n*stormUsers*stormRoom) / (1 << 20)},
-			{what: "ms to the bystander's watcher, p50"},
 		},
-		measure: func(ctx context.Context) ([]result, error) {
-			r, err := b.stormOnce(ctx, n, changes)
-			return []result{
-				{ours: r.cost.perUnit()},
-				{ours: r.cost.rate()},
-				{ours: 100 * float64(r.cost.units) / float64(changes*n)},
-				{ours: float64(changes) / r.load.Seconds()},
-				{ours: (r.cost.wall - r.load).Seconds() * 1000},
-				{ours: r.gained / (1 << 20)},
-				compare(delay(0.5), r.storm, r.calm, cost{}),
-			}, err
-		},
+		ours: b.onOurs(func(context.Context) (string, error) { // behind the watchers come the users of the storm
+			return b.seed("storm", n+stormUsers, subscriptions{watchers: n, targets: stormUsers, first: n, each: stormUsers})
+		}, func(ctx context.Context, t *target) ([]float64, error) { return stormOnce(ctx, t, n, changes) }),
 	}
 }
 
-type stormResult struct {
-	cost        cost          // units are statuses delivered
-	load        time.Duration // how long there were changes
-	gained      float64       // resident memory, in bytes, at its peak
-	calm, storm cost          // delays of the bystander's changes
-}
-
-// stormOnce seeds a database: behind the watchers come the users of the storm,
-// then the bystander and who watches them.
-func (b *bench) stormOnce(ctx context.Context, n, changes int) (r stormResult, err error) {
-	bystander := n + stormUsers
-	database, err := b.seed("storm", bystander+2,
-		subscriptions{watchers: n, targets: stormUsers, first: n, each: stormUsers})
-	if err != nil {
-		return r, err
-	}
-	ours, err := b.start(database)
-	if err != nil {
-		return r, err
-	}
-	defer ours.end()
+// stormOnce measures the storm, until every stream has seen the last status of
+// every user.
+func stormOnce(ctx context.Context, t *target, n, changes int) ([]float64, error) {
 	w := watched{first: n, versions: make([][stormUsers]int64, n)}
-	if w.streams, err = ours.open(ctx, b.requests(n), w.note); err != nil {
-		return r, err
+	var err error
+	if w.streams, err = t.open(ctx, requests(n), w.note); err != nil {
+		return nil, err
 	}
 	defer w.streams.close()
-	aside, err := b.standAside(ctx, ours, bystander)
-	if err != nil {
-		return r, err
+	before, err := memory(t.pid, "VmRSS:")
+	if err := errors.Join(err, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", t.pid), []byte("5"), 0)); err != nil { // forgets the peak
+		return nil, err
 	}
-	defer aside.close()
-	end := make(chan struct{})
-	time.AfterFunc(calm, func() { close(end) })
-	if r.calm, err = aside.changes(ctx, end); err != nil {
-		return r, err
-	}
-	return r, b.rage(ctx, ours, &w, aside, changes, &r)
-}
-
-// rage measures the storm itself, until every stream has seen the last status
-// of every user.
-func (b *bench) rage(ctx context.Context, t *target, w *watched, aside *aside, changes int, r *stormResult) error {
-	before, err := resident(t.pid)
-	if err := errors.Join(err, forgetPeak(t.pid)); err != nil {
-		return err
-	}
-	end, ended := make(chan struct{}), make(chan error)
-	go func() {
-		var err error
-		r.storm, err = aside.changes(ctx, end)
-		ended <- err
-	}()
-	r.cost, err = t.cost(0, func() ([]time.Duration, error) {
+	var blowing time.Duration
+	c, err := t.cost(0, func() ([]time.Duration, error) {
 		began := time.Now()
-		last, err := b.blow(t, w.first, changes)
-		r.load = time.Since(began)
+		last, err := blow(t, n, changes)
+		blowing = time.Since(began)
 		if err != nil {
 			return nil, err
 		}
@@ -122,19 +72,18 @@ func (b *bench) rage(ctx context.Context, t *target, w *watched, aside *aside, c
 		}
 		return nil, nil
 	})
-	close(end)
-	most, errPeak := peak(t.pid)
-	r.gained = float64(most - before)
-	r.cost.units = w.streams.received()
-	return errors.Join(err, w.fault, <-ended, errPeak)
+	peak, errPeak := memory(t.pid, "VmHWM:")
+	c.units = w.streams.received()
+	return []float64{c.perUnit(), c.rate(), 100 * float64(c.units) / float64(changes*n), float64(changes) / blowing.Seconds(),
+		lab.Millis(c.wall - blowing), peak - before}, errors.Join(err, w.fault, errPeak)
 }
 
-// blow has the users of the storm, from the first on, change, and returns the
-// version that each was answered last.
-func (b *bench) blow(t *target, first, changes int) (last [stormUsers]int64, err error) {
+// blow makes the users of the storm, from the first on, change, and returns the
+// version of the last response to each.
+func blow(t *target, first, changes int) (last [stormUsers]int64, err error) {
 	var tokens [stormUsers]string
 	for i := range tokens {
-		tokens[i] = b.token(first + i)
+		tokens[i] = lab.Token(userName(first + i))
 	}
 	_, err = t.callers(changes, stormUsers, stormPace, func(c *caller, i int) error {
 		user := i % stormUsers
@@ -178,7 +127,7 @@ func (w *watched) note(stream int, event []byte) {
 		}
 		seen := &w.versions[stream][user]
 		if version <= *seen {
-			w.fault = fmt.Errorf("a stream was told version %d of a user after %d", version, *seen)
+			w.fault = fmt.Errorf("a stream was sent version %d of a user after %d", version, *seen)
 			return
 		}
 		*seen = version
@@ -189,61 +138,4 @@ func (w *watched) note(stream int, event []byte) {
 // sawLast reports whether every stream has seen these versions last.
 func (w *watched) sawLast(last [stormUsers]int64) bool {
 	return !slices.ContainsFunc(w.versions, func(seen [stormUsers]int64) bool { return seen != last })
-}
-
-// aside is a user and the stream of the one who watches them.
-type aside struct {
-	*streams
-	*caller
-	change func(c *caller, i int) error
-	made   int
-}
-
-// standAside has the user after the bystander watch them.
-func (b *bench) standAside(ctx context.Context, t *target, bystander int) (*aside, error) {
-	c, err := t.dial()
-	if err != nil {
-		return nil, err
-	}
-	body := fmt.Appendf(nil, `{"userIDList":[%q]}`, userName(bystander))
-	if err := c.post("/v1/subscribeUserStatus", b.token(bystander+1), body); err != nil {
-		c.close()
-		return nil, err
-	}
-	s, err := t.open(ctx, []string{b.request(bystander + 1)}, nil)
-	if err != nil {
-		c.close()
-		return nil, err
-	}
-	return &aside{streams: s, caller: c, change: b.ownChange(bystander)}, nil
-}
-
-// changes has the bystander change until told to end, and returns how long it
-// took until the watcher heard of each.
-func (a *aside) changes(ctx context.Context, end <-chan struct{}) (c cost, err error) {
-	pace := time.NewTicker(bystanderPace)
-	defer pace.Stop()
-	for {
-		select {
-		case <-end:
-			slices.Sort(c.delays)
-			return c, nil
-		case <-pace.C:
-		}
-		began := time.Now()
-		if err := a.change(a.caller, a.made); err != nil {
-			return c, err
-		}
-		a.made++
-		at, err := a.untilReceived(ctx, a.made)
-		if err != nil {
-			return c, err
-		}
-		c.delays = append(c.delays, at.Sub(began))
-	}
-}
-
-func (a *aside) close() {
-	a.streams.close()
-	a.caller.close()
 }

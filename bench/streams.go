@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/presence-server/presence/bench/lab"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +21,6 @@ import (
 // epoll: a goroutine for each would take more of the machine than the server.
 type streams struct {
 	epoll int
-	end   int           // an eventfd: written, it ends the reader
 	ended chan struct{} // closed when the reader has ended
 	news  chan struct{} // something was read; holds one
 
@@ -33,6 +33,7 @@ type streams struct {
 	statuses int       // received, in however many events
 	at       time.Time // when the last of them came
 	fault    error
+	closed   bool
 }
 
 type stream struct {
@@ -43,18 +44,14 @@ type stream struct {
 	rest    []byte // of an event that hasn't come whole
 }
 
-// requests returns those of the streams of users 0 to n-1.
-func (b *bench) requests(n int) []string {
+// requests returns the requests for the streams of users 0 to n-1.
+func requests(n int) []string {
 	all := make([]string, n)
 	for i := range all {
-		all[i] = b.request(i)
+		all[i] = fmt.Sprintf("GET /v1/events?deviceID=d HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"+
+			"Accept: text/event-stream\r\n\r\n", lab.Token(userName(i)))
 	}
 	return all
-}
-
-func (b *bench) request(user int) string {
-	return fmt.Sprintf("GET /v1/events?deviceID=d HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"+
-		"Accept: text/event-stream\r\n\r\n", b.token(user))
 }
 
 // open opens a stream for each request and returns when all are ready. each
@@ -63,12 +60,6 @@ func (t *target) open(ctx context.Context, requests []string, each func(stream i
 	s := &streams{ended: make(chan struct{}), news: make(chan struct{}, 1), each: each}
 	var err error
 	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return nil, err
-	}
-	if s.end, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
-		return nil, err
-	}
-	if err := s.watch(s.end, ender); err != nil {
 		return nil, err
 	}
 	go s.read()
@@ -84,7 +75,7 @@ func (t *target) open(ctx context.Context, requests []string, each func(stream i
 }
 
 // atOnce is how many streams may wait to be ready. More would fill the queue of
-// connections to accept, and then the kernel has a client wait for a second.
+// connections to accept, and then the kernel makes a client wait for a second.
 const atOnce = 1000
 
 func (s *streams) connect(ctx context.Context, address string, requests []string) error {
@@ -110,10 +101,7 @@ func (s *streams) connect(ctx context.Context, address string, requests []string
 	return nil
 }
 
-// ender is the number of what ends the reader.
-const ender = -1
-
-// watch has the reader woken for a descriptor, and told a number.
+// watch makes the reader wake up for a descriptor, with a number.
 func (s *streams) watch(fd, number int) error {
 	event := &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(number)}
 	return unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, event)
@@ -145,19 +133,19 @@ func (s *streams) read() {
 	events := make([]unix.EpollEvent, 512)
 	buffer := make([]byte, 256<<10)
 	for {
-		n, err := unix.EpollWait(s.epoll, events, -1)
+		n, err := unix.EpollWait(s.epoll, events, 100) // ms: it ends soon after close
 		if err != nil && err != unix.EINTR {
 			panic(err) // only for a mistake of ours
 		}
 		s.mu.Lock()
 		for _, e := range events[:max(n, 0)] {
-			if e.Fd == ender {
-				s.mu.Unlock()
-				return
-			}
 			s.readOne(int(e.Fd), buffer)
 		}
+		closed := s.closed
 		s.mu.Unlock()
+		if closed {
+			return
+		}
 		select {
 		case s.news <- struct{}{}:
 		default:
@@ -221,7 +209,7 @@ func (s *streams) take(i int, event []byte) {
 // patience is how long anything may take to come.
 const patience = 30 * time.Second
 
-// until returns when something is so, which is looked at with mu held.
+// until returns when a condition holds, which it checks with mu held.
 func (s *streams) until(ctx context.Context, is func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -248,8 +236,8 @@ func (s *streams) received() int {
 	return s.statuses
 }
 
-// untilReceived returns when as many statuses have come in all, and tells when
-// the last did.
+// untilReceived returns when as many statuses have come in all, and when the last
+// of them came.
 func (s *streams) untilReceived(ctx context.Context, statuses int) (at time.Time, err error) {
 	err = s.until(ctx, func() bool {
 		at = s.at
@@ -270,14 +258,14 @@ func (s *streams) resuming() []string {
 }
 
 func (s *streams) close() {
-	one := [8]byte{1}
-	unix.Write(s.end, one[:])
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	<-s.ended
 	for _, st := range s.all {
 		if st.fd >= 0 {
 			unix.Close(st.fd)
 		}
 	}
-	unix.Close(s.end)
 	unix.Close(s.epoll)
 }

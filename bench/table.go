@@ -5,38 +5,32 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
+	"slices"
 	"strings"
-	"time"
 )
 
-// A load is what the server and its floor are put under, and the figures that
-// come of it, each a line of the table.
+// load is what the server, its floor and its peer are put under, and the figures
+// that come of it, each a line of the table.
 type load struct {
 	name    string
 	shape   string // paced or saturated, how many streams, how many watch
 	figures []figure
 
-	// measure applies the load once, and returns a result for each figure.
-	measure func(ctx context.Context) ([]result, error)
+	// Each applies the load once, and returns a value for each figure. floor and
+	// peer are nil for a load that has none.
+	ours, floor, peer side
 }
 
-// figure is what one line of the table tells, and what is to be reached: each
-// bound is 0 if there is none.
+type side func(ctx context.Context) ([]float64, error)
+
+// figure is one line of the table, and what is to be reached. A bound of 0 is
+// none.
 type figure struct {
 	what string // with its unit
 
-	ratioMost, ratioLeast float64 // of ours to the floor's
-	most, least           float64 // of ours itself
-	peerMost              float64 // of ours to the peer's
-}
-
-// result is a figure once measured. A floor or peer of 0 is none.
-type result struct{ ours, floor, peer float64 }
-
-// compare takes one figure of the costs of all sides.
-func compare(figure func(cost) float64, ours, floor, peer cost) result {
-	return result{figure(ours), figure(floor), figure(peer)}
+	ratioMost float64 // of ours to the floor's
+	peerMost  float64 // of ours to the peer's
+	most      float64 // of ours itself
 }
 
 const lineFormat = "  %-34s %9s %9s %9s %7s %7s  %s\n"
@@ -48,41 +42,63 @@ func printHead() {
 // report applies the load so many times and prints the medians.
 func (l load) report(ctx context.Context, times int) error {
 	fmt.Printf("%s: %s\n", l.name, l.shape)
-	began := time.Now()
-	results := make([][]result, len(l.figures))
+	var measured [3][][]float64 // of each side, of each time
 	for range times {
-		one, err := l.measure(ctx)
-		if err != nil {
-			fmt.Printf("  failed: %v\n", err)
-			return err
-		}
-		for i, r := range one {
-			results[i] = append(results[i], r)
+		for i, measure := range []side{l.ours, l.floor, l.peer} {
+			if measure == nil {
+				continue
+			}
+			values, err := measure(ctx)
+			if err != nil {
+				fmt.Printf("  failed: %v\n", err)
+				return err
+			}
+			if values != nil {
+				measured[i] = append(measured[i], values)
+			}
 		}
 	}
 	for i, f := range l.figures {
-		f.print(results[i])
+		f.print(column(measured[0], i), column(measured[1], i), column(measured[2], i))
 	}
-	fmt.Fprintf(os.Stderr, "%s took %.0f s\n", l.name, time.Since(began).Seconds())
 	return nil
 }
 
-func (f figure) print(results []result) {
-	ours, spread := medianOf(results, func(r result) float64 { return r.ours })
-	floor, _ := medianOf(results, func(r result) float64 { return r.floor })
-	peer, _ := medianOf(results, func(r result) float64 { return r.peer })
-	ratio, peerRatio := 0.0, 0.0
-	if floor > 0 {
-		ratio, spread = medianOf(results, func(r result) float64 { return r.ours / r.floor })
+func column(rows [][]float64, i int) (values []float64) {
+	for _, row := range rows {
+		values = append(values, row[i])
 	}
-	if peer > 0 {
-		peerRatio, _ = medianOf(results, func(r result) float64 { return r.ours / r.peer })
-	}
-	fmt.Printf(lineFormat, f.what, number(ours), number(floor), number(peer), number(ratio),
-		fmt.Sprintf("%.0f %%", 100*spread), f.verdict(ours, ratio, peerRatio))
+	return values
 }
 
-// number prints three digits, or nothing for what there is none of.
+func (f figure) print(ours, floor, peer []float64) {
+	ratios := ratio(ours, floor)
+	spread := ratios
+	if len(ratios) == 0 {
+		spread = ours
+	}
+	apart := (slices.Max(spread) - slices.Min(spread)) / max(median(spread), 1e-9)
+	fmt.Printf(lineFormat, f.what, number(median(ours)), number(median(floor)), number(median(peer)), number(median(ratios)),
+		fmt.Sprintf("%.0f %%", 100*apart), f.verdict(median(ours), median(ratios), median(ratio(ours, peer))))
+}
+
+// ratio returns the ratios of ours to another side, or none without that side.
+func ratio(ours, other []float64) (all []float64) {
+	for i := range other {
+		all = append(all, ours[i]/other[i])
+	}
+	return all
+}
+
+// median returns the middle value, or 0 of none.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(values))[len(values)/2]
+}
+
+// number prints three digits, or nothing for 0.
 func number(value float64) string {
 	switch {
 	case value == 0:
@@ -98,22 +114,18 @@ func number(value float64) string {
 // verdict says what is to be reached, and whether it is.
 func (f figure) verdict(ours, ratio, peerRatio float64) string {
 	var words []string
-	check := func(bound float64, name, sign string, ok bool) {
-		if bound == 0 {
+	check := func(name string, value, bound float64) {
+		if bound == 0 || value == 0 {
 			return
 		}
 		word := "no"
-		if ok {
+		if value <= bound {
 			word = "yes"
 		}
-		words = append(words, fmt.Sprintf("%s %s %s: %s", name, sign, number(bound), word))
+		words = append(words, fmt.Sprintf("%s ≤ %s: %s", name, number(bound), word))
 	}
-	check(f.ratioMost, "ratio", "≤", ratio <= f.ratioMost)
-	check(f.ratioLeast, "ratio", "≥", ratio >= f.ratioLeast)
-	check(f.most, "ours", "≤", ours <= f.most)
-	check(f.least, "ours", "≥", ours >= f.least)
-	if peerRatio > 0 {
-		check(f.peerMost, "ours to nchan", "≤", peerRatio <= f.peerMost)
-	}
+	check("ratio", ratio, f.ratioMost)
+	check("ours to nchan", peerRatio, f.peerMost)
+	check("ours", ours, f.most)
 	return strings.Join(words, ", ")
 }

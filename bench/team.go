@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
 const (
@@ -15,9 +17,9 @@ const (
 )
 
 // team is users who all have a stream and watch each other. The server is
-// killed, everyone comes back, and then a few of them hear of each change.
+// killed, everyone comes back, and then a few of them receive each change.
 func (b *bench) team() load {
-	n, changes := b.scale(10_000), b.scale(300)
+	n, changes := b.Scale(10_000, 1000), b.Scale(300, 30)
 	return load{
 		name: "restart, then 50 watch each",
 		shape: fmt.Sprintf("%d streams, 50 watch each user; kill -9, all return at once with Last-Event-ID; then paced, 100 changes/s of one user each",
@@ -25,48 +27,33 @@ func (b *bench) team() load {
 		figures: []figure{
 			{what: "ms from ready until all are READY", ratioMost: 2},
 			{what: "CPU µs of a return"},
-			{what: "CPU µs a delivery", ratioMost: 1.2},
+			{what: "CPU µs a delivery", ratioMost: 1.3},
 			{what: "changes/s"},
 		},
-		measure: func(ctx context.Context) ([]result, error) {
-			ours, err := b.ourTeam(ctx, n, changes)
-			if err != nil {
-				return nil, err
-			}
-			floor, err := b.floorTeam(ctx, n, changes)
-			return []result{
-				compare(cost.millis, ours.comeBack, floor.comeBack, cost{}),
-				compare(cost.perUnit, ours.comeBack, floor.comeBack, cost{}),
-				compare(cost.perUnit, ours.changes, floor.changes, cost{}),
-				compare(func(c cost) float64 { return c.rate() / (teammates + 1) }, ours.changes, floor.changes, cost{}),
-			}, err
-		},
+		ours: b.onOurs(func(ctx context.Context) (string, error) { return b.seedTeam(ctx, n) },
+			func(ctx context.Context, t *target) ([]float64, error) { return b.teamReturns(ctx, t, n, changes) }),
+		floor: b.onFloor("stream", func(ctx context.Context, t *target) ([]float64, error) {
+			return teamUnderLoad(ctx, t, requests(n), changes, func(c *caller, i int) error {
+				path := fmt.Sprintf("/publish?count=%d&step=%d&first=%d", teammates+1, spread, changer(i, n))
+				return c.post(path, "", readyEvent(i))
+			})
+		}),
 	}
 }
 
-type teamCost struct{ comeBack, changes cost }
-
-func (b *bench) ourTeam(ctx context.Context, n, changes int) (c teamCost, err error) {
-	database, err := b.seedTeam(ctx, n)
+func (b *bench) teamReturns(ctx context.Context, t *target, n, changes int) ([]float64, error) {
+	before, err := t.open(ctx, requests(n), nil)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
-	ours, err := b.start(database)
-	if err != nil {
-		return c, err
-	}
-	defer ours.end()
-	before, err := ours.open(ctx, b.requests(n), nil)
-	if err != nil {
-		return c, err
-	}
-	requests, tokens := before.resuming(), b.someTokens(n)
-	ours.Kill()
+	returning, tokens := before.resuming(), tokens(n)
+	t.ours.Kill()
 	before.close()
-	if err := ours.begin(); err != nil {
-		return c, err
+	if err := t.ours.Start(); err != nil {
+		return nil, err
 	}
-	return teamUnderLoad(ctx, ours, requests, changes, func(c *caller, i int) error {
+	t.pid = t.ours.Pid()
+	return teamUnderLoad(ctx, t, returning, changes, func(c *caller, i int) error {
 		return c.setStatus(tokens[changer(i, n)], i)
 	})
 }
@@ -86,56 +73,45 @@ func (b *bench) seedTeam(ctx context.Context, n int) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := t.open(ctx, b.requests(n), nil)
+	s, err := t.open(ctx, requests(n), nil)
 	if err != nil {
 		t.end()
 		return "", err
 	}
-	t.Signal(syscall.SIGTERM)
-	t.Wait()
+	t.ours.Signal(syscall.SIGTERM)
+	t.ours.Wait()
 	s.close()
-	b.seeds[name] = t.database()
-	return t.database(), nil
+	b.seeds[name] = t.ours.Database()
+	return t.ours.Database(), nil
 }
 
-func (b *bench) floorTeam(ctx context.Context, n, changes int) (c teamCost, err error) {
-	floor, err := b.startFloor("stream")
-	if err != nil {
-		return c, err
-	}
-	defer floor.end()
-	return teamUnderLoad(ctx, floor, b.requests(n), changes, func(c *caller, i int) error {
-		path := fmt.Sprintf("/publish?count=%d&step=%d&first=%d", teammates+1, spread, changer(i, n))
-		return c.post(path, "", readyEvent(i))
-	})
-}
-
-// changer is who makes change i: another each time, far from the last.
+// changer is the user who makes change i: another each time, far from the last.
 func changer(i, n int) int { return i * 37 % n }
 
-// teamUnderLoad has everyone come, and then some change. Those who watch hear
-// of it, and the user's own stream; nobody hears anything else.
-func teamUnderLoad(ctx context.Context, t *target, requests []string, changes int, change func(c *caller, i int) error) (c teamCost, err error) {
+// teamUnderLoad opens all streams, and then makes some users change. Those who
+// watch a user receive the change, and so does the user's own stream; nothing else
+// may be received.
+func teamUnderLoad(ctx context.Context, t *target, requests []string, changes int, change func(c *caller, i int) error) ([]float64, error) {
 	var s *streams
-	c.comeBack, err = t.cost(len(requests), func() ([]time.Duration, error) {
+	back, err := t.cost(len(requests), func() (_ []time.Duration, err error) {
 		s, err = t.open(ctx, requests, nil)
 		return nil, err
 	})
 	if err != nil {
-		return c, err
+		return nil, err
 	}
 	defer s.close()
-	told := changes * (teammates + 1)
-	c.changes, err = t.cost(told, func() ([]time.Duration, error) {
+	deliveries := changes * (teammates + 1)
+	c, err := t.cost(deliveries, func() ([]time.Duration, error) {
 		if _, err := t.callers(changes, 8, teamPace, change); err != nil {
 			return nil, err
 		}
-		_, err := s.untilReceived(ctx, told)
+		_, err := s.untilReceived(ctx, deliveries)
 		return nil, err
 	})
-	if got := s.received(); err == nil && got != told {
+	if got := s.received(); err == nil && got != deliveries {
 		err = fmt.Errorf("%d statuses have come for %d changes of users whom %d watch: the return has announced some",
 			got, changes, teammates)
 	}
-	return c, err
+	return []float64{lab.Millis(back.wall), back.perUnit(), c.perUnit(), c.rate() / (teammates + 1)}, err
 }

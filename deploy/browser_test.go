@@ -1,21 +1,15 @@
 package deploy_test
 
 import (
-	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
+
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // browser reaches the server through the proxy, as one on the Internet does.
@@ -28,7 +22,7 @@ type browser struct {
 // browser returns one that speaks HTTP/2 if the proxy does.
 func (p *proxy) browser() *browser {
 	b := &browser{p: p, transport: &http.Transport{
-		TLSClientConfig:    &tls.Config{RootCAs: p.trust.pool, ServerName: name},
+		TLSClientConfig:    &tls.Config{RootCAs: p.trust, ServerName: name},
 		ForceAttemptHTTP2:  true,
 		DisableCompression: true, // as it comes
 	}}
@@ -78,11 +72,11 @@ func (b *browser) get(target string, header http.Header) (*http.Response, error)
 	return b.do(http.MethodGet, target, header, "")
 }
 
-// stream is the browser's side of one.
+// stream is the browser's side of a stream.
 type stream struct {
+	*server.Stream
 	t        *testing.T
 	response *http.Response
-	lines    *bufio.Reader
 	cancel   context.CancelFunc
 }
 
@@ -103,60 +97,20 @@ func (b *browser) follow(query string, header http.Header) *stream {
 		cancel()
 		response.Body.Close()
 	})
-	return &stream{b.p.t, response, bufio.NewReader(response.Body), cancel}
+	return &stream{server.Read(response.Body), b.p.t, response, cancel}
 }
 
-// read returns the next event, as it is written.
-func (s *stream) read() (text string, err error) {
-	for !strings.HasSuffix(text, "\n\n") && err == nil {
-		var line string
-		line, err = s.lines.ReadString('\n')
-		text += line
-	}
-	return text, err
-}
-
-// is wants the next event to have a text in it.
-func (s *stream) is(text, why string) string {
+// is wants the next event that is no KEEPALIVE to have a text in it.
+func (s *stream) is(text, why string) server.Event {
 	s.t.Helper()
-	event, err := s.read()
-	for err == nil && strings.Contains(event, "\nevent: KEEPALIVE\n") {
-		event, err = s.read()
+	event, err := s.Next()
+	for err == nil && event.Type == "KEEPALIVE" {
+		event, err = s.Next()
 	}
-	if err != nil || !strings.Contains(event, text) {
-		s.t.Fatalf("%s: got %q, %v, want one with %s", why, event, err, text)
+	if err != nil || !strings.Contains(event.Raw, text) {
+		s.t.Fatalf("%s: got %q, %v, want one with %s", why, event.Raw, err, text)
 	}
 	return event
-}
-
-// certificate is one that signs itself.
-type certificate struct {
-	cert, key string // PEM
-	pool      *x509.CertPool
-}
-
-func newCertificate(t *testing.T, name string) *certificate {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().AddDate(0, 3, 0), DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &certificate{
-		cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		key:  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
-		pool: x509.NewCertPool(),
-	}
-	c.pool.AppendCertsFromPEM([]byte(c.cert))
-	return c
 }
 
 func port(address string) string {

@@ -49,34 +49,18 @@ func watched(t *testing.T) string {
 	t.Helper()
 	strace, path := server.Require(t, "strace", "it lists the system calls of the server"), filepath.Join(t.TempDir(), "trace")
 	listen(t) // so that systemd is told, too
-	s, err := server.New(strace, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := server.NewChild(t, strace)
 	s.Flags = []string{"-f", "-qq", "-o", path, binary(t)}
-	t.Cleanup(s.Kill)
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	token, err := s.Token(bounded(t), "alice", 3600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := s.Follow(bounded(t), token, "", "0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Close()
-	set(t, s, token, "watched")
-	for status := ""; status != "watched"; {
-		status = next(t, stream)
-	}
+	s.Start()
+	stream := s.Open("alice", "0")
+	s.Set("alice", "watched")
+	s.Awaits(stream, "alice", "1 watched")
 	stop(t, s)
 	return read(t, path)
 }
 
 // stop ends the server that strace has started, which then ends as well.
-func stop(t *testing.T, strace *server.Server) {
+func stop(t *testing.T, strace *server.Child) {
 	t.Helper()
 	children := read(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", strace.Pid()))
 	pid, err := strconv.Atoi(strings.TrimSpace(children))

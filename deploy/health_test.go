@@ -3,7 +3,6 @@ package deploy_test
 import (
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,10 +11,7 @@ import (
 
 // TestHealth asks a server in each of the ways in which it can listen, and what isn't one.
 func TestHealth(t *testing.T) {
-	c, folder := newCertificate(t, name), t.TempDir()
-	cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	write(t, cert, c.cert)
-	write(t, key, c.key)
+	cert, key, _ := server.Certificate(t, t.TempDir())
 	for what, env := range map[string][]string{
 		"loopback":      nil,
 		"every address": {"LISTEN=:" + port(freeAddress(t))},
@@ -33,11 +29,11 @@ func TestHealth(t *testing.T) {
 	}
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
-	s := newServer(t, "LISTEN="+strings.TrimPrefix(other.URL, "http://"))
+	s := newServer(t, "LISTEN="+other.Listener.Addr().String())
 	healthy(t, s, "another server", 1, "not the presence server: it answers 404")
 }
 
-func healthy(t *testing.T, s *server.Server, what string, code int, says string) {
+func healthy(t *testing.T, s *server.Child, what string, code int, says string) {
 	t.Helper()
 	command := s.Command("health")
 	out, _ := command.CombinedOutput()

@@ -40,7 +40,7 @@ func (p *proxy) keepsEveryPromise() {
 // would take it compressed.
 func (p *proxy) eventsComeOneByOne() {
 	for version, b := range map[int]*browser{1: p.oldBrowser(), 2: p.browser()} {
-		token := p.token("alice")
+		token := p.server.TokenOf("alice")
 		s := b.follow("?access_token="+token, nil)
 		if got := s.response.ProtoMajor; got != version {
 			p.t.Errorf("the stream is HTTP/%d, want HTTP/%d", got, version)
@@ -55,7 +55,7 @@ func (p *proxy) eventsComeOneByOne() {
 		s.is("event: READY", "the first event")
 		for i := range 5 {
 			text := fmt.Sprint("HTTP/", version, " change ", i)
-			set(p.t, p.server, token, text)
+			p.server.Set("alice", text)
 			s.is(`"`+text+`"`, "each change by itself")
 		}
 		s.cancel()
@@ -63,16 +63,15 @@ func (p *proxy) eventsComeOneByOne() {
 }
 
 func (p *proxy) resumes() {
-	b, token := p.browser(), p.token("bob")
+	b, token := p.browser(), p.server.TokenOf("bob")
 	s := b.follow("?deviceID=tab&access_token="+token, nil)
 	s.is("event: READY", "the first event")
-	set(p.t, p.server, token, "seen")
+	p.server.Set("bob", "seen")
 	seen := s.is(`"seen"`, "a change")
 	s.cancel()
-	set(p.t, p.server, token, "missed")
-	id, _, _ := strings.Cut(strings.TrimPrefix(seen, "id: "), "\n")
-	again := b.follow("?deviceID=tab&access_token="+token, http.Header{"Last-Event-ID": {id}})
-	again.is("id: "+id+"\n", "READY has the id that the stream resumes from")
+	p.server.Set("bob", "missed")
+	again := b.follow("?deviceID=tab&access_token="+token, http.Header{"Last-Event-ID": {seen.ID}})
+	again.is("id: "+seen.ID+"\n", "READY has the id that the stream resumes from")
 	again.is(`"missed"`, "what was missed comes first")
 	again.cancel()
 }
@@ -80,29 +79,25 @@ func (p *proxy) resumes() {
 // breaks kills the server. Several clients give up for good at what looks like a proper end.
 func (p *proxy) breaks() {
 	for version, b := range map[int]*browser{1: p.oldBrowser(), 2: p.browser()} {
-		s := b.follow("?access_token="+p.token("carol"), nil)
+		s := b.follow("?access_token="+p.server.TokenOf("carol"), nil)
 		s.is("event: READY", "the first event")
 		p.server.Kill()
-		if _, err := s.read(); err == nil || (err == io.EOF) != p.hidesBreaks {
+		if _, err := s.Next(); err == nil || (err == io.EOF) != p.hidesBreaks {
 			p.t.Errorf("when the server is killed, a stream of HTTP/%d ends with %v, want that it breaks (hidden by this proxy: %v)",
 				version, err, p.hidesBreaks)
 		}
-		if err := p.server.Start(); err != nil {
-			p.t.Fatal(err)
-		}
+		p.server.Start()
 	}
 }
 
 func (p *proxy) kicked() {
-	b, token := p.browser(), p.token("carol")
+	b, token := p.browser(), p.server.TokenOf("carol")
 	s := b.follow("?deviceID=tab&access_token="+token, nil)
 	s.is("event: READY", "the first event")
-	if err := p.server.Must(bounded(p.t), "/v1/admin/kick", server.AdminKey, map[string]any{"userID": "carol"}, nil); err != nil {
-		p.t.Fatal(err)
-	}
+	p.server.Admin("kick", map[string]any{"userID": "carol"}, nil)
 	s.is("REST_API_Kick", "the reason")
-	if text, err := s.read(); err != io.EOF {
-		p.t.Errorf("after KICKED_OUT there is %q, %v, want the end", text, err)
+	if event, err := s.Next(); err != io.EOF {
+		p.t.Errorf("after KICKED_OUT there is %q, %v, want the end", event.Raw, err)
 	}
 	response, err := b.get("/v1/events?deviceID=tab&access_token="+token, http.Header{"Last-Event-ID": {"1"}})
 	if err != nil || response.StatusCode != http.StatusNoContent {
@@ -113,7 +108,7 @@ func (p *proxy) kicked() {
 // leaves: who is gone may not be shown as ONLINE because a proxy holds on to the stream.
 func (p *proxy) leaves() {
 	for _, b := range []*browser{p.oldBrowser(), p.browser()} {
-		s := b.follow("?access_token="+p.token("dave"), nil)
+		s := b.follow("?access_token="+p.server.TokenOf("dave"), nil)
 		s.is("event: READY", "the first event")
 		s.cancel()
 		explained := struct{ Streams int }{-1}
@@ -130,7 +125,7 @@ func (p *proxy) bodies() {
 	for size, want := range map[int]int{most: http.StatusOK, most + 1: http.StatusRequestEntityTooLarge} {
 		body := `{"customStatus":"x"`
 		body += strings.Repeat(" ", size-len(body)-1) + "}"
-		response, err := p.browser().do(http.MethodPost, "/v1/setSelfStatus", http.Header{"Authorization": {"Bearer " + p.token("erin")}}, body)
+		response, err := p.browser().do(http.MethodPost, "/v1/setSelfStatus", http.Header{"Authorization": {"Bearer " + p.server.TokenOf("erin")}}, body)
 		if err != nil || response.StatusCode != want {
 			p.t.Errorf("a body of %d bytes is answered %v, %v, want %d", size, response, err, want)
 		}
@@ -158,14 +153,14 @@ func (p *proxy) compressed() {
 
 // logsNoToken: of requests that were served, that failed, and that the proxy couldn't pass on.
 func (p *proxy) logsNoToken() {
-	token := p.token("frank")
+	token := p.server.TokenOf("frank")
 	b, target := p.browser(), "/v1/events?x=1&access_token="+token+"&y=2"
 	from := http.Header{"Referer": {"https://" + name + target}}
 	s := b.follow(strings.TrimPrefix(target, "/v1/events"), from)
 	s.is("event: READY", "the first event")
 	b.get("/v1/subscriptions?access_token="+token, from)
 	p.server.Kill() // in the middle of the stream
-	s.read()
+	s.Next()
 	response, err := b.get(target, from)
 	if err != nil || response.StatusCode != http.StatusBadGateway {
 		p.t.Errorf("without a server the proxy answers %v, %v", response, err)

@@ -58,7 +58,7 @@ func TestPrometheus(t *testing.T) {
 type monitoring struct {
 	t          *testing.T
 	ctx        context.Context
-	server     *server.Server
+	server     *server.Child
 	ops        string // the address of its metrics
 	prometheus string // URL
 }
@@ -128,20 +128,17 @@ func (m *monitoring) load() {
 	for i := range 10 {
 		users = append(users, fmt.Sprint("user", i))
 	}
-	m.call(server.AdminKey, "admin/importUsers", map[string]any{"userIDList": users})
+	m.server.Admin("importUsers", map[string]any{"userIDList": users}, nil)
 	tokens := make([]string, len(users))
 	for i, user := range users {
-		var err error
-		if tokens[i], err = m.server.Token(m.ctx, user, 3600); err != nil {
-			m.t.Fatal(err)
-		}
-		m.call(tokens[i], "subscribeUserStatus", map[string]any{"userIDList": users})
+		tokens[i] = m.server.TokenOf(user)
+		m.server.Do("/v1/subscribeUserStatus", tokens[i], map[string]any{"userIDList": users}, nil)
 		m.follow(tokens[i], "deviceID=d&platform=ios")
 	}
 	m.follow(tokens[0], "deviceID=d&platform=ios") // supersedes
 	m.follow(tokens[1], "deviceID=other").Close()
-	m.call(tokens[2], "logout", map[string]any{})
-	m.call(server.AdminKey, "admin/setUserStatus", map[string]any{"userID": users[4], "customStatus": "x", "expiresIn": 1})
+	m.server.Do("/v1/logout", tokens[2], map[string]any{}, nil)
+	m.server.Admin("setUserStatus", map[string]any{"userID": users[4], "customStatus": "x", "expiresIn": 1}, nil)
 	m.refused(tokens[0], "setSelfStatus", map[string]any{}, 70402)
 	for answered := 0; answered != 2996; {
 		answer, err := m.server.Call(m.ctx, "/v1/getUserStatus", tokens[5], map[string]any{"userIDList": users})
@@ -151,14 +148,7 @@ func (m *monitoring) load() {
 		answered = answer.Code
 	}
 	for n := 0; m.scrape()["presence_conflations_total"] == 0; n++ { // two within one batch window
-		m.call(tokens[6], "setSelfStatus", map[string]any{"customStatus": fmt.Sprint(n)})
-	}
-}
-
-func (m *monitoring) call(token, path string, body any) {
-	m.t.Helper()
-	if err := m.server.Must(m.ctx, "/v1/"+path, token, body, nil); err != nil {
-		m.t.Fatal(err)
+		m.server.Do("/v1/setSelfStatus", tokens[6], map[string]any{"customStatus": fmt.Sprint(n)}, nil)
 	}
 }
 
@@ -176,9 +166,7 @@ func (m *monitoring) follow(token, query string) *server.Stream {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if _, err := stream.Next(); err != nil {
-		m.t.Fatal(err)
-	}
+	m.server.Next(stream)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/presence-server/presence/deploy/doctor"
 	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/doctor"
 )
 
 // name is the one in the samples.
@@ -21,10 +22,10 @@ const name = "presence.example.com"
 // proxy is a real one, run with the shipped sample in front of a real server.
 type proxy struct {
 	t       *testing.T
-	server  *server.Server
+	server  *server.Child
 	address string
 	folder  string // the logs are in it
-	trust   *certificate
+	trust   *x509.CertPool
 	command *exec.Cmd
 	ended   chan struct{}
 
@@ -46,7 +47,7 @@ func TestDoctorOfNginx(t *testing.T) {
 	p := newProxy(t, "TIMING__KEEPALIVE=1s")
 	p.runNginx()
 	report, err := doctor.Examine(bounded(t), doctor.Options{
-		URL: "https://" + p.address, Token: p.token("doctor"), Own: true, Roots: p.trust.pool,
+		URL: "https://" + p.address, Token: p.server.TokenOf("doctor"), Own: true, Roots: p.trust,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func (p *proxy) runNginx() {
 	p.t.Helper()
 	nginx := server.Require(p.t, "nginx", "it is the proxy in front of the server")
 	site := p.sample("nginx.conf", map[string]string{
-		"127.0.0.1:8080":         strings.TrimPrefix(p.server.URL, "http://"),
+		"127.0.0.1:8080":         p.server.Address,
 		"listen 443 ssl":         "listen " + p.address + " ssl",
 		"listen [::]:443":        "#",
 		"/etc/letsencrypt/live/": p.folder + "/",
@@ -100,7 +101,7 @@ func TestCaddy(t *testing.T) {
 	p.hidesBreaks = isOldCaddy(t, caddy)
 	certificate := p.folder + "/" + name + "/"
 	site := p.sample("Caddyfile", map[string]string{
-		"127.0.0.1:8080":       strings.TrimPrefix(p.server.URL, "http://"),
+		"127.0.0.1:8080":       p.server.Address,
 		"auto_https ":          "admin off\n\tskip_install_trust\n\thttps_port " + port(p.address) + "\n\tauto_https ",
 		name + " {":            name + " {\n\tbind 127.0.0.1\n\ttls " + certificate + "fullchain.pem " + certificate + "privkey.pem",
 		"/var/log/caddy/":      p.folder + "/",
@@ -116,14 +117,13 @@ func TestCaddy(t *testing.T) {
 // newProxy starts a server, and prepares a proxy for it.
 func newProxy(t *testing.T, env ...string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, server: startServer(t, env...), address: freeAddress(t), folder: t.TempDir(), trust: newCertificate(t, name)}
+	p := &proxy{t: t, server: startServer(t, env...), address: freeAddress(t), folder: t.TempDir()}
 	os.Chmod(p.folder, 0o755) // nginx's workers aren't root
 	live := filepath.Join(p.folder, name)
 	if err := os.Mkdir(live, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(live, "fullchain.pem"), p.trust.cert)
-	write(t, filepath.Join(live, "privkey.pem"), p.trust.key)
+	_, _, p.trust = server.Certificate(t, live, name)
 	return p
 }
 
@@ -191,13 +191,4 @@ func (p *proxy) logs() string {
 		fmt.Fprintf(&all, "%s:\n%s", filepath.Base(file), read(p.t, file))
 	}
 	return all.String()
-}
-
-func (p *proxy) token(userID string) string {
-	p.t.Helper()
-	token, err := p.server.Token(bounded(p.t), userID, 3600)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return token
 }

@@ -23,15 +23,13 @@ func TestReadme(t *testing.T) {
 	ops := freeAddress(t)
 	s := startServer(t, "OPS__LISTEN="+ops, "AUTH__SECRET=", "TIMING__KEEPALIVE=1s")
 	r := reader{t: t, ctx: bounded(t), server: s, replace: strings.NewReplacer(
-		"localhost:8080", strings.TrimPrefix(s.URL, "http://"),
+		"localhost:8080", s.Address,
 		"localhost:9100", ops,
 		"https://presence.example.com", s.URL,
 		"/var/lib/presence", s.Folder,
 		"$(date +%F)", "2026-11-25",
 	)}
-	if err := s.Must(r.ctx, "/v1/admin/importUsers", server.AdminKey, map[string]any{"userIDList": []string{"alice"}}, nil); err != nil {
-		t.Fatal(err)
-	}
+	s.Admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
 	ran := make(map[string]bool)
 	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```").FindAllStringSubmatch(read(t, "README.md"), -1) {
 		for line := range strings.Lines(block[1]) {
@@ -51,7 +49,7 @@ func TestReadme(t *testing.T) {
 type reader struct {
 	t       *testing.T
 	ctx     context.Context
-	server  *server.Server
+	server  *server.Child
 	replace *strings.Replacer
 }
 
@@ -62,11 +60,11 @@ func (r reader) run(line string) {
 		r.stop()
 		return
 	case "sudo systemctl start presence":
-		r.start()
+		r.server.Start()
 		return
 	case "sudo systemctl restart presence":
 		r.stop()
-		r.start()
+		r.server.Start()
 		return
 	}
 	script := fmt.Sprintf("presence() { command %q \"$@\"; }; pidof() { echo %d; }; ADMIN_KEY=%q; set -o pipefail\n",
@@ -88,12 +86,6 @@ func (r reader) stop() {
 	r.server.Signal(syscall.SIGTERM)
 	if code := r.server.Wait(); code != 0 {
 		r.t.Errorf("exit code %d\n%s", code, r.server.Log())
-	}
-}
-
-func (r reader) start() {
-	if err := r.server.Start(); err != nil {
-		r.t.Fatal(err)
 	}
 }
 

@@ -12,15 +12,9 @@ import (
 // loss of power right after the first start doesn't refuse all tokens.
 func TestSecretIsDurable(t *testing.T) {
 	strace, path := server.Require(t, "strace", "it shows what is synced"), filepath.Join(t.TempDir(), "trace")
-	s, err := server.New(strace, t.TempDir(), "AUTH__SECRET=")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := server.NewChild(t, strace, "AUTH__SECRET=")
 	s.Flags = []string{"-f", "-qq", "-y", "-e", "trace=fsync,rename,renameat,renameat2", "-o", path, binary(t)}
-	t.Cleanup(s.Kill)
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
+	s.Start()
 	stop(t, s)
 	folder, err := filepath.EvalSymlinks(s.Folder)
 	if err != nil {

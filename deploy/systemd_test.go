@@ -27,7 +27,7 @@ func listen(t *testing.T) supervisor {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetReadDeadline(time.Now().Add(patience))
+	conn.SetReadDeadline(time.Now().Add(server.Patience))
 	t.Setenv("NOTIFY_SOCKET", path)
 	return supervisor{t, conn}
 }
@@ -74,7 +74,7 @@ func TestSystemdIsTold(t *testing.T) {
 }
 
 // isReady asks once: who was told READY needn't wait.
-func isReady(t *testing.T, s *server.Server) {
+func isReady(t *testing.T, s *server.Child) {
 	t.Helper()
 	if answer, err := s.Call(bounded(t), "/readyz", "", nil); err != nil || answer.Status != 200 {
 		t.Errorf("told READY, but /readyz answers %+v %v", answer, err)

@@ -35,11 +35,7 @@ type adminCall func(w http.ResponseWriter, r *http.Request) (object, error)
 // correctly what has changed.
 func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := h.checkAdminKey(r)
-		if err == nil {
-			err = checkQuery(r.URL.Query(), parameters)
-		}
-		if err != nil {
+		if err := h.checkAdmin(r, parameters...); err != nil {
 			h.respond(w, r, nil, err)
 			return
 		}
@@ -50,6 +46,15 @@ func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc 
 		}
 		h.respond(w, r, data, err)
 	}
+}
+
+// checkAdmin returns an error unless the request has the admin key, and a query with
+// only the named parameters.
+func (h *Handler) checkAdmin(r *http.Request, parameters ...string) error {
+	if err := h.checkAdminKey(r); err != nil {
+		return err
+	}
+	return checkQuery(r.URL.Query(), parameters)
 }
 
 func checkQuery(query url.Values, parameters []string) error {
@@ -95,35 +100,17 @@ func (h *Handler) users(_ http.ResponseWriter, r *http.Request) (object, error) 
 	if err != nil {
 		return nil, err
 	}
-	users, next, err := h.service.Users(r.Context(), after, limit)
+	users, next, err := h.service.Users(r.Context(), r.URL.Query().Get("prefix"), after, limit)
 	return object{}.statuses("userList", users).next(next), err
 }
 
-// editFriends returns a call that edits a friend list.
-func editFriends(edit func(ctx context.Context, userID string, friends []string, mutual bool) ([]presence.Failure, error)) adminCall {
-	return func(w http.ResponseWriter, r *http.Request) (object, error) {
-		in := strictBody(w, r)
-		userID, friends, mutual := in.userID("userID"), in.ids("friendIDList", adminUsers), in.flag("mutual", true)
-		if err := in.check(); err != nil {
-			return nil, err
-		}
-		failed, err := edit(r.Context(), userID, friends, mutual)
-		responseOf(w).changed("friend", friends, failed, slog.String("user", userID), slog.Bool("mutual", mutual))
-		return list(object{}, "failureUserList", failed), err
-	}
-}
-
-func (h *Handler) friends(_ http.ResponseWriter, r *http.Request) (object, error) {
+func (h *Handler) subscriptions(_ http.ResponseWriter, r *http.Request) (object, error) {
 	userID, err := userIDOf(r)
 	if err != nil {
 		return nil, err
 	}
-	after, limit, err := pageOf(r.URL.Query())
-	if err != nil {
-		return nil, err
-	}
-	friends, next, err := h.service.Friends(r.Context(), userID, after, limit)
-	return list(object{}, "friendIDList", friends).next(next), err
+	all, err := h.service.Subscriptions(r.Context(), userID)
+	return object{}.statuses("userList", all), err
 }
 
 func (h *Handler) getAnyStatus(w http.ResponseWriter, r *http.Request) (object, error) {
@@ -155,6 +142,16 @@ func (h *Handler) kick(w http.ResponseWriter, r *http.Request) (object, error) {
 	}
 	responseOf(w).change = []slog.Attr{slog.String("user", userID)}
 	return nil, h.service.Kick(r.Context(), userID)
+}
+
+func (h *Handler) logoutUser(w http.ResponseWriter, r *http.Request) (object, error) {
+	in := strictBody(w, r)
+	userID, deviceID := in.userID("userID"), in.deviceID()
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	responseOf(w).change = []slog.Attr{slog.String("user", userID), slog.String("device", deviceID)}
+	return nil, h.service.Logout(r.Context(), userID, deviceID)
 }
 
 func (h *Handler) issueToken(w http.ResponseWriter, r *http.Request) (object, error) {
@@ -201,4 +198,13 @@ func (h *Handler) stats(_ http.ResponseWriter, r *http.Request) (object, error) 
 		return nil, err
 	}
 	return members(stats)
+}
+
+// config returns the configuration that the embedding program shows, or what the
+// Handler itself knows of it.
+func (h *Handler) config(http.ResponseWriter, *http.Request) (object, error) {
+	if h.shownConfig != nil {
+		return members(h.shownConfig())
+	}
+	return members(tables(h.service.Settings(), *h.limits.Load()))
 }

@@ -73,7 +73,7 @@ func answerStatuses(found []presence.Status, failed []presence.Failure) object {
 // members returns an object with the members of a value that marshals to a JSON
 // object.
 func members(value any) (object, error) {
-	text, err := json.Marshal(value)
+	text, err := json.Marshal(value, json.Deterministic(true))
 	return inEnvelope(text), err
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sse"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config is the configuration of a [Handler]. Service is required, and so is
@@ -63,9 +65,23 @@ type Config struct {
 	// "unknown".
 	Version string
 
+	// ShownConfig returns what GET /v1/admin/config returns: the tables of the
+	// program's configuration, by name. It must contain no secrets, and URLs only
+	// without user and query. It may be called by several goroutines at once. The
+	// map must marshal to JSON, and the caller doesn't change it. Nil means the
+	// Service's settings and the Handler's limits.
+	ShownConfig func() map[string]any
+
 	// Limits bound calls and streams. The zero value means [DefaultLimits];
 	// otherwise all fields must be valid.
 	Limits Limits
+
+	// Registerer is where New registers the metrics of the service and of its calls,
+	// which all begin with presence_. It makes them part of the /metrics of a program
+	// that has metrics of its own, as with [prometheus.DefaultRegisterer]. Each Handler
+	// needs another one; see [prometheus.WrapRegistererWith]. Nil, the default, means
+	// that the metrics are not registered, and are served by [Handler.Metrics] alone.
+	Registerer prometheus.Registerer
 
 	// Logger receives the log. Nil means that nothing is logged.
 	Logger *slog.Logger
@@ -77,6 +93,7 @@ type Handler struct {
 	authenticate func(*http.Request) (Credentials, error)
 	tokens       *Tokens
 	adminKey     string
+	shownConfig  func() map[string]any
 	dev          bool
 	log          *slog.Logger
 	name         string // a random prefix of the request IDs
@@ -96,14 +113,15 @@ type Handler struct {
 }
 
 // New returns a Handler. It returns an error if Service is missing, if both
-// Authenticate and Tokens are missing, if a limit is invalid, or if an origin can
-// never match.
+// Authenticate and Tokens are missing, if a limit is invalid, if an origin can never
+// match, or if Registerer already has the metrics of a Handler.
 func New(config Config) (*Handler, error) {
 	h := &Handler{
 		service:      config.Service,
 		authenticate: config.Authenticate,
 		tokens:       config.Tokens,
 		adminKey:     config.AdminKey,
+		shownConfig:  config.ShownConfig,
 		dev:          config.Dev,
 		log:          config.Logger,
 		name:         rand.Text()[:8],
@@ -141,9 +159,8 @@ func New(config Config) (*Handler, error) {
 	}
 	h.SetLimits(config.Limits)
 	h.route()
-	h.measure()
 	h.serve = origins.share(http.HandlerFunc(h.dispatch))
-	return h, nil
+	return h, h.measure(config.Registerer)
 }
 
 // SetLimits changes the limits. They apply to calls and streams that begin from
@@ -169,10 +186,30 @@ const ownFiles = 24
 // number.
 func unproven(n int) int { return max(0, reserved(n)-ownFiles) / 2 }
 
-// Wait waits until all event streams have ended, which they do after the Service
-// is drained. Call it after http.Server.Shutdown, which doesn't wait for streams:
-// their connections no longer belong to the HTTP server.
-func (h *Handler) Wait() { h.writer.Wait() }
+// Shutdown ends the service for its clients, without showing users as offline. In
+// this order, it drains the Service, which ends all event streams so that their
+// clients reconnect to the next run; shuts the servers down, which are those that
+// serve h; and waits for the requests in progress and for the end of the streams.
+// Without servers it waits for the streams only.
+//
+// When ctx is done, Shutdown closes the connections of the remaining requests, and
+// returns the error of ctx. A stream that has not ended by then ends by itself when
+// its client reads on, disconnects, or exceeds Limits.WriteTimeout. The Service can
+// be closed after Shutdown in either case.
+//
+// An http.Server.Shutdown alone is not enough: the connections of HTTP/1 streams no
+// longer belong to the http.Server, and those of HTTP/2 streams stay open until the
+// Service is drained.
+func (h *Handler) Shutdown(ctx context.Context, servers ...*http.Server) error {
+	h.service.Drain()
+	var errs []error
+	for _, server := range servers {
+		if err := server.Shutdown(ctx); err != nil {
+			errs = append(errs, err, server.Close())
+		}
+	}
+	return errors.Join(append(errs, h.writer.Wait(ctx))...)
+}
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

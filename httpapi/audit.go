@@ -32,11 +32,19 @@ const maxNamed = 10
 // changed stores, for the log, the number of IDs for which a call has succeeded,
 // and the first of them. If all have failed, it stores nothing.
 func (resp *response) changed(kind string, ids []string, failed []presence.Failure, more ...slog.Attr) {
+	if n, named := succeeded(ids, failed); n > 0 {
+		resp.change = append(more, slog.Int(kind+"s", n), slog.Any(kind+"IDs", named))
+	}
+}
+
+// succeeded returns the number of distinct IDs that have not failed, and the first of
+// them.
+func succeeded(ids []string, failed []presence.Failure) (n int, named []string) {
 	without := make(map[string]bool, len(failed))
 	for _, f := range failed {
 		without[f.UserID] = true
 	}
-	n, named := 0, []string(nil)
+	named = []string{} // logged as [], not as null
 	for _, id := range ids {
 		if without[id] {
 			continue
@@ -46,7 +54,5 @@ func (resp *response) changed(kind string, ids []string, failed []presence.Failu
 			named = append(named, id)
 		}
 	}
-	if n > 0 {
-		resp.change = append(more, slog.Int(kind+"s", n), slog.Any(kind+"IDs", named))
-	}
+	return n, named
 }

@@ -47,6 +47,12 @@ func TestChangesOfAdminsAreLogged(t *testing.T) {
 		{"addFriends", `{"userID":"alice","friendIDList":["bob","nobody","alice"]}`, `user=alice mutual=true friends=1 friendIDs=[bob]`},
 		{"removeFriends", `{"userID":"alice","friendIDList":["bob","carol"],"mutual":false}`,
 			`user=alice mutual=false friends=2 friendIDs=[bob carol]`},
+		{"addFriends", `{"list":[{"userID":"alice","friendIDList":["bob","nobody","bob"]},{"userID":"nobody","friendIDList":["bob"]},` +
+			`{"userID":"carol","friendIDList":["bob","alice"],"mutual":false}]}`, `pairs=3 users=2 userIDs=[alice carol]`},
+		{"setFriends", `{"userID":"alice","friendIDList":["carol","nobody"]}`, `user=alice mutual=true friends=1 friendIDs=[carol]`},
+		{"setFriends", `{"userID":"alice","friendIDList":[],"mutual":false}`, `user=alice mutual=false friends=0 friendIDs=[]`},
+		{"logout", `{"userID":"alice","deviceID":"tab"}`, `user=alice device=tab`},
+		{"logout", `{"userID":"alice"}`, `user=alice device=`},
 		{"setUserStatus", `{"userID":"alice","customStatus":"between us"}`, `user=alice`},
 		{"issueToken", `{"userID":"alice","expiresIn":3600}`, `user=alice`},
 		{"kick", `{"userID":"alice"}`, `user=alice`},
@@ -91,17 +97,19 @@ func TestWhatChangesNothingIsNotLogged(t *testing.T) {
 	log := new(logBuffer)
 	s := newServer(t, jsonLog(log))
 	s.register("alice", "bob")
-	for _, path := range []string{"users", "friends?userID=alice", "explain?userID=alice", "stats"} {
+	for _, path := range []string{"users", "friends?userID=alice", "explain?userID=alice", "stats", "subscriptions?userID=alice", "config"} {
 		s.admin().get("/v1/admin/" + path)
 	}
 	for call, body := range map[string]string{
 		"getUserStatus": `{"userIDList":["alice"]}`, "importUsers": `{"userIDList":[" bad"]}`, "deleteUsers": `{"userIDList":["nobody"]}`,
 		"addFriends": `{"userID":"alice","friendIDList":["nobody"]}`, "removeFriends": `{"userID":"nobody","friendIDList":["bob"]}`,
 		"setUserStatus": `{"userID":"nobody","customStatus":"x"}`, "kick": `{"userID":"nobody"}`, "issueToken": `{"userID":" bad"}`,
+		"setFriends": `{"userID":"nobody","friendIDList":[]}`, "logout": `{"userID":"nobody"}`,
 	} {
 		s.admin().post("/v1/admin/"+call, body)
 		s.user("alice").post("/v1/admin/"+call, body).fails(403, "70403", "a user is no admin")
 	}
+	s.admin().post("/v1/admin/addFriends", `{"list":[{"userID":"nobody","friendIDList":["bob"]}]}`)
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x"}`)
 	if lines := changeLines(t, log); len(lines) > 0 {
 		t.Errorf("nothing was changed by an admin, but logged is %v", lines)
@@ -137,6 +145,7 @@ func TestTheServerAPIRejectsUnknownMembers(t *testing.T) {
 		"importUsers": `"userIDList":["new"]`, "deleteUsers": `"userIDList":["alice"]`, "getUserStatus": `"userIDList":["alice"]`,
 		"addFriends": `"userID":"alice","friendIDList":["bob"]`, "removeFriends": `"userID":"alice","friendIDList":["bob"]`,
 		"setUserStatus": `"userID":"alice","customStatus":"x"`, "kick": `"userID":"alice"`, "issueToken": `"userID":"alice"`,
+		"setFriends": `"userID":"alice","friendIDList":["bob"]`, "logout": `"userID":"alice"`,
 	}
 	for _, route := range s.api.Routes() {
 		method, path, _ := strings.Cut(route, " ")
@@ -148,7 +157,7 @@ func TestTheServerAPIRejectsUnknownMembers(t *testing.T) {
 			t.Errorf("no test of %s", route)
 		}
 		for member, shown := range map[string]string{
-			`"deviceID":"x"`: `unknown member \"deviceID\"`, `"UserID":"x"`: `unknown member \"UserID\"`, `"deviceID":null`: `unknown member \"deviceID\"`,
+			`"device":"x"`: `unknown member \"device\"`, `"UserID":"x"`: `unknown member \"UserID\"`, `"device":null`: `unknown member \"device\"`,
 			`"":1`: `"unknown member"`, `"eyJhbGciOiJIUzI1NiJ9.x":1`: `"unknown member"`, `"` + strings.Repeat("a", 5000) + `":1`: `"unknown member"`,
 		} {
 			s.changesNothing(member, func() {

@@ -171,7 +171,7 @@ func TestExplain(t *testing.T) {
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":""}`)
 	s.admin().get("/v1/admin/explain?userID=alice").is(
 		`{"now":"T","status":{"userID":"alice","statusType":3,"customStatus":"","version":N},`+
-			`"why":"UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected `+
+			`"why":"UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected `+
 			`for too long; the last kick or deletion, at T, also revoked all tokens issued before",`+
 			`"next":"UNLOGINED until a device logs in",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+

@@ -11,14 +11,33 @@ import (
 	"time"
 )
 
-// connections limits the connections of a Server. A connection is proven once a
-// request with valid credentials has arrived on it, and unproven before. Without
-// a limit on unproven connections, anyone could use up the file descriptors, and
-// clients with a token could no longer connect. The connection of a proxy is
-// proven by the first request with valid credentials that the proxy forwards.
+// LimitConnections limits the connections of server, so that neither clients without
+// valid credentials nor a single user can use up the file descriptors of the process.
+// It sets server.ConnContext and server.ConnState, which server must not use for
+// anything else, and must be called before server serves.
 //
-// Idle proven connections are limited too, so that a single user with a token
-// can't use up the file descriptors.
+// A connection is proven once a request has arrived on it whose credentials a
+// [Handler] has verified, and unproven before. The connection of a proxy is proven by
+// the first such request that the proxy forwards. Unproven connections may have about
+// 5 % of the file descriptors: the one that has been idle longest is closed to admit
+// a new one, and each is closed after 10 seconds of idleness. For its first request it
+// has server.ReadTimeout. Of the proven connections half as many may be idle. If the
+// limit of file descriptors isn't known, only the 10 seconds apply.
+//
+// Use it only for a server that serves nothing but Handlers: no other handler can
+// prove a connection.
+func LimitConnections(server *http.Server) { limitConnections(server, unproven(descriptors())) }
+
+// limitConnections is LimitConnections with a limit of unproven connections. It is
+// here, and not where the program listens, because only a Handler knows when
+// credentials are verified, and because streams get the other file descriptors.
+func limitConnections(server *http.Server, most int) *connections {
+	v := newConnections(most)
+	server.ConnContext, server.ConnState = v.accept, v.follow
+	return v
+}
+
+// connections are the connections of a server; see LimitConnections.
 type connections struct {
 	room chan struct{} // receives a value when a connection leaves a list
 
@@ -45,7 +64,7 @@ type connection struct {
 
 const (
 	// unprovenIdle is how long an unproven connection may be idle between two
-	// requests. For the first request it has requestTimeout.
+	// requests. For the first request it has http.Server.ReadTimeout.
 	unprovenIdle = 10 * time.Second
 
 	// settling is the minimum time before a connection is closed to admit
@@ -180,7 +199,7 @@ func (c *connection) leave() {
 }
 
 // prove marks the connection of a request as proven. It does nothing if the HTTP
-// server is not a Server of this package.
+// server has no limits; see LimitConnections.
 func prove(r *http.Request) {
 	c, ok := r.Context().Value(connectionKey{}).(*connection)
 	if !ok || c.proven.Load() {

@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"strings"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -20,30 +20,29 @@ import (
 const fewUnproven = 8
 
 // bounded returns a server that takes few connections without a credential, and how to reach it.
-func bounded(t *testing.T, secure bool) (web *httpapi.Server, s *server, dial func() net.Conn) {
+func bounded(t *testing.T, secure bool) (conns *httpapi.Connections, s *server, dial func() net.Conn) {
 	t.Helper()
-	s = newServer(t)
-	cert, key, trust := certificate(t)
-	if !secure {
-		cert, key = "", ""
-	}
-	web, err := httpapi.Listen("127.0.0.1:0", cert, key, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { web.Close(0) })
-	web.BoundUnproven(fewUnproven)
-	web.Show(s.api)
-	_, rest, _ := strings.Cut(web.URL(), "://")
-	return web, s, func() net.Conn {
+	s = newServer(t, func(o *options) {
+		o.serve = func(w *httptest.Server) {
+			conns = httpapi.LimitConnectionsTo(w.Config, fewUnproven)
+			if w.EnableHTTP2 = secure; secure {
+				w.StartTLS()
+			} else {
+				w.Start()
+			}
+		}
+	})
+	return conns, s, func() net.Conn {
 		t.Helper()
-		conn, err := net.Dial("tcp", strings.TrimSuffix(rest, "/"))
+		conn, err := net.Dial("tcp", s.http.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
 		conn.SetDeadline(time.Now().Add(patience))
 		if secure {
+			trust := x509.NewCertPool()
+			trust.AddCert(s.http.Certificate())
 			return tls.Client(conn, &tls.Config{RootCAs: trust, ServerName: "127.0.0.1"})
 		}
 		return conn
@@ -80,7 +79,7 @@ func TestConnectionsWithoutCredentialsKeepOutNobody(t *testing.T) {
 	} {
 		for scheme, secure := range map[string]bool{"http": false, "https": true} {
 			t.Run(name+" over "+scheme, func(t *testing.T) {
-				web, s, dial := bounded(t, secure)
+				conns, s, dial := bounded(t, secure)
 				proven := dial()
 				if got := s.ask(proven, "/v1/friends", s.issue("alice")); got != 200 {
 					t.Fatalf("a client with a token is answered %d", got)
@@ -101,7 +100,7 @@ func TestConnectionsWithoutCredentialsKeepOutNobody(t *testing.T) {
 				if got := s.ask(proven, "/v1/friends", s.issue("alice")); got != 200 {
 					t.Errorf("a connection that has shown a token is closed to make room: %d", got)
 				}
-				if all, unproven := web.Connections(); unproven > fewUnproven {
+				if all, unproven := conns.Count(); unproven > fewUnproven {
 					t.Errorf("%d of %d connections are unproven, want at most %d", unproven, all, fewUnproven)
 				}
 				if n := s.svc.Metrics().Streams; n != 1 {
@@ -128,7 +127,7 @@ func TestHandshakesThatNeverEndKeepOutNobody(t *testing.T) {
 
 // TestClientsThatComeAllAtOnce are more than the unproven connections that there may be, and all of them get in.
 func TestClientsThatComeAllAtOnce(t *testing.T) {
-	web, s, dial := bounded(t, false)
+	conns, s, dial := bounded(t, false)
 	token := s.issue("alice")
 	results := make(chan int)
 	for range 8 * fewUnproven {
@@ -140,7 +139,7 @@ func TestClientsThatComeAllAtOnce(t *testing.T) {
 			t.Errorf("one of many clients that come at once is answered %d", got)
 		}
 	}
-	if all, unproven := web.Connections(); unproven != 0 {
+	if all, unproven := conns.Count(); unproven != 0 {
 		t.Errorf("%d of %d connections are unproven, want none", unproven, all)
 	}
 }
@@ -148,7 +147,7 @@ func TestClientsThatComeAllAtOnce(t *testing.T) {
 // TestAnIdleConnectionWithoutCredentialsIsClosed after ten seconds, and one with a token is kept.
 func TestAnIdleConnectionWithoutCredentialsIsClosed(t *testing.T) {
 	t.Parallel() // it waits for what the program waits
-	web, s, dial := bounded(t, false)
+	conns, s, dial := bounded(t, false)
 	idle, proven := dial(), dial()
 	token := s.issue("alice")
 	s.ask(proven, "/v1/friends", token)
@@ -163,26 +162,26 @@ func TestAnIdleConnectionWithoutCredentialsIsClosed(t *testing.T) {
 	if got := s.ask(proven, "/v1/friends", token); got != 200 {
 		t.Errorf("an idle connection that has shown a token is answered %d", got)
 	}
-	until(t, "only the proven connection is left", func() bool { all, unproven := web.Connections(); return all == 1 && unproven == 0 })
+	until(t, "only the proven connection is left", func() bool { all, unproven := conns.Count(); return all == 1 && unproven == 0 })
 }
 
 // TestIdleConnectionsOfOneUserKeepOutNobody: the one that has been idle longest is closed.
 func TestIdleConnectionsOfOneUserKeepOutNobody(t *testing.T) {
-	web, s, dial := bounded(t, false)
+	conns, s, dial := bounded(t, false)
 	token := s.issue("alice")
-	var conns []net.Conn
+	var dialed []net.Conn
 	for range 3 * fewUnproven {
-		conns = append(conns, dial())
-		if got := s.ask(conns[len(conns)-1], "/v1/friends", token); got != 200 {
+		dialed = append(dialed, dial())
+		if got := s.ask(dialed[len(dialed)-1], "/v1/friends", token); got != 200 {
 			t.Fatalf("a client with a token is answered %d", got)
 		}
 	}
-	until(t, "few connections are idle", func() bool { all, _ := web.Connections(); return all <= fewUnproven/2 })
-	if got := s.ask(conns[len(conns)-1], "/v1/friends", token); got != 200 {
+	until(t, "few connections are idle", func() bool { all, _ := conns.Count(); return all <= fewUnproven/2 })
+	if got := s.ask(dialed[len(dialed)-1], "/v1/friends", token); got != 200 {
 		t.Errorf("the connection that was used last is answered %d", got)
 	}
 	open := 0 // of the connections that have been idle longest; one of them may have become idle late
-	for _, conn := range conns[:fewUnproven] {
+	for _, conn := range dialed[:fewUnproven] {
 		if s.ask(conn, "/v1/friends", token) != 0 {
 			open++
 		}
@@ -195,7 +194,7 @@ func TestIdleConnectionsOfOneUserKeepOutNobody(t *testing.T) {
 // TestHTTP2ConnectionsProveThemselves with the first request that has a token, whatever came before.
 func TestHTTP2ConnectionsProveThemselves(t *testing.T) {
 	t.Parallel()
-	web, s, dial := bounded(t, true)
+	conns, s, dial := bounded(t, true)
 	client := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn := dial().(*tls.Conn)
 		over := tls.Client(conn.NetConn(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
@@ -204,7 +203,7 @@ func TestHTTP2ConnectionsProveThemselves(t *testing.T) {
 	defer client.CloseIdleConnections()
 	ask := func(path, token string, unproven int) {
 		t.Helper()
-		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL()+path, nil)
+		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, s.http.URL+"/"+path, nil)
 		request.Header.Set("Authorization", "Bearer "+token)
 		s.remember(token)
 		response, err := client.Do(request)
@@ -212,7 +211,7 @@ func TestHTTP2ConnectionsProveThemselves(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer response.Body.Close()
-		if _, n := web.Connections(); response.ProtoMajor != 2 || n != unproven {
+		if _, n := conns.Count(); response.ProtoMajor != 2 || n != unproven {
 			t.Errorf("after %s over HTTP/%d, %d connections are unproven, want %d", path, response.ProtoMajor, n, unproven)
 		}
 	}

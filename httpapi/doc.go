@@ -13,12 +13,15 @@
 // an Unwrap method, as [http.ResponseController] requires. Otherwise event
 // streams can't be opened.
 //
-// To stop without showing users as offline, drain the Service, shut the HTTP
-// server down, call [Handler.Wait], and then close the Service.
+// To stop without showing users as offline, call [Handler.Shutdown] with the HTTP
+// server, and then close the Service.
 //
-// [Handler.Metrics] serves metrics for Prometheus, and [Ops] adds the profiles
-// of the Go runtime. Neither asks for credentials, so serve them on a private
-// address only.
+// The metrics for Prometheus become part of those of the program by
+// Config.Registerer; [Handler.Metrics] serves them otherwise. It asks for no
+// credentials, so serve it on a private address only.
+//
+// A program whose HTTP server serves nothing else can bound its connections with
+// [LimitConnections], and respond with [Starting] while the Service is being opened.
 //
 // # How it is built
 //

@@ -161,7 +161,7 @@ func TestLastEventIDInTheQuery(t *testing.T) {
 	s.register("alice")
 	version := func() string {
 		e := s.user("alice").stream("deviceID", "probe").next()
-		return e.id
+		return e.ID
 	}()
 	alice := s.user("alice")
 	for name, c := range map[string]struct {
@@ -180,8 +180,8 @@ func TestLastEventIDInTheQuery(t *testing.T) {
 		"the lowest of two":         {[]string{"lastEventId", version, "lasteventid", "0"}, "0"},
 		"an empty one of two":       {[]string{"lastEventId", version, "lasteventid", ""}, version},
 	} {
-		if e := alice.stream(append(c.more, "deviceID", "tab")...).next(); e.id != c.want {
-			t.Errorf("%s: READY has the id %s, want %s", name, e.id, c.want)
+		if e := alice.stream(append(c.more, "deviceID", "tab")...).next(); e.ID != c.want {
+			t.Errorf("%s: READY has the id %s, want %s", name, e.ID, c.want)
 		}
 	}
 	st := alice.stream("deviceID", "tab", "lastEventId", "").ready()

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,8 +15,8 @@ import (
 
 func isStream(r *http.Request) bool { return r.URL.Path == "/v1/events" }
 
-// events serves the event stream. It doesn't return the data of a response, as
-// calls do: package sse writes the stream.
+// events serves the event stream of a device. It doesn't return the data of a response,
+// as calls do: package sse writes the stream.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	c, err := h.identify(r) // Connect checks that the user may connect
 	responseOf(w).userID = c.UserID
@@ -23,6 +24,58 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		h.respond(w, r, nil, err)
 		return
 	}
+	h.stream(w, r, func() (sse.Source, *slog.Logger, error) {
+		session, err := h.service.Connect(r.Context(), deviceOf(r, c))
+		if err != nil {
+			return nil, nil, err
+		}
+		return session, h.log.With("user", c.UserID, "device", session.DeviceID()), nil
+	})
+}
+
+// adminEvents serves the feed of all users as a stream.
+func (h *Handler) adminEvents(w http.ResponseWriter, r *http.Request) {
+	err := h.checkAdmin(r, "since")
+	var cursor int64
+	if err == nil {
+		cursor, err = feedCursor(r)
+	}
+	if err != nil {
+		h.respond(w, r, nil, err)
+		return
+	}
+	h.stream(w, r, func() (sse.Source, *slog.Logger, error) {
+		feed, err := h.service.Follow(cursor)
+		if err != nil {
+			return nil, nil, err
+		}
+		return feed, h.log.With("feed", true), nil
+	})
+}
+
+// feedCursor returns the cursor from which a feed resumes. The header takes precedence
+// over the query.
+func feedCursor(r *http.Request) (int64, error) {
+	text := r.Header.Get("Last-Event-ID")
+	if text == "" {
+		if !r.URL.Query().Has("since") {
+			return presence.FromNow, nil
+		}
+		text = r.URL.Query().Get("since")
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange) && n > 0:
+		return 0, nil // a number that was never issued
+	case err != nil || n < 0:
+		return 0, malformed("the version to resume from must be a whole number, and not negative")
+	}
+	return n, nil
+}
+
+// stream opens a source of events and writes it as the response. The logger that open
+// returns has the attributes of the stream.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, open func() (sse.Source, *slog.Logger, error)) {
 	if err := sse.Check(w, r); err != nil {
 		h.respond(w, r, nil, fmt.Errorf("no event stream: %w", err))
 		return
@@ -33,22 +86,22 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		h.respond(w, r, nil, fail(presence.CodeUnavailable, "too many streams are open"))
 		return
 	}
-	session, err := h.service.Connect(r.Context(), deviceOf(r, c))
+	source, log, err := open()
 	if err != nil {
 		h.streams.Add(-1)
 		h.refuseStream(w, r, err)
 		return
 	}
 	request := requestID(w)
-	h.log.Debug("stream opened", "request", request, "user", c.UserID, "device", session.DeviceID())
+	log.Debug("stream opened", "request", request)
 	responseOf(w).note(http.StatusOK)
-	h.writer.Serve(w, r, session, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
+	h.writer.Serve(w, r, source, sse.Timing{WriteTimeout: limits.WriteTimeout, Drain: limits.Drain}, func(err error) {
 		h.meters.cut(err)
 		if errors.Is(err, http.ErrNotSupported) {
-			h.log.Error("the response writer can't flush an event: a middleware has Flush or Unwrap, but the ResponseWriter inside it is not an http.Flusher",
+			log.Error("the response writer can't flush an event: a middleware has Flush or Unwrap, but the ResponseWriter inside it is not an http.Flusher",
 				"request", request, "error", err)
 		}
-		h.log.Debug("stream ended", "request", request, "user", c.UserID, "device", session.DeviceID(), "error", err)
+		log.Debug("stream ended", "request", request, "error", err)
 		h.streams.Add(-1)
 	})
 }

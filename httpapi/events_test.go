@@ -59,7 +59,7 @@ func TestHeadersOfAStream(t *testing.T) {
 			t.Errorf("the header %s of a stream is %q, want %q", name, got, want)
 		}
 	}
-	if e := st.ready(); e.last == "" {
+	if e := st.ready(); e.Cursor() == "" {
 		t.Error("READY has an id")
 	}
 }
@@ -67,8 +67,8 @@ func TestHeadersOfAStream(t *testing.T) {
 func TestReadyTellsARandomDevice(t *testing.T) {
 	s := newServer(t)
 	a, b := s.user("alice").stream().next(), s.user("alice").stream().next()
-	if a.data == b.data {
-		t.Errorf("deviceID defaults to a random one, but two streams got %s", a.data)
+	if a.Data == b.Data {
+		t.Errorf("deviceID defaults to a random one, but two streams got %s", a.Data)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestKickedOut(t *testing.T) {
 		st.is("KICKED_OUT", `{"type":"`+why+`"}`, "a kicked device is told why")
 		st.ends("after KICKED_OUT the stream ends")
 		for range 2 {
-			s.user("alice").open("deviceID", "tab", "Last-Event-ID", st.last).isRefused(why)
+			s.user("alice").open("deviceID", "tab", "Last-Event-ID", st.Cursor()).isRefused(why)
 		}
 		s.user("alice").stream("deviceID", "tab").ready() // without a Last-Event-ID it logs in anew
 		s.user("alice").post("/v1/logout", ``)
@@ -116,12 +116,12 @@ func TestAPageWithoutADeviceIDStaysOut(t *testing.T) {
 		st := alice.stream().ready()
 		act(alice)
 		st.is("KICKED_OUT", `{"type":"`+why+`"}`, "a kicked device is told why")
-		alice.open("Last-Event-ID", st.last).isRefused(why)
+		alice.open("Last-Event-ID", st.Cursor()).isRefused(why)
 		alice.open("Last-Event-ID", "0").isRefused(why)
 		renewed := s.user("alice")
-		renewed.stream("Last-Event-ID", st.last).ready() // its token is newer
+		renewed.stream("Last-Event-ID", st.Cursor()).ready() // its token is newer
 		anew := renewed.stream().ready()
-		s.user("alice").stream("Last-Event-ID", anew.last).ready() // and so is its cursor
+		s.user("alice").stream("Last-Event-ID", anew.Cursor()).ready() // and so is its cursor
 	}
 }
 
@@ -171,9 +171,9 @@ func TestResume(t *testing.T) {
 	st.cancel()
 	s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"two"}`)
 	s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"three"}`)
-	again := alice.stream("deviceID", "tab", "Last-Event-ID", st.last)
-	if e := again.next(); e.id != st.last {
-		t.Errorf("READY of a stream that resumes has the id it starts from, %s, not %s", st.last, e.id)
+	again := alice.stream("deviceID", "tab", "Last-Event-ID", st.Cursor())
+	if e := again.next(); e.ID != st.Cursor() {
+		t.Errorf("READY of a stream that resumes has the id it starts from, %s, not %s", st.Cursor(), e.ID)
 	}
 	again.is("USER_STATUS_UPDATED", `[`+status("bob", presence.Unlogined, "three")+`]`,
 		"a stream that resumes gets the current status of everyone whose version is greater")
@@ -182,12 +182,12 @@ func TestResume(t *testing.T) {
 	for _, last := range []string{"0", "garbage", "-1", "1.5", "0x10", "\U0001F600", "9007199254740991", "99999999999999999999",
 		"1", strconv.FormatInt(time.Now().Add(-time.Hour).Unix()<<20, 10)} {
 		snapshot := alice.stream("Last-Event-ID", last)
-		if e := snapshot.next(); e.id != "0" {
-			t.Errorf("Last-Event-ID %q counts as 0, but READY has the id %s", last, e.id)
+		if e := snapshot.next(); e.ID != "0" {
+			t.Errorf("Last-Event-ID %q counts as 0, but READY has the id %s", last, e.ID)
 		}
 		e := snapshot.next()
-		if text := normal(e.data); !strings.Contains(text, bob) || !strings.Contains(text, carol) {
-			t.Errorf("Last-Event-ID %q is a snapshot, but begins with %s", last, e.raw)
+		if text := normal(e.Data); !strings.Contains(text, bob) || !strings.Contains(text, carol) {
+			t.Errorf("Last-Event-ID %q is a snapshot, but begins with %s", last, e.Raw)
 		}
 	}
 }
@@ -212,10 +212,10 @@ func TestDrainGivesEachStreamItsOwnRetry(t *testing.T) {
 	retries := map[string]bool{}
 	for _, st := range streams {
 		e := st.next()
-		if ms, err := strconv.Atoi(e.retry); err != nil || ms < 0 || ms > 5000 {
-			t.Errorf("each stream gets a retry within the drain window, but got %q", e.raw)
+		if ms, err := strconv.Atoi(e.Retry); err != nil || ms < 0 || ms > 5000 {
+			t.Errorf("each stream gets a retry within the drain window, but got %q", e.Raw)
 		}
-		retries[e.retry] = true
+		retries[e.Retry] = true
 		st.breaksOff("draining ends the stream, without KICKED_OUT")
 	}
 	if len(retries) < 2 {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"crypto/sha256"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -56,16 +57,17 @@ func (t *Tokens) Remembers(token string) bool {
 	return newer || older
 }
 
-// BoundUnproven sets how many connections without a credential there may be.
-func (s *Server) BoundUnproven(n int) {
-	s.conns.mu.Lock()
-	defer s.conns.mu.Unlock()
-	s.conns.most = n
+// LimitConnectionsTo is LimitConnections with a limit of unproven connections.
+func LimitConnectionsTo(server *http.Server, unproven int) *Connections {
+	return limitConnections(server, unproven)
 }
 
-// Connections returns how many connections there are, and how many of them are unproven.
-func (s *Server) Connections() (all, unproven int) {
-	s.conns.mu.Lock()
-	defer s.conns.mu.Unlock()
-	return len(s.conns.all), s.conns.unproven.Len()
+// Connections are the connections of a server.
+type Connections = connections
+
+// Count returns how many connections there are, and how many of them are unproven.
+func (v *connections) Count() (all, unproven int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.all), v.unproven.Len()
 }

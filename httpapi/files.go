@@ -10,12 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sdk"
 )
 
-// This file serves openapi.yaml, the files of the browser SDK and of the admin
-// page, and the health checks /livez and /readyz.
+// This file serves openapi.yaml, the files of the browser SDK, and the admin page.
 
 //go:embed openapi.yaml
 var openAPI []byte
@@ -23,23 +21,6 @@ var openAPI []byte
 func serveOpenAPI(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
 	w.Write(openAPI)
-}
-
-func (h *Handler) livez(w http.ResponseWriter, r *http.Request) { write(w, http.StatusOK, nil) }
-
-// readyz reports whether the service is ready. Unlike the responses of calls, its
-// message contains the full reason: it is for operators.
-func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
-	err := h.service.Ready(r.Context())
-	if err == nil {
-		write(w, http.StatusOK, nil)
-		return
-	}
-	refuse(w, &refusal{
-		err:    fail(presence.CodeUnavailable, "%s", err),
-		status: http.StatusServiceUnavailable,
-		after:  unavailableAfter,
-	})
 }
 
 // workerPolicy is the Content-Security-Policy of the SDK's SharedWorker. A worker

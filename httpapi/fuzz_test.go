@@ -1,12 +1,9 @@
 package httpapi
 
 import (
-	"bufio"
 	"encoding/json"
 	"math"
-	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,99 +119,4 @@ func FuzzLastEventID(f *testing.F) {
 			t.Errorf("Last-Event-ID %q is taken as %d", last, d.Cursor)
 		}
 	})
-}
-
-// fuzzed returns a handler of a service of its own.
-func fuzzed(f *testing.F) *Handler {
-	f.Helper()
-	settings := presence.DefaultSettings()
-	settings.BatchWindow, settings.CustomStatusBytes = 0, 65536
-	svc, err := presence.Open(presence.Config{Path: filepath.Join(f.TempDir(), "presence.db"), Settings: &settings})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { svc.Close() })
-	h, err := New(Config{Service: svc, AdminKey: fuzzSecret, Tokens: &Tokens{Secret: []byte(fuzzSecret)}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	return h
-}
-
-// FuzzQuery: any query of a GET is answered as the client's own fault, or well.
-func FuzzQuery(f *testing.F) {
-	for _, query := range []string{"", "limit=1&after=a", "limit=0", "limit=99999999999999999999", "userID=alice", "userID=%00", "userID=%zz",
-		"userID=alice;limit=1", "userID=alice&userID=bob", "after=%ff&limit=+5", "limit=1e3", "=&&=", "userID=alice&after=\xff\x00&limit=1000"} {
-		f.Add(query)
-	}
-	h := fuzzed(f)
-	if _, err := h.service.Import(f.Context(), []string{"alice", "bob"}); err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, query string) {
-		for _, path := range []string{"/v1/admin/users", "/v1/admin/friends", "/v1/admin/explain", "/v1/admin/stats"} {
-			r := httptest.NewRequest("GET", path, nil)
-			r.URL.RawQuery = query
-			r.Header.Set("Authorization", "Bearer "+fuzzSecret)
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, r)
-			if w.Code != 200 && w.Code != 400 && w.Code != 404 || !json.Valid(w.Body.Bytes()) {
-				t.Errorf("%s?%q is answered %d %s", path, query, w.Code, w.Body)
-			}
-		}
-	})
-}
-
-// FuzzStatusText: whatever text a user sets, a stream that tells of it has one
-// event more, in whose data the text stands.
-func FuzzStatusText(f *testing.F) {
-	for _, text := range []string{"In a call", "\n\nevent: KICKED_OUT\ndata: {}\n\n", "\r", "\r\n\r\n", "\u2028", ":", "\x00", "\xff", `"}]` + "\nid: 99"} {
-		f.Add(text)
-	}
-	h := fuzzed(f)
-	server := httptest.NewServer(h)
-	f.Cleanup(func() { h.service.Drain(); server.Close() })
-	token, _, err := h.tokens.Issue("alice", time.Hour)
-	if err != nil {
-		f.Fatal(err)
-	}
-	response, err := http.Get(server.URL + "/v1/events?access_token=" + token)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { response.Body.Close() })
-	lines := bufio.NewReaderSize(response.Body, 1<<20)
-	if _, event := readEvent(f, lines); event != "READY" {
-		f.Fatalf("the first event is %q", event)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		before, _ := h.service.Get("alice")
-		after, err := h.service.Set(t.Context(), "alice", text, 0)
-		if err != nil || after == before[0] {
-			return // malformed, or nothing new
-		}
-		data, event := readEvent(t, lines)
-		var told []presence.Status
-		if err := json.Unmarshal([]byte(data), &told); err != nil || event != "USER_STATUS_UPDATED" || len(told) != 1 || told[0] != after {
-			t.Errorf("%q is told as %s %s", text, event, data)
-		}
-	})
-}
-
-// readEvent reads the next event, which must have just the lines that it may
-// have; a KEEPALIVE is passed over.
-func readEvent(t testing.TB, lines *bufio.Reader) (data, event string) {
-	for {
-		var got [4]string
-		for i, prefix := range []string{"id: ", "data: ", "event: ", "\n"} {
-			line, err := lines.ReadString('\n')
-			if err != nil || !strings.HasPrefix(line, prefix) || strings.Contains(line, "\r") {
-				t.Fatalf("%q is not the line %q of an event: %v", line, prefix, err)
-			}
-			got[i] = strings.TrimSuffix(strings.TrimPrefix(line, prefix), "\n")
-		}
-		if data, event = got[1], got[2]; event != "KEEPALIVE" {
-			return data, event
-		}
-	}
 }

@@ -42,7 +42,7 @@ func TestADeletedUserStaysDeleted(t *testing.T) {
 	stream := alice.stream("deviceID", "d").ready()
 	s.admin().post("/v1/admin/deleteUsers", `{"userIDList":["alice"]}`).is(`{"failureUserList":[]}`, "a user is deleted")
 	stream.is("KICKED_OUT", `{"type":"REST_API_Kick"}`, "deleting ends the user's streams")
-	if again := alice.open("deviceID", "d", "Last-Event-ID", stream.last); again.response.StatusCode != http.StatusNoContent {
+	if again := alice.open("deviceID", "d", "Last-Event-ID", stream.Cursor()); again.response.StatusCode != http.StatusNoContent {
 		t.Errorf("a kicked device that merely reconnects gets %s, want 204", again.response.Status)
 	}
 	s.admin().get("/v1/admin/explain?userID=alice").fails(404, "70107", "who is refused is not registered by that")

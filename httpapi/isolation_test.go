@@ -32,8 +32,8 @@ func TestOneUserCantTouchAnother(t *testing.T) {
 		}
 	}
 	mallory := s.user("mallory").stream("userID", "alice", "deviceID", "tab", "Last-Event-ID", "0")
-	if e := mallory.next(); !strings.Contains(e.data, `"userID":"mallory"`) {
-		t.Errorf("mallory's stream begins with %s", e.raw)
+	if e := mallory.next(); !strings.Contains(e.Data, `"userID":"mallory"`) {
+		t.Errorf("mallory's stream begins with %s", e.Raw)
 	}
 	s.user("mallory").post("/v1/logout", `{"deviceID":"tab"}`)
 	s.user("mallory").post("/v1/logout", ``)

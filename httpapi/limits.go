@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/presence-server/presence/presence"
 )
 
 // Limits bound calls and event streams. They can be changed while the Handler
@@ -75,4 +77,35 @@ func (l Limits) Validate() error {
 	must(l.WriteTimeout > 0, "timing.write_timeout", l.WriteTimeout, "must be more than 0s")
 	must(l.Drain >= 0, "timing.drain", l.Drain, "must not be negative")
 	return errors.Join(errs...)
+}
+
+// tables returns settings and limits as in presence.toml: in tables, and under its keys.
+func tables(s presence.Settings, l Limits) map[string]any {
+	return map[string]any{
+		"features": map[string]any{
+			"user_status":          s.UserStatus,
+			"friend_notifications": s.FriendNotifications,
+		},
+		"limits": map[string]any{
+			"query_users":          l.QueryUsers,
+			"subscribe_users":      l.SubscribeUsers,
+			"subscriptions":        s.Subscriptions,
+			"calls_per_window":     l.CallsPerWindow,
+			"window":               l.Window.String(),
+			"custom_status_bytes":  s.CustomStatusBytes,
+			"devices_per_platform": s.DevicesPerPlatform,
+			"friends":              s.Friends,
+			"streams":              l.Streams,
+		},
+		"timing": map[string]any{
+			"reconnect_grace":   s.ReconnectGrace.String(),
+			"restart_grace":     s.RestartGrace.String(),
+			"offline_retention": s.OfflineRetention.String(),
+			"custom_status_ttl": s.CustomStatusTTL.String(),
+			"keepalive":         s.Keepalive.String(),
+			"batch_window":      s.BatchWindow.String(),
+			"write_timeout":     l.WriteTimeout.String(),
+			"drain":             l.Drain.String(),
+		},
+	}
 }

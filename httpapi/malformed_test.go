@@ -36,7 +36,7 @@ var posts = map[string]string{
 	"/v1/setSelfStatus": "alice", "/v1/getUserStatus": "alice", "/v1/subscribeUserStatus": "alice",
 	"/v1/unsubscribeUserStatus": "alice", "/v1/logout": "alice",
 	"/v1/admin/importUsers": "admin", "/v1/admin/deleteUsers": "admin", "/v1/admin/addFriends": "admin",
-	"/v1/admin/removeFriends": "admin", "/v1/admin/getUserStatus": "admin", "/v1/admin/setUserStatus": "admin",
+	"/v1/admin/removeFriends": "admin", "/v1/admin/setFriends": "admin", "/v1/admin/logout": "admin", "/v1/admin/getUserStatus": "admin", "/v1/admin/setUserStatus": "admin",
 	"/v1/admin/kick": "admin", "/v1/admin/issueToken": "admin", "/v1/dev/token": "",
 }
 
@@ -106,6 +106,11 @@ func TestWrongTypes(t *testing.T) {
 		{"/v1/admin/addFriends", `{"userID":%s,"friendIDList":["bob"]}`, id},
 		{"/v1/admin/addFriends", `{"userID":"alice","friendIDList":["bob"],"mutual":%s}`, []string{`null`, `0`, `"true"`, `[]`}},
 		{"/v1/admin/removeFriends", `{"userID":"alice","friendIDList":["bob"],"mutual":%s}`, []string{`null`, `1`}},
+		{"/v1/admin/setFriends", `{"userID":%s,"friendIDList":["bob"]}`, id},
+		{"/v1/admin/setFriends", `{"userID":"alice","friendIDList":%s}`, append([]string{`null`}, list...)},
+		{"/v1/admin/setFriends", `{"userID":"alice","friendIDList":[],"mutual":%s}`, []string{`null`, `1`}},
+		{"/v1/admin/logout", `{"userID":%s}`, id},
+		{"/v1/admin/logout", `{"userID":"alice","deviceID":%s}`, id},
 		{"/v1/admin/setUserStatus", `{"userID":%s,"customStatus":"x"}`, id},
 		{"/v1/admin/setUserStatus", `{"userID":"alice","customStatus":"x","expiresIn":%s}`, seconds},
 		{"/v1/admin/kick", `{"userID":%s}`, id},
@@ -185,18 +190,21 @@ func TestBadQueries(t *testing.T) {
 	}
 	for _, path := range []string{"users?limit=0", "users?limit=1001", "users?limit=x", "users?limit=-1", "users?limit=%2B5", "users?limit=5.0",
 		"users?limit=1e1", "users?limit=", "users?limit=%205", "users?limit=5&limit=6", "users?limit=99999999999999999999", "users?limti=5",
-		"users?prefix=a", "users?after=a&after=b", "friends?userID=alice&userID=bob", "friends?userid=alice", "explain?userID=alice&x", "stats?x=1",
+		"users?prefix=a&prefix=b", "users?Prefix=a", "users?after=a&after=b", "friends?userID=alice&userID=bob", "friends?userid=alice", "explain?userID=alice&x", "stats?x=1", "config?x=1",
+		"subscriptions", "subscriptions?userID=", "subscriptions?userID=alice&limit=1", "subscriptions?userID=alice&userID=bob",
 		"friends",
 		"friends?userID=%20", "friends?userID=alice&limit=0", "explain", "explain?userID="} {
 		s.admin().get("/v1/admin/"+path).fails(400, "70402", "a malformed query is malformed")
 	}
-	for _, path := range []string{"friends?userID=nobody", "explain?userID=nobody"} {
+	for _, path := range []string{"friends?userID=nobody", "explain?userID=nobody", "subscriptions?userID=nobody"} {
 		s.admin().get("/v1/admin/"+path).fails(404, "70107", "no such user")
 	}
 	for path, body := range map[string]string{
 		"kick": `{"userID":"nobody"}`, "setUserStatus": `{"userID":"nobody","customStatus":"x"}`,
 		"addFriends":    `{"userID":"nobody","friendIDList":["alice"]}`,
 		"removeFriends": `{"userID":"nobody","friendIDList":["alice"]}`,
+		"setFriends":    `{"userID":"nobody","friendIDList":["alice"]}`,
+		"logout":        `{"userID":"nobody","deviceID":"tab"}`,
 	} {
 		s.changesNothing(path, func() { s.admin().post("/v1/admin/"+path, body).fails(404, "70107", "no such user") })
 	}

@@ -18,14 +18,19 @@ import (
 // the service, the calls, the process and the Go runtime. It asks for no
 // credentials, so serve it on a private address only. No label contains a user ID,
 // a token or a status text.
+//
+// A program with metrics of its own uses Config.Registerer instead.
 func (h *Handler) Metrics() http.Handler {
-	return promhttp.HandlerFor(h.meters.registry, promhttp.HandlerOpts{})
+	all := prometheus.NewRegistry()
+	all.MustRegister(h.meters.registry, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
 }
 
 // meters are the metrics of calls. Package presence has its own metrics of what
 // happens in the service; see collector.
 type meters struct {
-	registry *prometheus.Registry
+	registry *prometheus.Registry // has both, and is itself a prometheus.Collector
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
@@ -54,8 +59,7 @@ func newMeters() *meters {
 	m.cuts = m.counters("presence_stream_cuts_total", "Event streams cut because their client didn't accept what was sent, by reason.", "reason")
 	m.cuts.WithLabelValues(cutTimeout)
 	m.cuts.WithLabelValues(cutError)
-	m.registry.MustRegister(m.duration, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.duration)
 	return m
 }
 

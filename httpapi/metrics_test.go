@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -15,13 +14,14 @@ import (
 	"time"
 
 	"github.com/presence-server/presence/httpapi"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // scrape returns what Prometheus would get.
 func (s *server) scrape() string {
 	s.t.Helper()
 	recorder := httptest.NewRecorder()
-	httpapi.Ops(s.api).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	s.api.Metrics().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if recorder.Code != http.StatusOK {
 		s.t.Fatalf("/metrics answers %d %s", recorder.Code, recorder.Body)
 	}
@@ -140,22 +140,34 @@ func TestMetricsOfDraining(t *testing.T) {
 	s.counts(`presence_streams_ended_total{reason="drained"} 1`)
 }
 
-// TestOps: metrics and profiles, and nothing else.
-func TestOps(t *testing.T) {
-	ops := httptest.NewServer(httpapi.Ops(newServer(t).api))
-	defer ops.Close()
-	for path, want := range map[string]int{
-		"/metrics": 200, "/debug/pprof/": 200, "/debug/pprof/goroutine?debug=1": 200, "/v1/admin/stats": 404, "/": 404,
+// TestMetricsAreRegistered with the program's own, without those of the process, which it has already.
+func TestMetricsAreRegistered(t *testing.T) {
+	own := prometheus.NewRegistry()
+	s := newServer(t, func(o *options) { o.config.Registerer = own })
+	s.register("alice")
+	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x"}`)
+	families, err := own.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]string)
+	for _, family := range families {
+		if seen[family.GetName()] = family.String(); !strings.HasPrefix(family.GetName(), "presence_") {
+			t.Errorf("%s is registered, want only the metrics of the service", family.GetName())
+		}
+	}
+	for name, sample := range map[string]string{
+		"presence_users":               `value:"unlogined"} gauge:{value:1}`,
+		"presence_changes_total":       `counter:{value:1`,
+		"presence_http_requests_total": `value:"/v1/setSelfStatus"`,
 	} {
-		response, err := http.Get(ops.URL + path)
-		if err != nil {
-			t.Fatal(err)
+		if !strings.Contains(strings.ReplaceAll(seen[name], "  ", " "), sample) {
+			t.Errorf("%s is %q, want %q in it", name, seen[name], sample)
 		}
-		io.Copy(io.Discard, response.Body)
-		response.Body.Close()
-		if response.StatusCode != want {
-			t.Errorf("%s answers %s, want %d", path, response.Status, want)
-		}
+	}
+	s.counts(`presence_changes_total 1`) // also in the handler's own
+	if _, err := httpapi.New(httpapi.Config{Service: s.svc, Tokens: s.tokens, Registerer: own}); err == nil {
+		t.Error("New must refuse a Registerer that has these metrics already")
 	}
 }
 
@@ -196,7 +208,7 @@ func TestEveryLineTellsItsRequest(t *testing.T) {
 	verdict = func() error { panic("the wires are crossed") }
 	note("", alice.post("/v1/setSelfStatus", `{"customStatus":"x"}`).header)
 	s.comesToCount(`presence_streams 0`)
-	s.api.Wait() // for the line of the stream's end
+	s.api.Shutdown(t.Context()) // for the line of the stream's end
 
 	seen := make(map[string]int)
 	for line := range strings.Lines(log.String()) {

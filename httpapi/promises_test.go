@@ -32,19 +32,19 @@ func TestPromise6QueryIsNeverOlderThanTheStream(t *testing.T) {
 	defer writer.Wait()
 	for done := false; !done; {
 		e := st.next()
-		if e.name != "USER_STATUS_UPDATED" {
+		if e.Type != "USER_STATUS_UPDATED" {
 			continue
 		}
 		var shown []struct{ Version int64 }
 		var asked struct {
 			Data struct{ SuccessUserList []struct{ Version int64 } }
 		}
-		json.Unmarshal([]byte(e.data), &shown)
+		json.Unmarshal([]byte(e.Data), &shown)
 		json.Unmarshal([]byte(bob.post("/v1/getUserStatus", `{"userIDList":["alice"]}`).body), &asked)
 		if got, want := asked.Data.SuccessUserList[0].Version, shown[0].Version; got < want {
 			t.Fatalf("Promise 6: a query answers version %d after the stream showed %d", got, want)
 		}
-		done = strings.Contains(e.data, last) // the last change always arrives
+		done = strings.Contains(e.Data, last) // the last change always arrives
 	}
 }
 

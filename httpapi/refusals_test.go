@@ -2,9 +2,8 @@ package httpapi_test
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
-	"net/http/httptrace"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,45 +114,20 @@ func TestStreamsLimit(t *testing.T) {
 }
 
 func TestStartingDrainingAndClosed(t *testing.T) {
-	web, err := httpapi.Listen("127.0.0.1:0", "", "", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer web.Close(patience)
 	s := newServer(t)
 	s.register("alice")
 	alice := s.user("alice")
 	unavailable := func(a *answer, why string) {
+		a.t.Helper()
 		a.fails(503, "60022", why)
 		a.has("Retry-After", "1", "60022 says when to come back")
 	}
-	here := s.http.URL
-	s.http.URL = strings.TrimSuffix(web.URL(), "/")
+	here, starting := s.http.URL, httptest.NewServer(http.HandlerFunc(httpapi.Starting))
+	defer starting.Close()
+	s.http.URL = starting.URL
 	unavailable(alice.post("/v1/setSelfStatus", `{"customStatus":"x"}`), "starting")
 	unavailable(s.as("").get("/readyz"), "starting")
 	s.as("").get("/livez").is(`{}`, "a server that starts lives")
-	asked, early := make(chan struct{}), make(chan *http.Response)
-	go func() { // an EventSource would take a 503 for the end
-		trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(asked) }}
-		request, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "GET", web.URL()+"v1/events", nil)
-		if err != nil {
-			t.Error(err)
-		}
-		request.Header.Set("Authorization", "Bearer "+s.issue("alice"))
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Error(err)
-		}
-		early <- response
-	}()
-	<-asked
-	unavailable(s.as("").get("/readyz"), "starting")
-	web.Show(s.api)
-	if response := <-early; response.StatusCode != 200 {
-		t.Errorf("a stream asked for before the start is answered %d, want 200 after it", response.StatusCode)
-	} else {
-		response.Body.Close()
-	}
 	s.http.URL = here
 
 	s.as("").get("/readyz").is(`{}`, "a server that has started is ready")

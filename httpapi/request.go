@@ -124,6 +124,18 @@ func (f *fields) userID(name string) string {
 	return id
 }
 
+// deviceID returns a device ID, or "" if there is none.
+func (f *fields) deviceID() string {
+	if !f.has("deviceID") {
+		return ""
+	}
+	id := f.text("deviceID")
+	if id == "" && f.err == nil {
+		f.err = malformed("deviceID must not be empty")
+	}
+	return id
+}
+
 // flag returns a boolean, or the value of absent if there is none.
 func (f *fields) flag(name string, absent bool) bool {
 	if !f.has(name) {
@@ -224,6 +236,33 @@ func (f *fields) someIDs(name string, most int) []string {
 	return ids
 }
 
+// objects returns the JSON objects of a list. A list that is empty is an error with
+// CodeIDCount.
+func (f *fields) objects(name string) (all []*fields) {
+	var list []map[string]jsontext.Value
+	err := json.Unmarshal(f.values[name], &list)
+	for _, values := range list {
+		all = append(all, &fields{values: values, strict: f.strict})
+	}
+	isNull := func(f *fields) bool { return f.values == nil }
+	if !f.has(name) || f.isNull(name) || err != nil || slices.ContainsFunc(all, isNull) {
+		f.wrong(name, "a list of objects")
+		return nil
+	}
+	if len(all) == 0 && f.err == nil {
+		f.err = fail(CodeIDCount, "%s must not be empty", name)
+	}
+	return all
+}
+
+// inside sets err to that of an object in a list, unless an earlier error is set.
+func (f *fields) inside(name string, index int, err error) {
+	if f.err == nil {
+		e := refusalOf(err).err
+		f.err = fail(e.Code, "%s[%d]: %s", name, index, e.Message)
+	}
+}
+
 // stringsIn returns the strings of a well-formed JSON list, and whether the list
 // contains only strings. They share one copy of the text, because lists of
 // hundreds are common and are read for every query (bench, get 500).
@@ -258,9 +297,9 @@ func unquote(quoted string) string {
 	return string(text)
 }
 
-// countDistinct returns the number of distinct strings.
-func countDistinct(all []string) int {
-	seen := make(map[string]struct{}, len(all))
+// countDistinct returns the number of distinct values.
+func countDistinct[T comparable](all []T) int {
+	seen := make(map[T]struct{}, len(all))
 	for _, one := range all {
 		seen[one] = struct{}{}
 	}

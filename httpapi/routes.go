@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/presence-server/presence/presence"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // route fills the tables of routes. A test compares them with openapi.yaml.
@@ -28,16 +29,21 @@ func (h *Handler) route() {
 
 		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
 		"/v1/admin/deleteUsers":   post(h.admin(editUsers(h.service.Delete))),
-		"/v1/admin/users":         get(h.admin(h.users, "after", "limit")),
-		"/v1/admin/addFriends":    post(h.admin(editFriends(h.service.AddFriends))),
+		"/v1/admin/users":         get(h.admin(h.users, "prefix", "after", "limit")),
+		"/v1/admin/addFriends":    post(h.admin(h.addFriends)),
 		"/v1/admin/removeFriends": post(h.admin(editFriends(h.service.RemoveFriends))),
+		"/v1/admin/setFriends":    post(h.admin(h.setFriends)),
 		"/v1/admin/friends":       get(h.admin(h.friends, "userID", "after", "limit")),
+		"/v1/admin/subscriptions": get(h.admin(h.subscriptions, "userID")),
 		"/v1/admin/getUserStatus": post(h.admin(h.getAnyStatus)),
 		"/v1/admin/setUserStatus": post(h.admin(h.setUserStatus)),
 		"/v1/admin/kick":          post(h.admin(h.kick)),
+		"/v1/admin/logout":        post(h.admin(h.logoutUser)),
 		"/v1/admin/issueToken":    post(h.admin(h.issueToken)),
 		"/v1/admin/explain":       get(h.admin(h.explain, "userID")),
 		"/v1/admin/stats":         get(h.admin(h.stats)),
+		"/v1/admin/config":        get(h.admin(h.config)),
+		"/v1/admin/events":        {http.MethodGet: h.adminEvents},
 	}
 	h.folders = map[string]http.HandlerFunc{"/sdk/": h.serveSDK()}
 	if h.adminKey != "" {
@@ -49,8 +55,9 @@ func (h *Handler) route() {
 	}
 }
 
-// measure creates the metrics of each path, and registers those of the service.
-func (h *Handler) measure() {
+// measure creates the metrics of each path and of the service, and registers all
+// metrics with the Registerer of the embedding program, which is nil if it has none.
+func (h *Handler) measure(registerer prometheus.Registerer) error {
 	h.meters.add(otherPath)
 	for path := range h.routes {
 		h.meters.add(path)
@@ -59,6 +66,10 @@ func (h *Handler) measure() {
 		h.meters.add(folder)
 	}
 	h.meters.registry.MustRegister(collector{h})
+	if registerer == nil {
+		return nil
+	}
+	return registerer.Register(h.meters.registry)
 }
 
 func get(serve http.HandlerFunc) map[string]http.HandlerFunc {

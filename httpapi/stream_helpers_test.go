@@ -1,9 +1,7 @@
 package httpapi_test
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,21 +9,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/presence"
 )
 
 // stream is the client's side of GET /v1/events.
 type stream struct {
+	*testserver.Stream
 	t        testing.TB
 	response *http.Response
-	lines    *bufio.Reader
 	cancel   context.CancelFunc
-	last     string // id
-}
-
-type event struct {
-	id, name, data, retry string
-	raw                   string
 }
 
 // stream opens one; each pair of more is a query parameter, or the header
@@ -74,7 +67,7 @@ func (s *server) openStream(client *http.Client, address string, header http.Hea
 	s.t.Cleanup(func() { response.Body.Close() })
 	record(s.t, exchange{Method: "GET", Path: "/v1/events?" + request.URL.RawQuery, Sent: header,
 		Status: response.StatusCode, Header: response.Header, Got: bodyUnlessStream(s.t, response)})
-	return &stream{t: s.t, response: response, lines: bufio.NewReader(response.Body), cancel: cancel}
+	return &stream{testserver.Read(response.Body), s.t, response, cancel}
 }
 
 func bodyUnlessStream(t testing.TB, response *http.Response) []byte {
@@ -91,7 +84,7 @@ func bodyUnlessStream(t testing.TB, response *http.Response) []byte {
 }
 
 // next waits for the next event.
-func (st *stream) next() event {
+func (st *stream) next() testserver.Event {
 	st.t.Helper()
 	e, err := st.read()
 	if err != nil {
@@ -100,52 +93,21 @@ func (st *stream) next() event {
 	return e
 }
 
-// read returns the next event, or io.EOF after a clean end.
-func (st *stream) read() (event, error) {
+// read returns the next event, which it records, or io.EOF after a proper end.
+func (st *stream) read() (testserver.Event, error) {
 	st.t.Helper()
-	var e event
-	for {
-		line, err := st.lines.ReadString('\n')
-		if err != nil {
-			if e.raw != "" || line != "" {
-				err = errors.Join(errors.New("in the middle of an event"), err)
-			}
-			return e, err
-		}
-		e.raw += line
-		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
-		switch field {
-		case "id":
-			e.id = value
-		case "event":
-			e.name = value
-		case "data":
-			e.data += value
-		case "retry":
-			e.retry = value
-		case "":
-			st.judge(e)
-			return e, nil
-		default:
-			st.t.Errorf("a line that is no field of an event: %q", line)
-		}
+	e, err := st.Next()
+	if err == nil {
+		record(st.t, exchange{Event: e.Type, Got: []byte(e.Data)})
 	}
-}
-
-func (st *stream) judge(e event) {
-	st.t.Helper()
-	record(st.t, exchange{Event: e.name, Got: []byte(e.data)})
-	if e.id == "" {
-		st.t.Errorf("never an event without an id, which would reset the browser's cursor: %q", e.raw)
-	}
-	st.last = e.id
+	return e, err
 }
 
 // ready opens nothing: it wants READY to be the next event.
 func (st *stream) ready() *stream {
 	st.t.Helper()
-	if e := st.next(); e.name != "READY" {
-		st.t.Fatalf("the first event of a stream is READY, not %q", e.raw)
+	if e := st.next(); e.Type != "READY" {
+		st.t.Fatalf("the first event of a stream is READY, not %q", e.Raw)
 	}
 	return st
 }
@@ -154,11 +116,11 @@ func (st *stream) ready() *stream {
 func (st *stream) is(name, data, rule string) {
 	st.t.Helper()
 	e := st.next()
-	for e.name == "KEEPALIVE" {
+	for e.Type == "KEEPALIVE" {
 		e = st.next()
 	}
-	if e.name != name || normal(e.data) != data {
-		st.t.Fatalf("Broken: %s\ngot  %s %.500s\nwant %s %s", rule, e.name, normal(e.data), name, data)
+	if e.Type != name || normal(e.Data) != data {
+		st.t.Fatalf("Broken: %s\ngot  %s %.500s\nwant %s %s", rule, e.Type, normal(e.Data), name, data)
 	}
 }
 
@@ -166,8 +128,8 @@ func (st *stream) is(name, data, rule string) {
 // good.
 func (st *stream) breaksOff(rule string) {
 	st.t.Helper()
-	if e, err := st.read(); err == nil || err == io.EOF || e.raw != "" {
-		st.t.Errorf("Broken: %s, and breaks off so that clients come back\ngot %q, %v", rule, e.raw, err)
+	if e, err := st.read(); err == nil || err == io.EOF || e.Raw != "" {
+		st.t.Errorf("Broken: %s, and breaks off so that clients come back\ngot %q, %v", rule, e.Raw, err)
 	}
 }
 
@@ -175,7 +137,7 @@ func (st *stream) breaksOff(rule string) {
 func (st *stream) ends(rule string) {
 	st.t.Helper()
 	if e, err := st.read(); err != io.EOF {
-		st.t.Errorf("Broken: %s\ngot %q, %v", rule, e.raw, err)
+		st.t.Errorf("Broken: %s\ngot %q, %v", rule, e.Raw, err)
 	}
 }
 
@@ -193,14 +155,14 @@ func (st *stream) transcript(acts map[string]func()) string {
 			all.WriteString(err.Error())
 			return all.String()
 		}
-		if e.name == "KEEPALIVE" && before == e.name {
+		if e.Type == "KEEPALIVE" && before == e.Type {
 			continue
 		}
-		if act := acts[before+" "+e.name]; act != nil {
+		if act := acts[before+" "+e.Type]; act != nil {
 			act()
 		}
-		before = e.name
-		all.WriteString(normal(ids.ReplaceAllString(e.raw, "id: N")) + "\n\n")
+		before = e.Type
+		all.WriteString(normal(ids.ReplaceAllString(e.Raw, "id: N")) + "\n\n")
 	}
 }
 

@@ -4,9 +4,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io"
-	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,17 +53,14 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 
 	stream := s.user("alice").stream("deviceID", "d").ready()
 	s.user("alice").post("/v1/logout", ``)
-	gone := s.user("alice").open("deviceID", "d", "Last-Event-ID", stream.last)
+	gone := s.user("alice").open("deviceID", "d", "Last-Event-ID", stream.Cursor())
 	if isProtected(t, "no more of a stream", gone.response.Header); gone.response.StatusCode != http.StatusNoContent {
 		t.Errorf("a device that was logged out gets %s", gone.response.Status)
 	}
 
-	web, err := httpapi.Listen("127.0.0.1:0", "", "", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer web.Close(patience)
-	s.http.URL = strings.TrimSuffix(web.URL(), "/")
+	starting := httptest.NewServer(http.HandlerFunc(httpapi.Starting))
+	defer starting.Close()
+	s.http.URL = starting.URL
 	isProtected(t, "a service that starts", s.head("GET", "/readyz", "", ""))
 }
 
@@ -245,37 +241,4 @@ func TestDeepNesting(t *testing.T) {
 			s.user("alice").post("/v1/setSelfStatus", deep).fails(400, "70402", "what is nested too deep is malformed")
 		})
 	}
-}
-
-func TestHugeHeader(t *testing.T) {
-	web, _ := listenWith(t)
-	for size, want := range map[int]int{16 << 10: http.StatusOK, 64 << 10: http.StatusRequestHeaderFieldsTooLarge} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL()+"livez", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("X-Large", strings.Repeat("x", size))
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.Copy(io.Discard, response.Body)
-		response.Body.Close()
-		if response.StatusCode != want {
-			t.Errorf("a header of %d bytes is answered %s, want %d", size, response.Status, want)
-		}
-	}
-}
-
-// listenWith returns a server with the timeouts that the program has, which serves the API of another.
-func listenWith(t *testing.T) (*httpapi.Server, *server) {
-	t.Helper()
-	s := newServer(t)
-	web, err := httpapi.Listen("127.0.0.1:0", "", "", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { web.Close(0) })
-	web.Show(s.api)
-	return web, s
 }

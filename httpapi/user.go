@@ -119,12 +119,7 @@ func (h *Handler) watched(statuses func(ctx context.Context, userID string) ([]p
 
 func (h *Handler) logout(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
 	in := body(w, r)
-	deviceID := ""
-	if in.has("deviceID") {
-		if deviceID = in.text("deviceID"); deviceID == "" && in.err == nil {
-			in.err = malformed("deviceID must not be empty")
-		}
-	}
+	deviceID := in.deviceID()
 	if err := in.check(); err != nil {
 		return nil, err
 	}

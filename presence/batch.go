@@ -116,6 +116,7 @@ func (b *batch) register(userID string) (*account, *Error) {
 	})
 	b.nextUser++
 	b.insertAccount(a)
+	b.forgetGone(userID)
 	return a, nil
 }
 
@@ -242,7 +243,7 @@ func (b *batch) commit() error {
 // sets of sessions.
 func (b *batch) publish(m *model) {
 	m.version, m.settings, m.switches = b.version, b.settings, b.switches
-	m.jumps, m.deletions = b.jumps, b.deletions
+	m.jumps, m.deletions, m.cursors = b.jumps, b.deletions, b.cursors
 	m.meter.committed = b.committed
 	for _, f := range b.follow {
 		f(m)
@@ -252,6 +253,7 @@ func (b *batch) publish(m *model) {
 			m.announce(u)
 		}
 	}
+	m.notifyFeeds()
 }
 
 // expiry returns the time d from now, rounded up to whole milliseconds, in which it is

@@ -50,7 +50,7 @@ func TestOperationsAreBounded(t *testing.T) {
 		w.register("alice", "bob", "carol", "star")
 		users := w.crowd(many)
 		w.succeeded(w.AddFriends(t.Context(), "alice", users[:many-200], true))
-		w.atMost(5*100+2, 200, &befriend{userID: "alice", friends: users[many-200 : many-100], mutual: true})
+		w.atMost(3*100+2, 200, &befriend{userID: "alice", friends: users[many-200 : many-100], mutual: true})
 		w.atMost(2*100, 200, &unfriend{userID: "alice", friends: users[:100], mutual: true})
 
 		w.subscribe("alice", users...)

@@ -72,6 +72,10 @@ var damages = []struct{ sql, want string }{
 	{"UPDATE subscriptions SET since = 9223372036854775807", "subscriptions has a version not given out"},
 	{"INSERT INTO friends VALUES (6, 77, 1)", "friends has a user who doesn't exist"},
 	{"INSERT INTO friends VALUES (6, -9223372036854775807, 1)", "friends has a user who doesn't exist"},
+	{"INSERT INTO feeds VALUES ('', 1)", "feeds has a name that is empty or too long"},
+	{"INSERT INTO feeds VALUES ('backend', 1 << 52)", "feeds has a version not given out"},
+	{"INSERT INTO gone VALUES ('alice', 1)", "gone has a user who isn't deleted"},
+	{"INSERT INTO gone VALUES ('zoe', -1)", "gone has a version not given out"},
 	{"INSERT INTO friends VALUES (6, 6, 1)", "friends has a user who is their own friend"},
 	{"UPDATE friends SET since = -1", "friends has a version not given out"},
 }
@@ -126,6 +130,7 @@ func opensOrRefuses(t *testing.T, path, damage, want string) {
 	}
 	for _, err := range []error{
 		func() error { _, err := w.AddFriends(t.Context(), "frank", []string{"bob"}, true); return err }(),
+		func() error { _, err := w.SetFriends(t.Context(), "frank", []string{"bob"}, true); return err }(),
 		func() error { _, err := w.Explain(t.Context(), "frank"); return err }(),
 		func() error { _, _, err := w.Friends(t.Context(), "frank", "", 10); return err }(),
 		w.UnsubscribeAll(t.Context(), "frank"), w.Logout(t.Context(), "alice", ""),

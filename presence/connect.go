@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"time"
 
 	"github.com/presence-server/presence/presence/store"
 )
@@ -65,8 +64,7 @@ func (s *Service) newSession(d Device) *Session {
 		resuming: d.Resume,
 		cursor:   d.Cursor,
 	}
-	session.alarm = time.AfterFunc(time.Hour, session.rouse)
-	session.alarm.Stop()
+	session.waker.start()
 	return session
 }
 

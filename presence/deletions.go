@@ -114,6 +114,7 @@ func (b *batch) delete(a *account, at micros) {
 	b.deletions.leftovers++
 	b.remove(a)
 	version := b.nextVersion()
+	b.saveGone(a.userID, version)
 	b.after(func(m *model) { m.remove(m.user(a.id), version) })
 }
 

@@ -65,6 +65,8 @@ func script(w *world) [][]operation {
 		{&createDeletionKey{[]byte("key")}, &importUsers{userIDs: everyone}, &setStatus{userID: "f", text: "new", expiresIn: time.Hour}},
 		{device("a", "1", Web), device("a", "2", IOS), device("b", "1", IOS), device("z", "1", Mac)},
 		{&subscribe{userID: "a", targets: everyone}, &befriend{userID: "a", friends: everyone, mutual: true}},
+		{&befriendPairs{pairs: []FriendPair{{"e", "f", true}, {"f", "c", false}, {"d", "e", true}, {"b", "f", true}}}},
+		{&setFriends{userID: "f", friends: []string{"e", "b"}, mutual: true}, &setFriends{userID: "c", friends: everyone}},
 		{device("a", "3", Web), device("a", "4", Web), device("a", "5", Web)},
 		{&drop{ended: []endedStream{{user: 1, deviceID: "1", stream: 3, at: 2_500_000}, {user: 2, deviceID: "1", stream: 3, at: 3}}}},
 		{&setStatus{userID: "c", text: "x"}, &setStatus{userID: "c", text: "y"}, &setStatus{userID: "c", text: "x"}},

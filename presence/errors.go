@@ -95,6 +95,15 @@ func failure(userID string, err *Error) Failure {
 	return Failure{UserID: userID, Code: err.Code, Message: err.Message}
 }
 
+// PairFailure is one pair of a list that could not be processed, and the reason. The
+// other pairs of the list are not affected.
+type PairFailure struct {
+	UserID   string `json:"userID"`
+	FriendID string `json:"friendID"`
+	Code     Code   `json:"code"`
+	Message  string `json:"message"`
+}
+
 func malformed(format string, args ...any) *Error {
 	return &Error{Code: CodeMalformed, Message: fmt.Sprintf(format, args...)}
 }

@@ -53,7 +53,7 @@ var situations = []struct {
 	want string
 }{
 	{"never logged in", func(w *world) {}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 `},
@@ -162,7 +162,7 @@ deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects b
 			w.must(w.Logout(w.t.Context(), "bob", "tab"))
 		}
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 deadline: 01:00:01Z the custom status expires
@@ -171,7 +171,7 @@ refused: "tab" (logout) until 00:01:03
 	{"custom status that expires first", func(w *world) {
 		w.set("alice", "x", time.Minute)
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 deadline: 00:01:01Z the custom status expires
@@ -196,7 +196,7 @@ deadline: 2000-01-08T00:01:01Z device phone is forgotten, unless it reconnects b
 		w.must(w.Kick(w.t.Context(), "alice"))
 		w.pass(time.Second)
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long; the last kick or deletion, at 00:00:01Z, also revoked all tokens issued before
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long; the last kick or deletion, at 00:00:01Z, also revoked all tokens issued before
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 refused: "tab" (REST_API_Kick) until 00:01:01
@@ -208,7 +208,7 @@ kicked: 00:00:01
 		w.must(w.Kick(w.t.Context(), "alice"))
 		w.pass(time.Hour)
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long; the last kick or deletion, at 00:00:01Z, also revoked all tokens issued before
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long; the last kick or deletion, at 00:00:01Z, also revoked all tokens issued before
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 kicked: 00:00:01
@@ -237,7 +237,7 @@ deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects b
 		w.befriend("bob", "alice")
 		w.configure(func(s *Settings) { s.FriendNotifications = false })
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: the user's own streams, and those of the users who subscribe to the user; not those of friends, because the switch friend_notifications is off
 `},
@@ -246,7 +246,7 @@ audience: the user's own streams, and those of the users who subscribe to the us
 		w.befriend("bob", "alice")
 		w.configure(func(s *Settings) { s.UserStatus = false })
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because the switch user_status is off
 `},
@@ -255,7 +255,7 @@ audience: only the user's own streams, because the switch user_status is off
 		w.befriend("bob", "alice")
 		w.subscribe("carol", "alice")
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each has logged out, was kicked, or has been disconnected for too long
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: the user's own streams, and those of the 2 followers, when connected
 `},

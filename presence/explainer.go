@@ -35,7 +35,7 @@ func (x explainer) why() string {
 		return fmt.Sprintf("%s because no device is connected, and %s disconnected without logging out; the last disconnected at %s",
 			Offline, number(n, "native device", "native devices"), clockTime(last))
 	}
-	why := fmt.Sprintf("%s because no device is logged in: there never was one, or each has logged out, was kicked, "+
+	why := fmt.Sprintf("%s because no device is logged in: there never was one, or each was logged out or kicked, "+
 		"or has been disconnected for too long", Unlogined)
 	if x.revokedAt != 0 {
 		why += fmt.Sprintf("; the last kick or deletion, at %s, also revoked all tokens issued before", clockTime(x.revokedAt))

@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"database/sql"
-	"slices"
 
 	"github.com/presence-server/presence/presence/store"
 )
@@ -69,9 +68,9 @@ func (s *Service) Friends(ctx context.Context, userID, after string, limit int) 
 }
 
 // FriendStatuses returns the statuses of all users in the friend list of userID, in
-// byte order of their IDs. It returns nil if the list is empty or the user unknown.
+// byte order of their IDs, or nil if the list is empty.
 //
-// Errors: CodeUnavailable when the database can't be read.
+// Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) FriendStatuses(ctx context.Context, userID string) ([]Status, error) {
 	return s.statusesFor(ctx, userID, "SELECT friend FROM friends JOIN users ON id = friend WHERE user = ? ORDER BY user_id")
 }
@@ -103,28 +102,9 @@ type befriend struct {
 }
 
 func (op *befriend) apply(b *batch) error {
-	counts := make(map[uint32]int) // the length of each friend list, counted once
+	edits := newFriendEdits(b)
 	return eachFriend(b, op.userID, op.friends, &op.failed, func(user, friend *account) *Error {
-		pairs := [][2]uint32{{user.id, friend.id}}
-		if op.mutual {
-			pairs = append(pairs, [2]uint32{friend.id, user.id})
-		}
-		pairs = slices.DeleteFunc(pairs, func(p [2]uint32) bool { return b.areFriends(p) })
-		for _, p := range pairs {
-			if _, counted := counts[p[0]]; !counted {
-				counts[p[0]] = b.count("SELECT count(*) FROM friends WHERE user = ? AND friend NOT IN leftovers", p[0])
-			}
-			if counts[p[0]] >= b.settings.Friends {
-				return &Error{Code: CodeLimit, Message: "the friend list is full"}
-			}
-		}
-		for _, p := range pairs {
-			counts[p[0]]++
-			since := b.nextVersion()
-			b.exec("INSERT INTO friends VALUES (?, ?, ?)", p[0], p[1], since)
-			b.after(func(m *model) { m.watch(m.user(p[0]), m.user(p[1]), byFriendship, since) })
-		}
-		return nil
+		return edits.add(user, friend, op.mutual)
 	})
 }
 
@@ -137,22 +117,11 @@ type unfriend struct {
 }
 
 func (op *unfriend) apply(b *batch) error {
+	edits := newFriendEdits(b)
 	return eachFriend(b, op.userID, op.friends, &op.failed, func(user, friend *account) *Error {
-		b.unfriend(user.id, friend.id)
-		if op.mutual {
-			b.unfriend(friend.id, user.id)
-		}
+		edits.remove(user.id, friend.id, op.mutual)
 		return nil
 	})
-}
-
-func (b *batch) areFriends(p [2]uint32) bool {
-	return b.count("SELECT count(*) FROM friends WHERE user = ? AND friend = ?", p[0], p[1]) > 0
-}
-
-func (b *batch) unfriend(user, friend uint32) {
-	b.exec("DELETE FROM friends WHERE user = ? AND friend = ?", user, friend)
-	b.after(func(m *model) { m.unwatch(m.user(user), m.user(friend), byFriendship) })
 }
 
 // eachFriend calls do for each friend, and appends those that fail to failed.
@@ -162,10 +131,7 @@ func eachFriend(b *batch, userID string, friends []string, failed *[]Failure, do
 		return unknownUser()
 	}
 	for _, id := range unique(friends) {
-		friend, err := b.find(id)
-		if err == nil && friend.id == user.id {
-			err = malformed("a user can't be their own friend")
-		}
+		friend, err := b.findFriend(user, id)
 		if err == nil {
 			err = do(user, friend)
 		}
@@ -174,4 +140,13 @@ func eachFriend(b *batch, userID string, friends []string, failed *[]Failure, do
 		}
 	}
 	return nil
+}
+
+// findFriend is find for a user who is to be a friend of user.
+func (b *batch) findFriend(user *account, friendID string) (*account, *Error) {
+	friend, err := b.find(friendID)
+	if err == nil && friend.id == user.id {
+		err = malformed("a user can't be their own friend")
+	}
+	return friend, err
 }

@@ -126,13 +126,13 @@ func (j *janitor) sleep() time.Duration {
 	return max(0, time.Duration(due-j.svc.clock.now())*time.Microsecond)
 }
 
-// followClock wakes the janitor and all sessions whenever the machine's clock was set or
+// followClock wakes the janitor, all sessions and all feeds whenever the machine's clock was set or
 // the machine resumes from being suspended, because a suspension delays Go's timers by
 // its own length.
 func (j *janitor) followClock() (stop func()) {
 	stop, err := j.svc.machine.onClockSet(func() {
 		j.rouse()
-		rouse(j.svc.allSessions())
+		rouse(j.svc.allWakers())
 	})
 	if err != nil {
 		j.svc.log.Warn("deadlines that pass while the machine is suspended will be applied late", "error", err)

@@ -55,8 +55,10 @@ func (s *Service) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.deletions, err = s.storedDeletions(ctx)
-	return err
+	if m.deletions, err = s.storedDeletions(ctx); err != nil {
+		return err
+	}
+	return s.restoreFeeds(ctx)
 }
 
 func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device) error {
@@ -79,7 +81,8 @@ func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device)
 			return err
 		}
 		a.devices = devices[a.id]
-		s.model.put(&a, s.lastBatch)
+		u := s.model.enter(&a)
+		s.model.deadlines.set(u, u.dueAt(s.lastBatch))
 	}
 	return rows.Err()
 }
@@ -127,4 +130,32 @@ func (s *Service) storedDeletions(ctx context.Context) (d deletions, err error) 
 	err = s.store.Reader().QueryRowContext(ctx, `SELECT (SELECT key FROM deletion_key), EXISTS (SELECT 1 FROM deleted),
 		(SELECT count(*) FROM leftovers)`).Scan(&d.key, &d.any, &d.leftovers)
 	return d, err
+}
+
+// restoreFeeds reads the stored feeds and the deleted users whom they have not received
+// yet, and puts all users in order of version.
+func (s *Service) restoreFeeds(ctx context.Context) error {
+	m := &s.model
+	m.cursors = make(feedCursors)
+	rows, err := s.store.Reader().QueryContext(ctx, "SELECT name, version FROM feeds")
+	_, err = store.Collect(rows, err, func(rows *sql.Rows) (name string, err error) {
+		var cursor int64
+		err = rows.Scan(&name, &cursor)
+		m.cursors[name] = cursor
+		return name, err
+	})
+	if err != nil {
+		return err
+	}
+	rows, err = s.store.Reader().QueryContext(ctx, "SELECT user_id, version FROM gone")
+	gone, err := store.Collect(rows, err, func(rows *sql.Rows) (*user, error) {
+		u := &user{account: account{statusType: Unknown}, dueIndex: -1}
+		err := rows.Scan(&u.userID, &u.version)
+		return u, err
+	})
+	if err != nil {
+		return err
+	}
+	m.order.fill(m.byName, gone)
+	return nil
 }

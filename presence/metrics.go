@@ -11,7 +11,7 @@ type Metrics struct {
 	// The fields of this group describe the present.
 
 	Users         UserCounts
-	Streams       int           // the open sessions
+	Streams       int           // the open sessions and feeds
 	Version       int64         // the last version given out
 	Queue         int           // the operations that wait for the writer
 	QueueCapacity int           // the length of Queue at which calls return [ErrOverloaded]
@@ -23,8 +23,8 @@ type Metrics struct {
 
 	// The fields of this group count since Open.
 
-	Opened      uint64            // the sessions that were opened
-	Ended       map[Ending]uint64 // the sessions that ended, by reason; it has a key for every [Ending]
+	Opened      uint64            // the sessions and feeds that were opened
+	Ended       map[Ending]uint64 // the sessions and feeds that ended, by reason; it has a key for every [Ending]
 	Changes     uint64            // the visible changes; each got a version
 	Conflated   uint64            // the changes that a newer one replaced while they waited for a session
 	WriteFaults uint64            // the batches that could not be committed; none of their operations took effect
@@ -50,10 +50,10 @@ type Metrics struct {
 	Lateness Histogram
 }
 
-// Ending is the reason why a session ended.
+// Ending is the reason why a session or feed ended.
 type Ending string
 
-// The reasons why a session ended. The four values of [KickReason] are reasons as
+// The reasons why a session or feed ended. The four values of [KickReason] are reasons as
 // well.
 const (
 	EndedClosed     Ending = "closed"     // the reader closed it, usually because the client disconnected
@@ -124,13 +124,14 @@ func (m *modelMeter) waits(s *Session, before int) {
 	}
 }
 
-// handedOut measures an event with a part of what waited, returned at now.
-func (s *Session) handedOut(now time.Time) {
-	meters := &s.svc.meters
-	m := &meters.sessions[s.stream%int64(len(meters.sessions))]
-	m.statuses.observe(&sizes, int64(len(s.batch)))
-	if s.round.since != 0 {
-		m.delay.observe(&times, int64(max(0, now.Sub(meters.opened)-s.round.since)))
+// handedOut measures an event with n statuses, returned at now. The oldest of its changes
+// became durable at since, measured from opened; zero means unknown. reader selects the
+// meter.
+func (m *meters) handedOut(reader int64, n int, since time.Duration, now time.Time) {
+	meter := &m.sessions[reader%int64(len(m.sessions))]
+	meter.statuses.observe(&sizes, int64(n))
+	if since != 0 {
+		meter.delay.observe(&times, int64(max(0, now.Sub(m.opened)-since)))
 	}
 }
 

@@ -15,9 +15,12 @@ type model struct {
 	kicked    kicks
 	deadlines deadlines
 	census    [Unlogined + 1]int // users by status
-	streams   int                // sessions of all users
-	draining  bool               // no session may be opened any more
-	woken     []*Session         // sessions to wake after the lock is released
+	streams   int                // sessions of all users, and feeds
+	draining  bool               // no session or feed may be opened any more
+	order     order
+	feeds     []*Feed
+	cursors   feedCursors
+	woken     []*waker // to call after the lock is released
 	meter     modelMeter
 }
 
@@ -37,6 +40,7 @@ type user struct {
 	dueIndex int       // the user's place in model.deadlines
 	live     *live     // nil means that the user has no session
 	audience *audience // nil means that no watcher has a session
+	placed   placed
 }
 
 func (m *model) user(id uint32) *user {
@@ -46,28 +50,40 @@ func (m *model) user(id uint32) *user {
 	return m.users[id]
 }
 
-func (m *model) takeWoken() []*Session {
+func (m *model) takeWoken() []*waker {
 	woken := m.woken
 	m.woken = nil
 	return woken
 }
 
 // put adds an account, or replaces the one with the same user ID.
-func (m *model) put(a *account, now micros) *user {
+func (m *model) put(a *account, now micros) {
 	u := m.byName[a.userID]
 	if u == nil {
-		u = &user{dueIndex: -1}
-		m.byName[a.userID] = u
-		for len(m.users) <= int(a.id) {
-			m.users = append(m.users, nil)
-		}
-		m.users[a.id] = u
+		u = m.enter(a)
+		m.forgetGone(a.userID)
+		m.place(u)
 	} else {
+		changed := u.version != a.version
 		m.census[u.statusType]--
+		u.account = *a
+		m.census[u.statusType]++
+		if changed {
+			m.place(u)
+		}
 	}
-	u.account = *a
+	m.deadlines.set(u, u.dueAt(now))
+}
+
+// enter adds a user who has neither a place in the order nor a deadline yet.
+func (m *model) enter(a *account) *user {
+	u := &user{account: *a, dueIndex: -1}
+	m.byName[a.userID] = u
+	for len(m.users) <= int(a.id) {
+		m.users = append(m.users, nil)
+	}
+	m.users[a.id] = u
 	m.census[u.statusType]++
-	m.deadlines.set(u, a.dueAt(now))
 	return u
 }
 
@@ -86,4 +102,5 @@ func (m *model) remove(u *user, version int64) {
 	// whether a session may still send an UNKNOWN that waits.
 	delete(m.byName, u.userID)
 	m.users[u.id] = nil
+	m.placeGone(u)
 }

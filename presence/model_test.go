@@ -90,7 +90,7 @@ func (k *walk) step() {
 		{12, "set", k.setSome}, {8, "set with expiry", k.setExpiring}, {4, "clear", k.clear},
 		{4, "logout", k.logout}, {2, "logout all", k.logoutAll}, {2, "kick", k.kick},
 		{15, "subscribe", k.subscribeSome}, {5, "unsubscribe", k.unsubscribeOne}, {1, "unsubscribe all", k.unsubscribeAll},
-		{10, "befriend", k.befriendOne}, {5, "unfriend", k.unfriendOne},
+		{10, "befriend", k.befriendOne}, {5, "unfriend", k.unfriendOne}, {4, "befriend each other", k.befriendEachOther}, {5, "set friends", k.setFriendsOf},
 		{3, "user status", k.toggleUserStatus}, {3, "friends", k.toggleFriends},
 		{3, "delete", k.deleteOne}, {6, "import", k.importOne},
 		{25, "time", k.passSome}, {4, "restart", k.restartAll}, {20, "read one", k.readOne}, {15, "burst", k.burst},

@@ -173,6 +173,37 @@ func (k *walk) unfriendOne(user, friend string) {
 	}
 }
 
+func (k *walk) befriendEachOther(user, friend string) {
+	u, f := k.ref.users[user], k.ref.users[friend]
+	if u != nil && f != nil && user != friend {
+		failed, err := k.AddFriendPairs(k.t.Context(), []FriendPair{{user, friend, true}, {friend, user, false}})
+		k.must(err)
+		wantList(k.t, failed, nil, "both are registered")
+		u.friends = append(without(u.friends, friend), friend)
+		f.friends = append(without(f.friends, user), user)
+	}
+}
+
+func (k *walk) setFriendsOf(user, friend string) {
+	u := k.ref.users[user]
+	if u == nil {
+		return
+	}
+	was, mutual := u.friends, k.rand.IntN(2) == 0
+	u.friends = slices.DeleteFunc(unique([]string{friend, k.anyone()}), func(id string) bool { return id == user || k.ref.users[id] == nil })
+	k.setFriends(mutual, user, u.friends...)
+	for _, id := range was {
+		if mutual && !slices.Contains(u.friends, id) && k.ref.users[id] != nil {
+			k.ref.users[id].friends = without(k.ref.users[id].friends, user)
+		}
+	}
+	for _, id := range u.friends {
+		if mutual {
+			k.ref.users[id].friends = append(without(k.ref.users[id].friends, user), user)
+		}
+	}
+}
+
 func (k *walk) toggleUserStatus(string, string) {
 	k.configure(func(s *Settings) { s.UserStatus = !s.UserStatus })
 	k.ref.settings = k.settings

@@ -123,7 +123,7 @@ func (s *Session) updated(m *model, now time.Time, inRound bool) Event {
 		s.firstPart(m)
 	}
 	s.cursor, s.lastEvent, s.lastUpdate = s.sentUpTo(m), now, now
-	s.handedOut(now)
+	s.svc.meters.handedOut(s.stream, len(s.batch), s.round.since, now)
 	if s.round.left() == 0 {
 		s.release()
 	}

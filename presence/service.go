@@ -160,7 +160,8 @@ func (s *Service) writeFirst(ops ...operation) error {
 	return errors.Join(errs...)
 }
 
-// Drain ends all sessions with [ErrClosed] and makes Connect return it. It is the
+// Drain ends all sessions and feeds with [ErrClosed], and makes Connect and Follow
+// return it. It is the
 // first step of a shutdown; calls that change something still succeed. The devices count as
 // connected until the next run, which gives them Settings.RestartGrace, so a
 // restart changes no status by itself.
@@ -171,6 +172,9 @@ func (s *Service) Drain() {
 		for len(u.sessions()) > 0 {
 			s.model.end(u.live.sessions[0], ending{kind: endClosed})
 		}
+	}
+	for len(s.model.feeds) > 0 {
+		s.model.endFeed(s.model.feeds[0], endClosed)
 	}
 	woken := s.model.takeWoken()
 	s.mu.Unlock()

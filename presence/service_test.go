@@ -122,6 +122,8 @@ func TestCallsAfterCloseAreRefused(t *testing.T) {
 		"Subscribe":   func() error { _, err := w.Subscribe(ctx, "alice", nil); return err },
 		"Unsubscribe": func() error { _, err := w.Unsubscribe(ctx, "alice", nil); return err },
 		"AddFriends":  func() error { _, err := w.AddFriends(ctx, "alice", nil, true); return err },
+		"pairs":       func() error { _, err := w.AddFriendPairs(ctx, nil); return err },
+		"SetFriends":  func() error { _, err := w.SetFriends(ctx, "alice", nil, true); return err },
 		"Logout":      func() error { return w.Logout(ctx, "alice", "") },
 		"Kick":        func() error { return w.Kick(ctx, "alice") },
 		"Configure":   func() error { return w.Configure(ctx, w.settings) },
@@ -239,7 +241,7 @@ func TestPagesWhileUsersAreDeleted(t *testing.T) {
 		for after, more := "", true; more; more = after != "" {
 			var page []Status
 			var err error
-			page, after, err = w.Users(t.Context(), after, limit)
+			page, after, err = w.Users(t.Context(), "", after, limit)
 			w.must(err)
 			if len(page) == 0 && after != "" {
 				t.Errorf("limit %d: a page is empty though more follow", limit)
@@ -271,7 +273,7 @@ func TestUsersArePaged(t *testing.T) {
 	for after, more := "", true; more; more = after != "" {
 		var page []Status
 		var err error
-		page, after, err = w.Users(t.Context(), after, 2)
+		page, after, err = w.Users(t.Context(), "", after, 2)
 		w.must(err)
 		got = append(got, describe(page)...)
 	}

@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"io"
-	"sync/atomic"
 	"time"
 )
 
@@ -40,8 +39,8 @@ type Device struct {
 // EventType is the type of an [Event], by its name in the public protocol.
 type EventType string
 
-// The types of events. The first event of a session is always EventReady, and
-// EventKickedOut is always its last.
+// The types of events. The first event of a session or feed is always EventReady. An
+// EventKickedOut is always the last of its session; a feed has none.
 const (
 	EventReady     EventType = "READY"               // the session has begun
 	EventUpdated   EventType = "USER_STATUS_UPDATED" // the statuses of users changed
@@ -49,13 +48,13 @@ const (
 	EventKickedOut EventType = "KICKED_OUT"          // the device must not reconnect by itself
 )
 
-// Event is an event of a session, as Next and Poll return it.
+// Event is an event of a session or a feed, as Next and Poll return it.
 type Event struct {
 	Type EventType
 
-	// Cursor is the version up to which this device has now received
-	// everything that concerns it. A device that returns it in Device.Cursor
-	// resumes from here.
+	// Cursor is the version up to which this device or feed has now received
+	// everything that concerns it. A device that returns it in Device.Cursor, and
+	// a feed that is opened with it, resume from here.
 	Cursor int64
 
 	// Statuses is set only in an EventUpdated. They are in ascending order of
@@ -68,12 +67,17 @@ type Event struct {
 	// Kick is set only in an EventKickedOut.
 	Kick KickReason
 
-	// DeviceID, Self and Keepalive are set only in an EventReady. Self is the
-	// status of the device's own user. Keepalive is how long the session may be
-	// silent before it sends an EventKeepalive.
-	DeviceID  string
-	Self      Status
+	// Keepalive is set only in an EventReady. It is how long the session or feed
+	// may be silent before it sends an EventKeepalive.
 	Keepalive time.Duration
+
+	// DeviceID and Self are set only in the EventReady of a session. Self is the
+	// status of the device's own user.
+	DeviceID string
+	Self     Status
+
+	// Version is set only in the EventReady of a feed. It is the current version.
+	Version int64
 }
 
 // ending is why the service ended a session.
@@ -88,7 +92,8 @@ const (
 	notEnded      endingKind = iota
 	endSuperseded            // the device has a newer session
 	endKicked
-	endClosed // the service drains
+	endByReader // Close was called
+	endClosed   // the service drains
 )
 
 // Session is one stream of events to one device. It keeps the set of users who
@@ -103,7 +108,7 @@ type Session struct {
 	stream   int64
 	deviceID string
 	expires  time.Time
-	notify   atomic.Pointer[func()] // set by Notify
+	waker    waker
 
 	// Guarded by Service.mu.
 	user    *user
@@ -123,11 +128,8 @@ type Session struct {
 	over       bool
 	lastEvent  time.Time
 	lastUpdate time.Time
-	alarm      *time.Timer // calls rouse when the next timed event is due
-	alarmAt    time.Time
 	round      round
 	batch      []Status
-	wake       chan struct{} // makes Next poll again; has a buffer of one
 }
 
 // DeviceID returns the ID of the session's device.
@@ -141,26 +143,7 @@ func (s *Session) DeviceID() string { return s.deviceID }
 //     newer session.
 //   - [ErrClosed] after [Service.Drain] or [Service.Close].
 func (s *Session) Next(ctx context.Context) (Event, error) {
-	if s.wake == nil {
-		s.wake = make(chan struct{}, 1)
-		s.Notify(func() {
-			select {
-			case s.wake <- struct{}{}:
-			default:
-			}
-		})
-	}
-	for {
-		event, _, err := s.Poll()
-		if err != nil || event.Type != "" {
-			return event, err
-		}
-		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			return Event{}, ctx.Err()
-		}
-	}
+	return s.waker.next(ctx, s.Poll)
 }
 
 // Notify registers f and calls it immediately. f is called again whenever Poll may
@@ -170,8 +153,7 @@ func (s *Session) Next(ctx context.Context) (Event, error) {
 // of the session. Next registers a function of its own, so a program uses either
 // Next or Notify.
 func (s *Session) Notify(f func()) {
-	s.notify.Store(&f)
-	f()
+	s.waker.register(f)
 }
 
 // Poll is Next without waiting. If there is no event now, the event has an empty
@@ -181,21 +163,10 @@ func (s *Session) Notify(f func()) {
 func (s *Session) Poll() (event Event, more bool, err error) {
 	now := time.Now()
 	event, next, err := s.poll(now)
-	if err != nil || next.IsZero() {
-		return event, err == nil, err
+	if err != nil {
+		return event, false, err
 	}
-	s.setAlarm(now, next)
-	return event, false, nil
-}
-
-// setAlarm makes the timer wake the session at next. An earlier alarm is kept:
-// one needless wake-up costs less than setting the timer with every event.
-func (s *Session) setAlarm(now, next time.Time) {
-	if s.alarmAt.After(now) && !next.Before(s.alarmAt) {
-		return
-	}
-	s.alarmAt = next
-	s.alarm.Reset(next.Sub(now))
+	return event, s.waker.polled(now, next), nil
 }
 
 // poll returns the event that is due at now, if there is one, and when the next
@@ -278,18 +249,6 @@ func (s *Session) kickedOut(why KickReason) Event {
 	return Event{Type: EventKickedOut, Cursor: s.cursor, Kick: why}
 }
 
-func (s *Session) rouse() {
-	if f := s.notify.Load(); f != nil {
-		(*f)()
-	}
-}
-
-func rouse(sessions []*Session) {
-	for _, s := range sessions {
-		s.rouse()
-	}
-}
-
 // Close ends the session. The device still counts as connected for
 // Settings.ReconnectGrace; use [Service.Logout] to log it out immediately. Closing
 // a session that has ended already does nothing.
@@ -303,8 +262,8 @@ func (s *Session) Close() {
 		clear(s.waiting)
 	}
 	s.svc.mu.Unlock()
-	s.alarm.Stop()
-	s.rouse()
+	s.waker.alarm.Stop()
+	s.waker.rouse()
 	if attached {
 		s.svc.janitor.streamEnded(ended)
 	}

@@ -71,19 +71,19 @@ func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
 }
 
 // Subscriptions returns the statuses of all users that userID subscribes to, the
-// newest subscription first. It returns nil if there are none or userID is unknown.
+// newest subscription first, or nil if there are none.
 //
-// Errors: CodeUnavailable when the database can't be read.
+// Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Subscriptions(ctx context.Context, userID string) ([]Status, error) {
 	return s.statusesFor(ctx, userID, "SELECT target FROM subscriptions WHERE user = ? ORDER BY since DESC")
 }
 
-// statusesFor returns the statuses of the users that a query finds for a user. It
-// returns nil if there are none or the user is unknown.
+// statusesFor returns the statuses of the users that a query finds for a user, or nil if
+// there are none.
 func (s *Service) statusesFor(ctx context.Context, userID, query string) ([]Status, error) {
 	id, err := s.number(userID)
 	if err != nil {
-		return nil, nil
+		return nil, err
 	}
 	rows, err := s.store.Reader().QueryContext(ctx, query, id)
 	found, err := store.Collect(rows, err, func(rows *sql.Rows) (one uint32, err error) {
@@ -93,8 +93,8 @@ func (s *Service) statusesFor(ctx context.Context, userID, query string) ([]Stat
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	if s.stillThere(userID, id) != nil {
-		return nil, nil
+	if err := s.stillThere(userID, id); err != nil {
+		return nil, err
 	}
 	return s.statusesOf(found), nil
 }

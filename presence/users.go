@@ -120,18 +120,18 @@ func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
 	return found, failed
 }
 
-// Users returns the statuses of up to limit registered users whose IDs are greater
-// than after, in byte order of their IDs. An empty after starts at the first user. A
-// limit below 1 means 1. next is the value of after for the next page, and empty on
-// the last page. A page may have fewer than limit users, if some were deleted while
-// it was read.
+// Users returns the statuses of up to limit registered users whose IDs begin with the
+// bytes of prefix and are greater than after, in byte order of their IDs. An empty
+// prefix means all users. An empty after starts at the first of them. A limit below 1
+// means 1. next is the value of after for the next page, and empty on the last page. A
+// page may have fewer than limit users, if some were deleted while it was read.
 //
 // Errors: CodeUnavailable.
-func (s *Service) Users(ctx context.Context, after string, limit int) (users []Status, next string, err error) {
+func (s *Service) Users(ctx context.Context, prefix, after string, limit int) (users []Status, next string, err error) {
 	next = after
 	for {
 		var ids []string
-		ids, next, err = s.page(ctx, "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?", limit, next)
+		ids, next, err = s.page(ctx, selectUsers, limit, max(prefix, next+"\x00"), prefix+"\xff")
 		if err != nil {
 			return nil, "", err
 		}
@@ -141,6 +141,11 @@ func (s *Service) Users(ctx context.Context, after string, limit int) (users []S
 		}
 	}
 }
+
+// selectUsers has one lower and one upper bound, so that SQLite reads only that range of
+// the index. The text that follows t in byte order is t + "\x00". All IDs that begin with
+// p, and no others, are from p to below p + "\xff", a byte that UTF-8 doesn't have.
+const selectUsers = "SELECT user_id FROM users WHERE user_id >= ? AND user_id < ? ORDER BY user_id LIMIT ?"
 
 // number returns the users.id of a user, or unknownUser.
 func (s *Service) number(userID string) (uint32, error) {
@@ -193,10 +198,10 @@ func (b *batch) find(userID string) (*account, *Error) {
 	return nil, unknownUser()
 }
 
-// unique returns the strings without repeats, in order of first occurrence.
-func unique(all []string) []string {
-	seen := make(map[string]struct{}, len(all))
-	kept := make([]string, 0, len(all))
+// unique returns the values without repeats, in order of first occurrence.
+func unique[T comparable](all []T) []T {
+	seen := make(map[T]struct{}, len(all))
+	kept := make([]T, 0, len(all))
 	for _, s := range all {
 		if _, ok := seen[s]; !ok {
 			seen[s] = struct{}{}

@@ -12,6 +12,7 @@ type view struct {
 	nextUser  uint32
 	jumps     jumps
 	deletions deletions
+	cursors   feedCursors
 
 	published *model               // the committed state
 	accounts  map[uint32]*account  // copies that the batch changes, by account.id; nil means deleted in this batch
@@ -32,7 +33,7 @@ func (v *view) reset(m *model, nextUser uint32) {
 	clear(v.kicks)
 	v.published, v.nextUser, v.forgotten = m, nextUser, 0
 	v.version, v.settings, v.switches = m.version, m.settings, m.switches
-	v.jumps, v.deletions = m.jumps, m.deletions
+	v.jumps, v.deletions, v.cursors = m.jumps, m.deletions, m.cursors
 }
 
 // peek returns the account, which must not be changed, or nil if there is no such user.
@@ -107,3 +108,6 @@ func (v *view) issued(cursor int64) int64 {
 	}
 	return cursor
 }
+
+// anyGone reports whether deletions of users are remembered for feeds.
+func (v *view) anyGone() bool { return len(v.published.order.gone) > 0 }

@@ -205,7 +205,7 @@ func (m *model) notify(w, t *user, version int64) {
 	for _, s := range w.sessions() {
 		before := len(s.waiting)
 		if before == 0 {
-			m.woken = append(m.woken, s)
+			m.woken = append(m.woken, &s.waker)
 		}
 		s.wait(t, version)
 		m.meter.waits(s, before)
@@ -247,16 +247,21 @@ func (m *model) end(s *Session, why ending) {
 	s.ending = why
 	m.meter.ended[why.name()]++
 	clear(s.waiting)
-	m.woken = append(m.woken, s)
+	m.woken = append(m.woken, &s.waker)
 }
 
-// allSessions returns all open sessions.
-func (s *Service) allSessions() []*Session {
+// allWakers returns the wakers of all open sessions and feeds.
+func (s *Service) allWakers() []*waker {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	all := make([]*Session, 0, s.model.streams)
+	all := make([]*waker, 0, s.model.streams)
 	for _, u := range s.model.byName {
-		all = append(all, u.sessions()...)
+		for _, session := range u.sessions() {
+			all = append(all, &session.waker)
+		}
+	}
+	for _, f := range s.model.feeds {
+		all = append(all, &f.waker)
 	}
 	return all
 }

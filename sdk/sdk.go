@@ -19,9 +19,6 @@ var admin embed.FS
 //go:embed demo/index.html demo/demo.css demo/demo.js demo/icon.svg
 var demo embed.FS
 
-// Files returns the files of the npm package. presence.js is the module to import.
-func Files() fs.FS { return files }
-
 // Admin returns the files of the admin page, by file name; index.html is the page. It requests the modules of the SDK at
 // ../sdk/ and the API at ../v1/.
 func Admin() map[string][]byte {

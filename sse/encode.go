@@ -33,6 +33,9 @@ func retryDelay(window time.Duration) []byte {
 func appendData(b []byte, event presence.Event) []byte {
 	switch event.Type {
 	case presence.EventReady:
+		if event.DeviceID == "" {
+			return append(strconv.AppendInt(append(b, `{"version":`...), event.Version, 10), '}')
+		}
 		b = append(b, `{"deviceID":`...)
 		b = presence.AppendQuoted(b, event.DeviceID)
 		b = append(b, `,"self":`...)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sse"
 	r3labs "github.com/r3labs/sse/v2"
@@ -51,7 +51,7 @@ func serveWith(t *testing.T, start func(*httptest.Server)) *served {
 	v.tls = server.TLS
 	t.Cleanup(func() {
 		svc.Drain()
-		v.writer.Wait()
+		v.writer.Wait(context.Background())
 		server.Close()
 		if err := svc.Close(); err != nil {
 			t.Error(err)
@@ -81,8 +81,7 @@ func (v *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // reader is the client's side of a stream.
 type reader struct {
 	net.Conn
-	response *http.Response
-	lines    *bufio.Scanner
+	*testserver.Stream
 }
 
 func (v *served) register(userIDs ...string) {
@@ -107,31 +106,24 @@ func (v *served) open(userID string) *reader {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	r := &reader{conn, response, bufio.NewScanner(response.Body)}
-	r.lines.Buffer(nil, 1<<20)
-	for r.lines.Scan() && r.lines.Text() != "event: READY" {
+	r := &reader{conn, testserver.Read(response.Body)}
+	if e, err := r.Next(); err != nil || e.Type != "READY" {
+		v.t.Fatalf("the first event is %q, %v", e.Raw, err)
 	}
 	return r
 }
 
-// version returns the last version of a user in the next event that tells one.
-// Whatever isn't a line of an event, as a lost or repeated piece would give, is
-// an error.
+// version returns the version of a user's status in the next event that has one.
+// A piece of an event that was lost or repeated is an error.
 func (r *reader) version(userID string) (int64, error) {
-	for r.lines.Scan() {
-		name, value, _ := strings.Cut(r.lines.Text(), ": ")
-		switch name {
-		case "id", "event", "":
-			continue
-		case "data":
-		default:
-			return 0, fmt.Errorf("not a line of a stream: %.80q", r.lines.Text())
+	for {
+		e, err := r.Next()
+		if err != nil {
+			return 0, err
 		}
-		var all []presence.Status
-		if strings.HasPrefix(value, "[") {
-			if err := json.Unmarshal([]byte(value), &all); err != nil {
-				return 0, fmt.Errorf("%w in %.80q", err, value)
-			}
+		all, err := e.Statuses()
+		if err != nil {
+			return 0, err
 		}
 		for _, s := range all {
 			if s.UserID == userID {
@@ -139,8 +131,10 @@ func (r *reader) version(userID string) (int64, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("the stream has ended: %w", r.lines.Err())
 }
+
+// Close closes the connection.
+func (r *reader) Close() { r.Conn.Close() }
 
 // follow reads until a version has come. They must grow.
 func (r *reader) follow(userID string, until int64) error {
@@ -209,7 +203,7 @@ func TestNothingIsLeft(t *testing.T) {
 				for _, r := range readers {
 					r.Close()
 				}
-				v.writer.Wait()
+				v.writer.Wait(t.Context())
 				for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; {
 					if time.Now().After(end) {
 						t.Fatalf("promise 10: %d goroutines are left of 20 streams", runtime.NumGoroutine()-before)
@@ -239,7 +233,7 @@ func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 		alice.Close()
 		ended := make(chan struct{})
 		go func() {
-			v.writer.Wait()
+			v.writer.Wait(context.Background())
 			close(ended)
 		}()
 		select {
@@ -247,6 +241,25 @@ func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatalf("the loop has not ended after %d events", n)
 		}
+	}
+}
+
+// TestWaitIsBounded: it returns with its context while a stream is open, and waits for the end of that stream otherwise.
+func TestWaitIsBounded(t *testing.T) {
+	v := serve(t)
+	v.register("alice")
+	alice := v.open("alice")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := v.writer.Wait(ctx); err != context.Canceled {
+		t.Errorf("with an open stream Wait returns %v, want %v", err, context.Canceled)
+	}
+	alice.Close()
+	if err := v.writer.Wait(t.Context()); err != nil {
+		t.Errorf("Wait returns %v", err)
+	}
+	if err := v.writer.Wait(ctx); err != nil {
+		t.Errorf("without a stream Wait returns %v", err)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package sse writes the events of a [presence.Session] to an HTTP response, as
-// Server-Sent Events. [Server.Serve] writes one such response, a stream.
+// Package sse writes the events of a [presence.Session], or of a [presence.Feed], to
+// an HTTP response, as Server-Sent Events. [Server.Serve] writes one such response, a stream.
 //
 // Events are formatted by r3labs/sse. It is used as a formatter only, not as the
 // hub that it also is: each distinct event is formatted once, into memory, and the
@@ -25,6 +25,7 @@
 package sse
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -49,14 +50,23 @@ type Timing struct {
 	Drain time.Duration
 }
 
+// Source is where a stream gets its events: a [presence.Session] or a
+// [presence.Feed].
+type Source interface {
+	Poll() (event presence.Event, more bool, err error)
+	Notify(func())
+	Close()
+}
+
 // Server writes streams. The zero value is ready for use. A Server must not be
 // copied after its first use; its methods are safe for concurrent use.
 type Server struct {
 	mu    sync.Mutex
 	loops []*loop // shared by the connections that can be written without waiting
 	next  int
+	open  int           // streams
+	none  chan struct{} // closed once open is zero; nil while nobody waits for that
 
-	open    sync.WaitGroup // streams
 	running sync.WaitGroup // loops
 }
 
@@ -83,9 +93,9 @@ func Check(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// Serve writes the events of the session to w, the response to r, until the
-// session ends or the client disconnects. Then it closes the session and calls
-// done once. The error is nil if the session has ended, the service has drained,
+// Serve writes the events of the source to w, the response to r, until the source
+// ends or the client disconnects. Then it closes the source and calls done once.
+// The error is nil if the source has ended, the service has drained,
 // or the client has disconnected. Otherwise it is the reason for which the stream
 // was cut; it is [os.ErrDeadlineExceeded] if the client exceeded the write timeout.
 //
@@ -97,13 +107,13 @@ func Check(w http.ResponseWriter, r *http.Request) error {
 // because it was kicked or its device has opened a newer stream. Otherwise it is
 // aborted, so that clients can distinguish the two. To abort it, Serve may panic
 // with [http.ErrAbortHandler].
-func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence.Session, timing Timing, done func(error)) {
+func (v *Server) Serve(w http.ResponseWriter, r *http.Request, source Source, timing Timing, done func(error)) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no") // otherwise nginx buffers events
-	s := &stream{session: session, timing: timing}
-	v.open.Add(1)
+	s := &stream{source: source, timing: timing}
+	v.count(1)
 	if c := takeOver(w, r); c != nil {
 		limit(c.conn, timing.WriteTimeout)
 		s.wire, s.loop = c, v.loopOf(c)
@@ -122,13 +132,41 @@ func (v *Server) Serve(w http.ResponseWriter, r *http.Request, session *presence
 // finish waits until the stream has ended, and counts it as ended.
 func (v *Server) finish(s *stream, done func(error)) {
 	s.finish(done)
-	v.open.Done()
+	v.count(-1)
 }
 
-// Wait waits until all streams have ended. Serve must not be called meanwhile.
-func (v *Server) Wait() {
-	v.open.Wait()
-	v.running.Wait()
+func (v *Server) count(n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open += n; v.open == 0 && v.none != nil {
+		close(v.none)
+		v.none = nil
+	}
+}
+
+// Wait waits until all streams have ended, and returns nil. If ctx is done before
+// that, it returns the error of ctx, and the streams continue.
+func (v *Server) Wait(ctx context.Context) error {
+	if none := v.noneOpen(); none != nil {
+		select {
+		case <-none:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	v.running.Wait() // loops without streams end immediately
+	return nil
+}
+
+// noneOpen returns a channel that is closed once no stream is open, or nil if none
+// is open now.
+func (v *Server) noneOpen() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open > 0 && v.none == nil {
+		v.none = make(chan struct{})
+	}
+	return v.none
 }
 
 // loopOf returns the loop for a connection: one of the shared loops, of which there

@@ -12,14 +12,14 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// stream writes the events of one session to its wire. At any time at most one
+// stream writes the events of one source to its wire. At any time at most one
 // goroutine does so: the one that holds turn.
 type stream struct {
-	session *presence.Session
-	wire    wire
-	loop    *loop
-	timing  Timing
-	queued  atomic.Bool // the loop will call serve
+	source Source
+	wire   wire
+	loop   *loop
+	timing Timing
+	queued atomic.Bool // the loop will call serve
 
 	// turn is held by the goroutine that may write to the wire: by the loop while
 	// it writes an event, by flush while it writes the rest of an event, and at
@@ -34,10 +34,10 @@ type stream struct {
 	err      error // the cause; nil if the response was not cut
 }
 
-// start makes the loop write the events of the session.
+// start makes the loop write the events of the source.
 func (s *stream) start() {
 	s.loop.add()
-	s.session.Notify(s.wake)
+	s.source.Notify(s.wake)
 }
 
 // finish waits until the stream has ended, and cleans up. The goroutine that waits
@@ -46,7 +46,7 @@ func (s *stream) start() {
 func (s *stream) finish(done func(error)) {
 	s.end(s.wire.wait(), false)
 	s.turn.Lock()
-	s.session.Close() // calls wake once more, so the loop must still be running
+	s.source.Close() // calls wake once more, so the loop must still be running
 	s.loop.remove()
 	done(s.err)
 }
@@ -88,7 +88,7 @@ func (s *stream) wake() {
 	}
 }
 
-// serve writes the next event of the session, if there is one. It never waits for
+// serve writes the next event of the source, if there is one. It never waits for
 // the client unless the wire can't be written without waiting.
 func (s *stream) serve(frames *frames) {
 	s.queued.Store(false)
@@ -111,7 +111,7 @@ func (s *stream) serve(frames *frames) {
 // next returns the next event as bytes, and whether another event may be
 // available. ok is false if there is no event now, or if the stream has ended.
 func (s *stream) next(frames *frames) (next frame, more, ok bool) {
-	event, more, err := s.session.Poll()
+	event, more, err := s.source.Poll()
 	switch {
 	case s.draining:
 		s.end(nil, false)

@@ -3,22 +3,23 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"time"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
-// shout has the loud users change all the time, each status 64 KiB long.
-func (s *siege) shout(ctx context.Context) {
+// shout makes the loud users change all the time, each status 64 KiB long.
+func (c *crowd) shout(ctx context.Context) {
 	every := time.NewTicker(20 * time.Millisecond)
 	defer every.Stop()
 	for i := 0; ; i++ {
 		text := strings.Repeat(string(rune('a'+i%26)), 65536)
-		if _, err := s.v.set(ctx, s.louds[i%loudUsers], text); err != nil {
+		if _, err := c.v.set(ctx, lab.Token(fmt.Sprint("loud-", i%loudUsers)), text); err != nil {
 			return
 		}
 		select {
@@ -43,21 +44,6 @@ func stopReading(c *client, begun func()) error {
 	return nil
 }
 
-// readSlowly reads a byte of its stream each second.
-func readSlowly(c *client, begun func()) error {
-	if err := c.openStream(); err != nil {
-		return err
-	}
-	begun()
-	every := time.NewTicker(time.Second)
-	defer every.Stop()
-	for buffer := make([]byte, 1); ; <-every.C {
-		if _, err := c.Read(buffer); err != nil {
-			return err
-		}
-	}
-}
-
 // leave opens a stream and goes at once, by turns before and after it has begun,
 // and by turns with and without saying so.
 func leave(c *client, begun func()) error {
@@ -73,22 +59,6 @@ func leave(c *client, begun func()) error {
 		return err
 	}
 	return nil
-}
-
-// sendHeaders sends one header after the other, slowly, for ever.
-func sendHeaders(c *client, begun func()) error {
-	if _, err := io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: x\r\n"); err != nil {
-		return err
-	}
-	begun()
-	every := time.NewTicker(100 * time.Millisecond)
-	defer every.Stop()
-	for i := 0; ; i++ {
-		if _, err := fmt.Fprintf(c, "X-Header-%d: forever\r\n", i); err != nil {
-			return err
-		}
-		<-every.C
-	}
 }
 
 // sendBody sends a body that has no end, as fast as it is taken.
@@ -110,31 +80,4 @@ func sendBody(c *client, begun func()) error {
 func idle(_ *client, begun func()) error {
 	begun()
 	return nil
-}
-
-// sendGarbage sends requests without waiting for answers, and then what is no
-// request, and reads until it is cut.
-func sendGarbage(c *client, begun func()) error {
-	garbage := []string{
-		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", // TLS
-		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"GET / HTTP/9.9\r\n\r\n",
-		"POST /v1/setSelfStatus HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
-		"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \x00\r\n\r\n",
-		strings.Repeat("\x00", 4096),
-	}
-	bytes := make([]byte, 256)
-	for i := range bytes {
-		bytes[i] = byte(c.random.Uint32())
-	}
-	garbage = append(garbage, string(bytes))
-	text := strings.Repeat("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", c.random.IntN(20)) + garbage[c.random.IntN(len(garbage))]
-	if _, err := io.WriteString(c, text); err != nil {
-		return err
-	}
-	begun()
-	c.SetReadDeadline(time.Now().Add(time.Second)) // not all of it is cut at once: some may go on
-	_, err := io.Copy(io.Discard, bufio.NewReader(c))
-	return err
 }

@@ -8,11 +8,12 @@ import (
 	"strconv"
 	"sync"
 
-	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/bench/lab"
+	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// follower is a client as it should be: it knows what its stream has told, and
-// resumes where that ended. It holds the stream to what every stream promises.
+// follower is a client as it should be: it knows what its stream has sent, and
+// resumes where that ended. It checks what every stream promises.
 type follower struct {
 	user, token string
 	r           *report
@@ -21,8 +22,8 @@ type follower struct {
 
 	mu     sync.Mutex
 	cursor int64
-	knows  map[string]server.Status
-	stream *server.Stream
+	knows  map[string]testserver.Status
+	stream *testserver.Stream
 	ended  chan struct{}
 	heard  []moment
 }
@@ -30,11 +31,11 @@ type follower struct {
 // moment is one event, to be able to go back there.
 type moment struct {
 	cursor   int64
-	statuses []server.Status
+	statuses []testserver.Status
 }
 
-func (a *attacker) newFollower(user string, r *report) *follower {
-	return &follower{user: user, token: a.token(user), r: r, knows: make(map[string]server.Status)}
+func newFollower(user string, r *report) *follower {
+	return &follower{user: user, token: lab.Token(user), r: r, knows: make(map[string]testserver.Status)}
 }
 
 // open opens the stream, resuming if there was one, and reads until it ends.
@@ -75,7 +76,7 @@ func (f *follower) close() {
 	}
 }
 
-func (f *follower) note(e server.Event) {
+func (f *follower) note(e testserver.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	cursor, err := strconv.ParseInt(e.ID, 10, 64)
@@ -89,7 +90,7 @@ func (f *follower) note(e server.Event) {
 	}
 	for _, s := range statuses {
 		if known := f.knows[s.UserID].Version; s.Version < known && !f.lossy {
-			f.r.lose("%s is told version %d of %s after %d", f.user, s.Version, s.UserID, known)
+			f.r.lose("%s is sent version %d of %s after %d", f.user, s.Version, s.UserID, known)
 		}
 		f.knows[s.UserID] = s
 	}
@@ -98,7 +99,7 @@ func (f *follower) note(e server.Event) {
 
 // asOf returns the same client after so many of its events.
 func (f *follower) asOf(events int) *follower {
-	earlier := &follower{user: f.user, token: f.token, r: f.r, resumes: true, lossy: true, knows: make(map[string]server.Status)}
+	earlier := &follower{user: f.user, token: f.token, r: f.r, resumes: true, lossy: true, knows: make(map[string]testserver.Status)}
 	for _, m := range f.heard[:events] {
 		earlier.cursor = m.cursor
 		for _, s := range m.statuses {
@@ -115,31 +116,8 @@ func (f *follower) events() int {
 }
 
 // known returns what the follower knows, and up to which cursor.
-func (f *follower) known() (map[string]server.Status, int64) {
+func (f *follower) known() (map[string]testserver.Status, int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return maps.Clone(f.knows), f.cursor
-}
-
-// converges waits until the follower knows what the server does of all these
-// users.
-func (f *follower) converges(ctx context.Context, v *victim, users []string) {
-	var differs string
-	err := until(ctx, func() (bool, error) {
-		want, err := v.statuses(ctx, users)
-		if err != nil {
-			return false, err
-		}
-		got, _ := f.known()
-		differs = ""
-		for _, user := range users {
-			if got[user] != want[user] {
-				differs = user
-			}
-		}
-		return differs == "", nil
-	})
-	if err != nil {
-		f.r.lose("%s does not come to know the status of %s: %v", f.user, differs, err)
-	}
 }

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/bench/lab"
+	"github.com/presence-server/presence/deploy/testserver"
 )
 
 // healthy is one user, and the stream of another who watches them: from their
@@ -16,17 +18,17 @@ import (
 type healthy struct {
 	v      *victim
 	token  string // of who changes
-	stream *server.Stream
+	stream *testserver.Stream
 	made   int
 }
 
-func (a *attacker) newHealthy(ctx context.Context, v *victim) (*healthy, error) {
-	h := &healthy{v: v, token: a.token("healthy")}
-	err := v.register(ctx, []string{"healthy", "watcher"})
-	if err = errors.Join(err, v.befriend(ctx, "watcher", false, "healthy")); err != nil {
+func newHealthy(ctx context.Context, v *victim) (*healthy, error) {
+	h := &healthy{v: v, token: lab.Token("healthy")}
+	err := v.Register(ctx, []string{"healthy", "watcher"})
+	if err = errors.Join(err, v.Befriend(ctx, "watcher", "healthy")); err != nil {
 		return nil, err
 	}
-	h.stream, err = v.Follow(ctx, a.token("watcher"), "deviceID=d", "")
+	h.stream, err = v.Follow(ctx, lab.Token("watcher"), "deviceID=d", "")
 	return h, err
 }
 
@@ -34,7 +36,7 @@ func (a *attacker) newHealthy(ctx context.Context, v *victim) (*healthy, error) 
 const pace = 10 * time.Millisecond
 
 // delays makes so many changes, and returns how long it took from each call
-// until the watcher heard of it.
+// until the watcher received it.
 func (h *healthy) delays(ctx context.Context, n int) ([]time.Duration, error) {
 	var all []time.Duration
 	every := time.NewTicker(pace)
@@ -51,7 +53,8 @@ func (h *healthy) delays(ctx context.Context, n int) ([]time.Duration, error) {
 		}
 		all = append(all, delay)
 	}
-	return sorted(all), nil
+	slices.Sort(all)
+	return all, nil
 }
 
 func (h *healthy) change(ctx context.Context) (time.Duration, error) {

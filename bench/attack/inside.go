@@ -4,12 +4,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
+	"github.com/presence-server/presence/bench/lab"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,10 +21,11 @@ func beMachine() {
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		err = (&attacker{folder: "/tmp", binary: "/presence", tokens: tokens()}).timeTravel(ctx, r)
+		err = (&attacker{Lab: &lab.Lab{Folder: "/tmp", Binary: "/presence"}}).timeTravel(ctx, r)
 	}
 	r.must("the attack came to an end early", err)
-	r.say()
+	text, _ := json.Marshal(r)
+	fmt.Printf("%s%s\n", reported, text)
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
@@ -55,147 +57,74 @@ func loopback() error {
 // traveller is a server on a machine whose clock is set.
 type traveller struct {
 	*victim
-	a *attacker
 	r *report
 }
 
-// A second is what the janitor may be late by.
+// late is what the janitor may be late by.
 const late = time.Second
 
 func (a *attacker) timeTravel(ctx context.Context, r *report) error {
-	v, err := a.start("TIMING__RECONNECT_GRACE=1s")
+	v, err := a.start()
 	if err != nil {
 		return err
 	}
-	t := &traveller{v, a, r}
-	if err := t.settleIn(ctx); err != nil {
+	t := &traveller{v, r}
+	if err := t.lasts(ctx, "lasting", time.Hour); err != nil {
 		return err
 	}
 	for _, step := range []time.Duration{24 * time.Hour, -25 * time.Hour, time.Hour} {
-		if err := t.step(ctx, step); err != nil {
-			return fmt.Errorf("clock set by %s: %w", step, err)
+		what := "clock set by " + step.String()
+		if err := t.keeps(ctx, what, 2*time.Second, func() error { return setClock(step) }); err != nil {
+			return err
 		}
 	}
-	if err := t.sleep(ctx, 6); err != nil {
+	asleep := sinceBoot() - monotonic()
+	if err := t.keeps(ctx, "suspended for 6 s", 2*time.Second, suspend); err != nil {
 		return err
 	}
-	if err := setClock(-time.Hour); err != nil {
-		return err
+	if slept := sinceBoot() - monotonic() - asleep; slept < time.Second {
+		r.lose("the machine was suspended for %s only", slept)
 	}
-	t.Kill()
-	if err := t.Start(); err != nil {
-		return err
-	}
-	r.try("and then killed, set back by an hour and started")
-	return t.holds(ctx, "killed, set back by an hour and started")
-}
-
-// settleIn gives users statuses that outlast the journey.
-func (t *traveller) settleIn(ctx context.Context) error {
-	phone, err := t.Follow(ctx, t.a.token("phone"), "platform=ios", "")
-	if err != nil {
-		return err
-	}
-	phone.Close()
-	if err := t.clears(ctx, "phone", "the grace of a device that went", 1, func(status string) bool { return status == "2" }); err != nil {
-		return err
-	}
-	return t.lasts(ctx, "lasting", 3600)
-}
-
-// lasts has a user set a status for so many seconds.
-func (t *traveller) lasts(ctx context.Context, user string, seconds int) error {
-	return t.Must(ctx, "/v1/setSelfStatus", t.a.token(user), map[string]any{"customStatus": "set", "expiresIn": seconds}, nil)
-}
-
-func (t *traveller) status(ctx context.Context, user string) (string, error) {
-	found, err := t.statuses(ctx, []string{user})
-	return strings.TrimSpace(fmt.Sprint(found[user].StatusType, " ", found[user].CustomStatus)), err
-}
-
-// clears waits until something that falls due so many seconds from now is done,
-// and looks whether it comes early or late.
-func (t *traveller) clears(ctx context.Context, user, what string, seconds int, is func(status string) bool) error {
-	began := sinceBoot()
-	err := until(ctx, func() (bool, error) {
-		status, err := t.status(ctx, user)
-		return is(status), err
+	return t.keeps(ctx, "killed, set back by an hour and started", 10*time.Second, func() error {
+		t.Kill()
+		return errors.Join(setClock(-time.Hour), t.Start())
 	})
-	due := time.Duration(seconds) * time.Second
-	if took := sinceBoot() - began; took < due-100*time.Millisecond || took > due+late {
-		t.r.lose("%s: it is done after %.3f s, and falls due after %s", what, took.Seconds(), due)
-	} else {
-		t.r.figure("%s: done %.0f ms after it is due", what, (took-due).Seconds()*1000)
-	}
-	return err
 }
 
-// step sets the clock, and looks whether deadlines are kept.
-func (t *traveller) step(ctx context.Context, by time.Duration) error {
-	what := "clock set by " + by.String()
+// keeps does something to the time, and checks that a status is still cleared when
+// it is due, or afterwards if it was due meanwhile; that nothing is cleared early;
+// and that a new token is valid.
+func (t *traveller) keeps(ctx context.Context, what string, due time.Duration, do func() error) error {
 	t.r.try("%s", what)
-	if err := t.lasts(ctx, "short", 2); err != nil {
-		return err
+	began := sinceBoot()
+	if err := errors.Join(t.lasts(ctx, "short", due), do()); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	if err := setClock(by); err != nil {
-		return err
-	}
-	if err := t.clears(ctx, "short", what, 2, func(status string) bool { return status == "3" }); err != nil {
-		return err
-	}
-	return t.holds(ctx, what)
-}
-
-// holds looks whether nothing was cleared early, and whether a token that is
-// issued now is good.
-func (t *traveller) holds(ctx context.Context, what string) error {
-	for user, want := range map[string]string{"lasting": "3 set", "phone": "2"} {
-		if got, err := t.status(ctx, user); err != nil || got != want {
-			t.r.lose("%s: %s is %q, and was %q, %v", what, user, got, want, err)
-		}
-	}
-	if answer, err := t.set(ctx, t.a.token("short"), ""); err != nil || answer.Code != 0 {
-		t.r.lose("%s: a new token is answered %+v, %v", what, answer, err)
-	}
-	return nil
-}
-
-// sleep suspends the machine for some seconds. One status falls due meanwhile,
-// and one a second after the return.
-func (t *traveller) sleep(ctx context.Context, seconds int) error {
-	began, awake := sinceBoot(), monotonic()
-	if err := errors.Join(t.lasts(ctx, "short", 2), t.lasts(ctx, "longer", seconds+4)); err != nil {
-		return err
-	}
-	if err := suspend(seconds); err != nil {
-		return err
-	}
-	returned := sinceBoot()
-	slept := returned - began - (monotonic() - awake)
-	t.r.try("suspended for %.1f s", slept.Seconds())
-	if slept < time.Second {
-		t.r.lose("the machine was not suspended")
-	}
-	cleared := func(status string) bool { return status == "3" }
-	if err := t.clears(ctx, "short", "what fell due while suspended", 0, cleared); err != nil {
-		return err
-	}
-	left := time.Duration(seconds+4)*time.Second - (sinceBoot() - began)
+	due = max(due, sinceBoot()-began)
 	err := until(ctx, func() (bool, error) {
-		status, err := t.status(ctx, "longer")
-		return cleared(status), err
+		found, err := t.Statuses(ctx, []string{"short"})
+		return found["short"].CustomStatus == "", err
 	})
-	if after := sinceBoot() - began - time.Duration(seconds+4)*time.Second; after < -100*time.Millisecond || after > late {
-		t.r.lose("what falls due %s after the return is done %s late", left, after)
+	if after := sinceBoot() - began - due; after < -100*time.Millisecond || after > late {
+		t.r.lose("%s: a status is cleared %s after it is due", what, after)
 	} else {
-		t.r.figure("what falls due %.1f s after it: done %.0f ms after it is due", left.Seconds(), after.Seconds()*1000)
+		t.r.figure("cleared %.0f ms after it was due", lab.Millis(after))
 	}
-	return errors.Join(err, t.holds(ctx, "suspended"))
+	found, errLasting := t.Statuses(ctx, []string{"lasting"})
+	if got := found["lasting"].CustomStatus; got != "set" {
+		t.r.lose("%s: the status for an hour is %q", what, got)
+	}
+	return errors.Join(err, errLasting)
 }
 
-// suspend has the machine sleep until its real-time clock wakes it.
-func suspend(seconds int) error {
-	alarm := os.WriteFile("/sys/class/rtc/rtc0/wakealarm", fmt.Append(nil, "+", seconds), 0)
+// lasts sets a status for some time.
+func (t *traveller) lasts(ctx context.Context, user string, d time.Duration) error {
+	return t.Must(ctx, "/v1/setSelfStatus", lab.Token(user), map[string]any{"customStatus": "set", "expiresIn": int(d.Seconds())}, nil)
+}
+
+// suspend makes the machine sleep until its real-time clock wakes it.
+func suspend() error {
+	alarm := os.WriteFile("/sys/class/rtc/rtc0/wakealarm", []byte("+6"), 0)
 	return errors.Join(alarm, os.WriteFile("/sys/power/state", []byte("mem"), 0))
 }
 
@@ -204,9 +133,10 @@ func setClock(by time.Duration) error {
 	return unix.Settimeofday(&now)
 }
 
-// sinceBoot returns how long the machine has run, or slept.
+// sinceBoot returns how long the machine has run or slept.
 func sinceBoot() time.Duration { return read(unix.CLOCK_BOOTTIME) }
 
+// monotonic returns how long the machine has run.
 func monotonic() time.Duration { return read(unix.CLOCK_MONOTONIC) }
 
 func read(clock int32) time.Duration {

@@ -5,27 +5,24 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/bench/lab"
+	"github.com/presence-server/presence/deploy/testserver"
 )
 
 // load is users who write as fast as they are answered, and what they were
-// answered: each sets the numbers from 1 on as a status, and some befriend each
-// other, and part again. Beside them users are imported, some in each call.
+// answered: each sets the numbers from 1 on as a status. Meanwhile users are
+// imported, some in each call.
 type load struct {
 	setters  []*setter
-	pairs    []*pair
 	imported int // calls that were answered
 
 	answered atomic.Int64 // writes
 	refused  atomic.Int64 // writes, with 503 and 60022
-	mu       sync.Mutex
-	delays   []time.Duration // of those answered
 }
 
 type setter struct {
@@ -34,25 +31,12 @@ type setter struct {
 	version     int64
 }
 
-type pair struct {
-	a, b    string
-	friends bool // was answered last
-	trying  bool // the other is under way, or was when the server was killed
-}
-
-func (a *attacker) newLoad(ctx context.Context, v *victim, setters, pairs int) (*load, error) {
+func newLoad(ctx context.Context, v *victim, setters int) (*load, error) {
 	l := new(load)
-	for i := range setters {
-		user := fmt.Sprint("setter-", i)
-		l.setters = append(l.setters, &setter{user: user, token: a.token(user)})
+	for _, user := range lab.Names("setter", setters) {
+		l.setters = append(l.setters, &setter{user: user, token: lab.Token(user)})
 	}
-	users := l.users()
-	for i := range pairs {
-		p := &pair{a: fmt.Sprint("left-", i), b: fmt.Sprint("right-", i)}
-		l.pairs = append(l.pairs, p)
-		users = append(users, p.a, p.b)
-	}
-	return l, v.register(ctx, users)
+	return l, v.Register(ctx, l.users())
 }
 
 // users returns those who set statuses.
@@ -62,6 +46,20 @@ func (l *load) users() []string {
 		users = append(users, s.user)
 	}
 	return users
+}
+
+// untilKilled writes, and kills the server after so many answers.
+func (l *load) untilKilled(ctx context.Context, v *victim, answers int64) {
+	var running sync.WaitGroup
+	enough := make(chan struct{})
+	running.Go(func() { l.run(ctx, v, answers, func() { close(enough) }) })
+	select {
+	case <-enough:
+	case <-ctx.Done():
+	}
+	v.Kill()
+	http.DefaultClient.CloseIdleConnections()
+	running.Wait()
 }
 
 // run writes until the server has gone, or end is done: what is under way then
@@ -77,48 +75,29 @@ func (l *load) run(end context.Context, v *victim, most int64, enough func()) {
 	}
 	var running sync.WaitGroup
 	for _, s := range l.setters {
-		running.Go(func() { l.repeat(end, count, func() (server.Answer, error) { return s.set(ctx, v) }) })
+		running.Go(func() { l.repeat(end, count, func() (testserver.Answer, error) { return s.set(ctx, v) }) })
 	}
-	for _, p := range l.pairs {
-		running.Go(func() { l.repeat(end, count, func() (server.Answer, error) { return p.toggle(ctx, v) }) })
-	}
-	running.Go(func() { l.repeat(end, count, func() (server.Answer, error) { return l.importSome(ctx, v) }) })
+	running.Go(func() { l.repeat(end, count, func() (testserver.Answer, error) { return l.importSome(ctx, v) }) })
 	running.Wait()
 }
 
 // repeat makes calls until one isn't answered.
-func (l *load) repeat(end context.Context, count func(), call func() (server.Answer, error)) {
+func (l *load) repeat(end context.Context, count func(), call func() (testserver.Answer, error)) {
 	for end.Err() == nil {
-		began := time.Now()
 		answer, err := call()
 		switch {
 		case err != nil:
 			return
 		case answer.Code == 0:
 			count()
-			l.mu.Lock()
-			l.delays = append(l.delays, time.Since(began))
-			l.mu.Unlock()
 		case answer.Status == 503 && answer.Code == 60022:
 			l.refused.Add(1)
 		}
 	}
 }
 
-func (l *load) forgetDelays() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.delays = nil
-}
-
-func (l *load) delaysSorted() []time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return sorted(slices.Clone(l.delays))
-}
-
-func (s *setter) set(ctx context.Context, v *victim) (server.Answer, error) {
-	var status server.Status
+func (s *setter) set(ctx context.Context, v *victim) (testserver.Answer, error) {
+	var status testserver.Status
 	answer, err := v.CallInto(ctx, "/v1/setSelfStatus", s.token, map[string]any{"customStatus": strconv.Itoa(s.number + 1)}, &status)
 	if err == nil && answer.Code == 0 {
 		s.number++
@@ -127,34 +106,13 @@ func (s *setter) set(ctx context.Context, v *victim) (server.Answer, error) {
 	return answer, err
 }
 
-func (p *pair) toggle(ctx context.Context, v *victim) (server.Answer, error) {
-	path := "/v1/admin/addFriends"
-	if p.friends {
-		path = "/v1/admin/removeFriends"
-	}
-	p.trying = true
-	answer, err := v.Call(ctx, path, server.AdminKey, map[string]any{"userID": p.a, "friendIDList": []string{p.b}})
-	if err == nil {
-		p.trying = false
-		if answer.Code == 0 {
-			p.friends = !p.friends
-		}
-	}
-	return answer, err
-}
-
 // inEach is how many users are imported by one call.
 const inEach = 10
 
-func batchOf(call int) (users []string) {
-	for i := range inEach {
-		users = append(users, fmt.Sprintf("imported-%d-%d", call, i))
-	}
-	return users
-}
+func batchOf(call int) []string { return lab.Names(fmt.Sprint("imported-", call), inEach) }
 
-func (l *load) importSome(ctx context.Context, v *victim) (server.Answer, error) {
-	answer, err := v.Call(ctx, "/v1/admin/importUsers", server.AdminKey, map[string]any{"userIDList": batchOf(l.imported)})
+func (l *load) importSome(ctx context.Context, v *victim) (testserver.Answer, error) {
+	answer, err := v.Call(ctx, "/v1/admin/importUsers", testserver.AdminKey, map[string]any{"userIDList": batchOf(l.imported)})
 	if err == nil && answer.Code == 0 {
 		l.imported++
 	}
@@ -168,7 +126,7 @@ func (l *load) halves(ctx context.Context, v *victim, r *report) (imported int, 
 	for call := range l.imported + 1 { // one may have been stored, and its answer lost
 		all = append(all, batchOf(call)...)
 	}
-	found, err := v.statuses(ctx, all)
+	found, err := v.Statuses(ctx, all)
 	if err != nil {
 		return 0, err
 	}
@@ -184,11 +142,6 @@ func (l *load) halves(ctx context.Context, v *victim, r *report) (imported int, 
 		}
 		imported += n / inEach
 	}
-	for _, p := range l.pairs {
-		if _, err := p.areFriends(ctx, v, r); err != nil {
-			return imported, err
-		}
-	}
 	return imported, nil
 }
 
@@ -203,7 +156,7 @@ func (l *load) verify(ctx context.Context, v *victim, r *report) error {
 		r.lose("%d imports were answered, and %d are there", l.imported, imported)
 	}
 	l.imported = imported
-	found, err := v.statuses(ctx, l.users())
+	found, err := v.Statuses(ctx, l.users())
 	if err != nil {
 		return err
 	}
@@ -218,45 +171,5 @@ func (l *load) verify(ctx context.Context, v *victim, r *report) error {
 		}
 		s.number, s.version = number, got.Version
 	}
-	for _, p := range l.pairs {
-		if err := p.verify(ctx, v, r); err != nil {
-			return err
-		}
-	}
 	return nil
-}
-
-func (p *pair) verify(ctx context.Context, v *victim, r *report) error {
-	friends, err := p.areFriends(ctx, v, r)
-	if err != nil {
-		return err
-	}
-	if friends != p.friends && !p.trying {
-		r.lose("%s and %s: it was answered that they are friends: %v, and now: %v", p.a, p.b, p.friends, friends)
-	}
-	p.friends, p.trying = friends, false
-	return nil
-}
-
-func (p *pair) areFriends(ctx context.Context, v *victim, r *report) (bool, error) {
-	there, err := v.friendsOf(ctx, p.a)
-	if err != nil {
-		return false, err
-	}
-	back, err := v.friendsOf(ctx, p.b)
-	friends := slices.Contains(there, p.b)
-	if err == nil && friends != slices.Contains(back, p.a) {
-		r.lose("%s and %s are half friends", p.a, p.b)
-	}
-	return friends, err
-}
-
-// friendsOf returns a user's friends; who isn't there has none.
-func (v *victim) friendsOf(ctx context.Context, user string) ([]string, error) {
-	var data struct{ FriendIDList []string }
-	answer, err := v.CallInto(ctx, "/v1/admin/friends?userID="+user, server.AdminKey, nil, &data)
-	if err == nil && answer.Code != 0 && answer.Code != 70107 {
-		err = fmt.Errorf("the friends of %s: %d %s", user, answer.Code, answer.Message)
-	}
-	return data.FriendIDList, err
 }

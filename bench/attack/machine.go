@@ -3,17 +3,19 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/deploy/testserver"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,49 +47,17 @@ func (a *attacker) clock(ctx context.Context, r *report) error {
 	if err := command.Start(); err != nil {
 		return err
 	}
-	var printed bytes.Buffer
-	ended := r.read(bufio.NewScanner(out), &printed)
-	if err := command.Wait(); err != nil || !ended {
-		return fmt.Errorf("the machine did not come to an end: %w\n%s", err, printed.String())
+	text, err := io.ReadAll(out)
+	err = errors.Join(err, command.Wait())
+	_, line, _ := strings.Cut(string(text), reported)
+	if err := errors.Join(err, json.NewDecoder(strings.NewReader(line)).Decode(r)); err != nil {
+		return fmt.Errorf("the machine did not come to an end: %w\n%s", err, text)
 	}
 	return nil
 }
 
-// The lines by which the report of a machine is handed over.
-const (
-	sayTried  = "ATTACK tried "
-	sayFigure = "ATTACK figure "
-	sayLost   = "ATTACK lost "
-	sayEnd    = "ATTACK end"
-)
-
-// read takes over the report of a machine, and says whether all of it came.
-func (r *report) read(lines *bufio.Scanner, printed *bytes.Buffer) (ended bool) {
-	for lines.Scan() {
-		printed.WriteString(lines.Text() + "\n")
-		_, line, said := strings.Cut(lines.Text(), "ATTACK ")
-		if !said {
-			continue
-		}
-		line = "ATTACK " + strings.TrimSpace(line)
-		for prefix, to := range map[string]*[]string{sayTried: &r.tried, sayFigure: &r.figures, sayLost: &r.lost} {
-			if text, found := strings.CutPrefix(line, prefix); found {
-				*to = append(*to, text)
-			}
-		}
-		ended = ended || line == sayEnd
-	}
-	return ended
-}
-
-func (r *report) say() {
-	for prefix, all := range map[string][]string{sayTried: r.tried, sayFigure: r.figures, sayLost: r.lost} {
-		for _, text := range all {
-			fmt.Println(prefix + strings.ReplaceAll(text, "\n", " "))
-		}
-	}
-	fmt.Println(sayEnd)
-}
+// reported is what a machine prints before its report.
+const reported = "ATTACK "
 
 // image makes the first file system of a machine: a cpio archive, see
 // Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
@@ -105,11 +75,11 @@ func (a *attacker) image() (path string, err error) {
 		add(folder, unix.S_IFDIR|0o755, nil)
 	}
 	static := []string{"-tags", "netgo,osusergo"} // the machine has no libraries
-	presence, err := server.Build(a.folder+"/static", static...)
+	presence, err := testserver.Build(a.Folder+"/static", static...)
 	if err != nil {
 		return "", err
 	}
-	init := filepath.Join(a.folder, "init")
+	init := filepath.Join(a.Folder, "init")
 	args := append([]string{"build", "-o", init}, static...)
 	if out, err := exec.Command("go", append(args, "github.com/presence-server/presence/bench/attack")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -122,6 +92,6 @@ func (a *attacker) image() (path string, err error) {
 		add(name, unix.S_IFREG|0o755, content)
 	}
 	add("TRAILER!!!", 0, nil)
-	path = filepath.Join(a.folder, "initrd")
+	path = filepath.Join(a.Folder, "initrd")
 	return path, os.WriteFile(path, archive.Bytes(), 0o600)
 }

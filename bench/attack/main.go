@@ -9,13 +9,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
+
+	"github.com/presence-server/presence/bench/lab"
 )
 
 func main() {
@@ -31,9 +31,11 @@ func main() {
 	defer stop()
 	var err error
 	if *crowd != "" {
-		err = (&attacker{seed: *seed, tokens: tokens()}).beCrowd(*crowd, flag.Arg(0))
+		err = (&attacker{seed: *seed}).beCrowd(*crowd, flag.Arg(0))
 	} else {
-		err = run(ctx, *seed, *short, *only)
+		fmt.Printf("seed %d\n", *seed)
+		printHead()
+		err = lab.Run(ctx, *short, *only, func(l *lab.Lab) []lab.Item { return (&attacker{l, *seed}).attacks() })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "attack:", err)
@@ -41,41 +43,17 @@ func main() {
 	}
 }
 
-// run makes one attack after the other. One that breaks a promise doesn't keep
-// the others from being made.
-func run(ctx context.Context, seed uint64, short bool, only string) error {
-	a, err := newAttacker(seed, short)
-	if err != nil {
-		return err
-	}
-	defer a.close()
-	fmt.Printf("seed %d\n", seed)
-	printHead()
-	var errs []error
-	for _, s := range a.scenarios() {
-		if strings.Contains(s.name, only) && ctx.Err() == nil {
-			errs = append(errs, s.report(ctx))
-		}
-	}
-	return errors.Join(append(errs, ctx.Err())...)
-}
-
-// scenarios are the table, from top to bottom.
-func (a *attacker) scenarios() []scenario {
-	all := []scenario{
-		{"crash: kill -9", a.kill},
-		{"crash: power cut", a.powerCut},
-		{"disk: full", a.diskFull},
-		{"disk: removed", a.diskRemoved},
-		{"disk: read-only", a.onDisk(a.diskReadOnly)},
-		{"disk: slow", a.onDisk(a.diskSlow)},
-		{"disk: stuck", a.onDisk(a.diskStuck)},
-		{"time: set and suspended", a.clock},
-		{"storm: cut", a.stormCut},
-		{"storm: killed", a.stormKilled},
+// attacks are the table, from top to bottom.
+func (a *attacker) attacks() []lab.Item {
+	all := []lab.Item{
+		attack("crash: kill -9", a.kill),
+		attack("crash: power cut", a.powerCut),
+		attack("disk: full", a.onDisk(tmpfs, diskFull)),
+		attack("disk: stuck", a.onDisk(ext4, diskStuck)),
+		attack("time: set and suspended", a.clock),
 	}
 	for _, c := range a.crowds() {
-		all = append(all, scenario{"clients: " + c.name, c.attack})
+		all = append(all, attack("clients: "+c.name, c.attack))
 	}
 	return all
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/presence-server/presence/bench/lab"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +24,6 @@ import (
 type mob struct {
 	command *exec.Cmd
 	in      io.WriteCloser
-	out     *bufio.Reader
 }
 
 // gather starts the process, and returns when all of the crowd have come.
@@ -39,24 +38,22 @@ func (c *crowd) gather(ctx context.Context, address string) (*mob, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.out = bufio.NewReader(out)
 	if m.in, err = m.command.StdinPipe(); err != nil {
 		return nil, err
 	}
 	if err := m.command.Start(); err != nil {
 		return nil, err
 	}
-	if line, err := m.out.ReadString('\n'); err != nil || line != "all in\n" {
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "all in\n" {
 		return nil, fmt.Errorf("the crowd did not come: %q, %w", line, err)
 	}
 	return m, nil
 }
 
-// leave has the crowd go, and returns how many connections it has made.
-func (m *mob) leave() (connections int, err error) {
+// leave makes the crowd go.
+func (m *mob) leave() error {
 	m.in.Close()
-	_, err = fmt.Fscan(m.out, &connections)
-	return connections, errors.Join(err, m.command.Wait())
+	return m.command.Wait()
 }
 
 // beCrowd is what the process does: until its input ends.
@@ -68,10 +65,10 @@ func (a *attacker) beCrowd(name, address string) error {
 			continue
 		}
 		var running sync.WaitGroup
-		var in, made atomic.Int64
+		var in atomic.Int64
 		for i := range c.n {
 			running.Go(func() {
-				c.be(ctx, i, address, &made, sync.OnceFunc(func() {
+				c.be(ctx, i, address, sync.OnceFunc(func() {
 					if in.Add(1) == int64(c.n) {
 						fmt.Println("all in")
 					}
@@ -81,21 +78,19 @@ func (a *attacker) beCrowd(name, address string) error {
 		io.Copy(io.Discard, os.Stdin)
 		cancel()
 		running.Wait()
-		fmt.Println(made.Load())
 	}
 	return nil
 }
 
 // be is one of the crowd, until ctx is done.
-func (c *crowd) be(ctx context.Context, i int, address string, made *atomic.Int64, begun func()) {
-	random, token := c.a.random(fmt.Sprint(c.name, i)), c.a.token(badUser(i))
+func (c *crowd) be(ctx context.Context, i int, address string, begun func()) {
+	random, token := c.a.random(fmt.Sprint(c.name, i)), lab.Token(fmt.Sprint("bad-", i%badUsers))
 	dialer := net.Dialer{Control: smallSegments}
 	for ctx.Err() == nil {
 		conn, err := dialer.DialContext(ctx, "tcp", address)
 		if err != nil {
 			continue
 		}
-		made.Add(1)
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
 		c.one(&client{conn, token, random}, begun)
 		if !c.again {
@@ -106,7 +101,7 @@ func (c *crowd) be(ctx context.Context, i int, address string, made *atomic.Int6
 	}
 }
 
-// smallSegments has the kernel keep little of what a client doesn't read: what
+// smallSegments makes the kernel keep little of what a client doesn't read: what
 // the other end may have under way grows with the size of a segment.
 func smallSegments(_, _ string, raw syscall.RawConn) error {
 	return raw.Control(func(fd uintptr) {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"sync"
 )
 
 // powerCut copies what a server leaves that was killed under load, and does to
@@ -18,20 +17,19 @@ import (
 // half applied, and every client comes to know what it says, whatever it knew.
 func (a *attacker) powerCut(ctx context.Context, r *report) error {
 	random := a.random("power")
-	each := a.scale(60, 16)
+	each := a.Scale(60, 16)
 	for _, writes := range []int64{100 + random.Int64N(1000), checkpointed} {
 		w, err := a.wreck(ctx, r, writes)
 		if err != nil {
 			return err
 		}
 		for i := range each {
-			all := damages()
-			if err := w.open(ctx, r, all[i%len(all)], random); err != nil {
+			if err := w.open(ctx, r, damages[i%len(damages)], random); err != nil {
 				return err
 			}
 		}
 		r.try("%d databases after a cut at a random byte of the last %d KiB of a log of %d KiB", each, (w.end-w.safe)>>10, w.end>>10)
-		w.v.end()
+		w.v.End()
 	}
 	r.figure("%d clients came back, each from a random event, and %d with a cursor that was never one", 2*each*watchingWreck, 2*each)
 	return nil
@@ -43,7 +41,7 @@ const checkpointed = 9000
 // watchingWreck is how many clients follow what happens before the cut.
 const watchingWreck = 3
 
-// wreck is a server that was killed, and whoever followed it.
+// wreck is a server that was killed, and the clients that followed it.
 type wreck struct {
 	a         *attacker
 	v         *victim
@@ -59,26 +57,18 @@ func (a *attacker) wreck(ctx context.Context, r *report, writes int64) (*wreck, 
 		return nil, err
 	}
 	w := &wreck{a: a, v: v}
-	if w.load, err = a.newLoad(ctx, v, 24, 6); err != nil {
+	if w.load, err = newLoad(ctx, v, 24); err != nil {
 		return nil, err
 	}
 	for i := range watchingWreck {
-		f := a.newFollower(fmt.Sprint("follower-", i), r)
+		f := newFollower(fmt.Sprint("follower-", i), r)
 		w.followers = append(w.followers, f)
-		err := errors.Join(f.open(ctx, v), v.befriend(ctx, f.user, false, w.load.users()...))
+		err := errors.Join(f.open(ctx, v), v.Befriend(ctx, f.user, w.load.users()...))
 		if err != nil {
 			return nil, err
 		}
 	}
-	var running sync.WaitGroup
-	enough := make(chan struct{})
-	running.Go(func() { w.load.run(ctx, v, writes, func() { close(enough) }) })
-	select {
-	case <-enough:
-	case <-ctx.Done():
-	}
-	v.Kill()
-	running.Wait()
+	w.load.untilKilled(ctx, v, writes)
 	for _, f := range w.followers {
 		<-f.ended
 	}
@@ -89,10 +79,10 @@ func (a *attacker) wreck(ctx context.Context, r *report, writes int64) (*wreck, 
 // force. See walformat.html and WalCkptInfo in SQLite's wal.c: of frames up to
 // nBackfillAttempted, pages may be in the database.
 func (w *wreck) read() (err error) {
-	if w.wal, err = os.ReadFile(w.v.database() + "-wal"); err != nil {
+	if w.wal, err = os.ReadFile(w.v.Database() + "-wal"); err != nil {
 		return err
 	}
-	index, err := os.ReadFile(w.v.database() + "-shm")
+	index, err := os.ReadFile(w.v.Database() + "-shm")
 	if err != nil || len(index) < 136 {
 		return fmt.Errorf("the index of the log: %d bytes, %w", len(index), err)
 	}
@@ -105,50 +95,40 @@ func (w *wreck) read() (err error) {
 	return nil
 }
 
-// damage is what may happen to the end of a log, from a byte on.
-type damage struct {
-	how string
-	do  func(wal []byte, at int, random *rand.Rand) []byte
-}
+// damages are what may happen to the end of a log.
+var damages = []string{"cut off", "zeros", "garbage", "without one sector"}
 
-func damages() []damage {
-	return []damage{
-		{"cut off", func(wal []byte, at int, _ *rand.Rand) []byte { return wal[:at] }},
-		{"zeros", func(wal []byte, at int, _ *rand.Rand) []byte {
-			clear(wal[at:])
-			return wal
-		}},
-		{"garbage", func(wal []byte, at int, random *rand.Rand) []byte {
-			for i := range wal[at:] {
-				wal[at+i] = byte(random.Uint32())
-			}
-			return wal
-		}},
-		{"without one sector", func(wal []byte, at int, _ *rand.Rand) []byte {
-			clear(wal[at:min(len(wal), at/512*512+512)])
-			return wal
-		}},
+// damaged returns a log that is damaged from a byte on.
+func damaged(wal []byte, at int, how string, random *rand.Rand) []byte {
+	wal = bytes.Clone(wal)
+	switch how {
+	case "cut off":
+		return wal[:at]
+	case "zeros":
+		clear(wal[at:])
+	case "garbage":
+		for i := range wal[at:] {
+			wal[at+i] = byte(random.Uint32())
+		}
+	case "without one sector":
+		clear(wal[at:min(len(wal), at/512*512+512)])
 	}
+	return wal
 }
 
-// open starts a server on what the power cut has left, and looks at it.
-func (w *wreck) open(ctx context.Context, r *report, d damage, random *rand.Rand) error {
-	v, err := w.a.prepare()
+// open starts a server on what the power cut has left, and checks what is there.
+func (w *wreck) open(ctx context.Context, r *report, how string, random *rand.Rand) error {
+	s, err := w.a.Prepare(w.v.Database())
 	if err != nil {
 		return err
 	}
-	defer v.end()
+	v := &victim{s}
+	defer v.End()
 	at := w.safe + random.IntN(w.end-w.safe+1)
-	content, err := os.ReadFile(w.v.database())
-	if err != nil {
+	if err := os.WriteFile(v.Database()+"-wal", damaged(w.wal, at, how, random), 0o600); err != nil {
 		return err
 	}
-	err = errors.Join(os.WriteFile(v.database(), content, 0o600),
-		os.WriteFile(v.database()+"-wal", d.do(bytes.Clone(w.wal), at, random), 0o600))
-	if err != nil {
-		return err
-	}
-	what := fmt.Sprintf("a log of %d bytes that is %s from %d on", len(w.wal), d.how, at)
+	what := fmt.Sprintf("a log of %d bytes that is %s from %d on", len(w.wal), how, at)
 	if err := v.Start(); err != nil {
 		r.lose("%s: the database does not open: %v", what, err)
 		return nil
@@ -169,11 +149,11 @@ func (w *wreck) open(ctx context.Context, r *report, d damage, random *rand.Rand
 	return returns(ctx, v, stranger)
 }
 
-// returns has a client come back, and looks whether what it knows then is what
-// the server does. When it hears of its own status, all else has come.
+// returns makes a client come back, and checks that it then knows what the server
+// knows. When its own status has come, all else has come before.
 func returns(ctx context.Context, v *victim, f *follower) error {
 	defer f.close()
-	marker := fmt.Sprint("back from ", f.cursor) // which READY can't tell already
+	marker := fmt.Sprint("back from ", f.cursor) // which READY can't have already
 	if err := f.open(ctx, v); err != nil {
 		return err
 	}
@@ -185,13 +165,13 @@ func returns(ctx context.Context, v *victim, f *follower) error {
 		return known[f.user].CustomStatus == marker, nil
 	})
 	if err != nil {
-		f.r.lose("%s does not hear of its own status: %v", f.user, err)
+		f.r.lose("%s does not receive its own status: %v", f.user, err)
 	}
-	friends, err := v.friendsOf(ctx, f.user)
-	if err != nil {
+	var list struct{ FriendIDList []string }
+	if err := v.Admin(ctx, "friends?userID="+f.user, nil, &list); err != nil {
 		return err
 	}
-	want, err := v.statuses(ctx, friends)
+	want, err := v.Statuses(ctx, list.FriendIDList)
 	got, _ := f.known()
 	for user, status := range want {
 		if got[user] != status {

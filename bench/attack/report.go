@@ -4,31 +4,30 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
-)
 
-// scenario is one attack.
-type scenario struct {
-	name string
-	try  func(ctx context.Context, r *report) error
-}
+	"github.com/presence-server/presence/bench/lab"
+)
 
 // report is one line of the table.
 type report struct {
 	mu      sync.Mutex
-	tried   []string
-	figures []string
-	lost    []string // what broke a promise
 	skipped string
+
+	Tried   []string
+	Figures []string
+	Lost    []string // what broke a promise
 }
 
-func (r *report) try(format string, args ...any)    { r.add(&r.tried, format, args) }
-func (r *report) figure(format string, args ...any) { r.add(&r.figures, format, args) }
-func (r *report) lose(format string, args ...any)   { r.add(&r.lost, format, args) }
+func (r *report) try(format string, args ...any)    { r.add(&r.Tried, format, args) }
+func (r *report) figure(format string, args ...any) { r.add(&r.Figures, format, args) }
+func (r *report) lose(format string, args ...any)   { r.add(&r.Lost, format, args) }
 
 func (r *report) add(to *[]string, format string, args []any) {
 	r.mu.Lock()
@@ -43,34 +42,47 @@ func (r *report) must(what string, err error) {
 	}
 }
 
-const lineFormat = "%-26s %5s  %-8s %s\n"
+const lineFormat = "%-26s %5s  %s\n"
 
-func printHead() { fmt.Printf(lineFormat, "attack", "lost", "took", "what was tried; figures") }
+func printHead() { fmt.Printf(lineFormat, "attack", "lost", "what was tried; figures") }
 
-// lossesTold bounds what is printed of one attack.
-const lossesTold = 10
+// lossesPrinted bounds what is printed of one attack.
+const lossesPrinted = 10
 
-// report makes the attack and prints the line.
-func (s scenario) report(ctx context.Context) error {
-	r, began := new(report), time.Now()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	r.must("the attack came to an end early", s.try(ctx, r))
-	took := fmt.Sprintf("%.1f s", time.Since(began).Seconds())
-	if r.skipped != "" && len(r.lost) == 0 {
-		fmt.Printf(lineFormat, s.name, "-", took, "SKIPPED: "+r.skipped)
+// attack makes an attack that prints its line of the table.
+func attack(name string, try func(ctx context.Context, r *report) error) lab.Item {
+	return lab.Item{Name: name, Run: func(ctx context.Context) error {
+		r := new(report)
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		r.must("the attack came to an end early", try(ctx, r))
+		return r.print(name)
+	}}
+}
+
+// print prints the line. Losses, and an attack that was skipped where nothing may
+// be, are an error.
+func (r *report) print(name string) error {
+	if r.skipped != "" && len(r.Lost) == 0 {
+		fmt.Printf(lineFormat, name, "-", "SKIPPED: "+r.skipped)
 		if os.Getenv("SKIP_NO_TEST") != "" {
-			return fmt.Errorf("%s was skipped", s.name)
+			return errors.New("skipped")
 		}
 		return nil
 	}
-	fmt.Printf(lineFormat, s.name, fmt.Sprint(len(r.lost)), took,
-		strings.Join(append(r.tried, r.figures...), "; "))
-	for _, lost := range r.lost[:min(len(r.lost), lossesTold)] {
+	fmt.Printf(lineFormat, name, fmt.Sprint(len(r.Lost)), strings.Join(append(r.Tried, r.Figures...), "; "))
+	for _, lost := range r.Lost[:min(len(r.Lost), lossesPrinted)] {
 		fmt.Println("    LOST:", lost)
 	}
-	if len(r.lost) > 0 {
-		return fmt.Errorf("%s: %d lost", s.name, len(r.lost))
+	if len(r.Lost) > 0 {
+		return fmt.Errorf("%d lost", len(r.Lost))
 	}
 	return nil
+}
+
+// summary describes delays.
+func summary(delays []time.Duration) string {
+	slices.Sort(delays)
+	return fmt.Sprintf("%.1f/%.1f/%.1f ms (median/p99/most of %d)",
+		lab.Millis(lab.Part(delays, 0.5)), lab.Millis(lab.Part(delays, 0.99)), lab.Millis(lab.Part(delays, 1)), len(delays))
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -24,52 +25,45 @@ const (
 	AdminKey = "an admin key for tests, 32 bytes"
 )
 
-const program = "github.com/presence-server/presence"
-
 // Server is one child process after another, all on the same address and
 // database.
 type Server struct {
-	URL    string // without a slash at the end
-	Folder string // the working folder; the database is presence.db in it
-	Flags  []string
+	URL     string // without a slash at the end
+	Address string // host:port
+	Folder  string // the working folder
+	Flags   []string
 
 	// Env is added to the configuration, as SECTION__KEY=value.
 	Env []string
 
 	binary  string
-	address string
 	command *exec.Cmd
 	log     output
 	ended   chan struct{}
 }
 
-// Build builds the program into a folder, with flags of go build. The working
-// folder must be in one of the modules of the repository.
-func Build(folder string, flags ...string) (binary string, err error) {
-	if binary, err = filepath.Abs(filepath.Join(folder, "presence")); err != nil {
-		return "", err
+// FreeAddress returns a loopback address for a program that can't choose one by
+// itself. The kernel gives no connection to elsewhere a port of this range, so
+// that the port is still free when the program starts.
+func FreeAddress() (string, error) {
+	var err error
+	for range 1000 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.N(20_000))); err == nil {
+			defer l.Close()
+			return l.Addr().String(), nil
+		}
 	}
-	source, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", program).Output()
-	if err != nil {
-		return "", fmt.Errorf("go list -m %s: %w", program, err)
-	}
-	// In its own module: another one may require other versions of libraries.
-	args := append([]string{"build", "-C", strings.TrimSpace(string(source)), "-o", binary}, flags...)
-	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return binary, nil
+	return "", err
 }
 
 // New returns a server that isn't started yet.
 func New(binary, folder string, env ...string) (*Server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close()
-	address := l.Addr().String()
-	return &Server{URL: "http://" + address, Folder: folder, Env: env, binary: binary, address: address}, nil
+	return &Server{URL: "http://" + address, Address: address, Folder: folder, Env: env, binary: binary}, nil
 }
 
 // Launch starts the process, and doesn't wait until it is ready.
@@ -126,12 +120,15 @@ func (s *Server) environment() []string {
 			env = append(env, setting)
 		}
 	}
-	env = append(env, "TMPDIR="+s.Folder, "PRESENCE_LISTEN="+s.address, "PRESENCE_AUTH__SECRET="+Secret, "PRESENCE_AUTH__ADMIN_KEY="+AdminKey)
+	env = append(env, "TMPDIR="+s.Folder, "PRESENCE_LISTEN="+s.Address, "PRESENCE_AUTH__SECRET="+Secret, "PRESENCE_AUTH__ADMIN_KEY="+AdminKey)
 	for _, setting := range s.Env {
 		env = append(env, "PRESENCE_"+setting)
 	}
 	return env
 }
+
+// Database returns the path of the database.
+func (s *Server) Database() string { return filepath.Join(s.Folder, "presence.db") }
 
 // Pid returns the process ID.
 func (s *Server) Pid() int { return s.command.Process.Pid }

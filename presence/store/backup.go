@@ -38,7 +38,7 @@ func Backup(ctx context.Context, path, to string) error {
 	case err != nil: // a file system without links
 		return moveInto(copied, to)
 	}
-	return syncFolder(filepath.Dir(to))
+	return SyncFolder(filepath.Dir(to))
 }
 
 // replaceBackup is Backup for a name that an earlier backup may have.
@@ -56,7 +56,7 @@ func moveInto(file, to string) error {
 		os.Remove(file)
 		return err
 	}
-	return syncFolder(filepath.Dir(to))
+	return SyncFolder(filepath.Dir(to))
 }
 
 // copyNextTo copies a database into a file with a temporary name in the folder of
@@ -131,9 +131,10 @@ func OpenToRead(ctx context.Context, path string) (*sql.DB, error) {
 	return db, nil
 }
 
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" { // which has no way to do it
+// SyncFolder makes the names of the files in a folder durable. On Windows, which has
+// no way to do it, it does nothing.
+func SyncFolder(path string) error {
+	if runtime.GOOS == "windows" {
 		return nil
 	}
 	folder, err := os.Open(path)

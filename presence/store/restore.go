@@ -60,7 +60,7 @@ func setAside(ctx context.Context, path string) (kept string, err error) {
 			return "", err
 		}
 	}
-	return kept, syncFolder(filepath.Dir(path))
+	return kept, SyncFolder(filepath.Dir(path))
 }
 
 // keep creates the second name. A database without its log is neither the old one

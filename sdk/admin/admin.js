@@ -24,7 +24,10 @@ async function enter(key) {
   const error = await api.get("stats").then(() => undefined, (error) => error);
   $("enter").removeAttribute("aria-busy");
   if (open) return; // the button was pressed twice
-  if (error) return setText($("gate-problem"), API.isForbidden(error) ? "This is not the admin key of this server." : problem(error));
+  if (error) {
+    $("key").select();
+    return setText($("gate-problem"), API.isForbidden(error) ? "This is not the admin key of this server." : problem(error));
+  }
   sessionStorage.setItem(KEY, key);
   begin(api);
 }

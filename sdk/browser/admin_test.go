@@ -55,18 +55,13 @@ func (p *tab) reads(selector, text string) {
 
 func (s *server) importUsers(userIDs ...string) {
 	s.t.Helper()
-	s.admin("importUsers", map[string]any{"userIDList": userIDs}, nil)
-}
-
-func (s *server) setStatus(userID, text string) {
-	s.t.Helper()
-	s.admin("setUserStatus", map[string]any{"userID": userID, "customStatus": text}, nil)
+	s.Admin("importUsers", map[string]any{"userIDList": userIDs}, nil)
 }
 
 // device opens a stream, which makes its user ONLINE until it is closed.
 func (s *server) device(userID, query string) *child.Stream {
 	s.t.Helper()
-	stream, err := s.Follow(s.t.Context(), s.token(userID, 3600), query, "")
+	stream, err := s.Follow(s.Ctx, s.TokenOf(userID), query, "")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -77,7 +72,7 @@ func (s *server) device(userID, query string) *child.Stream {
 // TestAdminExplainsAUser finds a user, and follows what happens to them.
 func TestAdminExplainsAUser(t *testing.T) {
 	s := startServer(t, false, "TIMING__RECONNECT_GRACE=1s")
-	s.befriend("alice", "bob")
+	s.Befriend("alice", "bob")
 	s.importUsers("alan", "carol")
 	admin := startBrowser(t).profile().admin(s.URL, "")
 
@@ -95,8 +90,8 @@ func TestAdminExplainsAUser(t *testing.T) {
 	admin.reads("#users [aria-current]", "Online")
 	admin.reads("#why", "Online because 1 device is connected")
 	admin.reads("#devices", "phoneios · Connected since")
-	s.call("/v1/subscribeUserStatus", s.token("alice", 60), map[string]any{"userIDList": []string{"carol"}}, nil)
-	s.setStatus("bob", "at lunch")
+	s.Do("/v1/subscribeUserStatus", s.TokenOf("alice"), map[string]any{"userIDList": []string{"carol"}}, nil)
+	s.Set("bob", "at lunch")
 	admin.reads("#friends", "at lunch")
 
 	phone.Close()
@@ -112,13 +107,13 @@ func TestAdminExplainsAUser(t *testing.T) {
 // TestAdminCharts: the charts show what happens within seconds.
 func TestAdminCharts(t *testing.T) {
 	s := startServer(t, false)
-	s.befriend("alice", "bob")
+	s.Befriend("alice", "bob")
 	admin := startBrowser(t).profile().admin(s.URL, "")
 	admin.awaitChart("Changes per second", `label.includes(": 0 now")`)
 	s.device("bob", "deviceID=tab")
 	admin.awaitChart("Open streams", `label.includes("between 1 and 2 in the last")`) // the feed of the page is one
 	for i := range 20 {
-		s.setStatus("alice", fmt.Sprint(i))
+		s.Set("alice", fmt.Sprint(i))
 	}
 	admin.awaitChart("Changes per second", `/: [1-9].* now/.test(label) && line.includes("L")`)
 	admin.awaitChart("Deliveries per second", `/between .* and [1-9]/.test(label)`) // to bob and to the page
@@ -162,7 +157,7 @@ func TestAdminByKeyboard(t *testing.T) {
 	admin.await(`document.activeElement.id === "token"`)
 	var self struct{ SuccessUserList []child.Status }
 	token := strings.Trim(admin.eval(`document.querySelector("#token").value`), `"`)
-	s.call("/v1/getUserStatus", token, map[string]any{"userIDList": []string{"alice"}}, &self)
+	s.Do("/v1/getUserStatus", token, map[string]any{"userIDList": []string{"alice"}}, &self)
 	if len(self.SuccessUserList) != 1 {
 		t.Error("the token that the page issued is not accepted")
 	}
@@ -191,13 +186,11 @@ func TestAdminKey(t *testing.T) {
 	profile := startBrowser(t).profile()
 	admin := profile.tab(s.URL + "/admin/")
 	for _, wrong := range []string{"wrong", "schlüssel", "キー"} {
-		admin.eval(`document.querySelector("#key").value = ""`)
-		admin.unlock(wrong)
+		admin.unlock(wrong) // which replaces the wrong key before
 		admin.reads("#gate-problem", "This is not the admin key of this server.")
 		admin.await(`document.querySelector("#app").hidden && sessionStorage.length === 0`)
 		admin.eval(`document.querySelector("#gate-problem").textContent = ""`)
 	}
-	admin.eval(`document.querySelector("#key").value = ""`)
 	admin.unlock(child.AdminKey)
 	admin.await(`document.querySelector("#net").dataset.state === "connected"`)
 	admin.do(chromedp.Reload())
@@ -209,7 +202,7 @@ func TestAdminKey(t *testing.T) {
 
 	s.Kill()
 	s.Env = append(s.Env, "AUTH__ADMIN_KEY=another admin key, 32 bytes long")
-	s.start()
+	s.Start()
 	admin.reads("#gate-problem", "The server no longer accepts this admin key.")
 	admin.await(`document.querySelector("#app").hidden && sessionStorage.length === 0`)
 	admin.isFine()
@@ -222,7 +215,7 @@ func TestAdminServerKilled(t *testing.T) {
 	b := startBrowser(t)
 	overview, admin := b.profile().admin(s.URL, ""), b.profile().admin(s.URL, "#user=alice")
 	admin.reads("#why", "no device")
-	s.setStatus("alice", "before")
+	s.Set("alice", "before")
 	admin.reads("#user-status", "before")
 
 	s.Kill()
@@ -230,17 +223,17 @@ func TestAdminServerKilled(t *testing.T) {
 	admin.reads("#lost", "The connection was lost at")
 	// It is up again before the page knows, so that this change is none that the feed sends.
 	quiet := newServerIn(t, s.Folder)
-	quiet.start()
-	quiet.setStatus("alice", "meanwhile")
+	quiet.Start()
+	quiet.Set("alice", "meanwhile")
 	quiet.importUsers("aaron")
 	quiet.Kill()
-	s.start()
+	s.Start()
 	overview.reads("#users", "aaron")
 	overview.await(`document.querySelector("#lost-box").hidden`)
 	admin.reads("#user-status", "meanwhile")
 	admin.reads("#users", "aaron")
 	admin.await(`document.querySelector("#lost-box").hidden`)
-	s.setStatus("alice", "after")
+	s.Set("alice", "after")
 	admin.reads("#user-status", "after")
 	admin.isFine()
 }
@@ -254,11 +247,11 @@ func TestAdminNastyNames(t *testing.T) {
 		strings.Repeat("👩‍👩‍👧‍👦", 5), `"'; </script>`, "__proto__",
 	}
 	s.importUsers(append(names, "plain")...)
-	s.admin("addFriends", map[string]any{"userID": "plain", "friendIDList": names}, nil)
+	s.Admin("addFriends", map[string]any{"userID": "plain", "friendIDList": names}, nil)
 	admin := startBrowser(t).profile().admin(s.URL, "")
 	admin.do(chromedp.EmulateViewport(390, 800, chromedp.EmulateMobile))
 	for _, name := range names {
-		s.setStatus(name, name)
+		s.Set(name, name)
 		admin.eval(`location.hash = "user=" + encodeURIComponent(%q)`, name)
 		admin.await(`document.querySelector("#user-id").textContent === %q`, name)
 		admin.await(`document.querySelector("#user-status .custom")?.textContent === %q`, name)

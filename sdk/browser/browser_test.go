@@ -111,6 +111,10 @@ func (p *profile) bare(s *server) *tab {
 // Each event adds a line to the page's #log.
 func (p *tab) login(s *server, userID string, seconds int) {
 	p.t.Helper()
+	token, err := s.Token(p.ctx, userID, seconds)
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	p.eval(`import("/sdk/presence.js").then(async ({ default: sdk }) => {
 		window.TencentCloudChat = sdk;
 		window.chat = sdk.create({ SDKAppID: 1 });
@@ -120,7 +124,7 @@ func (p *tab) login(s *server, userID string, seconds int) {
 			document.querySelector("#log").append(Object.assign(document.createElement("li"), { textContent: text }));
 		});
 		await chat.login({ userID: %q, userSig: %q });
-	})`, userID, s.token(userID, seconds))
+	})`, userID, token)
 	p.await("chat.isReady()")
 	p.record()
 }
@@ -246,7 +250,7 @@ func (p *tab) set(customStatus string) {
 
 // text is what a failure shows: the text of the page.
 func (p *tab) text() string {
-	ctx, cancel := context.WithTimeout(p.ctx, patience/6)
+	ctx, cancel := context.WithTimeout(p.ctx, child.Patience/6)
 	defer cancel()
 	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
 	return text

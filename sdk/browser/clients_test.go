@@ -69,7 +69,7 @@ func TestOtherClients(t *testing.T) {
 			alice := s.open(t, k, site, "0")
 			alice.ready()
 			alice.snapshot()
-			s.bob(lineEnds + "a change")
+			s.Set("bob", lineEnds+"a change")
 			alice.sees(lineEnds + "a change")
 
 			s.Kill()
@@ -77,11 +77,11 @@ func TestOtherClients(t *testing.T) {
 			s.stop()
 			alice = s.comesBack(alice, k, site, "restarted")
 
-			s.call("/v1/logout", s.token("alice", 60), map[string]any{}, nil)
+			s.Do("/v1/logout", s.TokenOf("alice"), map[string]any{}, nil)
 			alice.isOut(s, "logout")
 			alice = s.open(t, k, site, "")
 			alice.ready()
-			s.admin("kick", map[string]any{"userID": "alice"}, nil)
+			s.Admin("kick", map[string]any{"userID": "alice"}, nil)
 			alice.isOut(s, "REST_API_Kick")
 		})
 	}
@@ -99,7 +99,7 @@ func (k kind) isInstalled(t *testing.T) {
 func (s *server) comesBack(alice *client, k kind, site *site, why string) *client {
 	s.t.Helper()
 	s.meanwhile(lineEnds + why)
-	s.start()
+	s.Start()
 	if k.broken != "" {
 		if reason := alice.ends(); reason != k.broken {
 			s.t.Errorf("when the server is %s, the client gives up with %q, want %q", why, reason, k.broken)
@@ -108,7 +108,7 @@ func (s *server) comesBack(alice *client, k kind, site *site, why string) *clien
 	}
 	alice.ready()
 	alice.sees(lineEnds + why)
-	s.bob("after it was " + why)
+	s.Set("bob", "after it was "+why)
 	alice.sees("after it was " + why)
 	return alice
 }
@@ -125,7 +125,7 @@ func friend(i int) (userID, text string) {
 func seedSnapshot(t *testing.T) string {
 	t.Helper()
 	s := startServer(t, false, "TIMING__CUSTOM_STATUS_TTL=24h")
-	s.befriend("alice", "bob")
+	s.Befriend("alice", "bob")
 	var group sync.WaitGroup
 	for first := 1; first < friends; first += 500 {
 		group.Go(func() { s.seedFriends(first, min(first+500, friends)) })
@@ -155,7 +155,7 @@ func (s *server) seedFriends(first, end int) {
 
 // try is admin for other goroutines than the test's.
 func (s *server) try(path string, body any) {
-	if err := s.Must(s.t.Context(), "/v1/admin/"+path, child.AdminKey, body, nil); err != nil {
+	if err := s.Must(s.Ctx, "/v1/admin/"+path, child.AdminKey, body, nil); err != nil {
 		s.t.Error(err)
 	}
 }
@@ -167,7 +167,7 @@ func startSeeded(t *testing.T, backup string, site *site) *server {
 	if out, err := s.Command("restore", backup).CombinedOutput(); err != nil {
 		t.Fatalf("restore: %v\n%s", err, out)
 	}
-	s.start()
+	s.Start()
 	return s
 }
 
@@ -178,7 +178,7 @@ func (s *server) open(t *testing.T, k kind, site *site, cursor string) *client {
 	if cursor != "" {
 		target += "&lastEventId=" + cursor
 	}
-	return &client{t: t, ctx: withPatience(t, t.Context()), reports: k.start(t, visit{k.name, target, s.token("alice", 3600), site})}
+	return &client{t: t, ctx: withPatience(t, t.Context()), reports: k.start(t, visit{k.name, target, s.TokenOf("alice"), site})}
 }
 
 // stop stops the server as a restart does.
@@ -190,20 +190,14 @@ func (s *server) stop() {
 	}
 }
 
-// bob sets bob's status.
-func (s *server) bob(text string) {
-	s.t.Helper()
-	s.admin("setUserStatus", map[string]any{"userID": "bob", "customStatus": text}, nil)
-}
-
 // meanwhile sets bob's status while the server is down, for the clients: another process, on the same database, is up
 // for that time at another address.
 func (s *server) meanwhile(text string) {
 	s.t.Helper()
 	other := newServerIn(s.t, s.Folder, s.Env...)
+	other.Start()
 	defer other.Kill()
-	other.start()
-	other.bob(text)
+	other.Set("bob", text)
 }
 
 // next returns the next report. A client that gives up ends the test.

@@ -10,7 +10,7 @@ import (
 // server was killed, and misses nothing that happened before it did.
 func TestPlainEventSource(t *testing.T) {
 	s := startServer(t, false)
-	s.befriend("alice", "bob")
+	s.Befriend("alice", "bob")
 	page := startBrowser(t).profile().bare(s)
 	page.eval(`(() => {
 		document.body.innerHTML = "<p id=opened>0</p><ol id=log></ol>";
@@ -22,17 +22,17 @@ func TestPlainEventSource(t *testing.T) {
 			log.append(Object.assign(document.createElement("li"), { textContent: data }));
 		}));
 		stream.addEventListener("KICKED_OUT", ({ data }) => log.append(JSON.parse(data).type));
-	})()`, s.token("alice", 3600))
+	})()`, s.TokenOf("alice"))
 	page.await(`opened.textContent === "1"`)
 	bob := func(text string) {
-		s.call("/v1/setSelfStatus", s.token("bob", 60), map[string]any{"customStatus": text}, nil)
+		s.Do("/v1/setSelfStatus", s.TokenOf("bob"), map[string]any{"customStatus": text}, nil)
 	}
 
 	bob("before")
 	page.sees("bob 3 before")
 	for i := range 2 {
 		s.Kill()
-		s.start()
+		s.Start()
 		bob(fmt.Sprint("missed ", i)) // mostly before the browser tries again
 		bob(fmt.Sprint("after ", i))
 		page.sees(fmt.Sprint("bob 3 after ", i))
@@ -43,7 +43,7 @@ func TestPlainEventSource(t *testing.T) {
 	}
 
 	// Kicked, it is told why, tries once more, and gives up at the 204.
-	s.admin("kick", map[string]any{"userID": "alice"}, nil)
+	s.Admin("kick", map[string]any{"userID": "alice"}, nil)
 	page.await(`document.body.textContent.includes("REST_API_Kick")`)
 	page.eval(`new Promise((resolve) => stream.addEventListener("error", () => stream.readyState === EventSource.CLOSED && resolve(0)))`)
 }

@@ -2,10 +2,7 @@ package browser_test
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -118,7 +115,7 @@ func TestComesBackAtOnce(t *testing.T) {
 		} {
 			s.Kill()
 			alice.await(`document.querySelector("#log").lastChild.textContent === "connecting"`)
-			s.start()
+			s.Start()
 			alice.eval(event)
 			alice.await(`document.querySelector("#log").lastChild.textContent === "connected"`)
 		}
@@ -130,7 +127,7 @@ func TestComesBackAtOnce(t *testing.T) {
 func TestOtherOrigin(t *testing.T) {
 	site := startServer(t, false)
 	s := startServer(t, false, "CORS__ORIGINS="+site.URL, "LIMITS__WINDOW=1s")
-	s.befriend("alice", "bob")
+	s.Befriend("alice", "bob")
 	alice := startBrowser(t).profile().bare(site)
 	alice.eval(`import("%[1]s/sdk/presence.js").then(async ({ default: sdk }) => {
 		window.TencentCloudChat = sdk;
@@ -138,16 +135,16 @@ func TestOtherOrigin(t *testing.T) {
 		document.body.innerHTML = "<p id=net></p>";
 		for (const name of Object.values(sdk.EVENT)) chat.on(name, ({ data }) => (net.textContent = data?.state ?? name));
 		await chat.login({ userID: "alice", userSig: %[2]q });
-	})`, s.URL, s.token("alice", 3600))
+	})`, s.URL, s.TokenOf("alice"))
 	alice.record()
 	bob := func(text string) {
-		s.call("/v1/setSelfStatus", s.token("bob", 60), map[string]any{"customStatus": text}, nil)
+		s.Do("/v1/setSelfStatus", s.TokenOf("bob"), map[string]any{"customStatus": text}, nil)
 	}
 	bob("before")
 	alice.sees("bob 3 before")
 	s.Kill()
 	alice.await(`net.textContent === "disconnected"`)
-	s.start()
+	s.Start()
 	bob("resumed") // with Last-Event-ID, which is a header of its own to CORS
 	alice.sees("bob 3 resumed")
 	waited := alice.eval(`(async () => {
@@ -186,7 +183,7 @@ func TestOfflineAndOnline(t *testing.T) {
 // TestServerKilled kills the server with -9 and starts it again on the same database.
 func TestServerKilled(t *testing.T) {
 	s := startServer(t, false)
-	s.befriend("alice", "bob")
+	s.Befriend("alice", "bob")
 	b := startBrowser(t)
 	alice, bob := b.profile().login(s, "alice", 3600), b.profile().login(s, "bob", 3600)
 	alice.set("before")
@@ -194,7 +191,7 @@ func TestServerKilled(t *testing.T) {
 
 	s.Kill()
 	alice.await(`document.querySelector("#log").textContent.includes("disconnected")`)
-	s.start()
+	s.Start()
 	for _, tab := range []*tab{alice, bob} { // one of them may be back at the first try
 		tab.await(`/(connecting|disconnected)connected/.test(document.querySelector("#log").textContent)`)
 	}
@@ -209,7 +206,7 @@ func TestServerKilled(t *testing.T) {
 // tabs are logged out in the same way.
 func TestTokenExpiry(t *testing.T) {
 	s := startServer(t, false)
-	s.befriend("alice", "bob")
+	s.Befriend("alice", "bob")
 	b := startBrowser(t)
 	bob, alice := b.profile().login(s, "bob", 3600), b.profile()
 	first, second := alice.login(s, "alice", 15), alice.login(s, "alice", 20)
@@ -235,7 +232,7 @@ func TestKick(t *testing.T) {
 	s := startServer(t, false)
 	alice := startBrowser(t).profile()
 	first, second := alice.login(s, "alice", 3600), alice.login(s, "alice", 3600)
-	s.admin("kick", map[string]any{"userID": "alice"}, nil)
+	s.Admin("kick", map[string]any{"userID": "alice"}, nil)
 	for _, p := range []*tab{first, second} {
 		p.await(`document.querySelector("#log").textContent.includes("REST_API_Kick")`)
 		p.await("!chat.isReady()")
@@ -243,14 +240,18 @@ func TestKick(t *testing.T) {
 			t.Errorf("after a kick calls are rejected with %s, want 3006", code)
 		}
 	}
-	first.eval(`chat.login({ userID: "alice", userSig: %q }).then(() => 0)`, s.token("alice", 3600))
+	first.eval(`chat.login({ userID: "alice", userSig: %q }).then(() => 0)`, s.TokenOf("alice"))
 }
 
 // TestProxy has nginx in between, with its default buffering.
 func TestProxy(t *testing.T) {
-	nginx := child.Require(t, "nginx", "it is the reverse proxy in between")
 	s := startServer(t, true)
-	proxy := startNginx(t, nginx, s.URL)
+	address, err := child.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child.Nginx(t, t.TempDir(), address, fmt.Sprintf("server { listen %s; location / { proxy_pass %s; } }", address, s.URL))
+	proxy := "http://" + address
 	b := startBrowser(t)
 	alice, bob := b.profile().demo(proxy, "alice"), b.profile().demo(proxy, "bob")
 	for i := range 5 {
@@ -260,55 +261,6 @@ func TestProxy(t *testing.T) {
 	bob.eval(`chat.logout().then(() => 0)`)
 	alice.sees("bob 3 through 4")
 	alice.isFine()
-}
-
-func startNginx(t *testing.T, path, upstream string) string {
-	t.Helper()
-	folder, address := t.TempDir(), freeAddress(t)
-	config := fmt.Sprintf(`daemon off; pid nginx.pid; error_log stderr notice;
-		events {}
-		http {
-			access_log off;
-			client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e;
-			server { listen %s; location / { proxy_pass %s; } }
-		}`, address, upstream)
-	if err := os.WriteFile(filepath.Join(folder, "nginx.conf"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(path, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		command.Process.Signal(os.Interrupt)
-		command.Wait()
-	})
-	proxy := "http://" + address
-	for ctx := withPatience(t, t.Context()); !answers(proxy + "/livez"); {
-		if ctx.Err() != nil {
-			t.Fatal("nginx doesn't answer")
-		}
-	}
-	return proxy
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-func answers(url string) bool {
-	response, err := http.Get(url)
-	if err != nil {
-		return false
-	}
-	response.Body.Close()
-	return response.StatusCode == http.StatusOK
 }
 
 // TestSeedInConsole runs every snippet of the original's documentation in the page, word for word.

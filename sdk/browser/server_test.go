@@ -7,22 +7,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"sync"
 	"testing"
-	"time"
 
 	child "github.com/presence-server/presence/deploy/testserver"
 )
 
-const patience = time.Minute // for one test; every wait inside is for the event itself
-
-// binary builds the server once for all tests, unless PRESENCE_BINARY names one that is built already.
-var binary = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("PRESENCE_BINARY"); path != "" {
-		return path, nil
-	}
-	return child.Build(os.TempDir())
-})
+var program child.Program
 
 // TestMain runs the tests with a temporary folder of their own. Killed browsers leave files in it.
 func TestMain(m *testing.M) {
@@ -32,7 +22,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Setenv("TMPDIR", folder)
-	code := m.Run()
+	code := program.Run(m)
 	if err := os.RemoveAll(folder); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -42,7 +32,7 @@ func TestMain(m *testing.M) {
 
 // A server is the built binary, as it is used in a test.
 type server struct {
-	*child.Server
+	*child.Child
 	t *testing.T
 }
 
@@ -54,87 +44,40 @@ func startServer(t *testing.T, dev bool, env ...string) *server {
 	if dev {
 		s.Flags = []string{"-dev"}
 	}
-	s.start()
+	s.Start()
 	return s
 }
 
 // newServer returns a server in a folder of its own that isn't started yet.
 func newServer(t *testing.T, env ...string) *server {
 	t.Helper()
-	return newServerIn(t, t.TempDir(), env...)
+	return &server{child.NewChild(t, program.Path(t), env...), t}
 }
 
+// newServerIn is newServer in a folder of another server, whose database it uses.
 func newServerIn(t *testing.T, folder string, env ...string) *server {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	one, err := child.New(path, folder, env...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{one, t}
-	t.Cleanup(s.Kill)
+	s := newServer(t, env...)
+	s.Folder = folder
 	return s
-}
-
-// start returns when the server is ready.
-func (s *server) start() {
-	s.t.Helper()
-	if err := s.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// call makes one call of the API, a GET if body is nil, and puts its data into data.
-func (s *server) call(path, token string, body, data any) {
-	s.t.Helper()
-	if err := s.Must(s.t.Context(), path, token, body, data); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *server) admin(path string, body, data any) {
-	s.t.Helper()
-	s.call("/v1/admin/"+path, child.AdminKey, body, data)
-}
-
-// befriend registers two users as friends.
-func (s *server) befriend(userID, friendID string) {
-	s.t.Helper()
-	s.admin("importUsers", map[string]any{"userIDList": []string{userID, friendID}}, nil)
-	s.admin("addFriends", map[string]any{"userID": userID, "friendIDList": []string{friendID}}, nil)
-}
-
-// token issues one that lives for seconds.
-func (s *server) token(userID string, seconds int) string {
-	s.t.Helper()
-	token, err := s.Token(s.t.Context(), userID, seconds)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return token
 }
 
 // streams is how many streams are open in all.
 func (s *server) streams() int {
-	s.t.Helper()
 	var stats struct{ Streams int }
-	s.admin("stats", nil, &stats)
+	s.Admin("stats", nil, &stats)
 	return stats.Streams
 }
 
 // devices are those that the server knows of a user.
 func (s *server) devices(userID string) []any {
-	s.t.Helper()
 	var explained struct{ Devices []any }
-	s.admin("explain?userID="+userID, nil, &explained)
+	s.Admin("explain?userID="+userID, nil, &explained)
 	return explained.Devices
 }
 
 func withPatience(t *testing.T, parent context.Context) context.Context {
-	ctx, cancel := context.WithTimeout(parent, patience)
+	ctx, cancel := context.WithTimeout(parent, child.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }

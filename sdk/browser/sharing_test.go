@@ -118,7 +118,7 @@ func TestWorkerOfAnotherOrigin(t *testing.T) {
 		page := alice.bare(site)
 		page.eval(`Object.defineProperty(navigator, "locks", { value: undefined }), 0`)
 		page.eval(`import("%[1]s/sdk/presence.js").then(({ default: sdk }) =>
-			sdk.create({ SDKAppID: 1, serverURL: "%[1]s" }).login({ userID: "alice", userSig: %[2]q })).then(() => 0)`, s.URL, s.token("alice", 3600))
+			sdk.create({ SDKAppID: 1, serverURL: "%[1]s" }).login({ userID: "alice", userSig: %[2]q })).then(() => 0)`, s.URL, s.TokenOf("alice"))
 		page.isFine()
 	}
 	if n := s.streams(); n != 2 {

@@ -17,17 +17,13 @@ func TestTabs(t *testing.T) {
 	if _, err := os.Stat(filepath.Join("..", "node_modules", "puppeteer-core")); err != nil {
 		child.Missing(t, "puppeteer-core is not installed: run npm install in sdk/")
 	}
-	server, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for browser, program := range map[string]string{"chrome": "chromium", "firefox": "firefox-esr"} {
-		t.Run(program, func(t *testing.T) {
-			path := child.Require(t, program, "it drives the SDK")
+	for browser, name := range map[string]string{"chrome": "chromium", "firefox": "firefox-esr"} {
+		t.Run(name, func(t *testing.T) {
+			path := child.Require(t, name, "it drives the SDK")
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			command := exec.CommandContext(ctx, node, "--test", "tabs.test.js")
-			command.Env = append(os.Environ(), "PRESENCE_BINARY="+server, "BROWSER="+browser, "BROWSER_PATH="+path)
+			command.Env = append(os.Environ(), "PRESENCE_BINARY="+program.Path(t), "BROWSER="+browser, "BROWSER_PATH="+path)
 			if out, err := command.CombinedOutput(); err != nil {
 				t.Fatalf("node --test: %v\n%s", err, out)
 			}

@@ -1,10 +1,10 @@
-package httpapi_test
+package main
 
 import (
 	"fmt"
+	"github.com/presence-server/presence/deploy/testserver"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,10 +14,8 @@ import (
 // meanwhile.
 func TestASlowRequestIsCut(t *testing.T) {
 	t.Parallel() // it waits for what the program waits
-	web, s := listenWith(t)
-	address := strings.TrimSuffix(strings.TrimPrefix(web.URL(), "http://"), "/")
-	token := s.issue("alice")
-	s.remember(token)
+	v := listenHere(t, "", "")
+	address, token := v.web.listener.Addr().String(), v.token("alice")
 	began := time.Now()
 	var slow sync.WaitGroup
 	for what, begin := range map[string]string{
@@ -39,13 +37,13 @@ func TestASlowRequestIsCut(t *testing.T) {
 	}
 	for range 20 {
 		asked := time.Now()
-		response, err := http.Get(web.URL() + "readyz")
+		response, err := http.Get(v.web.url() + "readyz")
 		if err != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("beside slow requests: %v %v", response, err)
+			t.Fatalf("next to slow requests: %v %v", response, err)
 		}
 		response.Body.Close()
 		if took := time.Since(asked); took > time.Second {
-			t.Errorf("beside slow requests an answer took %s", took)
+			t.Errorf("next to slow requests an answer took %s", took)
 		}
 	}
 	slow.Wait()
@@ -66,7 +64,7 @@ func trickle(address, begin string) error {
 		for err := error(nil); err == nil; _, err = conn.Read(buffer) {
 		}
 	}()
-	every, enough := time.NewTicker(500*time.Millisecond), time.After(patience)
+	every, enough := time.NewTicker(500*time.Millisecond), time.After(testserver.Patience)
 	defer every.Stop()
 	for {
 		select {

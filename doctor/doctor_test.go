@@ -10,61 +10,39 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"path/filepath"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/presence-server/presence/httpapi"
-	"github.com/presence-server/presence/presence"
+	"github.com/presence-server/presence/deploy/testserver"
 )
 
 const page = "https://www.example.com"
 
+var program testserver.Program
+
+func TestMain(m *testing.M) { os.Exit(program.Run(m)) }
+
 // clinic is a presence server to put proxies before.
 type clinic struct {
-	t      *testing.T
-	svc    *presence.Service
-	tokens *httpapi.Tokens
-	api    http.Handler
-	url    string
+	*testserver.Child
+	t *testing.T
 }
 
 func newClinic(t *testing.T) *clinic {
 	t.Helper()
-	settings := presence.DefaultSettings()
-	settings.Keepalive = 700 * time.Millisecond
-	svc, err := presence.Open(presence.Config{Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &settings})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &clinic{t: t, svc: svc, tokens: &httpapi.Tokens{Secret: []byte("a secret of the clinic")}}
-	api, err := httpapi.New(httpapi.Config{Service: svc, Tokens: c.tokens, Origins: []string{page}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.api = api
-	server := httptest.NewServer(api)
-	c.url = server.URL
-	t.Cleanup(func() {
-		svc.Drain()
-		server.Close()
-		api.Wait()
-		svc.Close()
-	})
+	c := &clinic{testserver.NewChild(t, program.Path(t), "TIMING__KEEPALIVE=700ms", "CORS__ORIGINS="+page), t}
+	c.Start()
 	return c
 }
 
 // options are those of a run against an address, patient enough for a machine
 // that is busy.
 func (c *clinic) options(address string) Options {
-	c.t.Helper()
-	token, _, err := c.tokens.Issue(c.t.Name(), time.Hour) // another's changes would replace its own before they are told
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return Options{URL: address, Token: token, Own: true, Origin: page, Patience: 10 * time.Second}
+	c.t.Helper() // a user of its own: another's changes would replace its own before they are sent
+	return Options{URL: address, Token: c.TokenOf(c.t.Name()), Own: true, Origin: page, Patience: 10 * time.Second}
 }
 
 // examine returns what was found; with impatience the test of what never comes
@@ -118,43 +96,38 @@ func (c *clinic) tells(r Report, parts ...string) {
 // as it was.
 func TestNothingBetween(t *testing.T) {
 	c := newClinic(t)
-	r := c.examine(c.options(c.url + "/"))
+	r := c.examine(c.options(c.URL + "/"))
 	c.wants(r)
 	if r.Worst() != Good || len(r.Findings) != 9 {
 		t.Errorf("%d findings, and the worst is %q\n%s", len(r.Findings), r.Worst(), print(r))
 	}
-	found, _ := c.svc.Get(t.Name())
-	if len(found) != 1 || found[0].StatusType != presence.Unlogined || found[0].CustomStatus != "" {
-		t.Errorf("afterwards the user is %+v", found)
+	if got := c.Status(t.Name()); got != "3" {
+		t.Errorf("afterwards the user is %q", got)
 	}
-	if e, err := c.svc.Explain(t.Context(), t.Name()); err != nil || len(e.Devices) > 0 {
-		t.Errorf("afterwards the user has %v (%v)", e.Devices, err)
+	var explained struct{ Devices []any }
+	if c.Admin("explain?userID="+t.Name(), nil, &explained); len(explained.Devices) > 0 {
+		t.Errorf("afterwards the user has %v", explained.Devices)
 	}
 }
 
 // TestForeignUser: the custom status of somebody else is left alone.
 func TestForeignUser(t *testing.T) {
 	c := newClinic(t)
-	if _, err := c.svc.Import(t.Context(), []string{t.Name()}); err != nil {
-		t.Fatal(err)
-	}
-	before, err := c.svc.Set(t.Context(), t.Name(), "Do not disturb", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := c.options(c.url)
+	c.Admin("importUsers", map[string]any{"userIDList": []string{t.Name()}}, nil)
+	c.Set(t.Name(), "Do not disturb")
+	o := c.options(c.URL)
 	o.Own = false
 	r := c.examine(o)
 	c.wants(r)
 	c.tells(r, "ok      buffering")
-	if after, _ := c.svc.Get(t.Name()); after[0].CustomStatus != before.CustomStatus {
-		t.Errorf("the status %q became %q", before.CustomStatus, after[0].CustomStatus)
+	if got := c.Status(t.Name()); got != "3 Do not disturb" {
+		t.Errorf("the status became %q", got)
 	}
 }
 
 func TestWithoutToken(t *testing.T) {
 	c := newClinic(t)
-	o := c.options(c.url)
+	o := c.options(c.URL)
 	o.Token = ""
 	r := c.examine(o)
 	if r.Worst() != Unmeasured {
@@ -180,7 +153,7 @@ func TestNoServerThere(t *testing.T) {
 
 // proxy is a reverse proxy that harms requests and answers.
 func (c *clinic) proxy(request func(*http.Request), answer func(*http.Response)) *httputil.ReverseProxy {
-	upstream, err := url.Parse(c.url)
+	upstream, err := url.Parse(c.URL)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -356,12 +329,12 @@ func TestProxiesThatHarm(t *testing.T) {
 
 func TestOriginNotAllowed(t *testing.T) {
 	c := newClinic(t)
-	o := c.options(c.url)
+	o := c.options(c.URL)
 	o.Token, o.Origin = "", "https://other.example.com"
 	r := c.examine(o)
 	c.wants(r, "CORS")
 	c.tells(r, `origins = ["https://other.example.com"]`)
-	o.Origin = c.url
+	o.Origin = c.URL
 	c.wants(c.examine(o))
 }
 
@@ -370,7 +343,7 @@ func TestOriginNotAllowed(t *testing.T) {
 func TestHTTPS(t *testing.T) {
 	c := newClinic(t)
 	for _, version2 := range []bool{true, false} {
-		server := httptest.NewUnstartedServer(c.api)
+		server := httptest.NewUnstartedServer(c.proxy(nil, nil))
 		server.EnableHTTP2 = version2
 		server.Config.ErrorLog = nil
 		server.StartTLS()

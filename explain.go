@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/url"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/presence-server/presence/presence"
+)
+
+const helpExplain = `Explains the status of USER on the server on this machine: what it follows from,
+what changes it next, who is notified of a change, the user's devices, and what
+will happen when. The server must be running, with auth.admin_key set.
+
+With -json it prints the same as one JSON object: data of /v1/admin/explain.
+
+Exit code: 0 explained, 1 failed, or there is no such user, 2 misused.`
+
+func startExplain(set *flag.FlagSet) action {
+	asJSON := set.Bool("json", false, "print a JSON object")
+	return func(ctx context.Context, read reader, operands []string) error {
+		userID := operands[0]
+		if err := presence.CheckID(userID); err != nil {
+			return misused(set, err)
+		}
+		c, _, err := newClient(read)
+		if err != nil {
+			return err
+		}
+		e, sent, err := c.explain(ctx, userID)
+		if err != nil {
+			return err
+		}
+		out := newOutput()
+		if *asJSON {
+			out.json(sent)
+		} else {
+			out.explain(e)
+		}
+		return out.Flush()
+	}
+}
+
+// explain returns the explanation of a user's status, also as the server has sent it.
+func (c *client) explain(ctx context.Context, userID string) (e presence.Explanation, sent json.RawMessage, err error) {
+	if err := c.get(ctx, "explain", url.Values{"userID": {userID}}, &sent); err != nil {
+		return e, nil, about(userID, err)
+	}
+	err = json.Unmarshal(sent, &e)
+	return e, sent, err
+}
+
+// explain prints an explanation. The error of a write is that of the next Flush.
+func (o *output) explain(e presence.Explanation) {
+	shown := custom(e.Status)
+	if shown == "" {
+		shown = "none"
+	}
+	table := tabwriter.NewWriter(o, 0, 0, 2, ' ', 0)
+	row := func(format string, args ...any) { fmt.Fprintf(table, format+"\n", args...) }
+	row("user\t%s", printable(e.Status.UserID))
+	row("status\t%s", printable(e.Why))
+	row("next\t%s", printable(e.Next))
+	row("custom status\t%s", shown)
+	row("notified\t%s", printable(e.Audience))
+	row("counts\tfriends: %d, followers: %d, open streams: %d", e.Friends, e.Followers, e.Streams)
+	if !e.KickedAt.IsZero() {
+		row("revoked\tall tokens issued up to %s", e.KickedAt.Format(time.RFC3339))
+	}
+	for _, d := range e.Devices {
+		row("device\t%s, %s, %s since %s", strconv.Quote(d.DeviceID), d.Platform, d.State, d.Since.Format(time.RFC3339))
+	}
+	for _, r := range e.Refused {
+		row("refused\t%s", refused(r))
+	}
+	for _, d := range e.Deadlines {
+		row("%s\t%s", d.At.Format(time.RFC3339), printable(d.What))
+	}
+	table.Flush()
+}
+
+// refused says which device can't reconnect, and until when.
+func refused(r presence.RefusedDevice) string {
+	which := "device " + strconv.Quote(r.DeviceID)
+	if r.DeviceID == "" {
+		which = "devices without an ID"
+	}
+	return fmt.Sprintf("%s, if only reconnecting, until %s (%s)", which, r.Until.Format(time.RFC3339), r.Type)
+}

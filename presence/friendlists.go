@@ -1,0 +1,229 @@
+package presence
+
+import (
+	"context"
+	"slices"
+)
+
+// FriendPair is a user and another user to add to the user's friend list.
+type FriendPair struct {
+	UserID   string
+	FriendID string
+	Mutual   bool // also add the user to the other's friend list
+}
+
+// AddFriendPairs does what AddFriends does, for the friend lists of many users. It
+// returns the pairs that failed, for the reasons of AddFriends, or because UserID is
+// malformed or unknown. If one of the two lists of a mutual pair is full, neither is
+// changed. Many pairs are added in several steps, of which an error may leave the first
+// done.
+//
+// Errors: CodeUnavailable.
+func (s *Service) AddFriendPairs(ctx context.Context, pairs []FriendPair) (failed []PairFailure, err error) {
+	for pairs = unique(pairs); ; {
+		op := &befriendPairs{pairs: pairs}
+		if err := s.do(ctx, op); err != nil {
+			return failed, err
+		}
+		failed = append(failed, op.failed...)
+		if pairs = pairs[op.done:]; len(pairs) == 0 {
+			return failed, nil
+		}
+	}
+}
+
+// SetFriends makes the friend list of userID the one given. It does what RemoveFriends
+// does with the friends who are not in friends, and then what AddFriends does with
+// friends; mutual means for each what it means there. So with mutual, those who are
+// removed from the list also lose userID from theirs, and those in friends also get
+// userID. A user who has userID in their list without being in the list of userID
+// keeps it in any case.
+//
+// SetFriends returns the IDs that failed, for the reasons of AddFriends. An empty
+// friends empties the list. A long list is set in several steps, of which an error may
+// leave the first done, and between which other calls may change the list.
+//
+// Errors: as AddFriends.
+func (s *Service) SetFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
+	op := setFriends{userID: userID, friends: unique(friends), mutual: mutual}
+	for {
+		next := op
+		if err := s.do(ctx, &next); err != nil {
+			return failed, err
+		}
+		failed = append(failed, next.failed...)
+		if next.removed && next.added == len(next.friends) {
+			return failed, nil
+		}
+		op.after, op.removed, op.added = next.after, next.removed, next.added
+	}
+}
+
+// befriendPairs adds as many of the pairs as one operation may.
+type befriendPairs struct {
+	pairs  []FriendPair
+	done   int // how many pairs were added or have failed
+	failed []PairFailure
+}
+
+func (op *befriendPairs) apply(b *batch) error {
+	edits := newFriendEdits(b)
+	for op.done < len(op.pairs) && !edits.full() {
+		p := op.pairs[op.done]
+		op.done++
+		user, err := b.find(p.UserID)
+		if err == nil {
+			err = edits.addByID(user, p.FriendID, p.Mutual)
+		}
+		if err != nil {
+			op.failed = append(op.failed, PairFailure{p.UserID, p.FriendID, err.Code, err.Message})
+		}
+	}
+	return nil
+}
+
+// setFriends removes the friends of a user who are not in a list, and then adds those
+// who are, as far as one operation may. Another one continues with its after, removed
+// and added.
+type setFriends struct {
+	userID  string
+	friends []string // the whole list, without repeats
+	mutual  bool
+
+	after   int64 // the account.id up to which friends that are not in the list are removed
+	removed bool  // all of them are removed
+	added   int   // how many of the list were added or have failed
+	failed  []Failure
+}
+
+func (op *setFriends) apply(b *batch) error {
+	user := b.peek(op.userID)
+	if user == nil {
+		return unknownUser()
+	}
+	edits := newFriendEdits(b)
+	if !op.removed {
+		op.removeOthers(edits, user)
+	}
+	for op.removed && op.added < len(op.friends) && !edits.full() {
+		id := op.friends[op.added]
+		op.added++
+		if err := edits.addByID(user, id, op.mutual); err != nil {
+			op.failed = append(op.failed, failure(id, err))
+		}
+	}
+	return nil
+}
+
+func (op *setFriends) removeOthers(edits *friendEdits, user *account) {
+	keep := make(map[string]bool, len(op.friends))
+	for _, id := range op.friends {
+		keep[id] = true
+	}
+	for !op.removed && !edits.full() {
+		friends := edits.friendsAfter(user.id, op.after)
+		for _, id := range friends {
+			op.after = id
+			friend := edits.peekByID(uint32(id)) // nil only if the database is damaged
+			if friend != nil && !keep[friend.userID] {
+				edits.remove(user.id, friend.id, op.mutual)
+			}
+		}
+		op.removed = len(friends) < sweep
+	}
+}
+
+// friendEdits changes friend lists in one operation, and measures how much it does.
+type friendEdits struct {
+	*batch
+	lengths map[uint32]int // of the friend lists that were counted
+	cost    int            // in statements that write a row; see full
+}
+
+// What reading costs: as much as writing one row.
+const (
+	countedPerWrite = 100 // rows that are counted
+	readPerWrite    = 10  // rows that are read
+)
+
+func newFriendEdits(b *batch) *friendEdits {
+	return &friendEdits{batch: b, lengths: make(map[uint32]int)}
+}
+
+// full reports whether the operation has done as much as one may, so that it doesn't
+// stall the writer. The friend lists that it has to count may be short or long.
+func (e *friendEdits) full() bool { return e.cost >= sweep }
+
+// add adds friend to the list of user and, if mutual, user to that of friend. It adds
+// neither if a list that would grow is full.
+func (e *friendEdits) add(user, friend *account, mutual bool) *Error {
+	pairs := [][2]uint32{{user.id, friend.id}}
+	if mutual {
+		pairs = append(pairs, [2]uint32{friend.id, user.id})
+	}
+	if slices.ContainsFunc(pairs, e.isFull) {
+		pairs = slices.DeleteFunc(pairs, e.areFriends)
+		if slices.ContainsFunc(pairs, e.isFull) {
+			return &Error{Code: CodeLimit, Message: "the friend list is full"}
+		}
+	}
+	for _, p := range pairs {
+		e.insert(p)
+	}
+	return nil
+}
+
+// addByID is add for a friend who may be malformed, unknown, or user.
+func (e *friendEdits) addByID(user *account, friendID string, mutual bool) *Error {
+	friend, err := e.findFriend(user, friendID)
+	if err != nil {
+		return err
+	}
+	return e.add(user, friend, mutual)
+}
+
+// insert stores a friendship, and takes a version for it, unless there is one already.
+func (e *friendEdits) insert(p [2]uint32) {
+	e.cost++
+	since := e.version + 1
+	if e.exec("INSERT OR IGNORE INTO friends VALUES (?, ?, ?)", p[0], p[1], since) == 0 {
+		return
+	}
+	e.version = since
+	e.lengths[p[0]]++
+	e.after(func(m *model) { m.watch(m.user(p[0]), m.user(p[1]), byFriendship, since) })
+}
+
+// remove removes friend from the list of user and, if mutual, user from that of friend.
+func (e *friendEdits) remove(user, friend uint32, mutual bool) {
+	e.cost++
+	e.exec("DELETE FROM friends WHERE user = ? AND friend = ?", user, friend)
+	e.after(func(m *model) { m.unwatch(m.user(user), m.user(friend), byFriendship) })
+	if mutual {
+		e.remove(friend, user, false)
+	}
+}
+
+// isFull reports whether the friend list of p[0] has no room.
+func (e *friendEdits) isFull(p [2]uint32) bool {
+	n, counted := e.lengths[p[0]]
+	if !counted {
+		n = e.count("SELECT count(*) FROM friends WHERE user = ? AND friend NOT IN leftovers", p[0])
+		e.cost += n / countedPerWrite
+		e.lengths[p[0]] = n
+	}
+	return n >= e.settings.Friends
+}
+
+func (e *friendEdits) areFriends(p [2]uint32) bool {
+	return e.count("SELECT count(*) FROM friends WHERE user = ? AND friend = ?", p[0], p[1]) > 0
+}
+
+// friendsAfter returns the first friends of a user whose account.id is greater than
+// after, at most sweep of them, in ascending order.
+func (e *friendEdits) friendsAfter(user uint32, after int64) []int64 {
+	friends := e.numbers("SELECT friend FROM friends WHERE user = ? AND friend > ? AND friend NOT IN leftovers ORDER BY friend LIMIT ?",
+		user, after, sweep)
+	e.cost += len(friends) / readPerWrite
+	return friends
+}

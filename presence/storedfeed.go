@@ -1,0 +1,146 @@
+package presence
+
+import (
+	"context"
+	"maps"
+	"slices"
+)
+
+// FollowAs opens a stored feed: one whose cursor is in the database, under a name. It
+// continues after the cursor that [Feed.Store] last stored, even after a restart, and
+// sends every user who was deleted since, as [Unknown]. A new name begins at the current
+// version. name is 1 to 128 bytes long, as [CheckID] says. An open feed of the same name
+// ends with [io.EOF].
+//
+// A stored feed obliges the service to remember deleted users until the feed has stored
+// a cursor above their deletion; see [Service.ForgetFeeds].
+//
+// Errors: CodeMalformed for name, [ErrClosed] once the service drains, CodeUnavailable.
+func (s *Service) FollowAs(ctx context.Context, name string) (*Feed, error) {
+	if err := CheckID(name); err != nil {
+		return nil, err
+	}
+	op := &nameFeed{name: name}
+	if err := s.do(ctx, op); err != nil {
+		return nil, err
+	}
+	return s.follow(&Feed{svc: s, name: name, cursor: op.cursor})
+}
+
+// ForgetFeeds removes the stored feeds whose names are not in keep. Those that are open
+// end with [io.EOF]. An empty or nil keep means that all are removed.
+//
+// Errors: CodeUnavailable.
+func (s *Service) ForgetFeeds(ctx context.Context, keep []string) error {
+	return s.do(ctx, &forgetFeeds{keep})
+}
+
+// Store stores that everything up to cursor, which is that of an event of this feed, has
+// been received. The next feed of this name continues after it. A cursor below the one
+// that is stored has no effect, and neither has a call after [Service.ForgetFeeds]
+// removed the name.
+//
+// Store panics if the feed was opened by [Service.Follow]. Errors: CodeUnavailable.
+func (f *Feed) Store(ctx context.Context, cursor int64) error {
+	if !f.isStored() {
+		panic("presence: Store of a feed without a name")
+	}
+	return f.svc.do(ctx, &storeCursor{f.name, cursor})
+}
+
+func (f *Feed) isStored() bool { return f.name != "" }
+
+// feedCursors are the cursors of the stored feeds, by name. The map is never changed in
+// place.
+type feedCursors map[string]int64
+
+// lowest returns the lowest cursor, or version if there is none below it.
+func (c feedCursors) lowest(version int64) int64 {
+	for _, cursor := range c {
+		version = min(version, cursor)
+	}
+	return version
+}
+
+// nameFeed returns the cursor of a stored feed, and creates the feed if there is none.
+type nameFeed struct {
+	name   string
+	cursor int64 // the result
+}
+
+func (op *nameFeed) apply(b *batch) error {
+	cursor, found := b.cursors[op.name]
+	if !found {
+		cursor = b.version
+		b.saveCursor(op.name, cursor)
+	}
+	op.cursor = cursor
+	return nil
+}
+
+// storeCursor moves the cursor of a stored feed forward.
+type storeCursor struct {
+	name   string
+	cursor int64
+}
+
+func (op *storeCursor) apply(b *batch) error {
+	if before, found := b.cursors[op.name]; found && op.cursor > before {
+		b.saveCursor(op.name, min(op.cursor, b.version))
+		b.deleteGone()
+	}
+	return nil
+}
+
+// forgetFeeds removes the stored feeds that are not in keep.
+type forgetFeeds struct{ keep []string }
+
+func (op *forgetFeeds) apply(b *batch) error {
+	forget := func(name string) bool { return !slices.Contains(op.keep, name) }
+	for name := range b.cursors {
+		if forget(name) {
+			b.exec("DELETE FROM feeds WHERE name = ?", name)
+		}
+	}
+	b.cursors = maps.Clone(b.cursors)
+	maps.DeleteFunc(b.cursors, func(name string, _ int64) bool { return forget(name) })
+	b.deleteGone()
+	b.after(func(m *model) { m.endFeeds(forget) })
+	return nil
+}
+
+// endFeeds ends the open stored feeds with the names that end reports.
+func (m *model) endFeeds(end func(name string) bool) {
+	for _, f := range slices.Clone(m.feeds) {
+		if f.isStored() && end(f.name) {
+			m.endFeed(f, endSuperseded)
+		}
+	}
+}
+
+func (b *batch) saveCursor(name string, cursor int64) {
+	b.exec("INSERT OR REPLACE INTO feeds VALUES (?, ?)", name, cursor)
+	b.cursors = maps.Clone(b.cursors)
+	b.cursors[name] = cursor
+}
+
+// saveGone stores the deletion of a user for the stored feeds.
+func (b *batch) saveGone(userID string, version int64) {
+	if len(b.cursors) > 0 {
+		b.exec("INSERT OR REPLACE INTO gone VALUES (?, ?)", userID, version)
+	}
+}
+
+// forgetGone removes the stored deletion of a user who is registered again.
+func (b *batch) forgetGone(userID string) {
+	if len(b.cursors) > 0 {
+		b.exec("DELETE FROM gone WHERE user_id = ?", userID)
+	}
+}
+
+// deleteGone removes the stored deletions that all stored feeds have received.
+func (b *batch) deleteGone() {
+	if b.anyGone() {
+		b.exec("DELETE FROM gone WHERE version <= ?", b.cursors.lowest(b.version))
+	}
+}
