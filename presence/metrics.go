@@ -193,6 +193,14 @@ func (m *meters) read() Metrics {
 	return read
 }
 
+// delivered returns how many statuses were sent as events.
+func (m *meters) delivered() (n int64) {
+	for i := range m.sessions {
+		n += m.sessions[i].statuses.sum.Load()
+	}
+	return n
+}
+
 func (s *Service) readModel(to *Metrics) {
 	now := s.clock.now()
 	s.mu.RLock()

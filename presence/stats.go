@@ -8,6 +8,7 @@ type Stats struct {
 	Streams       int        `json:"streams"`       // the open sessions and feeds
 	Subscriptions int        `json:"subscriptions"` // the stored subscriptions
 	Version       int64      `json:"version"`       // the last version given out
+	Deliveries    int64      `json:"deliveries"`    // the statuses sent as events since Open
 }
 
 // UserCounts are the numbers of registered users by normal status.
@@ -34,9 +35,10 @@ func (s *Service) stats() Stats {
 	defer s.mu.RUnlock()
 	m := &s.model
 	return Stats{
-		Users:   m.userCounts(),
-		Streams: m.streams,
-		Version: m.version,
+		Users:      m.userCounts(),
+		Streams:    m.streams,
+		Version:    m.version,
+		Deliveries: s.meters.delivered(),
 	}
 }
 

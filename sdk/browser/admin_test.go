@@ -116,6 +116,7 @@ func TestAdminCharts(t *testing.T) {
 		s.Set("alice", fmt.Sprint(i))
 	}
 	admin.awaitChart("Changes per second", `/: [1-9].* now/.test(label) && line.includes("L")`)
+	admin.awaitChart("Deliveries per second", `/between .* and [1-9]/.test(label)`) // to bob and to the page
 	admin.isFine()
 }
 
