@@ -28,7 +28,7 @@ func (t *together) apply(b *batch) error {
 func (w *world) together(ops ...operation) []error {
 	w.t.Helper()
 	all := &together{ops: ops}
-	w.must(w.do(w.t.Context(), all))
+	w.must(w.writer.do(w.t.Context(), all))
 	return all.errs
 }
 
@@ -115,7 +115,7 @@ func TestDeleteAndReturnInOneBatch(t *testing.T) {
 func TestTwoStartsInOneBatch(t *testing.T) {
 	w := open(t)
 	login, session := w.login(Device{UserID: "alice", ID: "tab", Platform: Web})
-	for _, err := range w.together(login, beginRun{}, &endRuns{clock: w.lastBatch}, beginRun{}) {
+	for _, err := range w.together(login, beginRun{}, &endRuns{clock: w.writer.lastBatch}, beginRun{}) {
 		w.must(err)
 	}
 	if d := w.model.byName["alice"].device("tab"); d.run != 0 {

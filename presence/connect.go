@@ -34,7 +34,7 @@ func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 		return nil, ErrClosed
 	}
 	session := s.newSession(d)
-	if err := s.do(ctx, &connect{device: d, nameless: nameless, session: session}); err != nil {
+	if err := s.writer.do(ctx, &connect{device: d, nameless: nameless, session: session}); err != nil {
 		return nil, err
 	}
 	if err := s.load(ctx, session); err != nil {

@@ -33,17 +33,15 @@ func TestSameOperationsGiveTheSameState(t *testing.T) {
 func applyScript(w *world) {
 	w.t.Helper()
 	w.janitor.close()
-	close(w.queue)
-	<-w.writerDone
+	w.writer.close()
 	w.t.Cleanup(func() { w.closeStore() })
-	w.closed = true
 	w.model.version, w.model.jumps, w.model.deletions = 0, nil, deletions{}
 	for _, random := range []string{"jumps", "deletion_key"} {
 		_, err := w.store.Exec("DELETE FROM " + random)
 		w.must(err)
 	}
 	for i, ops := range script(w) {
-		b := w.newBatch(1_000_000 * int64(1+i))
+		b := w.writer.newBatch(1_000_000 * int64(1+i))
 		for _, op := range ops {
 			op.apply(b)
 		}

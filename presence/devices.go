@@ -16,7 +16,7 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 			return err
 		}
 	}
-	return s.do(ctx, &logout{userID: userID, deviceID: deviceID, at: machineNow()})
+	return s.writer.do(ctx, &logout{userID: userID, deviceID: deviceID, at: machineNow()})
 }
 
 // Kick logs out all devices of a user, ends their sessions with KickedByAdmin, and
@@ -29,7 +29,7 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Kick(ctx context.Context, userID string) error {
 	op := &kick{userID: userID, at: machineNow()}
-	err := s.do(ctx, op)
+	err := s.writer.do(ctx, op)
 	if err == nil {
 		s.awaitNextSecond(ctx, op.revokedAt)
 	}
