@@ -32,8 +32,8 @@ func TestShutdown(t *testing.T) {
 	<-entered
 	ended := make(chan error)
 	go func() { ended <- s.api.Shutdown(t.Context(), s.http.Config) }()
-	if e := st.next(); e.retry == "" {
-		t.Errorf("draining tells when to come back, but %q came", e.raw)
+	if e := st.next(); e.Retry == "" {
+		t.Errorf("draining tells when to come back, but %q came", e.Raw)
 	}
 	st.breaksOff("Shutdown ends a stream")
 	until(t, "the server no longer listens", func() bool {
