@@ -50,6 +50,7 @@ type config struct {
 
 	level slog.Level // Log.Level
 	shown *shownConfig
+	keys  []string // of presence.toml
 }
 
 // problem is one configuration error.
@@ -104,7 +105,7 @@ func readConfig(f flags) (c config, found problems, err error) {
 	if err := c.decode(k); err != nil {
 		return c, found, err
 	}
-	c.shown = newShownConfig(k)
+	c.shown, c.keys = newShownConfig(k), k.Keys()
 	return c, append(found, c.check(f.dev, names)...), nil
 }
 
@@ -287,6 +288,16 @@ func isNameOf(key, field string) bool {
 	return strings.EqualFold(strings.ReplaceAll(key, "_", ""), field)
 }
 
+// keyOf returns the key of a field of presence.Settings or httpapi.Limits.
+func (c *config) keyOf(field string) string {
+	for _, key := range c.keys {
+		if _, name, _ := strings.Cut(key, "."); isNameOf(name, field) {
+			return key
+		}
+	}
+	return field
+}
+
 // check returns a problem for every value that is impossible, and brings those
 // that have several spellings into one. names are those that keys were given
 // under.
@@ -322,7 +333,8 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 	for _, err := range []error{c.settings.Validate(), c.limits.Validate()} {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, err := range all.Unwrap() {
-				key, reason, _ := strings.Cut(err.Error(), " = ")
+				field, reason, _ := strings.Cut(err.Error(), " = ")
+				key := c.keyOf(field)
 				found = append(found, problem{key, cmp.Or(names[key], key) + " = " + reason})
 			}
 		}

@@ -99,7 +99,10 @@ func serve(ctx context.Context, f flags, c config) error {
 	if ops != nil {
 		defer ops.close()
 	}
-	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
+	svc, err := presence.Open(ctx, presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // it was stopped during the start
+	}
 	if err != nil {
 		return err
 	}
