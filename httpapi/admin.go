@@ -144,6 +144,17 @@ func (h *Handler) kick(w http.ResponseWriter, r *http.Request) (object, error) {
 	return nil, h.service.Kick(r.Context(), userID)
 }
 
+func (h *Handler) renameUser(w http.ResponseWriter, r *http.Request) (object, error) {
+	in := strictBody(w, r)
+	userID, to := in.userID("userID"), in.userID("to")
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	status, err := h.service.Rename(r.Context(), userID, to)
+	responseOf(w).change = []slog.Attr{slog.String("user", userID), slog.String("to", to)}
+	return statusObject(status), err
+}
+
 func (h *Handler) logoutUser(w http.ResponseWriter, r *http.Request) (object, error) {
 	in := strictBody(w, r)
 	userID, deviceID := in.userID("userID"), in.deviceID()

@@ -31,7 +31,7 @@ type Config struct {
 	// CodeNoToken. If Authenticate returns an [*presence.Error], the client
 	// receives its code and message; any other error is logged, and the client
 	// receives CodeInvalidToken. The Handler itself rejects users who were
-	// kicked or deleted after the credentials were issued.
+	// kicked, renamed or deleted after the credentials were issued.
 	//
 	// Authenticate may read cookies. [http.CrossOriginProtection] applies to
 	// every request before Authenticate is called, GET included; requests from

@@ -29,6 +29,7 @@ func (h *Handler) route() {
 
 		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
 		"/v1/admin/deleteUsers":   post(h.admin(editUsers(h.service.Delete))),
+		"/v1/admin/renameUser":    post(h.admin(h.renameUser)),
 		"/v1/admin/users":         get(h.admin(h.users, "prefix", "after", "limit")),
 		"/v1/admin/addFriends":    post(h.admin(h.addFriends)),
 		"/v1/admin/removeFriends": post(h.admin(editFriends(h.service.RemoveFriends))),
