@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -159,8 +160,11 @@ func New(config Config) (*Handler, error) {
 	}
 	h.SetLimits(config.Limits)
 	h.route()
+	if err := h.measure(config.Registerer); err != nil {
+		return nil, fmt.Errorf("httpapi: registering the metrics: %w", err)
+	}
 	h.serve = origins.share(http.HandlerFunc(h.dispatch))
-	return h, h.measure(config.Registerer)
+	return h, nil
 }
 
 // SetLimits changes the limits. They apply to calls and streams that begin from
