@@ -20,7 +20,7 @@ import (
 // CodeUnknownUser for userID; CodeUnavailable.
 func (s *Service) Rename(ctx context.Context, userID, to string) (Status, error) {
 	op := &renameUser{userID: userID, to: to, at: machineNow()}
-	if err := s.do(ctx, op); err != nil {
+	if err := s.writer.do(ctx, op); err != nil {
 		return Status{}, err
 	}
 	s.awaitNextSecond(ctx, op.renamedAt)
