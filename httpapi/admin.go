@@ -75,7 +75,7 @@ func (h *Handler) checkAdminKey(r *http.Request) error {
 	}
 	given, want := sha256.Sum256([]byte(bearer(r))), sha256.Sum256([]byte(h.adminKey))
 	if subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
-		return fail(CodeForbidden, "the admin key is wrong or missing")
+		return h.failed(r, fail(CodeForbidden, "the admin key is wrong or missing"))
 	}
 	prove(r)
 	return nil

@@ -160,5 +160,5 @@ func (h *Handler) identify(r *http.Request) (Credentials, error) {
 	if _, ok := errors.AsType[*presence.Error](err); !ok {
 		err = &presence.Error{Code: CodeInvalidToken, Message: "the credentials are not valid", Cause: err}
 	}
-	return Credentials{}, err
+	return Credentials{}, h.failed(r, err)
 }
