@@ -82,8 +82,8 @@ type Config struct {
 	// If the peer of a connection is in one of them, or has no address because the
 	// connection is over a Unix socket, the client is the last address in
 	// X-Forwarded-For or, without that header, in Forwarded that is in none of them.
-	// A proxy must therefore set one of the two, and must not pass on an
-	// X-Forwarded-For that a client sent. Nil, the default, means that both headers
+	// A proxy must therefore add the client to X-Forwarded-For, or add it to
+	// Forwarded and remove X-Forwarded-For. Nil, the default, means that both headers
 	// are ignored and the peer is the client. See Limits.Failures.
 	TrustedProxies []netip.Prefix
 
