@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -39,18 +40,20 @@ type config struct {
 		SDKAppID int64
 		AdminKey string
 	}
-	TLS  struct{ Cert, Key string }
-	CORS struct{ Origins []string }
-	Ops  struct{ Listen string }
-	Log  struct{ Level, Format string }
+	TLS   struct{ Cert, Key string }
+	CORS  struct{ Origins []string }
+	Proxy struct{ Trusted []string }
+	Ops   struct{ Listen string }
+	Log   struct{ Level, Format string }
 
 	// Of the tables features, limits and timing.
 	settings presence.Settings
 	limits   httpapi.Limits
 
-	level slog.Level // Log.Level
-	shown *shownConfig
-	keys  []string // of presence.toml
+	level   slog.Level     // Log.Level
+	proxies []netip.Prefix // Proxy.Trusted
+	shown   *shownConfig
+	keys    []string // of presence.toml
 }
 
 // problem is one configuration error.
@@ -328,6 +331,11 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 			c.CORS.Origins[i] = canonical
 		}
 	}
+	for _, text := range c.Proxy.Trusted {
+		network, err := networkOf(text)
+		must(err == nil, "proxy.trusted", text, `must be a network or an address, such as "10.0.0.0/8" or "::1"`)
+		c.proxies = append(c.proxies, network)
+	}
 	must(c.level.UnmarshalText([]byte(c.Log.Level)) == nil, "log.level", c.Log.Level, "must be debug, info, warn or error")
 	must(c.Log.Format == "text" || c.Log.Format == "json", "log.format", c.Log.Format, "must be text or json")
 	for _, err := range []error{c.settings.Validate(), c.limits.Validate()} {
@@ -343,6 +351,18 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 }
 
 var tooShort = fmt.Sprintf("must be empty or have at least %d bytes", httpapi.MinSecret)
+
+// networkOf returns the network that a text names. An address is a network of its own.
+func networkOf(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" && !addr.Is4In6() {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(text)
+	if err == nil && network.Addr().Is4In6() {
+		err = errors.New("an IPv4 network is written as one")
+	}
+	return network.Masked(), err
+}
 
 func isAddress(address string) bool {
 	_, port, err := net.SplitHostPort(address)

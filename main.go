@@ -150,15 +150,16 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Service:     svc,
-		Tokens:      &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now},
-		AdminKey:    c.Auth.AdminKey,
-		ShownConfig: c.shown.tables,
-		Origins:     c.CORS.Origins,
-		Dev:         f.dev,
-		Version:     version,
-		Limits:      c.limits,
-		Logger:      log,
+		Service:        svc,
+		Tokens:         &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now},
+		AdminKey:       c.Auth.AdminKey,
+		ShownConfig:    c.shown.tables,
+		Origins:        c.CORS.Origins,
+		Dev:            f.dev,
+		Version:        version,
+		Limits:         c.limits,
+		TrustedProxies: c.proxies,
+		Logger:         log,
 	})
 }
 

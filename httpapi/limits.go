@@ -31,6 +31,13 @@ type Limits struct {
 	// call. It must be more than zero. The default is 5 seconds.
 	Window time.Duration
 
+	// Failures is how many wrong admin keys and tokens an address may send in a
+	// minute, which starts with the first one; an IPv6 address counts by its first
+	// 64 bits. Further wrong ones are rejected with CodeTooOften. Right ones never
+	// are, and those that have expired or were revoked don't count. It must be at
+	// least 1. The default is 30. See Config.TrustedProxies.
+	Failures int
+
 	// Streams is the maximum number of open event streams. Further streams are
 	// rejected with presence.CodeUnavailable. Zero, the default, means about
 	// nine tenths of the file descriptors that the process may open; if that number
@@ -55,6 +62,7 @@ func DefaultLimits() Limits {
 		SubscribeUsers: 100,
 		CallsPerWindow: 20,
 		Window:         5 * time.Second,
+		Failures:       30,
 		WriteTimeout:   10 * time.Second,
 		Drain:          5 * time.Second,
 	}
@@ -74,6 +82,7 @@ func (l Limits) Validate() error {
 	must(l.SubscribeUsers >= 1, "SubscribeUsers", l.SubscribeUsers, "must be at least 1")
 	must(l.CallsPerWindow >= 1, "CallsPerWindow", l.CallsPerWindow, "must be at least 1")
 	must(l.Window > 0, "Window", l.Window, "must be more than 0s")
+	must(l.Failures >= 1, "Failures", l.Failures, "must be at least 1")
 	must(l.Streams >= 0, "Streams", l.Streams, "must not be negative")
 	must(l.WriteTimeout > 0, "WriteTimeout", l.WriteTimeout, "must be more than 0s")
 	must(l.Drain >= 0, "Drain", l.Drain, "must not be negative")
@@ -96,6 +105,7 @@ func tables(s presence.Settings, l Limits) map[string]any {
 			"custom_status_bytes":  s.CustomStatusBytes,
 			"devices_per_platform": s.DevicesPerPlatform,
 			"friends":              s.Friends,
+			"failures":             l.Failures,
 			"streams":              l.Streams,
 		},
 		"timing": map[string]any{
