@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/presence-server/presence/presence"
 )
 
 const (
@@ -87,6 +89,20 @@ func post(ctx context.Context, client *http.Client, url string, key []byte, m me
 	return response, response.check()
 }
 
+// Test sends a sample of a message to a URL, once. The sample says that a user is UNKNOWN
+// who can't exist, so a receiver has nothing to do. secret and url must be valid; see
+// [Config]. The error is for a response that didn't come, or that is not 2xx.
+func Test(ctx context.Context, url, secret string) (Response, error) {
+	key, err := decodeSecret(secret)
+	if err != nil {
+		return Response{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	client := newClient(ctx, new(net.Dialer).DialContext)
+	return post(ctx, client, url, key, newMessage([]presence.Status{{UserID: "presence-webhook-test"}}, time.Now()))
+}
+
 // check returns an error unless the message was received.
 func (r Response) check() error {
 	switch {
@@ -131,7 +147,7 @@ func reason(err error) string {
 		return wrongNetwork.Error()
 	case errors.As(err, &wrongPeer):
 		return wrongPeer.Error()
-	case errors.As(err, &wrongRecord):
+	case errors.As(err, &wrongRecord), errors.Is(err, http.ErrSchemeMismatch):
 		return "the server doesn't speak TLS"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed before a response came"

@@ -21,10 +21,10 @@ type Senders struct {
 	log      *slog.Logger
 	dial     dialer
 	settings atomic.Pointer[settings]
+	all      atomic.Pointer[[]*sender] // in the order of Config.URLs
 
 	mu     sync.Mutex // held while goroutines are started and stopped
 	closed bool
-	all    []*sender // in the order of Config.URLs
 }
 
 // settings are what all URLs have in common. They apply to the next attempt.
@@ -35,7 +35,9 @@ type settings struct {
 
 // New returns a Senders that sends nothing until [Senders.Configure] gives it URLs.
 func New(svc *presence.Service, log *slog.Logger) *Senders {
-	return &Senders{svc: svc, log: log, dial: new(net.Dialer).DialContext}
+	s := &Senders{svc: svc, log: log, dial: new(net.Dialer).DialContext}
+	s.all.Store(new([]*sender))
+	return s
 }
 
 // Configure replaces the configuration. Deliveries to URLs that stay continue; those to
@@ -52,21 +54,23 @@ func (s *Senders) Configure(ctx context.Context, c Config) error {
 	}
 	key, _ := decodeSecret(c.Secret)
 	s.settings.Store(&settings{key, c.Batch})
-	for _, one := range s.all {
+	before := make(map[string]*sender)
+	for _, one := range *s.all.Load() {
+		before[one.url] = one
 		if !slices.Contains(c.URLs, one.url) {
 			one.stop()
 		}
 	}
-	before := s.all
-	s.all = nil
+	var all []*sender
 	var names []string
 	for _, url := range c.URLs {
-		i := slices.IndexFunc(before, func(one *sender) bool { return one.url == url })
-		if i < 0 {
-			before, i = append(before, s.start(url)), len(before)
+		one := before[url]
+		if one == nil {
+			one = s.start(url)
 		}
-		s.all, names = append(s.all, before[i]), append(names, before[i].name)
+		all, names = append(all, one), append(names, one.name)
 	}
+	s.all.Store(&all)
 	return s.svc.ForgetFeeds(ctx, feedPrefix, names)
 }
 
@@ -76,10 +80,10 @@ func (s *Senders) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for _, one := range s.all {
+	for _, one := range *s.all.Load() {
 		one.cancel()
 	}
-	for _, one := range s.all {
+	for _, one := range *s.all.Load() {
 		one.stop()
 	}
 }
@@ -128,10 +132,9 @@ type State struct {
 
 // States returns the state of each URL, in the order of Config.URLs.
 func (s *Senders) States() []State {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	states := make([]State, 0, len(s.all))
-	for _, one := range s.all {
+	all := *s.all.Load()
+	states := make([]State, 0, len(all))
+	for _, one := range all {
 		states = append(states, one.report(time.Now()))
 	}
 	return states
