@@ -390,18 +390,3 @@ func TestFindingsOfAHead(t *testing.T) {
 		}
 	}
 }
-
-// TestLinesOfTheProxyThatIsThere: of the others only if it isn't known.
-func TestLinesOfTheProxyThatIsThere(t *testing.T) {
-	for said, want := range map[string][]string{
-		"nginx/1.22.1": {"nginx"}, "Caddy": {"Caddy"}, "1.1 Caddy": {"Caddy"},
-		"": {"nginx", "Caddy", "Traefik"}, "cloudflare": {"nginx", "Caddy", "Traefik"},
-	} {
-		text := print(Report{Proxy: said, Findings: []Finding{{Verdict: Problem, Fix: fixBuffering}}})
-		for _, place := range places[:3] {
-			if told := strings.Contains(text, " "+place+":\n"); told != slices.Contains(want, place) {
-				t.Errorf("behind %q the lines of %s are told: %v", said, place, told)
-			}
-		}
-	}
-}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,21 @@ func TestKeepaliveThatIsTold(t *testing.T) {
 	} {
 		if got := fixCut(silence)["presence.toml"]; !strings.Contains(got, "keepalive = "+want) {
 			t.Errorf("cut after %s: %s, want %s", silence, got, want)
+		}
+	}
+}
+
+// TestLinesOfTheProxyThatIsThere: of the others only if it isn't known.
+func TestLinesOfTheProxyThatIsThere(t *testing.T) {
+	for said, want := range map[string][]string{
+		"nginx/1.22.1": {"nginx"}, "Caddy": {"Caddy"}, "1.1 Caddy": {"Caddy"},
+		"": {"nginx", "Caddy", "Traefik"}, "cloudflare": {"nginx", "Caddy", "Traefik"},
+	} {
+		text := print(Report{Proxy: said, Findings: []Finding{{Verdict: Problem, Fix: fixBuffering}}})
+		for _, place := range places[:3] {
+			if told := strings.Contains(text, " "+place+":\n"); told != slices.Contains(want, place) {
+				t.Errorf("behind %q the lines of %s are told: %v", said, place, told)
+			}
 		}
 	}
 }

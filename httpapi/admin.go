@@ -197,6 +197,13 @@ func (h *Handler) stats(_ http.ResponseWriter, r *http.Request) (object, error) 
 	if err != nil {
 		return nil, err
 	}
+	switch text := r.URL.Query().Get("deliveries"); text {
+	case "", "false":
+		stats.Deliveries = 0 // left out
+	case "true":
+	default:
+		return nil, malformed("deliveries must be true or false")
+	}
 	return members(stats)
 }
 

@@ -23,7 +23,7 @@ func (s *Service) Delete(ctx context.Context, userIDs []string) (failed []Failur
 	var last micros
 	err = inPieces(userIDs, sweep, func(piece []string) error {
 		op := &deleteUsers{userIDs: piece, at: machineNow()}
-		err := s.do(ctx, op)
+		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		last = max(last, op.deletedAt)
 		return err

@@ -35,6 +35,9 @@
 // A device that comes back with its cursor receives only what it missed; see
 // [Device].
 //
+// A feed, opened by [Service.Follow], receives the changes of all users. It is meant for
+// the server side: it has no device, and no switch applies to it.
+//
 // [Service.Explain] explains the status of one user in words, and
 // [Service.Metrics] returns the numbers of the service.
 //
@@ -60,6 +63,10 @@
 // in bounded memory. A session starts no goroutine: Next waits for one session,
 // while [Session.Notify] and [Session.Poll] let a few goroutines serve many, as
 // package sse does.
+//
+// A feed keeps not even a set. The model has all users in a list, in order of version:
+// a user who changes moves to its end. A feed is a place in that list, and what it
+// still has to send is the rest of it.
 //
 // Whatever happens at a later time (the end of a grace, of a retention, of a
 // custom status) is a deadline, stored with the device or user it concerns. A

@@ -121,3 +121,34 @@ func ExampleService_Connect_resume() {
 	// READY
 	// USER_STATUS_UPDATED bob Back
 }
+
+// Send a push message when somebody comes online. The feed makes nobody ONLINE. A program
+// that has stored the cursor of the last event passes it to Follow after a restart, and
+// misses nothing.
+func ExampleService_Follow() {
+	svc, done := openTemp()
+	defer done()
+	ctx := context.Background()
+	svc.Import(ctx, []string{"alice", "bob"})
+	feed, err := svc.Follow(presence.FromNow)
+	if err != nil {
+		panic(err)
+	}
+	defer feed.Close()
+
+	svc.Set(ctx, "alice", "Back at two", 0)
+	alice, _ := svc.Connect(ctx, presence.Device{UserID: "alice"})
+	defer alice.Close()
+
+	for status, err := range feed.Statuses(ctx) {
+		if err != nil {
+			panic(err)
+		}
+		if status.StatusType == presence.Online {
+			fmt.Printf("push to bob: %s is online (%s)\n", status.UserID, status.CustomStatus)
+			break
+		}
+	}
+	// Output:
+	// push to bob: alice is online (Back at two)
+}

@@ -57,7 +57,7 @@ type ExplainedSwitches struct {
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Explain(ctx context.Context, userID string) (Explanation, error) {
-	e, id, err := s.explain(userID)
+	e, id, feeds, err := s.explain(userID)
 	if err != nil {
 		return e, err
 	}
@@ -70,20 +70,20 @@ func (s *Service) Explain(ctx context.Context, userID string) (Explanation, erro
 	if err := s.stillThere(userID, id); err != nil {
 		return Explanation{}, err
 	}
-	e.Audience = e.audience()
+	e.Audience = e.audience() + also(feeds)
 	return e, nil
 }
 
-func (s *Service) explain(userID string) (Explanation, uint32, error) {
+func (s *Service) explain(userID string) (e Explanation, id uint32, feeds int, err error) {
 	now := s.clock.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	u := s.model.byName[userID]
 	if u == nil {
-		return Explanation{}, 0, unknownUser()
+		return Explanation{}, 0, 0, unknownUser()
 	}
 	x := explainer{user: u, now: now, started: s.started, settings: &s.model.settings}
-	e := Explanation{
+	e = Explanation{
 		Now:       toTime(now),
 		Status:    u.status(),
 		Why:       x.why(),
@@ -100,7 +100,7 @@ func (s *Service) explain(userID string) (Explanation, uint32, error) {
 			d.id, d.platform, d.stateAt(now).String(), toTime(d.since), toTime(d.loginAt),
 		})
 	}
-	return e, u.id, nil
+	return e, u.id, len(s.model.feeds), nil
 }
 
 // String returns the state as it is in DeviceState.State.

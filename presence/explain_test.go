@@ -271,3 +271,18 @@ audience: only the user's own streams, because nobody subscribes to the user or 
 device: tab web gone since 00:00:01, logged in 00:00:01
 `},
 }
+
+// TestExplainNamesFeeds: feeds receive a change whatever the switches are set to, so the
+// audience names them.
+func TestExplainNamesFeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, func(s *Settings) { s.UserStatus = false })
+		w.register("alice")
+		w.follow(FromNow)
+		e, err := w.Explain(t.Context(), "alice")
+		w.must(err)
+		if want := "is off; also 1 feed of the server side, whatever the switches are set to"; !strings.HasSuffix(e.Audience, want) {
+			t.Errorf("%q, want it to end with %q", e.Audience, want)
+		}
+	})
+}

@@ -167,6 +167,14 @@ func (e *Explanation) audience() string {
 	return own + ", and those of the " + number(e.Followers, "follower", "followers") + ", when connected"
 }
 
+// also returns the end of the sentence about the audience, for the feeds that are open.
+func also(feeds int) string {
+	if feeds == 0 {
+		return ""
+	}
+	return "; also " + number(feeds, "feed", "feeds") + " of the server side, whatever the switches are set to"
+}
+
 func number(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

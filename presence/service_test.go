@@ -157,7 +157,7 @@ func TestOverloadIsRefusedNotQueued(t *testing.T) {
 	w.mu.RLock() // which the writer needs
 	var err error
 	for err == nil {
-		err = w.enqueue(&request{op: probe{}, done: make(chan struct{}, 1)})
+		err = w.writer.enqueue(&request{op: probe{}, done: make(chan struct{}, 1)})
 	}
 	w.mu.RUnlock()
 	if err != ErrOverloaded {
@@ -211,7 +211,7 @@ func (op *statement) apply(b *batch) error {
 // execute makes the writer run SQL.
 func (w *world) execute(query string, args ...any) {
 	w.t.Helper()
-	w.must(w.do(w.t.Context(), &statement{query, args}))
+	w.must(w.writer.do(w.t.Context(), &statement{query, args}))
 }
 
 func TestStatsCount(t *testing.T) {

@@ -5,9 +5,10 @@ import "context"
 // Stats are the numbers that an operator asks for first. See also [Metrics].
 type Stats struct {
 	Users         UserCounts `json:"users"`
-	Streams       int        `json:"streams"`       // the open sessions and feeds
-	Subscriptions int        `json:"subscriptions"` // the stored subscriptions
-	Version       int64      `json:"version"`       // the last version given out
+	Streams       int        `json:"streams"`             // the open sessions and feeds
+	Subscriptions int        `json:"subscriptions"`       // the stored subscriptions
+	Version       int64      `json:"version"`             // the last version given out
+	Deliveries    int64      `json:"deliveries,omitzero"` // the statuses sent as events since Open
 }
 
 // UserCounts are the numbers of registered users by normal status.
@@ -34,9 +35,10 @@ func (s *Service) stats() Stats {
 	defer s.mu.RUnlock()
 	m := &s.model
 	return Stats{
-		Users:   m.userCounts(),
-		Streams: m.streams,
-		Version: m.version,
+		Users:      m.userCounts(),
+		Streams:    m.streams,
+		Version:    m.version,
+		Deliveries: s.meters.delivered(),
 	}
 }
 

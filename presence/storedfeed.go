@@ -22,7 +22,7 @@ func (s *Service) FollowAs(ctx context.Context, name string) (*Feed, error) {
 		return nil, err
 	}
 	op := &nameFeed{name: name}
-	if err := s.do(ctx, op); err != nil {
+	if err := s.writer.do(ctx, op); err != nil {
 		return nil, err
 	}
 	return s.follow(&Feed{svc: s, name: name, cursor: op.cursor})
@@ -35,7 +35,7 @@ func (s *Service) FollowAs(ctx context.Context, name string) (*Feed, error) {
 //
 // Errors: CodeUnavailable.
 func (s *Service) ForgetFeeds(ctx context.Context, prefix string, keep []string) error {
-	return s.do(ctx, &forgetFeeds{prefix, keep})
+	return s.writer.do(ctx, &forgetFeeds{prefix, keep})
 }
 
 // Store stores that everything up to cursor, which is that of an event of this feed, has
@@ -48,7 +48,7 @@ func (f *Feed) Store(ctx context.Context, cursor int64) error {
 	if !f.isStored() {
 		panic("presence: Store of a feed without a name")
 	}
-	return f.svc.do(ctx, &storeCursor{f.name, cursor})
+	return f.svc.writer.do(ctx, &storeCursor{f.name, cursor})
 }
 
 func (f *Feed) isStored() bool { return f.name != "" }

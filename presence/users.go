@@ -16,7 +16,7 @@ import (
 func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failure, err error) {
 	err = inPieces(userIDs, sweep, func(piece []string) error {
 		op := &importUsers{userIDs: piece}
-		err := s.do(ctx, op)
+		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		return err
 	})
@@ -43,7 +43,7 @@ func (s *Service) Admit(ctx context.Context, userID string, issuedAt time.Time) 
 	s.mu.RUnlock()
 	switch {
 	case u == nil:
-		return s.do(ctx, &admit{userID: userID, issuedAt: issuedAt})
+		return s.writer.do(ctx, &admit{userID: userID, issuedAt: issuedAt})
 	case old:
 		return errRevoked()
 	}

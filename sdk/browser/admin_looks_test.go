@@ -50,7 +50,7 @@ func TestAdminLooks(t *testing.T) {
 	s := startServer(t, false)
 	s.Befriend("alice", "bob")
 	s.importUsers(strings.Repeat("W", 128))
-	s.setStatus("alice", "In a call")
+	s.Set("alice", "In a call")
 	s.device("alice", "platform=ios&deviceID=phone")
 	s.Do("/v1/subscribeUserStatus", s.TokenOf("alice"), map[string]any{"userIDList": []string{"bob"}}, nil)
 	admin := startBrowser(t).profile().tab(s.URL + "/admin/")
@@ -80,7 +80,6 @@ func TestAdminLooks(t *testing.T) {
 	admin.unlock(child.AdminKey)
 	admin.await(`document.querySelector("#net").dataset.state === "connected" && document.querySelectorAll("#users a").length === 3`)
 	admin.await(`document.querySelector("#config").children.length === 3`)
-	admin.reads("#webhooks-state", "No webhook is configured.")
 	check("the overview")
 	admin.eval(`location.hash = "user=alice"`)
 	admin.await(`document.querySelector("#devices").textContent.includes("phone") && document.querySelector("#subscriptions").textContent`)
@@ -112,7 +111,7 @@ func TestAdminUnderAPrefix(t *testing.T) {
 	t.Cleanup(s.Kill) // before that, so that the feed ends
 	admin := startBrowser(t).profile().admin(proxy.URL+"/a/b", "#user=alice")
 	admin.reads("#why", "no device is logged in")
-	s.setStatus("alice", "live")
+	s.Set("alice", "live")
 	admin.reads("#user-status", "live")
 	admin.isFine()
 }

@@ -58,15 +58,10 @@ func (s *server) importUsers(userIDs ...string) {
 	s.Admin("importUsers", map[string]any{"userIDList": userIDs}, nil)
 }
 
-func (s *server) setStatus(userID, text string) {
-	s.t.Helper()
-	s.Admin("setUserStatus", map[string]any{"userID": userID, "customStatus": text}, nil)
-}
-
 // device opens a stream, which makes its user ONLINE until it is closed.
 func (s *server) device(userID, query string) *child.Stream {
 	s.t.Helper()
-	stream, err := s.Follow(s.t.Context(), s.TokenOf(userID), query, "")
+	stream, err := s.Follow(s.Ctx, s.TokenOf(userID), query, "")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -96,7 +91,7 @@ func TestAdminExplainsAUser(t *testing.T) {
 	admin.reads("#why", "Online because 1 device is connected")
 	admin.reads("#devices", "phoneios · Connected since")
 	s.Do("/v1/subscribeUserStatus", s.TokenOf("alice"), map[string]any{"userIDList": []string{"carol"}}, nil)
-	s.setStatus("bob", "at lunch")
+	s.Set("bob", "at lunch")
 	admin.reads("#friends", "at lunch")
 
 	phone.Close()
@@ -118,9 +113,10 @@ func TestAdminCharts(t *testing.T) {
 	s.device("bob", "deviceID=tab")
 	admin.awaitChart("Open streams", `label.includes("between 1 and 2 in the last")`) // the feed of the page is one
 	for i := range 20 {
-		s.setStatus("alice", fmt.Sprint(i))
+		s.Set("alice", fmt.Sprint(i))
 	}
 	admin.awaitChart("Changes per second", `/: [1-9].* now/.test(label) && line.includes("L")`)
+	admin.awaitChart("Deliveries per second", `/between .* and [1-9]/.test(label)`) // to bob and to the page
 	admin.isFine()
 }
 
@@ -219,7 +215,7 @@ func TestAdminServerKilled(t *testing.T) {
 	b := startBrowser(t)
 	overview, admin := b.profile().admin(s.URL, ""), b.profile().admin(s.URL, "#user=alice")
 	admin.reads("#why", "no device")
-	s.setStatus("alice", "before")
+	s.Set("alice", "before")
 	admin.reads("#user-status", "before")
 
 	s.Kill()
@@ -228,7 +224,7 @@ func TestAdminServerKilled(t *testing.T) {
 	// It is up again before the page knows, so that this change is none that the feed sends.
 	quiet := newServerIn(t, s.Folder)
 	quiet.Start()
-	quiet.setStatus("alice", "meanwhile")
+	quiet.Set("alice", "meanwhile")
 	quiet.importUsers("aaron")
 	quiet.Kill()
 	s.Start()
@@ -237,7 +233,7 @@ func TestAdminServerKilled(t *testing.T) {
 	admin.reads("#user-status", "meanwhile")
 	admin.reads("#users", "aaron")
 	admin.await(`document.querySelector("#lost-box").hidden`)
-	s.setStatus("alice", "after")
+	s.Set("alice", "after")
 	admin.reads("#user-status", "after")
 	admin.isFine()
 }
@@ -255,7 +251,7 @@ func TestAdminNastyNames(t *testing.T) {
 	admin := startBrowser(t).profile().admin(s.URL, "")
 	admin.do(chromedp.EmulateViewport(390, 800, chromedp.EmulateMobile))
 	for _, name := range names {
-		s.setStatus(name, name)
+		s.Set(name, name)
 		admin.eval(`location.hash = "user=" + encodeURIComponent(%q)`, name)
 		admin.await(`document.querySelector("#user-id").textContent === %q`, name)
 		admin.await(`document.querySelector("#user-status .custom")?.textContent === %q`, name)

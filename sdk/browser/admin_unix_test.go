@@ -22,7 +22,7 @@ func TestAdminServerStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin.await(`document.querySelector("#net").dataset.state === "connected" && document.querySelector("#lost-box").hidden`)
-	s.setStatus("alice", "live again")
+	s.Set("alice", "live again")
 	admin.reads("#users", "live again")
 	admin.isFine()
 }
