@@ -22,6 +22,7 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/httpapi/webhook"
 	"github.com/presence-server/presence/presence"
 )
 
@@ -39,10 +40,11 @@ type config struct {
 		SDKAppID int64
 		AdminKey string
 	}
-	TLS  struct{ Cert, Key string }
-	CORS struct{ Origins []string }
-	Ops  struct{ Listen string }
-	Log  struct{ Level, Format string }
+	TLS      struct{ Cert, Key string }
+	CORS     struct{ Origins []string }
+	Webhooks webhook.Config
+	Ops      struct{ Listen string }
+	Log      struct{ Level, Format string }
 
 	// Of the tables features, limits and timing.
 	settings presence.Settings
@@ -253,7 +255,8 @@ func shown(key string, value any) string {
 	_, isNumber := value.(int64)
 	text, err := json.Marshal(value)
 	switch {
-	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'):
+	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
+		key == "webhooks.secret", key == "webhooks.urls":
 		return hidden
 	case err != nil:
 		return fmt.Sprint(value)
@@ -319,7 +322,7 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 	}
 	must(c.level.UnmarshalText([]byte(c.Log.Level)) == nil, "log.level", c.Log.Level, "must be debug, info, warn or error")
 	must(c.Log.Format == "text" || c.Log.Format == "json", "log.format", c.Log.Format, "must be text or json")
-	for _, err := range []error{c.settings.Validate(), c.limits.Validate()} {
+	for _, err := range []error{c.settings.Validate(), c.limits.Validate(), c.Webhooks.Validate()} {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, err := range all.Unwrap() {
 				key, reason, _ := strings.Cut(err.Error(), " = ")

@@ -155,6 +155,7 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *
 		Dev:         f.dev,
 		Version:     version,
 		Limits:      c.limits,
+		Webhooks:    c.Webhooks,
 		Logger:      log,
 	})
 }
