@@ -23,6 +23,7 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/httpapi/webhook"
 	"github.com/presence-server/presence/presence"
 )
 
@@ -40,11 +41,12 @@ type config struct {
 		SDKAppID int64
 		AdminKey string
 	}
-	TLS   struct{ Cert, Key string }
-	CORS  struct{ Origins []string }
-	Proxy struct{ Trusted []string }
-	Ops   struct{ Listen string }
-	Log   struct{ Level, Format string }
+	TLS      struct{ Cert, Key string }
+	CORS     struct{ Origins []string }
+	Proxy    struct{ Trusted []string }
+	Webhooks webhook.Config
+	Ops      struct{ Listen string }
+	Log      struct{ Level, Format string }
 
 	// Of the tables features, limits and timing.
 	settings presence.Settings
@@ -257,7 +259,8 @@ func shown(key string, value any) string {
 	_, isNumber := value.(int64)
 	text, err := json.Marshal(value)
 	switch {
-	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'):
+	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
+		key == "webhooks.secret", key == "webhooks.urls":
 		return hidden
 	case err != nil:
 		return fmt.Sprint(value)
@@ -291,10 +294,11 @@ func isNameOf(key, field string) bool {
 	return strings.EqualFold(strings.ReplaceAll(key, "_", ""), field)
 }
 
-// keyOf returns the key of a field of presence.Settings or httpapi.Limits.
+// keyOf returns the key of a field of presence.Settings, httpapi.Limits or, with its
+// table, httpapi.Config.
 func (c *config) keyOf(field string) string {
 	for _, key := range c.keys {
-		if _, name, _ := strings.Cut(key, "."); isNameOf(name, field) {
+		if _, name, _ := strings.Cut(key, "."); isNameOf(name, field) || strings.EqualFold(key, field) {
 			return key
 		}
 	}
@@ -338,7 +342,7 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 	}
 	must(c.level.UnmarshalText([]byte(c.Log.Level)) == nil, "log.level", c.Log.Level, "must be debug, info, warn or error")
 	must(c.Log.Format == "text" || c.Log.Format == "json", "log.format", c.Log.Format, "must be text or json")
-	for _, err := range []error{c.settings.Validate(), c.limits.Validate()} {
+	for _, err := range []error{c.settings.Validate(), c.limits.Validate(), c.Webhooks.Validate()} {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, err := range all.Unwrap() {
 				field, reason, _ := strings.Cut(err.Error(), " = ")

@@ -159,6 +159,7 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *
 		Version:        version,
 		Limits:         c.limits,
 		TrustedProxies: c.proxies,
+		Webhooks:       c.Webhooks,
 		Logger:         log,
 	})
 }

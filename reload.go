@@ -56,6 +56,7 @@ func (r *reloader) reload(ctx context.Context) error {
 		return err
 	}
 	r.api.SetLimits(c.limits)
+	r.api.SetWebhooks(c.Webhooks)
 	r.level.Set(c.level)
 	fixed := r.fixed(c)
 	for _, key := range fixed {

@@ -8,7 +8,9 @@ import (
 	"time"
 )
 
-func address(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}) }
+func address(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
+}
 
 // TestFailuresOfAMinute: the window begins with the first failure, and ends after a minute.
 func TestFailuresOfAMinute(t *testing.T) {

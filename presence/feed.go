@@ -287,5 +287,5 @@ func (f *Feed) updated(m *model, now time.Time) Event {
 	if f.unfinished {
 		f.cursor = f.batch[len(f.batch)-1].Version
 	}
-	return Event{Type: EventUpdated, Cursor: f.cursor, Statuses: f.batch}
+	return Event{Type: EventUpdated, Cursor: f.cursor, Statuses: f.batch, More: f.unfinished}
 }
