@@ -32,7 +32,7 @@ func TestEveryRouteIsInOpenAPI(t *testing.T) {
 	for _, operation := range operations(t) {
 		operation = strings.TrimSuffix(operation, "{file}")
 		described = append(described, operation)
-		if path, ok := strings.CutPrefix(operation, "GET "); ok && path != "/v1/events" {
+		if path, ok := strings.CutPrefix(operation, "GET "); ok && !strings.HasSuffix(path, "/events") {
 			described = append(described, "HEAD "+path)
 		}
 	}
