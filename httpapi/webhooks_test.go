@@ -76,7 +76,7 @@ func TestWebhooksMustBeValid(t *testing.T) {
 	s := newServer(t)
 	for _, config := range []webhook.Config{{URLs: []string{"https://a.example"}}, {Secret: "x"}, {Batch: -time.Second}} {
 		_, err := httpapi.New(httpapi.Config{Service: s.svc, Tokens: s.tokens, Webhooks: config})
-		if err == nil || !strings.Contains(err.Error(), "webhooks.") {
+		if err == nil || !strings.Contains(err.Error(), "Webhooks.") {
 			t.Errorf("%+v: got %v", config, err)
 		}
 	}

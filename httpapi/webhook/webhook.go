@@ -51,7 +51,7 @@ type Config struct {
 }
 
 // Validate returns one error that joins the errors of all fields, or nil if all are
-// valid. Errors name each field by its key in presence.toml. They contain no secret, and
+// valid. Each begins with the name of the field and " = ". They contain no secret, and
 // URLs without user and query.
 func (c Config) Validate() error {
 	var errs []error
