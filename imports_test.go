@@ -17,8 +17,7 @@ const module = "github.com/presence-server/presence"
 // library has one package that knows it. A package that is not listed here is for
 // tests and measurements, and no other may import it.
 var mayImport = map[string][]string{
-	"":               {"httpapi", "presence", "presence/store", "doctor"},
-	"doctor":         {},
+	"":               {"httpapi", "presence", "presence/store"},
 	"httpapi":        {"sse", "presence", "sdk"},
 	"sse":            {"presence"},
 	"presence":       {"presence/store"},
