@@ -76,6 +76,7 @@ func (r *reloader) fixed(c config) (keys []string) {
 		"tls":        was.TLS == c.TLS,
 		"cors":       slices.Equal(was.CORS.Origins, c.CORS.Origins),
 		"ops":        was.Ops == c.Ops,
+		"proxy":      slices.Equal(was.proxies, c.proxies),
 		"log.format": was.Log.Format == c.Log.Format,
 	} {
 		if !same {

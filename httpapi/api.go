@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -32,7 +33,7 @@ type Config struct {
 	// CodeNoToken. If Authenticate returns an [*presence.Error], the client
 	// receives its code and message; any other error is logged, and the client
 	// receives CodeInvalidToken. The Handler itself rejects users who were
-	// kicked or deleted after the credentials were issued.
+	// kicked, renamed or deleted after the credentials were issued.
 	//
 	// Authenticate may read cookies. [http.CrossOriginProtection] applies to
 	// every request before Authenticate is called, GET included; requests from
@@ -77,6 +78,15 @@ type Config struct {
 	// otherwise all fields must be valid.
 	Limits Limits
 
+	// TrustedProxies are the networks of the proxies through which clients connect.
+	// If the peer of a connection is in one of them, or has no address because the
+	// connection is over a Unix socket, the client is the last address in
+	// X-Forwarded-For or, without that header, in Forwarded that is in none of them.
+	// A proxy must therefore add the client to X-Forwarded-For, or add it to
+	// Forwarded and remove X-Forwarded-For. Nil, the default, means that both headers
+	// are ignored and the peer is the client. See Limits.Failures.
+	TrustedProxies []netip.Prefix
+
 	// Registerer is where New registers the metrics of the service and of its calls,
 	// which all begin with presence_. It makes them part of the /metrics of a program
 	// that has metrics of its own, as with [prometheus.DefaultRegisterer]. Each Handler
@@ -103,6 +113,8 @@ type Handler struct {
 
 	limits     atomic.Pointer[Limits]
 	calls      limiter
+	failures   failures
+	proxies    proxies
 	requests   atomic.Uint64
 	streams    atomic.Int64
 	large      slots                                  // for large bodies of users
@@ -126,6 +138,7 @@ func New(config Config) (*Handler, error) {
 		dev:          config.Dev,
 		log:          config.Logger,
 		name:         rand.Text()[:8],
+		proxies:      config.TrustedProxies,
 		version:      cmp.Or(strings.ToValidUTF8(config.Version, "?"), "unknown"),
 		meters:       newMeters(),
 		large:        slots{most: maxLarge, each: maxLargeOfUser},

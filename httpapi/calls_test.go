@@ -172,7 +172,7 @@ func TestExplain(t *testing.T) {
 	s.admin().get("/v1/admin/explain?userID=alice").is(
 		`{"now":"T","status":{"userID":"alice","statusType":3,"customStatus":"","version":N},`+
 			`"why":"UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected `+
-			`for too long; the last kick or deletion, at T, also revoked all tokens issued before",`+
+			`for too long; the last kick, rename or deletion, at T, also revoked all tokens issued before",`+
 			`"next":"UNLOGINED until a device logs in",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
 			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+

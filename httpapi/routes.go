@@ -29,6 +29,7 @@ func (h *Handler) route() {
 
 		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
 		"/v1/admin/deleteUsers":   post(h.admin(editUsers(h.service.Delete))),
+		"/v1/admin/renameUser":    post(h.admin(h.renameUser)),
 		"/v1/admin/users":         get(h.admin(h.users, "prefix", "after", "limit")),
 		"/v1/admin/addFriends":    post(h.admin(h.addFriends)),
 		"/v1/admin/removeFriends": post(h.admin(editFriends(h.service.RemoveFriends))),
@@ -159,5 +160,5 @@ func (h *Handler) identify(r *http.Request) (Credentials, error) {
 	if _, ok := errors.AsType[*presence.Error](err); !ok {
 		err = &presence.Error{Code: CodeInvalidToken, Message: "the credentials are not valid", Cause: err}
 	}
-	return Credentials{}, err
+	return Credentials{}, h.failed(r, err)
 }

@@ -16,7 +16,7 @@ import (
 // loads what the device missed, so that no change falls between the two.
 //
 // Errors: an [*Error] with CodeMalformed for an invalid ID or platform, CodeRevoked
-// for credentials that a kick or deletion revoked, CodeLimit if no more users can be
+// for revoked credentials (see [Service.Admit]), CodeLimit if no more users can be
 // registered, CodeUnavailable; a [*KickedError], which matches [ErrKicked].
 func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 	nameless := d.ID == ""

@@ -268,7 +268,7 @@ func (f *Feed) skipGone() {
 // updated returns an event with as many of the statuses that the feed has to send as fit
 // into it.
 func (f *Feed) updated(m *model, now time.Time) Event {
-	if len(f.batch) > manyWaiting {
+	if len(f.batch) > manyWaiting && !f.unfinished {
 		f.batch = nil
 	}
 	f.batch = f.batch[:0]

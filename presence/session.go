@@ -27,7 +27,7 @@ type Device struct {
 	Cursor int64
 
 	// IssuedAt is when the credentials of the device were issued. Connect
-	// refuses them if the user was kicked or deleted at that time or later.
+	// refuses them if the user was kicked, renamed or deleted at that time or later.
 	// The zero time means that they are never refused for that reason.
 	IssuedAt time.Time
 

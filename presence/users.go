@@ -25,8 +25,8 @@ func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failur
 
 // Admit decides whether credentials of a user that were issued at issuedAt may be
 // accepted. It registers a user who is unknown. It returns CodeRevoked if the user
-// was kicked or deleted at that time or later. Credentials with the zero time are
-// never revoked.
+// was kicked, renamed or deleted at that time or later. Credentials with the zero time
+// are never revoked.
 //
 // Errors: also CodeMalformed for userID, CodeLimit if no more users can be
 // registered, CodeUnavailable.
@@ -51,7 +51,7 @@ func (s *Service) Admit(ctx context.Context, userID string, issuedAt time.Time) 
 }
 
 func errRevoked() error {
-	return &Error{Code: CodeRevoked, Message: "the user was kicked or deleted after the credentials were issued"}
+	return &Error{Code: CodeRevoked, Message: "the user was kicked, renamed or deleted after the credentials were issued"}
 }
 
 // revoked reports whether revokedAt revokes credentials issued at issuedAt.
