@@ -17,8 +17,7 @@ const module = "github.com/presence-server/presence"
 // library has one package that knows it. A package that is not listed here is for
 // tests and measurements, and no other may import it.
 var mayImport = map[string][]string{
-	"":                {"httpapi", "httpapi/webhook", "presence", "presence/store", "doctor"},
-	"doctor":          {},
+	"":                {"httpapi", "httpapi/webhook", "presence", "presence/store"},
 	"httpapi":         {"httpapi/webhook", "sse", "presence", "sdk"},
 	"httpapi/webhook": {"presence"},
 	"sse":             {"presence"},
