@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/httpapi/webhook"
 	"github.com/presence-server/presence/presence"
 )
 
@@ -38,17 +40,21 @@ type config struct {
 		SDKAppID int64
 		AdminKey string
 	}
-	TLS  struct{ Cert, Key string }
-	CORS struct{ Origins []string }
-	Ops  struct{ Listen string }
-	Log  struct{ Level, Format string }
+	TLS      struct{ Cert, Key string }
+	CORS     struct{ Origins []string }
+	Proxy    struct{ Trusted []string }
+	Webhooks webhook.Config
+	Ops      struct{ Listen string }
+	Log      struct{ Level, Format string }
 
 	// Of the tables features, limits and timing.
 	settings presence.Settings
 	limits   httpapi.Limits
 
-	level slog.Level // Log.Level
-	shown *shownConfig
+	level   slog.Level     // Log.Level
+	proxies []netip.Prefix // Proxy.Trusted
+	shown   *shownConfig
+	keys    []string // of presence.toml
 }
 
 // problem is one configuration error.
@@ -106,7 +112,7 @@ func readConfig(f flags) (c config, found problems, err error) {
 	if err := c.decode(k); err != nil {
 		return c, found, err
 	}
-	c.shown = newShownConfig(k)
+	c.shown, c.keys = newShownConfig(k), k.Keys()
 	return c, append(found, c.check(f.dev, names)...), nil
 }
 
@@ -267,7 +273,8 @@ func shown(key string, value any) string {
 	_, isNumber := value.(int64)
 	text, err := json.Marshal(value)
 	switch {
-	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'):
+	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
+		key == "webhooks.secret", key == "webhooks.urls":
 		return hidden
 	case err != nil:
 		return fmt.Sprint(value)
@@ -299,6 +306,17 @@ func (c *config) decode(k *koanf.Koanf) error {
 // isNameOf reports whether a key such as query_users is that of a field.
 func isNameOf(key, field string) bool {
 	return strings.EqualFold(strings.ReplaceAll(key, "_", ""), field)
+}
+
+// keyOf returns the key of a field of presence.Settings, httpapi.Limits or, with its
+// table, httpapi.Config.
+func (c *config) keyOf(field string) string {
+	for _, key := range c.keys {
+		if _, name, _ := strings.Cut(key, "."); isNameOf(name, field) || strings.EqualFold(key, field) {
+			return key
+		}
+	}
+	return field
 }
 
 // check returns a problem for every value that is impossible, and brings those
@@ -333,12 +351,18 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 			c.CORS.Origins[i] = canonical
 		}
 	}
+	for _, text := range c.Proxy.Trusted {
+		network, err := networkOf(text)
+		must(err == nil, "proxy.trusted", text, `must be a network or an address, such as "10.0.0.0/8" or "::1"`)
+		c.proxies = append(c.proxies, network)
+	}
 	must(c.level.UnmarshalText([]byte(c.Log.Level)) == nil, "log.level", c.Log.Level, "must be debug, info, warn or error")
 	must(c.Log.Format == "text" || c.Log.Format == "json", "log.format", c.Log.Format, "must be text or json")
-	for _, err := range []error{c.settings.Validate(), c.limits.Validate()} {
+	for _, err := range []error{c.settings.Validate(), c.limits.Validate(), c.Webhooks.Validate()} {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, err := range all.Unwrap() {
-				key, reason, _ := strings.Cut(err.Error(), " = ")
+				field, reason, _ := strings.Cut(err.Error(), " = ")
+				key := c.keyOf(field)
 				found = append(found, problem{key, cmp.Or(names[key], key) + " = " + reason})
 			}
 		}
@@ -347,3 +371,15 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 }
 
 var tooShort = fmt.Sprintf("must be empty or have at least %d bytes", httpapi.MinSecret)
+
+// networkOf returns the network that a text names. An address is a network of its own.
+func networkOf(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" && !addr.Is4In6() {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(text)
+	if err == nil && network.Addr().Is4In6() {
+		err = errors.New("an IPv4 network is written as one")
+	}
+	return network.Masked(), err
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,6 +59,7 @@ func TestConfigTakesOver(t *testing.T) {
 	t.Setenv("PRESENCE_FEATURES__FRIEND_NOTIFICATIONS", "false")
 	t.Setenv("PRESENCE_LIMITS__FRIENDS", "8")
 	t.Setenv("PRESENCE_CORS__ORIGINS", "https://a.example, http://b.example:81")
+	t.Setenv("PRESENCE_PROXY__TRUSTED", "10.1.2.3/8, ::1")
 	t.Setenv("PRESENCE_LOG__LEVEL", "debug")
 	c, err := flags{}.config()
 	if err != nil {
@@ -72,6 +74,8 @@ func TestConfigTakesOver(t *testing.T) {
 		"limits.friends":                       c.settings.Friends == 8,
 		"timing.custom_status_ttl":             c.settings.CustomStatusTTL.Hours() == 1,
 		"cors.origins":                         slices.Equal(c.CORS.Origins, []string{"https://a.example", "http://b.example:81"}),
+		"proxy.trusted":                        fmt.Sprint(c.proxies) == "[10.0.0.0/8 ::1/128]",
+		"limits.failures":                      c.limits.Failures == 30,
 		"log.level":                            c.level == -4,
 		"what is left out stays":               c.settings.Subscriptions == 200,
 	} {
@@ -91,6 +95,7 @@ func TestConfigTellsAllFaults(t *testing.T) {
 		[limits]
 		query_users = "many"
 		streams = -1
+		failures = 0
 		window = 5
 		[timing]
 		drain = "soon"
@@ -101,6 +106,8 @@ func TestConfigTellsAllFaults(t *testing.T) {
 		cert = "no such file"
 		[cors]
 		origins = ["https://a.example/path"]
+		[proxy]
+		trusted = ["10.0.0.0/8", "localhost", "::ffff:10.0.0.0/104"]
 		[log]
 		level = "loud"
 		format = "xml"`)
@@ -121,6 +128,9 @@ func TestConfigTellsAllFaults(t *testing.T) {
 		`auth.secret = …: must be empty or have at least 16 bytes`,
 		`tls.cert = "no such file": must go with tls.key`,
 		`cors.origins = "https://a.example/path": an origin has no user, path, query or fragment; write "https://a.example"`,
+		`limits.failures = 0: must be at least 1`,
+		`proxy.trusted = "localhost": must be a network or an address`,
+		`proxy.trusted = "::ffff:10.0.0.0/104": must be a network or an address`,
 		`log.level = "loud": must be debug`,
 		`log.format = "xml": must be text or json`,
 	} {

@@ -41,7 +41,7 @@ func listenHere(t *testing.T, cert, key string, change ...func(*presence.Setting
 	for _, c := range change {
 		c(&settings, &limits)
 	}
-	svc, err := presence.Open(presence.Config{Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &settings})
+	svc, err := presence.Open(t.Context(), presence.Config{Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &settings})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,10 @@ func serve(ctx context.Context, f flags, c config) error {
 	if ops != nil {
 		defer ops.close()
 	}
-	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
+	svc, err := presence.Open(ctx, presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // it was stopped during the start
+	}
 	if err != nil {
 		return err
 	}
@@ -153,15 +156,17 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, certs
 		expires = certs.expires
 	}
 	return httpapi.New(httpapi.Config{
-		Service:     svc,
-		Tokens:      &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now},
-		AdminKey:    c.Auth.AdminKey,
-		ShownConfig: c.shown.tables,
-		Origins:     c.CORS.Origins,
-		Dev:         f.dev,
-		Version:     version,
-		Limits:      c.limits,
-		Logger:      log,
+		Service:        svc,
+		Tokens:         &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now},
+		AdminKey:       c.Auth.AdminKey,
+		ShownConfig:    c.shown.tables,
+		Origins:        c.CORS.Origins,
+		Dev:            f.dev,
+		Version:        version,
+		Limits:         c.limits,
+		TrustedProxies: c.proxies,
+		Webhooks:       c.Webhooks,
+		Logger:         log,
 
 		CertificateExpires: expires,
 	})

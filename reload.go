@@ -62,6 +62,7 @@ func (r *reloader) reload(ctx context.Context) error {
 		return err
 	}
 	r.api.SetLimits(c.limits)
+	r.api.SetWebhooks(c.Webhooks)
 	r.level.Set(c.level)
 	fixed := r.fixed(c)
 	for _, key := range fixed {
@@ -82,6 +83,7 @@ func (r *reloader) fixed(c config) (keys []string) {
 		"auth":        was.Auth == c.Auth,
 		"tls":         was.TLS == c.TLS || was.TLS.Cert != "" && c.TLS.Cert != "", // other files are read
 		"cors":        slices.Equal(was.CORS.Origins, c.CORS.Origins),
+		"proxy":       slices.Equal(was.proxies, c.proxies),
 		"ops":         was.Ops == c.Ops,
 		"log.format":  was.Log.Format == c.Log.Format,
 	} {

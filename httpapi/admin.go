@@ -75,7 +75,7 @@ func (h *Handler) checkAdminKey(r *http.Request) error {
 	}
 	given, want := sha256.Sum256([]byte(bearer(r))), sha256.Sum256([]byte(h.adminKey))
 	if subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
-		return fail(CodeForbidden, "the admin key is wrong or missing")
+		return h.failed(r, fail(CodeForbidden, "the admin key is wrong or missing"))
 	}
 	prove(r)
 	return nil
@@ -144,6 +144,17 @@ func (h *Handler) kick(w http.ResponseWriter, r *http.Request) (object, error) {
 	return nil, h.service.Kick(r.Context(), userID)
 }
 
+func (h *Handler) renameUser(w http.ResponseWriter, r *http.Request) (object, error) {
+	in := strictBody(w, r)
+	userID, to := in.userID("userID"), in.userID("to")
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	status, err := h.service.Rename(r.Context(), userID, to)
+	responseOf(w).change = []slog.Attr{slog.String("user", userID), slog.String("to", to)}
+	return statusObject(status), err
+}
+
 func (h *Handler) logoutUser(w http.ResponseWriter, r *http.Request) (object, error) {
 	in := strictBody(w, r)
 	userID, deviceID := in.userID("userID"), in.deviceID()
@@ -196,6 +207,13 @@ func (h *Handler) stats(_ http.ResponseWriter, r *http.Request) (object, error) 
 	stats, err := h.service.Stats(r.Context())
 	if err != nil {
 		return nil, err
+	}
+	switch text := r.URL.Query().Get("deliveries"); text {
+	case "", "false":
+		stats.Deliveries = 0 // left out
+	case "true":
+	default:
+		return nil, malformed("deliveries must be true or false")
 	}
 	return members(stats)
 }

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/presence-server/presence/httpapi/webhook"
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sse"
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +34,7 @@ type Config struct {
 	// CodeNoToken. If Authenticate returns an [*presence.Error], the client
 	// receives its code and message; any other error is logged, and the client
 	// receives CodeInvalidToken. The Handler itself rejects users who were
-	// kicked or deleted after the credentials were issued.
+	// kicked, renamed or deleted after the credentials were issued.
 	//
 	// Authenticate may read cookies. [http.CrossOriginProtection] applies to
 	// every request before Authenticate is called, GET included; requests from
@@ -77,6 +79,21 @@ type Config struct {
 	// otherwise all fields must be valid.
 	Limits Limits
 
+	// TrustedProxies are the networks of the proxies through which clients connect.
+	// If the peer of a connection is in one of them, or has no address because the
+	// connection is over a Unix socket, the client is the last address in
+	// X-Forwarded-For or, without that header, in Forwarded that is in none of them.
+	// A proxy must therefore add the client to X-Forwarded-For, or add it to
+	// Forwarded and remove X-Forwarded-For. Nil, the default, means that both headers
+	// are ignored and the peer is the client. See Limits.Failures.
+	TrustedProxies []netip.Prefix
+
+	// Webhooks are URLs that receive the changes of all users; see package webhook.
+	// The zero value means none. They can be changed; see [Handler.SetWebhooks].
+	// [Handler.Shutdown] ends the deliveries. If a Service has several Handlers, none
+	// of them may have webhooks.
+	Webhooks webhook.Config
+
 	// Registerer is where New registers the metrics of the service and of its calls,
 	// which all begin with presence_. It makes them part of the /metrics of a program
 	// that has metrics of its own, as with [prometheus.DefaultRegisterer]. Each Handler
@@ -106,8 +123,11 @@ type Handler struct {
 	version      string
 	meters       *meters
 
+	webhooks   *webhook.Senders
 	limits     atomic.Pointer[Limits]
 	calls      limiter
+	failures   failures
+	proxies    proxies
 	requests   atomic.Uint64
 	streams    atomic.Int64
 	large      slots                                  // for large bodies of users
@@ -119,8 +139,8 @@ type Handler struct {
 }
 
 // New returns a Handler. It returns an error if Service is missing, if both
-// Authenticate and Tokens are missing, if a limit is invalid, if an origin can never
-// match, or if Registerer already has the metrics of a Handler.
+// Authenticate and Tokens are missing, if a limit or a webhook is invalid, if an origin
+// can never match, or if Registerer already has the metrics of a Handler.
 func New(config Config) (*Handler, error) {
 	h := &Handler{
 		service:      config.Service,
@@ -131,6 +151,7 @@ func New(config Config) (*Handler, error) {
 		dev:          config.Dev,
 		log:          config.Logger,
 		name:         rand.Text()[:8],
+		proxies:      config.TrustedProxies,
 		version:      cmp.Or(strings.ToValidUTF8(config.Version, "?"), "unknown"),
 		meters:       newMeters(),
 		large:        slots{most: maxLarge, each: maxLargeOfUser},
@@ -160,16 +181,18 @@ func New(config Config) (*Handler, error) {
 	if config.Limits == (Limits{}) {
 		config.Limits = DefaultLimits()
 	}
-	if err := config.Limits.Validate(); err != nil {
+	if err := errors.Join(config.Limits.Validate(), config.Webhooks.Validate()); err != nil {
 		return nil, err
 	}
 	h.SetLimits(config.Limits)
+	h.webhooks = webhook.New(h.service, h.log)
 	h.route()
 	h.measureCertificate(config.CertificateExpires)
 	if err := h.measure(config.Registerer); err != nil {
 		return nil, fmt.Errorf("httpapi: registering the metrics: %w", err)
 	}
 	h.serve = origins.share(http.HandlerFunc(h.dispatch))
+	h.SetWebhooks(config.Webhooks)
 	return h, nil
 }
 
@@ -180,6 +203,15 @@ func (h *Handler) SetLimits(l Limits) {
 		l.Streams = max(1, n-reserved(n))
 	}
 	h.limits.Store(&l)
+}
+
+// SetWebhooks changes the webhooks. A URL that stays continues with the message that it
+// is being sent; one that is removed is forgotten. c must be valid; see
+// [webhook.Config.Validate].
+func (h *Handler) SetWebhooks(c webhook.Config) {
+	if err := h.webhooks.Configure(context.Background(), c); err != nil && !errors.Is(err, presence.ErrClosed) {
+		h.log.Error("removed webhooks can't be forgotten until the next start", "error", err)
+	}
 }
 
 // reserved returns how many of n file descriptors are kept for calls and for the
@@ -198,9 +230,9 @@ func unproven(n int) int { return max(0, reserved(n)-ownFiles) / 2 }
 
 // Shutdown ends the service for its clients, without showing users as offline. In
 // this order, it drains the Service, which ends all event streams so that their
-// clients reconnect to the next run; shuts the servers down, which are those that
-// serve h; and waits for the requests in progress and for the end of the streams.
-// Without servers it waits for the streams only.
+// clients reconnect to the next run; ends the webhooks; shuts the servers down, which
+// are those that serve h; and waits for the requests in progress and for the end of the
+// streams. Without servers it waits for the streams only.
 //
 // When ctx is done, Shutdown closes the connections of the remaining requests, and
 // returns the error of ctx. A stream that has not ended by then ends by itself when
@@ -212,6 +244,7 @@ func unproven(n int) int { return max(0, reserved(n)-ownFiles) / 2 }
 // Service is drained.
 func (h *Handler) Shutdown(ctx context.Context, servers ...*http.Server) error {
 	h.service.Drain()
+	h.webhooks.Close()
 	var errs []error
 	for _, server := range servers {
 		if err := server.Shutdown(ctx); err != nil {

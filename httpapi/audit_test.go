@@ -56,6 +56,7 @@ func TestChangesOfAdminsAreLogged(t *testing.T) {
 		{"setUserStatus", `{"userID":"alice","customStatus":"between us"}`, `user=alice`},
 		{"issueToken", `{"userID":"alice","expiresIn":3600}`, `user=alice`},
 		{"kick", `{"userID":"alice"}`, `user=alice`},
+		{"renameUser", `{"userID":"alice","to":"alicia"}`, `user=alice to=alicia`},
 		{"deleteUsers", `{"userIDList":["nobody","carol"]}`, `users=1 userIDs=[carol]`},
 	} {
 		before := len(changeLines(t, log))
@@ -105,6 +106,7 @@ func TestWhatChangesNothingIsNotLogged(t *testing.T) {
 		"addFriends": `{"userID":"alice","friendIDList":["nobody"]}`, "removeFriends": `{"userID":"nobody","friendIDList":["bob"]}`,
 		"setUserStatus": `{"userID":"nobody","customStatus":"x"}`, "kick": `{"userID":"nobody"}`, "issueToken": `{"userID":" bad"}`,
 		"setFriends": `{"userID":"nobody","friendIDList":[]}`, "logout": `{"userID":"nobody"}`,
+		"renameUser": `{"userID":"alice","to":"bob"}`,
 	} {
 		s.admin().post("/v1/admin/"+call, body)
 		s.user("alice").post("/v1/admin/"+call, body).fails(403, "70403", "a user is no admin")
@@ -144,7 +146,7 @@ func TestTheServerAPIRejectsUnknownMembers(t *testing.T) {
 	bodies := map[string]string{
 		"importUsers": `"userIDList":["new"]`, "deleteUsers": `"userIDList":["alice"]`, "getUserStatus": `"userIDList":["alice"]`,
 		"addFriends": `"userID":"alice","friendIDList":["bob"]`, "removeFriends": `"userID":"alice","friendIDList":["bob"]`,
-		"setUserStatus": `"userID":"alice","customStatus":"x"`, "kick": `"userID":"alice"`, "issueToken": `"userID":"alice"`,
+		"setUserStatus": `"userID":"alice","customStatus":"x"`, "kick": `"userID":"alice"`, "renameUser": `"userID":"alice","to":"alicia"`, "issueToken": `"userID":"alice"`,
 		"setFriends": `"userID":"alice","friendIDList":["bob"]`, "logout": `"userID":"alice"`,
 	}
 	for _, route := range s.api.Routes() {

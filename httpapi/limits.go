@@ -31,6 +31,13 @@ type Limits struct {
 	// call. It must be more than zero. The default is 5 seconds.
 	Window time.Duration
 
+	// Failures is how many wrong admin keys and tokens an address may send in a
+	// minute, which starts with the first one; an IPv6 address counts by its first
+	// 64 bits. Further wrong ones are rejected with CodeTooOften. Right ones never
+	// are, and those that have expired or were revoked don't count. It must be at
+	// least 1. The default is 30. See Config.TrustedProxies.
+	Failures int
+
 	// Streams is the maximum number of open event streams. Further streams are
 	// rejected with presence.CodeUnavailable. Zero, the default, means about
 	// nine tenths of the file descriptors that the process may open; if that number
@@ -55,27 +62,30 @@ func DefaultLimits() Limits {
 		SubscribeUsers: 100,
 		CallsPerWindow: 20,
 		Window:         5 * time.Second,
+		Failures:       30,
 		WriteTimeout:   10 * time.Second,
 		Drain:          5 * time.Second,
 	}
 }
 
 // Validate returns one error that joins the errors of all invalid fields, or nil
-// if all are valid. Errors name each field by its key in presence.toml.
+// if all are valid. Each begins with the name of the field
+// and " = ".
 func (l Limits) Validate() error {
 	var errs []error
-	must := func(ok bool, key string, value any, reason string) {
+	must := func(ok bool, field string, value any, reason string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("%s = %v: %s", key, value, reason))
+			errs = append(errs, fmt.Errorf("%s = %v: %s", field, value, reason))
 		}
 	}
-	must(l.QueryUsers >= 1, "limits.query_users", l.QueryUsers, "must be at least 1")
-	must(l.SubscribeUsers >= 1, "limits.subscribe_users", l.SubscribeUsers, "must be at least 1")
-	must(l.CallsPerWindow >= 1, "limits.calls_per_window", l.CallsPerWindow, "must be at least 1")
-	must(l.Window > 0, "limits.window", l.Window, "must be more than 0s")
-	must(l.Streams >= 0, "limits.streams", l.Streams, "must not be negative")
-	must(l.WriteTimeout > 0, "timing.write_timeout", l.WriteTimeout, "must be more than 0s")
-	must(l.Drain >= 0, "timing.drain", l.Drain, "must not be negative")
+	must(l.QueryUsers >= 1, "QueryUsers", l.QueryUsers, "must be at least 1")
+	must(l.SubscribeUsers >= 1, "SubscribeUsers", l.SubscribeUsers, "must be at least 1")
+	must(l.CallsPerWindow >= 1, "CallsPerWindow", l.CallsPerWindow, "must be at least 1")
+	must(l.Window > 0, "Window", l.Window, "must be more than 0s")
+	must(l.Failures >= 1, "Failures", l.Failures, "must be at least 1")
+	must(l.Streams >= 0, "Streams", l.Streams, "must not be negative")
+	must(l.WriteTimeout > 0, "WriteTimeout", l.WriteTimeout, "must be more than 0s")
+	must(l.Drain >= 0, "Drain", l.Drain, "must not be negative")
 	return errors.Join(errs...)
 }
 
@@ -95,6 +105,7 @@ func tables(s presence.Settings, l Limits) map[string]any {
 			"custom_status_bytes":  s.CustomStatusBytes,
 			"devices_per_platform": s.DevicesPerPlatform,
 			"friends":              s.Friends,
+			"failures":             l.Failures,
 			"streams":              l.Streams,
 		},
 		"timing": map[string]any{

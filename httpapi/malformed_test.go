@@ -37,7 +37,7 @@ var posts = map[string]string{
 	"/v1/unsubscribeUserStatus": "alice", "/v1/logout": "alice",
 	"/v1/admin/importUsers": "admin", "/v1/admin/deleteUsers": "admin", "/v1/admin/addFriends": "admin",
 	"/v1/admin/removeFriends": "admin", "/v1/admin/setFriends": "admin", "/v1/admin/logout": "admin", "/v1/admin/getUserStatus": "admin", "/v1/admin/setUserStatus": "admin",
-	"/v1/admin/kick": "admin", "/v1/admin/issueToken": "admin", "/v1/dev/token": "",
+	"/v1/admin/kick": "admin", "/v1/admin/renameUser": "admin", "/v1/admin/issueToken": "admin", "/v1/dev/token": "",
 }
 
 func (s *server) whose(name string) caller {
@@ -114,6 +114,8 @@ func TestWrongTypes(t *testing.T) {
 		{"/v1/admin/setUserStatus", `{"userID":%s,"customStatus":"x"}`, id},
 		{"/v1/admin/setUserStatus", `{"userID":"alice","customStatus":"x","expiresIn":%s}`, seconds},
 		{"/v1/admin/kick", `{"userID":%s}`, id},
+		{"/v1/admin/renameUser", `{"userID":%s,"to":"alicia"}`, id},
+		{"/v1/admin/renameUser", `{"userID":"alice","to":%s}`, append([]string{`"alice"`, `"bob"`}, id...)},
 		{"/v1/admin/issueToken", `{"userID":%s}`, id},
 		{"/v1/admin/issueToken", `{"userID":"alice","expiresIn":%s}`, seconds},
 	} {
@@ -205,6 +207,7 @@ func TestBadQueries(t *testing.T) {
 		"removeFriends": `{"userID":"nobody","friendIDList":["alice"]}`,
 		"setFriends":    `{"userID":"nobody","friendIDList":["alice"]}`,
 		"logout":        `{"userID":"nobody","deviceID":"tab"}`,
+		"renameUser":    `{"userID":"nobody","to":"alicia"}`,
 	} {
 		s.changesNothing(path, func() { s.admin().post("/v1/admin/"+path, body).fails(404, "70107", "no such user") })
 	}

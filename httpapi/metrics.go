@@ -35,6 +35,7 @@ type meters struct {
 	duration *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
 	limited  *prometheus.CounterVec
+	failures prometheus.Counter
 	cuts     *prometheus.CounterVec
 	paths    map[string]*pathMeter
 }
@@ -56,10 +57,14 @@ func newMeters() *meters {
 	for _, command := range []string{getUserStatus, subscribeUserStatus, unsubscribeUserStatus} {
 		m.limited.WithLabelValues(command)
 	}
+	m.failures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "presence_failures_limited_total",
+		Help: "Wrong admin keys and tokens rejected with 429, because their address had sent too many.",
+	})
 	m.cuts = m.counters("presence_stream_cuts_total", "Event streams cut because their client didn't accept what was sent, by reason.", "reason")
 	m.cuts.WithLabelValues(cutTimeout)
 	m.cuts.WithLabelValues(cutError)
-	m.registry.MustRegister(m.duration)
+	m.registry.MustRegister(m.duration, m.failures)
 	return m
 }
 

@@ -30,6 +30,7 @@ func (h *Handler) route() {
 
 		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
 		"/v1/admin/deleteUsers":   post(h.admin(editUsers(h.service.Delete))),
+		"/v1/admin/renameUser":    post(h.admin(h.renameUser)),
 		"/v1/admin/users":         get(h.admin(h.users, "prefix", "after", "limit")),
 		"/v1/admin/addFriends":    post(h.admin(h.addFriends)),
 		"/v1/admin/removeFriends": post(h.admin(editFriends(h.service.RemoveFriends))),
@@ -42,7 +43,8 @@ func (h *Handler) route() {
 		"/v1/admin/logout":        post(h.admin(h.logoutUser)),
 		"/v1/admin/issueToken":    post(h.admin(h.issueToken)),
 		"/v1/admin/explain":       get(h.admin(h.explain, "userID")),
-		"/v1/admin/stats":         get(h.admin(h.stats)),
+		"/v1/admin/stats":         get(h.admin(h.stats, "deliveries")),
+		"/v1/admin/webhooks":      get(h.admin(h.listWebhooks)),
 		"/v1/admin/config":        get(h.admin(h.config)),
 		"/v1/admin/events":        {http.MethodGet: h.adminEvents},
 	}
@@ -177,5 +179,5 @@ func (h *Handler) identify(r *http.Request) (Credentials, error) {
 	if _, ok := errors.AsType[*presence.Error](err); !ok {
 		err = &presence.Error{Code: CodeInvalidToken, Message: "the credentials are not valid", Cause: err}
 	}
-	return Credentials{}, err
+	return Credentials{}, h.failed(r, err)
 }

@@ -54,11 +54,12 @@ func newServer(t testing.TB, change ...func(*options)) *server {
 	o := options{settings: presence.DefaultSettings()}
 	o.config.Tokens = &httpapi.Tokens{Secret: []byte(secret), SDKAppID: appID}
 	o.config.AdminKey, o.config.Limits, o.config.Logger = adminKey, httpapi.DefaultLimits(), log
+	o.config.Limits.Failures = 1 << 20 // many tests send wrong tokens
 	for _, c := range change {
 		c(&o)
 	}
 	var err error
-	s.svc, err = presence.Open(presence.Config{
+	s.svc, err = presence.Open(t.Context(), presence.Config{
 		Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &o.settings, Logger: log,
 	})
 	if err != nil {

@@ -120,3 +120,28 @@ func TestConfigOfAnEmbedder(t *testing.T) {
 		}
 	}
 }
+
+// TestRenameUser: watchers are sent both IDs, streams of the old ID end, and its tokens are
+// refused, for streams and calls; friends and subscriptions belong to the new ID.
+func TestRenameUser(t *testing.T) {
+	s := newServer(t)
+	s.register("alice", "bob")
+	alice, bob := s.user("alice"), s.user("bob")
+	s.admin().post("/v1/admin/addFriends", `{"userID":"alice","friendIDList":["bob"]}`)
+	tab := alice.stream("deviceID", "tab").ready()
+	alice.post("/v1/setSelfStatus", `{"customStatus":"hello"}`)
+	watcher := bob.stream().ready()
+	feed := s.feed("", "")
+	feed.is("READY", `{"version":N}`, "the feed begins")
+	s.admin().post("/v1/admin/renameUser", `{"userID":"alice","to":"alicia"}`).is(status("alicia", presence.Unlogined, "hello"), "the status under the new ID")
+	both := `[` + status("alice", presence.Unknown, "") + `,` + status("alicia", presence.Unlogined, "hello") + `]`
+	watcher.is("USER_STATUS_UPDATED", both, "a watcher is sent both IDs")
+	feed.is("USER_STATUS_UPDATED", both, "and so is a feed")
+	tab.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "hello")+`]`, "what was sent before")
+	tab.is("KICKED_OUT", `{"type":"REST_API_Kick"}`, "streams of the old ID end as after a kick")
+	alice.get("/v1/friends").fails(401, "70052", "a call with a token of the old ID")
+	alice.get("/v1/events").fails(401, "70052", "a stream with a token of the old ID")
+	s.user("alicia").get("/v1/friends").is(`{"userList":[`+status("bob", presence.Online, "")+`]}`, "friends stay with the user")
+	bob.get("/v1/friends").is(`{"userList":[`+status("alicia", presence.Unlogined, "hello")+`]}`, "on both sides")
+	s.admin().post("/v1/admin/renameUser", `{"userID":"alicia","to":"bob"}`).fails(400, "70402", "the new ID belongs to a user")
+}

@@ -110,7 +110,10 @@ func TestATokenIssuedRightAfterAKickWorks(t *testing.T) {
 	s := newServer(t)
 	s.tokens.ServiceNow = s.svc.Now
 	s.register("alice")
-	for path, body := range map[string]string{"/v1/admin/kick": `{"userID":"alice"}`, "/v1/admin/deleteUsers": `{"userIDList":["alice"]}`} {
+	for path, body := range map[string]string{
+		"/v1/admin/kick": `{"userID":"alice"}`, "/v1/admin/deleteUsers": `{"userIDList":["alice"]}`,
+		"/v1/admin/renameUser": `{"userID":"alice","to":"alicia"}`,
+	} {
 		s.admin().post(path, body)
 		now := time.Now().Unix()
 		for _, token := range []string{

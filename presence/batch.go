@@ -41,34 +41,6 @@ type batch struct {
 	committed time.Duration // when it was committed, since meters.opened
 }
 
-// newBatch returns an empty batch. There is only one at a time, so it reuses the
-// memory of the previous one.
-func (s *Service) newBatch(now micros) *batch {
-	last := s.batch
-	if last == nil || len(last.accounts) > manyChanged {
-		last = &batch{changed: make(map[*account]bool)}
-	}
-	clear(last.changed)
-	clear(last.announced)
-	clear(last.follow)
-	s.batch = &batch{
-		view:      last.view,
-		now:       now,
-		run:       s.run,
-		was:       s.run,
-		store:     s.store,
-		changed:   last.changed,
-		announced: last.announced[:0],
-		follow:    last.follow[:0],
-	}
-	s.batch.view.reset(&s.model, s.nextUser)
-	return s.batch
-}
-
-// manyChanged is the number of accounts above which the memory of a batch is not
-// reused, because clearing it would cost more than allocating a new one.
-const manyChanged = 256
-
 // after makes publish call f after the commit. The functions run in the order in which
 // after was called.
 func (b *batch) after(f func(*model)) { b.follow = append(b.follow, f) }
@@ -242,6 +214,7 @@ func (b *batch) commit() error {
 // publish brings the committed batch into memory, and puts the changes on the waiting
 // sets of sessions.
 func (b *batch) publish(m *model) {
+	m.run, m.nextUser = b.run, b.nextUser
 	m.version, m.settings, m.switches = b.version, b.settings, b.switches
 	m.jumps, m.deletions, m.cursors = b.jumps, b.deletions, b.cursors
 	m.meter.committed = b.committed

@@ -28,18 +28,32 @@ func (t *together) apply(b *batch) error {
 func (w *world) together(ops ...operation) []error {
 	w.t.Helper()
 	all := &together{ops: ops}
-	w.must(w.do(w.t.Context(), all))
+	w.must(w.writer.do(w.t.Context(), all))
 	return all.errs
 }
 
-// login is the operation that Connect does, and the session that it opens.
-func (w *world) login(d Device) (*connect, *stream) {
-	op := &connect{device: d, nameless: d.ID == "", session: w.newSession(d)}
-	if op.nameless {
-		op.device.ID = "random"
-		op.session.deviceID = "random"
+// opening is the operation that Connect does, and what it does after it.
+type opening struct {
+	connect
+	session *Session
+}
+
+func (op *opening) apply(b *batch) error {
+	err := op.connect.apply(b)
+	if err == nil {
+		b.after(func(m *model) { m.open(op.session, op.device.UserID, op.version) })
 	}
-	return op, &stream{Session: op.session, w: w, device: d, versions: make(map[string]int64)}
+	return err
+}
+
+func (w *world) login(d Device) (*opening, *stream) {
+	nameless := d.ID == ""
+	if nameless {
+		d.ID = "random"
+	}
+	session := w.newSession(d)
+	op := &opening{connect{device: d, nameless: nameless, stream: session.stream}, session}
+	return op, &stream{Session: session, w: w, device: d, versions: make(map[string]int64)}
 }
 
 func TestLogoutAndLoginInOneBatch(t *testing.T) {
@@ -91,6 +105,36 @@ func TestLoginAndLogoutInOneBatch(t *testing.T) {
 	})
 }
 
+// TestSessionOpensInOrderOfItsBatch: a logout that follows a login ends its session, and
+// what changes after the login is sent.
+func TestSessionOpensInOrderOfItsBatch(t *testing.T) {
+	w := open(t)
+	w.janitor.close()
+	w.writer.close()
+	t.Cleanup(func() { w.closeStore() })
+	var batch []*request
+	submit := func(op operation, then func(*model)) {
+		r := newRequest()
+		r.op, r.then = op, then
+		batch = append(batch, r)
+	}
+	connect := func(user string) *stream {
+		op, session := w.login(Device{UserID: user, ID: "tab", Platform: Web})
+		submit(&op.connect, func(m *model) { m.open(session.Session, user, op.version) })
+		return session
+	}
+	alice, bob := connect("alice"), connect("bob")
+	submit(&logout{userID: "alice", deviceID: "tab"}, nil)
+	submit(&setStatus{userID: "bob", text: "later"}, nil)
+	submit(&setStatus{userID: "nobody", text: "fails"}, func(*model) { t.Error("an operation that fails has an effect") })
+	w.writer.write(batch)
+	is(t, "the first event", alice.next().Type, EventReady)
+	alice.isKicked(KickedLogout)
+	if event := bob.next(); event.Self.CustomStatus != "later" || event.Cursor >= event.Self.Version {
+		t.Errorf("the session begins with %+v, want the cursor of its login", event)
+	}
+}
+
 func TestDeleteAndReturnInOneBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -115,7 +159,7 @@ func TestDeleteAndReturnInOneBatch(t *testing.T) {
 func TestTwoStartsInOneBatch(t *testing.T) {
 	w := open(t)
 	login, session := w.login(Device{UserID: "alice", ID: "tab", Platform: Web})
-	for _, err := range w.together(login, beginRun{}, &endRuns{clock: w.lastBatch}, beginRun{}) {
+	for _, err := range w.together(login, beginRun{}, &endRuns{clock: w.writer.lastBatch}, beginRun{}) {
 		w.must(err)
 	}
 	if d := w.model.byName["alice"].device("tab"); d.run != 0 {

@@ -23,7 +23,7 @@ func (m *measured) apply(b *batch) error {
 func (w *world) atMost(queries, rows int, op operation) *measured {
 	w.t.Helper()
 	m := &measured{operation: op}
-	w.must(w.do(w.t.Context(), m))
+	w.must(w.writer.do(w.t.Context(), m))
 	if m.queries > queries || m.rows > rows {
 		w.t.Errorf("%T runs %d statements and writes %d rows, want at most %d and %d", op, m.queries, m.rows, queries, rows)
 	}
@@ -73,7 +73,7 @@ func TestOperationsAreBounded(t *testing.T) {
 		w.atMost(300+2, 2*300+1, &logout{userID: "bob"})
 
 		for _, follower := range users {
-			w.must(w.do(t.Context(), &subscribe{userID: follower, targets: []string{"star"}}))
+			w.must(w.writer.do(t.Context(), &subscribe{userID: follower, targets: []string{"star"}}))
 		}
 		w.succeeded(w.AddFriends(t.Context(), "star", users, true))
 		w.atMost(6, 6, &deleteUsers{userIDs: []string{"star"}})
@@ -96,13 +96,13 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 	w.succeeded(w.AddFriends(t.Context(), "star", users[:900], true))
 	w.succeeded(w.AddFriends(t.Context(), "star", []string{"alice"}, true))
 	for _, follower := range append(users, "alice") {
-		w.must(w.do(t.Context(), &subscribe{userID: follower, targets: []string{"star"}}))
+		w.must(w.writer.do(t.Context(), &subscribe{userID: follower, targets: []string{"star"}}))
 	}
 	w.subscribe("alice", "bob")
 	w.configure(func(s *Settings) { s.Friends = 1 })
 
 	remove := &deleteUsers{userIDs: []string{"star"}}
-	w.must(w.do(t.Context(), &callback{func(b *batch) {
+	w.must(w.writer.do(t.Context(), &callback{func(b *batch) {
 		if err := remove.apply(b); err != nil {
 			t.Error(err)
 		}
@@ -130,7 +130,7 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 		t.Errorf("while something is left of a deleted user: %v", err)
 	}
 	for after.proposeRemoval() != nil {
-		after.must(after.do(t.Context(), removeLeftovers{})) // as the janitor does
+		after.must(after.writer.do(t.Context(), removeLeftovers{})) // as the janitor does
 	}
 	after.friendsAre("alice", "bob")
 	e, err := after.Explain(t.Context(), users[1])

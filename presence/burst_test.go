@@ -32,8 +32,10 @@ func (k *walk) burst(user, other string) {
 			k.expelInBurst(do, opened, user, k.anyDevice(user).ID, now)
 		case n < 7:
 			k.expelInBurst(do, opened, user, "", now)
-		case n < 8 && first:
+		case n < 8 && first && k.rand.IntN(2) == 0:
 			k.deleteInBurst(do, opened, user, now)
+		case n < 8 && first:
+			k.renameInBurst(do, opened, user, other, now)
 		case n < 9:
 			do("import "+user, &importUsers{userIDs: []string{user}}, k.must)
 			k.ref.register(user)
@@ -85,6 +87,26 @@ func (k *walk) deleteInBurst(do doInBurst, opened map[string]*viewer, user strin
 		return
 	}
 	k.ref.delete(user, now)
+	k.loseInBurst(opened, user)
+}
+
+func (k *walk) renameInBurst(do doInBurst, opened map[string]*viewer, user, to string, now time.Time) {
+	op := &renameUser{userID: user, to: to}
+	name := "rename " + user + " to " + to
+	switch {
+	case k.ref.users[user] == nil:
+		do(name, op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "renaming nobody") })
+		return
+	case k.ref.users[to] != nil:
+		do(name, op, func(err error) { wantCode(k.t, err, CodeMalformed, "the new ID is taken") })
+		return
+	}
+	do(name, op, k.must)
+	k.ref.rename(user, to, now)
+	k.loseInBurst(opened, user)
+}
+
+func (k *walk) loseInBurst(opened map[string]*viewer, user string) {
 	k.endInBurst(opened, user, "")
 	delete(k.last, user)
 	for key, v := range k.left {

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -108,7 +109,7 @@ func TestDamagedDatabases(t *testing.T) {
 }
 
 func opensOrRefuses(t *testing.T, path, damage, want string) {
-	svc, err := Open(Config{Path: path})
+	svc, err := Open(context.Background(), Config{Path: path})
 	if err != nil {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: refused with %v, want %q", damage, err, want)

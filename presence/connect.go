@@ -16,7 +16,7 @@ import (
 // loads what the device missed, so that no change falls between the two.
 //
 // Errors: an [*Error] with CodeMalformed for an invalid ID or platform, CodeRevoked
-// for credentials that a kick or deletion revoked, CodeLimit if no more users can be
+// for revoked credentials (see [Service.Admit]), CodeLimit if no more users can be
 // registered, CodeUnavailable; a [*KickedError], which matches [ErrKicked].
 func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 	nameless := d.ID == ""
@@ -33,7 +33,8 @@ func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 		return nil, ErrClosed
 	}
 	session := s.newSession(d)
-	if err := s.do(ctx, &connect{device: d, nameless: nameless, session: session}); err != nil {
+	op := &connect{device: d, nameless: nameless, stream: session.stream}
+	if err := s.writer.doThen(ctx, op, func(m *model) { m.open(session, d.UserID, op.version) }); err != nil {
 		return nil, err
 	}
 	if err := s.load(ctx, session); err != nil {
@@ -68,11 +69,12 @@ func (s *Service) newSession(d Device) *Session {
 	return session
 }
 
-// open attaches a new session to its user, and ends an older one of the same
+// open attaches a new session to the user, and ends an older one of the same
 // device: its connection has broken, but the server hadn't noticed yet. version is
 // that of the login. The session starts from it and not from the batch's, because
 // later operations of the batch may have changed something.
-func (m *model) open(u *user, s *Session, version int64) {
+func (m *model) open(s *Session, userID string, version int64) {
+	u := m.byName[userID]
 	s.user = u
 	if !s.resuming {
 		s.cursor = version

@@ -26,7 +26,7 @@ func (s *Service) Set(ctx context.Context, userID, text string, expiresIn time.D
 		return Status{}, malformed("customStatus must be UTF-8")
 	}
 	op := &setStatus{userID: userID, text: text, expiresIn: expiresIn}
-	err := s.do(ctx, op)
+	err := s.writer.do(ctx, op)
 	return op.result, err
 }
 
@@ -38,7 +38,7 @@ func (s *Service) SetUntil(ctx context.Context, userID, text string, until time.
 		return Status{}, malformed("customStatus must be UTF-8")
 	}
 	op := &setStatus{userID: userID, text: text, dated: true, until: until.UnixMicro()}
-	err := s.do(ctx, op)
+	err := s.writer.do(ctx, op)
 	return op.result, err
 }
 

@@ -55,7 +55,7 @@ func TestPromise8StaleProposalUndoesNothing(t *testing.T) {
 		w := open(t)
 		tab := w.web("alice", "tab")
 		w.set("alice", "Call", 0)
-		w.must(w.do(t.Context(), &settle{users: []uint32{tab.user.id}}))
+		w.must(w.writer.do(t.Context(), &settle{users: []uint32{tab.user.id}}))
 		w.is("alice ONLINE Call", "a proposal only makes the writer look at the clock")
 	})
 }

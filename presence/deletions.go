@@ -23,7 +23,7 @@ func (s *Service) Delete(ctx context.Context, userIDs []string) (failed []Failur
 	var last micros
 	err = inPieces(userIDs, sweep, func(piece []string) error {
 		op := &deleteUsers{userIDs: piece, at: machineNow()}
-		err := s.do(ctx, op)
+		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		last = max(last, op.deletedAt)
 		return err
@@ -32,10 +32,11 @@ func (s *Service) Delete(ctx context.Context, userIDs []string) (failed []Failur
 	return failed, err
 }
 
-// deletions is what the model knows about deleted users.
+// deletions is what the model knows about deleted users, and about the former IDs of
+// renamed ones.
 type deletions struct {
 	key       []byte // the key of the hashes; nil means that there is none yet
-	any       bool   // whether a user was ever deleted
+	any       bool   // whether there is a hash
 	leftovers int    // deleted users whose friends and subscriptions are not removed yet
 }
 
@@ -56,14 +57,15 @@ func (op *createDeletionKey) apply(b *batch) error {
 	return nil
 }
 
-// hash returns the hash of a user ID that stays after the user is deleted.
+// hash returns the hash of a user ID that stays after the user is deleted or renamed.
 func (d *deletions) hash(userID string) []byte {
 	mac := hmac.New(sha256.New, d.key)
 	mac.Write([]byte(userID))
 	return mac.Sum(nil)[:16]
 }
 
-// deletedAt returns when a user with that ID was last deleted. Zero means never.
+// deletedAt returns when a user with that ID was last deleted or renamed. Zero means
+// never.
 func (b *batch) deletedAt(userID string) micros {
 	if !b.deletions.any {
 		return 0
@@ -107,15 +109,21 @@ func (op *deleteUsers) apply(b *batch) error {
 // longer count, and are removed later by removeLeftovers.
 func (b *batch) delete(a *account, at micros) {
 	b.expelAll(a, KickedByAdmin, at)
+	b.revokeFormer(a, at)
 	b.exec("DELETE FROM users WHERE id = ?", a.id)
-	b.exec("INSERT OR REPLACE INTO deleted VALUES (?, ?)", b.deletions.hash(a.userID), max(at, a.revokedAt))
 	b.exec("INSERT INTO leftovers VALUES (?)", a.id)
-	b.deletions.any = true
 	b.deletions.leftovers++
 	b.remove(a)
 	version := b.nextVersion()
 	b.saveGone(a.userID, version)
 	b.after(func(m *model) { m.remove(m.user(a.id), version) })
+}
+
+// revokeFormer stores that the credentials of an ID that its user loses are revoked, if
+// they were issued until at.
+func (b *batch) revokeFormer(a *account, at micros) {
+	b.exec("INSERT OR REPLACE INTO deleted VALUES (?, ?)", b.deletions.hash(a.userID), max(at, a.revokedAt))
+	b.deletions.any = true
 }
 
 // removeLeftovers removes up to sweep friends and subscriptions of deleted users.

@@ -33,17 +33,15 @@ func TestSameOperationsGiveTheSameState(t *testing.T) {
 func applyScript(w *world) {
 	w.t.Helper()
 	w.janitor.close()
-	close(w.queue)
-	<-w.writerDone
+	w.writer.close()
 	w.t.Cleanup(func() { w.closeStore() })
-	w.closed = true
 	w.model.version, w.model.jumps, w.model.deletions = 0, nil, deletions{}
 	for _, random := range []string{"jumps", "deletion_key"} {
 		_, err := w.store.Exec("DELETE FROM " + random)
 		w.must(err)
 	}
 	for i, ops := range script(w) {
-		b := w.newBatch(1_000_000 * int64(1+i))
+		b := w.writer.newBatch(1_000_000 * int64(1+i))
 		for _, op := range ops {
 			op.apply(b)
 		}
@@ -54,9 +52,10 @@ func applyScript(w *world) {
 
 // script has every operation, and batches whose operations meet.
 func script(w *world) [][]operation {
+	streams := int64(0)
 	device := func(user, id string, p Platform) operation {
-		d := Device{UserID: user, ID: id, Platform: p}
-		return &connect{device: d, session: w.newSession(d)}
+		streams++
+		return &connect{device: Device{UserID: user, ID: id, Platform: p}, stream: streams}
 	}
 	everyone := []string{"a", "b", "c", "d", "e", "f"}
 	changed := w.settings
@@ -74,15 +73,13 @@ func script(w *world) [][]operation {
 		{&deleteUsers{userIDs: []string{"d", "b"}}, &importUsers{userIDs: []string{"d"}}, &setStatus{userID: "d", text: "again"}},
 		{removeLeftovers{}, &deleteUsers{userIDs: []string{"c"}}, &admit{"c", time.UnixMicro(1)}, &admit{"c", time.Unix(1000, 0)}},
 		{&unsubscribe{userID: "a", targets: []string{"e"}}, &subscribe{userID: "f", targets: everyone}, &unsubscribeAll{userID: "f"}},
+		{&renameUser{userID: "e", to: "d2"}, device("d2", "1", Mac), &renameUser{userID: "d2", to: "e"}, &renameUser{userID: "f", to: "e"}},
 		{&configure{changed}, &endRuns{clock: 9_000_000}, beginRun{}},
 		{&settle{users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, probe{}},
 	}
 	for i := range 20 { // a crowd, so that the order of maps would show
 		batches[0] = append(batches[0], &setStatus{userID: everyone[i%6], text: fmt.Sprint(i)})
-		batches[5] = append(batches[5], &connect{
-			device:  Device{UserID: fmt.Sprint("u", i), ID: "1", Platform: Linux},
-			session: w.newSession(Device{}),
-		})
+		batches[5] = append(batches[5], device(fmt.Sprint("u", i), "1", Linux))
 	}
 	return batches
 }

@@ -16,7 +16,7 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 			return err
 		}
 	}
-	return s.do(ctx, &logout{userID: userID, deviceID: deviceID, at: machineNow()})
+	return s.writer.do(ctx, &logout{userID: userID, deviceID: deviceID, at: machineNow()})
 }
 
 // Kick logs out all devices of a user, ends their sessions with KickedByAdmin, and
@@ -29,7 +29,7 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Kick(ctx context.Context, userID string) error {
 	op := &kick{userID: userID, at: machineNow()}
-	err := s.do(ctx, op)
+	err := s.writer.do(ctx, op)
 	if err == nil {
 		s.awaitNextSecond(ctx, op.revokedAt)
 	}
@@ -39,8 +39,9 @@ func (s *Service) Kick(ctx context.Context, userID string) error {
 // connect logs a device in, or connects one that is logged in, with a new stream.
 type connect struct {
 	device   Device
-	nameless bool // the device came without an ID, and was given a random one
-	session  *Session
+	nameless bool  // the device came without an ID, and was given a random one
+	stream   int64 // the number of the stream in this run
+	version  int64 // set to that of the login
 }
 
 // key returns the key of the kick that applies to the device.
@@ -68,8 +69,7 @@ func (op *connect) apply(b *batch) error {
 		return err
 	}
 	b.change(a, func() { b.login(a, op) })
-	version := b.version
-	b.after(func(m *model) { m.open(m.byName[a.userID], op.session, version) })
+	op.version = b.version
 	return nil
 }
 
@@ -81,7 +81,7 @@ func (b *batch) login(a *account, op *connect) {
 		d = &a.devices[len(a.devices)-1]
 	}
 	d.platform = op.device.Platform
-	d.run, d.stream, d.since = b.run, op.session.stream, b.now
+	d.run, d.stream, d.since = b.run, op.stream, b.now
 	d.graceUntil, d.retainUntil = 0, 0
 	b.saveDevice(a, d)
 	b.makeRoom(a, *d)

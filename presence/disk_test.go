@@ -59,23 +59,23 @@ func TestOverloadIsRefusedEarly(t *testing.T) {
 		_, err := w.Set(t.Context(), "alice", "first", 0)
 		first <- err
 	}()
-	for deadline := time.Now().Add(time.Minute); w.pace.began.Load() == 0; runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); w.writer.pace.began.Load() == 0; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatal("the writer doesn't begin")
 		}
 	}
-	if w.wait() > maxWait {
+	if w.writer.wait() > maxWait {
 		t.Error("a batch that has just begun is no reason to refuse another")
 	}
-	w.pace.began.Add(-int64(maxWait)) // as it is maxWait later
-	if w.wait() > maxWait {
+	w.writer.pace.began.Add(-int64(maxWait)) // as it is maxWait later
+	if w.writer.wait() > maxWait {
 		t.Error("the process was stopped meanwhile: that is no reason to refuse")
 	}
-	w.pace.ticks.Store(int64(maxWait/tick) + 1) // it ran
+	w.writer.pace.ticks.Store(int64(maxWait/tick) + 1) // it ran
 	if _, err := w.Set(t.Context(), "bob", "second", 0); err != ErrOverloaded {
 		t.Errorf("got %v while the disk doesn't answer, want ErrOverloaded", err)
 	}
-	if err := w.stuck(); err == nil || !strings.Contains(err.Error(), "too slow") {
+	if err := w.writer.stuck(); err == nil || !strings.Contains(err.Error(), "too slow") {
 		t.Errorf("Ready gives %v, and should tell why", err)
 	}
 	w.mu.RUnlock()
@@ -86,7 +86,7 @@ func TestOverloadIsRefusedEarly(t *testing.T) {
 
 // TestWaitGrowsWithTheQueue: many batches of a slow disk are a long wait too.
 func TestWaitGrowsWithTheQueue(t *testing.T) {
-	s := &Service{pace: newPace(), queue: make(chan *request, queueLength)}
+	s := &writer{pace: newPace(), queue: make(chan *request, queueLength)}
 	s.pace.took.Store(int64(time.Second))
 	for range 5 * batchLength {
 		if s.wait() > maxWait {

@@ -20,7 +20,7 @@ func (c Code) Error() string { return fmt.Sprintf("presence: code %d", int(c)) }
 const (
 	CodeMalformed   Code = 70402 // a malformed ID, platform or value
 	CodeUnknownUser Code = 70107 // no such user
-	CodeRevoked     Code = 70052 // credentials issued before the user was kicked or deleted
+	CodeRevoked     Code = 70052 // credentials issued before the user was kicked, renamed or deleted
 	CodeSwitchedOff Code = 72001 // the user status switch is off
 	CodeLimit       Code = 70398 // the maximum number of users or friends is reached
 	CodeUnavailable Code = 60022 // the database can't be written, or the service is overloaded or closing

@@ -196,7 +196,7 @@ deadline: 2000-01-08T00:01:01Z device phone is forgotten, unless it reconnects b
 		w.must(w.Kick(w.t.Context(), "alice"))
 		w.pass(time.Second)
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long; the last kick or deletion, at 00:00:01Z, also revoked all tokens issued before
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long; the last kick, rename or deletion, at 00:00:01Z, also revoked all tokens issued before
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 refused: "tab" (REST_API_Kick) until 00:01:01
@@ -208,7 +208,7 @@ kicked: 00:00:01
 		w.must(w.Kick(w.t.Context(), "alice"))
 		w.pass(time.Hour)
 	}, `
-why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long; the last kick or deletion, at 00:00:01Z, also revoked all tokens issued before
+why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long; the last kick, rename or deletion, at 00:00:01Z, also revoked all tokens issued before
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 kicked: 00:00:01

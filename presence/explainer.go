@@ -38,7 +38,7 @@ func (x explainer) why() string {
 	why := fmt.Sprintf("%s because no device is logged in: there never was one, or each was logged out or kicked, "+
 		"or has been disconnected for too long", Unlogined)
 	if x.revokedAt != 0 {
-		why += fmt.Sprintf("; the last kick or deletion, at %s, also revoked all tokens issued before", clockTime(x.revokedAt))
+		why += fmt.Sprintf("; the last kick, rename or deletion, at %s, also revoked all tokens issued before", clockTime(x.revokedAt))
 	}
 	return why
 }

@@ -22,7 +22,7 @@ type FriendPair struct {
 func (s *Service) AddFriendPairs(ctx context.Context, pairs []FriendPair) (failed []PairFailure, err error) {
 	for pairs = unique(pairs); ; {
 		op := &befriendPairs{pairs: pairs}
-		if err := s.do(ctx, op); err != nil {
+		if err := s.writer.do(ctx, op); err != nil {
 			return failed, err
 		}
 		failed = append(failed, op.failed...)
@@ -48,7 +48,7 @@ func (s *Service) SetFriends(ctx context.Context, userID string, friends []strin
 	op := setFriends{userID: userID, friends: unique(friends), mutual: mutual}
 	for {
 		next := op
-		if err := s.do(ctx, &next); err != nil {
+		if err := s.writer.do(ctx, &next); err != nil {
 			return failed, err
 		}
 		failed = append(failed, next.failed...)

@@ -203,7 +203,7 @@ func TestLongFriendListsAreCountedInPieces(t *testing.T) {
 		pairs = append(pairs, FriendPair{id, "alice", true})
 	}
 	op := &befriendPairs{pairs: pairs}
-	w.must(w.do(t.Context(), op))
+	w.must(w.writer.do(t.Context(), op))
 	if op.done < 40 || op.done > 50 {
 		t.Errorf("one operation adds to %d lists of 2,000 friends, want about 1,000 / (2,000 / 100 + 2)", op.done)
 	}

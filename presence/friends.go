@@ -24,7 +24,7 @@ const friendsAtOnce = 100
 func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
 	err = inPieces(friends, friendsAtOnce, func(piece []string) error {
 		op := &befriend{userID: userID, friends: piece, mutual: mutual}
-		err := s.do(ctx, op)
+		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		return err
 	})
@@ -39,7 +39,7 @@ func (s *Service) AddFriends(ctx context.Context, userID string, friends []strin
 func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
 	err = inPieces(friends, sweep, func(piece []string) error {
 		op := &unfriend{userID: userID, friends: piece, mutual: mutual}
-		err := s.do(ctx, op)
+		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		return err
 	})

@@ -81,12 +81,16 @@ func (j *janitor) work() time.Duration {
 		if op == nil {
 			return j.sleep()
 		}
-		if err := j.svc.submit(op); err != nil {
+		if err := j.svc.writer.submit(op); err != nil {
 			j.takeBack(op)
 			return retryDelay
 		}
 	}
 }
+
+// retryDelay is how long the janitor waits before it submits an operation again that
+// failed.
+const retryDelay = time.Second
 
 // propose returns the next operation, or nil if nothing is due.
 func (j *janitor) propose() operation {

@@ -13,7 +13,7 @@ type KickReason string
 
 // The reasons, by their names in the public protocol.
 const (
-	KickedByAdmin        KickReason = "REST_API_Kick"  // Service.Kick, or Service.Delete
+	KickedByAdmin        KickReason = "REST_API_Kick"  // Service.Kick, Service.Rename or Service.Delete
 	KickedMultipleDevice KickReason = "multipleDevice" // a newer device replaced it; see Settings.DevicesPerPlatform
 	KickedExpired        KickReason = "userSigExpired" // Device.ExpiresAt has passed
 	KickedLogout         KickReason = "logout"         // Service.Logout

@@ -10,58 +10,60 @@ import (
 )
 
 // restoreChecked reads the whole state into the model. At the same time it checks that
-// the database meets the conditions.
-func (s *Service) restoreChecked(ctx context.Context) error {
+// the database meets the conditions. It returns the time of the last batch.
+func (s *Service) restoreChecked(ctx context.Context) (lastBatch micros, err error) {
 	checked := make(chan error)
 	go func() { checked <- checkConditions(ctx, s.store.Reader(), s.store.Path(), true) }()
-	restored := s.restore(ctx)
+	lastBatch, restored := s.restore(ctx)
 	if err := <-checked; err != nil {
-		return err // it is more specific than the error of reading
+		return 0, err // it is more specific than the error of reading
 	}
 	if restored != nil {
-		return fmt.Errorf("read %s: %w", s.store.Path(), restored)
+		return 0, fmt.Errorf("read %s: %w", s.store.Path(), restored)
 	}
-	return nil
+	return lastBatch, nil
 }
 
-// restore reads the whole state into the model.
-func (s *Service) restore(ctx context.Context) error {
+// restore reads the whole state into the model, and returns the time of the last batch.
+func (s *Service) restore(ctx context.Context) (lastBatch micros, err error) {
 	m := &s.model
 	m.byName = make(map[string]*user)
 	m.kicked.last = make(map[deviceKey]kicked)
 	m.meter = newModelMeter()
-	err := s.store.Reader().QueryRowContext(ctx, `SELECT version, clock, run, next_user, user_status, user_status_since,
-		friend_notifications, friends_since FROM service`).Scan(&m.version, &s.lastBatch, &s.run, &s.nextUser,
+	err = s.store.Reader().QueryRowContext(ctx, `SELECT version, clock, run, next_user, user_status, user_status_since,
+		friend_notifications, friends_since FROM service`).Scan(&m.version, &lastBatch, &m.run, &m.nextUser,
 		&m.switches.userStatus, &m.switches.userStatusSince,
 		&m.switches.friendNotifications, &m.switches.friendNotificationsSince)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	s.clock = newClock(s.lastBatch, s.machine.suspended)
 	devices, err := s.storedDevices(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := s.restoreUsers(ctx, devices); err != nil {
-		return err
+	if err := s.restoreUsers(ctx, devices, lastBatch); err != nil {
+		return 0, err
 	}
 	if m.jumps, err = s.storedJumps(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	kicks, err := s.storedKicks(ctx)
+	if err != nil {
+		return 0, err
+	}
 	for _, k := range kicks {
 		m.kicked.add(k)
 	}
 	if err != nil {
-		return err
+		return lastBatch, err
 	}
 	if m.deletions, err = s.storedDeletions(ctx); err != nil {
-		return err
+		return lastBatch, err
 	}
-	return s.restoreFeeds(ctx)
+	return lastBatch, s.restoreFeeds(ctx)
 }
 
-func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device) error {
+func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device, lastBatch micros) error {
 	rows, err := s.store.Reader().QueryContext(ctx, `SELECT id, user_id, status_type, custom_status, expires_at,
 		clear_at, version, revoked_at FROM users ORDER BY id`)
 	if err != nil {
@@ -82,7 +84,7 @@ func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device)
 		}
 		a.devices = devices[a.id]
 		u := s.model.enter(&a)
-		s.model.deadlines.set(u, u.dueAt(s.lastBatch))
+		s.model.deadlines.set(u, u.dueAt(lastBatch))
 	}
 	return rows.Err()
 }

@@ -73,15 +73,20 @@ func (e ending) name() Ending {
 	return EndedClosed
 }
 
-// meters count what Metrics returns.
-type meters struct {
-	opened     time.Time // just before the service was opened, so that no later time measured from it is zero
-	openedAt   micros
+// writerMeter counts what the writer does.
+type writerMeter struct {
+	opened     time.Time // that of meters
+	openedAt   micros    // the same by the service's clock, but once the state is read
 	commit     histogram
 	operations histogram
 	lateness   histogram
-	faults     atomic.Uint64
-	faultAt    atomic.Int64 // microseconds since 1970
+	failures   atomic.Uint64
+	failedAt   atomic.Int64 // microseconds since 1970; zero means never
+}
+
+// meters count what the sessions do.
+type meters struct {
+	opened time.Time // just before the service was opened, so that no later time measured from it is zero
 
 	// Many sessions count at the same time, so they share several meters.
 	sessions [16]sessionMeter
@@ -144,7 +149,7 @@ func (s *Session) closing(at micros) Ending {
 }
 
 // durable measures a batch of operations that was committed.
-func (m *meters) durable(b *batch, operations int, began time.Time) {
+func (m *writerMeter) durable(b *batch, operations int, began time.Time) {
 	took := time.Since(began)
 	b.committed = began.Sub(m.opened) + took
 	if !b.begun {
@@ -160,37 +165,39 @@ func (m *meters) durable(b *batch, operations int, began time.Time) {
 	}
 }
 
-func (m *meters) fault(at micros) {
-	m.faults.Add(1)
-	m.faultAt.Store(at)
+func (m *writerMeter) failed(at micros) {
+	m.failures.Add(1)
+	m.failedAt.Store(at)
 }
 
 // Metrics returns the numbers as they are now. It doesn't read the database, only the
 // sizes of files.
 func (s *Service) Metrics() Metrics {
-	m := s.meters.read()
+	var m Metrics
+	s.writer.read(&m)
+	s.meters.read(&m)
 	s.readModel(&m)
-	m.Queue, m.QueueCapacity = len(s.queue), cap(s.queue)
-	if fault := s.fault.Load(); fault != nil {
-		m.Fault = fault
-	}
 	m.DatabaseBytes, m.WALBytes, m.DiskFreeBytes = s.store.Sizes()
 	return m
 }
 
-func (m *meters) read() Metrics {
-	read := Metrics{
-		WriteFaults:     m.faults.Load(),
-		FaultAt:         toTime(m.faultAt.Load()),
-		Commit:          m.commit.read(&times),
-		BatchOperations: m.operations.read(&sizes),
-		Lateness:        m.lateness.read(&times),
+func (w *writer) read(to *Metrics) {
+	to.Queue, to.QueueCapacity = len(w.queue), cap(w.queue)
+	if err := w.lastError.Load(); err != nil {
+		to.Fault = err
 	}
+	m := &w.meter
+	to.WriteFaults, to.FaultAt = m.failures.Load(), toTime(m.failedAt.Load())
+	to.Commit = m.commit.read(&times)
+	to.BatchOperations = m.operations.read(&sizes)
+	to.Lateness = m.lateness.read(&times)
+}
+
+func (m *meters) read(to *Metrics) {
 	for i := range m.sessions {
-		read.EventStatuses.add(m.sessions[i].statuses.read(&sizes))
-		read.DeliveryDelay.add(m.sessions[i].delay.read(&times))
+		to.EventStatuses.add(m.sessions[i].statuses.read(&sizes))
+		to.DeliveryDelay.add(m.sessions[i].delay.read(&times))
 	}
-	return read
 }
 
 // delivered returns how many statuses were sent as events.

@@ -5,6 +5,8 @@ import "slices"
 // model is the state of all users in memory. It is guarded by Service.mu; see the
 // package comment.
 type model struct {
+	run       int64  // the number of this run of the service
+	nextUser  uint32 // the account.id of the next user
 	version   int64
 	settings  Settings
 	switches  switches

@@ -92,7 +92,7 @@ func (k *walk) step() {
 		{15, "subscribe", k.subscribeSome}, {5, "unsubscribe", k.unsubscribeOne}, {1, "unsubscribe all", k.unsubscribeAll},
 		{10, "befriend", k.befriendOne}, {5, "unfriend", k.unfriendOne}, {4, "befriend each other", k.befriendEachOther}, {5, "set friends", k.setFriendsOf},
 		{3, "user status", k.toggleUserStatus}, {3, "friends", k.toggleFriends},
-		{3, "delete", k.deleteOne}, {6, "import", k.importOne},
+		{3, "delete", k.deleteOne}, {6, "import", k.importOne}, {5, "rename", k.renameOne},
 		{25, "time", k.passSome}, {4, "restart", k.restartAll}, {20, "read one", k.readOne}, {15, "burst", k.burst},
 	}
 	total := 0

@@ -219,20 +219,50 @@ func (k *walk) deleteOne(user, _ string) {
 	if k.ref.users[user] == nil {
 		return
 	}
-	var told []*viewer
+	told, now := k.watchersOf(user), time.Now()
+	k.remove(user) // which waits for the end of the second
+	k.ref.delete(user, now)
+	k.lose(user, told)
+}
+
+// renameOne reads the streams of those who watch in every other case.
+func (k *walk) renameOne(user, to string) {
+	switch {
+	case k.ref.users[user] == nil:
+		_, err := k.Rename(k.t.Context(), user, to)
+		wantCode(k.t, err, CodeUnknownUser, "renaming nobody")
+		return
+	case k.ref.users[to] != nil:
+		_, err := k.Rename(k.t.Context(), user, to)
+		wantCode(k.t, err, CodeMalformed, "the new ID is taken")
+		return
+	}
+	told, now := k.watchersOf(user), time.Now()
+	k.rename(user, to) // which waits for the end of the second
+	k.ref.rename(user, to, now)
+	if k.rand.IntN(2) == 0 {
+		told = nil
+	}
+	k.lose(user, told)
+}
+
+// watchersOf returns the streams that are to be told UNKNOWN when the user is gone.
+func (k *walk) watchersOf(user string) (told []*viewer) {
 	for _, v := range k.streams {
 		if v.device.UserID != user && k.ref.mayWatch(v.device.UserID, user) {
 			told = append(told, v)
 		}
 	}
-	now := time.Now()
-	k.remove(user) // which waits for the end of the second
-	k.ref.delete(user, now)
+	return told
+}
+
+// lose ends the clients of an ID that has no user any more, and checks those told.
+func (k *walk) lose(user string, told []*viewer) {
 	k.gone(user, "")
 	for _, v := range told {
 		k.checkView(v)
 		if got := v.view[user].StatusType; got != Unknown {
-			k.t.Errorf("%s shows the deleted %s as %s, want UNKNOWN", v.device.UserID, user, got)
+			k.t.Errorf("%s shows %s, who is gone, as %s, want UNKNOWN", v.device.UserID, user, got)
 		}
 	}
 	delete(k.last, user)

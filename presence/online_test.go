@@ -95,7 +95,7 @@ func TestPromise2HoldsWhenTheDropComesLate(t *testing.T) {
 	tab := w.web("alice", "tab")
 	late := endedStream{user: tab.user.id, deviceID: "tab", stream: tab.stream, at: 1}
 	w.web("alice", "tab")
-	w.must(w.do(t.Context(), &drop{ended: []endedStream{late}}))
+	w.must(w.writer.do(t.Context(), &drop{ended: []endedStream{late}}))
 	w.is("alice ONLINE", "a drop concerns only its own stream")
 }
 

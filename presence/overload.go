@@ -10,7 +10,7 @@ import (
 // because the disk isn't slow while the machine is frozen or the process is stopped. So
 // pace counts the ticks of a timer, of which at most one fires after such a pause.
 type pace struct {
-	began atomic.Int64 // when the current batch began, in nanoseconds since meters.opened; zero means that there is none
+	began atomic.Int64 // when the current batch began, in nanoseconds since writerMeter.opened; zero means that there is none
 	took  atomic.Int64 // how long the last batch took, in nanoseconds
 	ticks atomic.Int64 // since the current batch began
 	timer *time.Timer
@@ -57,18 +57,18 @@ func (p *pace) underWay(now time.Duration) time.Duration {
 const maxWait = 5 * time.Second
 
 // wait estimates how long an operation that is queued now will wait.
-func (s *Service) wait() time.Duration {
-	queued := len(s.queue)
-	if s.pace.began.Load() == 0 && queued == 0 {
+func (w *writer) wait() time.Duration {
+	queued := len(w.queue)
+	if w.pace.began.Load() == 0 && queued == 0 {
 		return 0
 	}
-	batch := max(time.Duration(s.pace.took.Load()), s.pace.underWay(time.Since(s.meters.opened)))
+	batch := max(time.Duration(w.pace.took.Load()), w.pace.underWay(time.Since(w.meter.opened)))
 	return batch * time.Duration(1+queued/batchLength)
 }
 
 // stuck returns an error if an operation would have to wait for the disk for too long.
-func (s *Service) stuck() error {
-	wait := s.wait()
+func (w *writer) stuck() error {
+	wait := w.wait()
 	if wait <= maxWait {
 		return nil
 	}

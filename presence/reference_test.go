@@ -163,6 +163,20 @@ func (r *reference) delete(user string, now time.Time) {
 	}
 }
 
+// rename moves a user to another ID, without devices.
+func (r *reference) rename(user, to string, now time.Time) {
+	r.expel(user, "", now)
+	r.users[to] = r.users[user]
+	delete(r.users, user)
+	for _, u := range r.users {
+		for _, list := range [][]string{u.subscriptions, u.friends} {
+			if i := slices.Index(list, user); i >= 0 {
+				list[i] = to
+			}
+		}
+	}
+}
+
 // mayWatch tells whether watcher is to be told about target now.
 func (r *reference) mayWatch(watcher, target string) bool {
 	u := r.users[watcher]

@@ -27,29 +27,16 @@ type Service struct {
 	watching *sql.Stmt // reads the users that a user watches; see readWatches
 	clock    *clock
 	janitor  *janitor
+	writer   *writer
 	meters   meters
-	pace     *pace
 	machine  machine
 
 	mu    sync.RWMutex
 	model model
 
-	started micros                // when this run began
-	streams atomic.Int64          // counts the sessions of this run
-	turns   sync.Pool             // buffers of rounds
-	fault   atomic.Pointer[Error] // why the last write failed; nil means that it succeeded
-
-	queueMu    sync.RWMutex // held for writing only to close the queue
-	closed     bool
-	queue      chan *request
-	requests   sync.Pool // requests that were answered, for reuse
-	writerDone chan struct{}
-
-	// The fields below belong to the writer.
-	run       int64
-	nextUser  uint32
-	lastBatch micros
-	batch     *batch
+	started micros       // when this run began
+	streams atomic.Int64 // counts the sessions of this run
+	turns   sync.Pool    // buffers of rounds
 }
 
 // Open opens a service on its database file, which it creates if it doesn't exist.
@@ -69,7 +56,9 @@ type Service struct {
 //   - it is damaged in a way that [Check] reports.
 //   - it has to be upgraded, and the backup can't be written.
 //   - the machine's clock is later than the year 2100.
-func Open(config Config) (*Service, error) {
+//   - ctx is done before the service is open, which may take seconds with a million
+//     users, or longer if the database is upgraded. Later, ctx has no effect.
+func Open(ctx context.Context, config Config) (*Service, error) {
 	settings := DefaultSettings()
 	if config.Settings != nil {
 		settings = *config.Settings
@@ -78,13 +67,9 @@ func Open(config Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		log:        config.Logger,
-		machine:    machine{suspended, onClockSet},
-		queue:      make(chan *request, queueLength),
-		requests:   sync.Pool{New: func() any { return newRequest() }},
-		writerDone: make(chan struct{}),
-		pace:       newPace(),
-		meters:     meters{opened: time.Now().Add(-1)},
+		log:     config.Logger,
+		machine: machine{suspended, onClockSet},
+		meters:  meters{opened: time.Now().Add(-1)},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -94,77 +79,78 @@ func Open(config Config) (*Service, error) {
 	} else if simulated(time.Now()) {
 		s.machine = simulatedMachine()
 	}
-	ctx := context.Background()
 	schema, err := store.ReadSchema(migrations)
 	if err != nil {
 		return nil, err
 	}
 	if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
-		return nil, err
+		return nil, orDone(ctx, err)
 	}
 	if err := s.start(ctx, settings); err != nil {
-		return nil, errors.Join(store.Diagnose(s.store.Path(), err), s.closeStore())
+		return nil, errors.Join(orDone(ctx, store.Diagnose(s.store.Path(), err)), s.closeStore())
 	}
 	return s, nil
 }
 
+// orDone returns the error of ctx, if that is why something failed with err: SQLite then
+// only reports that it was interrupted.
+func orDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // start loads the model and begins the run, before any other goroutine has s.
 func (s *Service) start(ctx context.Context, settings Settings) error {
-	if err := s.restoreChecked(ctx); err != nil {
+	lastBatch, err := s.restoreChecked(ctx)
+	if err != nil {
 		return err
 	}
+	s.clock = newClock(lastBatch, s.machine.suspended)
 	if now := s.clock.now(); now > lastClock {
 		return fmt.Errorf("the machine's clock says %s, which is later than the year 2100: set it", toTime(now).Format(time.DateOnly))
 	}
 	s.janitor = newJanitor(s)
-	s.meters.openedAt = s.clock.now()
-	// The jump comes first: a version given out before it could equal one that a
-	// client holds from a history that was lost when a backup was restored.
-	if err := s.writeFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRuns{clock: s.lastBatch}); err != nil {
+	s.writer = newWriter(s, lastBatch)
+	if err := s.beginRun(ctx, settings); err != nil {
 		return err
 	}
-	s.started = s.lastBatch
-	if err := s.store.Start(); err != nil {
-		return err
-	}
-	for op := s.proposeSettling(); op != nil; op = s.proposeSettling() {
-		if err := s.writeFirst(op); err != nil {
-			return err
-		}
-	}
-	var err error
 	if s.watching, err = s.store.Reader().PrepareContext(ctx, selectWatches); err != nil {
 		return err
 	}
-	go func() {
-		defer close(s.writerDone)
-		s.writeLoop()
-	}()
+	s.writer.start()
 	go s.janitor.run()
 	return nil
 }
 
-// writeFirst applies operations as one batch, before the writer is started.
-func (s *Service) writeFirst(ops ...operation) error {
-	var batch []*request
-	for _, op := range ops {
-		r := newRequest()
-		r.op = op
-		batch = append(batch, r)
+// beginRun ends the last run, begins the next, and applies the deadlines that passed
+// meanwhile.
+func (s *Service) beginRun(ctx context.Context, settings Settings) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	s.write(batch)
-	var errs []error
-	for _, r := range batch {
-		errs = append(errs, r.err)
+	// The jump comes first: a version given out before it could equal one that a
+	// client holds from a history that was lost when a backup was restored.
+	if err := s.writer.doFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRuns{clock: s.writer.lastBatch}); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	s.started = s.writer.lastBatch
+	if err := s.store.Start(); err != nil {
+		return err
+	}
+	for op := s.proposeSettling(); op != nil; op = s.proposeSettling() {
+		if err := s.writer.doFirst(op); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Drain ends all sessions and feeds with [ErrClosed], and makes Connect and Follow
-// return it. It is the
-// first step of a shutdown; calls that change something still succeed. The devices count as
-// connected until the next run, which gives them Settings.RestartGrace, so a
-// restart changes no status by itself.
+// Drain ends all sessions and feeds with [ErrClosed], and makes Connect and Follow return
+// it. It is the first step of a shutdown; calls that change something still succeed. The
+// devices count as connected until the next run, which gives them
+// Settings.RestartGrace, so a restart changes no status by itself.
 func (s *Service) Drain() {
 	s.mu.Lock()
 	s.model.draining = true
@@ -185,17 +171,11 @@ func (s *Service) Drain() {
 // the database. Later calls that write return [ErrClosed]. Closing a service twice
 // does nothing the second time, and returns nil.
 func (s *Service) Close() error {
-	s.queueMu.Lock()
-	if s.closed {
-		s.queueMu.Unlock()
+	s.Drain()
+	if !s.writer.close() {
 		return nil
 	}
-	s.closed = true
-	s.queueMu.Unlock()
-	s.Drain()
 	s.janitor.close()
-	close(s.queue)
-	<-s.writerDone
 	return s.closeStore()
 }
 
@@ -231,5 +211,46 @@ func (s *Service) Configure(ctx context.Context, settings Settings) error {
 	if err := settings.Validate(); err != nil {
 		return err
 	}
-	return s.do(ctx, &configure{settings})
+	return s.writer.do(ctx, &configure{settings})
+}
+
+// publish brings the batch into memory, and then wakes the sessions without holding the
+// lock.
+func (s *Service) publish(b *batch) {
+	s.mu.Lock()
+	b.publish(&s.model)
+	woken := s.model.takeWoken()
+	due, leftovers := s.model.nextDue(), s.model.deletions.leftovers
+	s.mu.Unlock()
+	rouse(woken)
+	s.janitor.expect(due)
+	if leftovers > 0 {
+		s.janitor.rouse()
+	}
+}
+
+// probe writes without changing anything, to test whether writing succeeds again.
+type probe struct{}
+
+func (probe) apply(b *batch) error {
+	b.exec("UPDATE service SET clock = ?", b.now)
+	return nil
+}
+
+// Ready returns nil if the service can do all its work. Otherwise it returns the reason
+// as an [*Error] with CodeUnavailable. If the last write failed, Ready tries another.
+func (s *Service) Ready(ctx context.Context) error {
+	if s.isDraining() {
+		return ErrClosed
+	}
+	if err := s.writer.stuck(); err != nil {
+		return err
+	}
+	if s.writer.lastError.Load() != nil {
+		return s.writer.do(ctx, probe{})
+	}
+	if err := s.store.Moved(); err != nil {
+		return unwritable(err)
+	}
+	return nil
 }

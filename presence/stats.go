@@ -5,10 +5,10 @@ import "context"
 // Stats are the numbers that an operator asks for first. See also [Metrics].
 type Stats struct {
 	Users         UserCounts `json:"users"`
-	Streams       int        `json:"streams"`       // the open sessions and feeds
-	Subscriptions int        `json:"subscriptions"` // the stored subscriptions
-	Version       int64      `json:"version"`       // the last version given out
-	Deliveries    int64      `json:"deliveries"`    // the statuses sent as events since Open
+	Streams       int        `json:"streams"`             // the open sessions and feeds
+	Subscriptions int        `json:"subscriptions"`       // the stored subscriptions
+	Version       int64      `json:"version"`             // the last version given out
+	Deliveries    int64      `json:"deliveries,omitzero"` // the statuses sent as events since Open
 }
 
 // UserCounts are the numbers of registered users by normal status.

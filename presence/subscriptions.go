@@ -25,7 +25,7 @@ func (s *Service) Subscribe(ctx context.Context, userID string, targets []string
 	err = inPieces(targets, sweep, func(piece []string) error {
 		for more := true; more; piece = nil { // more than sweep are evicted only after the limit was lowered
 			op := &subscribe{userID: userID, targets: piece}
-			if err := s.do(ctx, op); err != nil {
+			if err := s.writer.do(ctx, op); err != nil {
 				return err
 			}
 			all.add(&op.result)
@@ -50,7 +50,7 @@ func (s *SubscribeResult) add(more *SubscribeResult) {
 func (s *Service) Unsubscribe(ctx context.Context, userID string, targets []string) (failed []Failure, err error) {
 	err = inPieces(targets, sweep, func(piece []string) error {
 		op := &unsubscribe{userID: userID, targets: piece}
-		err := s.do(ctx, op)
+		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		return err
 	})
@@ -63,7 +63,7 @@ func (s *Service) Unsubscribe(ctx context.Context, userID string, targets []stri
 func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
 	op := &unsubscribeAll{userID: userID}
 	for {
-		if err := s.do(ctx, op); err != nil || !op.more {
+		if err := s.writer.do(ctx, op); err != nil || !op.more {
 			return err
 		}
 		op = &unsubscribeAll{userID: userID, upTo: op.upTo}

@@ -16,7 +16,7 @@ import (
 func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failure, err error) {
 	err = inPieces(userIDs, sweep, func(piece []string) error {
 		op := &importUsers{userIDs: piece}
-		err := s.do(ctx, op)
+		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		return err
 	})
@@ -25,8 +25,8 @@ func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failur
 
 // Admit decides whether credentials of a user that were issued at issuedAt may be
 // accepted. It registers a user who is unknown. It returns CodeRevoked if the user
-// was kicked or deleted at that time or later. Credentials with the zero time are
-// never revoked.
+// was kicked, renamed or deleted at that time or later. Credentials with the zero time
+// are never revoked.
 //
 // Errors: also CodeMalformed for userID, CodeLimit if no more users can be
 // registered, CodeUnavailable.
@@ -43,7 +43,7 @@ func (s *Service) Admit(ctx context.Context, userID string, issuedAt time.Time) 
 	s.mu.RUnlock()
 	switch {
 	case u == nil:
-		return s.do(ctx, &admit{userID: userID, issuedAt: issuedAt})
+		return s.writer.do(ctx, &admit{userID: userID, issuedAt: issuedAt})
 	case old:
 		return errRevoked()
 	}
@@ -51,7 +51,7 @@ func (s *Service) Admit(ctx context.Context, userID string, issuedAt time.Time) 
 }
 
 func errRevoked() error {
-	return &Error{Code: CodeRevoked, Message: "the user was kicked or deleted after the credentials were issued"}
+	return &Error{Code: CodeRevoked, Message: "the user was kicked, renamed or deleted after the credentials were issued"}
 }
 
 // revoked reports whether revokedAt revokes credentials issued at issuedAt.

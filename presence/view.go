@@ -22,7 +22,7 @@ type view struct {
 }
 
 // reset begins a view of the committed state. It reuses the memory of v.
-func (v *view) reset(m *model, nextUser uint32) {
+func (v *view) reset(m *model) {
 	if v.accounts == nil || len(v.accounts) > manyChanged {
 		v.accounts = make(map[uint32]*account)
 		v.names = make(map[string]*account)
@@ -31,7 +31,7 @@ func (v *view) reset(m *model, nextUser uint32) {
 	clear(v.accounts)
 	clear(v.names)
 	clear(v.kicks)
-	v.published, v.nextUser, v.forgotten = m, nextUser, 0
+	v.published, v.nextUser, v.forgotten = m, m.nextUser, 0
 	v.version, v.settings, v.switches = m.version, m.settings, m.switches
 	v.jumps, v.deletions, v.cursors = m.jumps, m.deletions, m.cursors
 }

@@ -2,15 +2,86 @@ package presence
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/presence-server/presence/presence/store"
 )
 
+// writer applies all operations, in the order in which they are submitted. It commits
+// those that wait together as one batch, and passes the batch to publish. Only then does
+// it answer the callers.
+type writer struct {
+	store   *store.DB
+	clock   *clock
+	log     *slog.Logger
+	model   *model       // the committed state, which only publish changes
+	publish func(*batch) // brings a committed batch into the model, and notifies the sessions
+	meter   writerMeter
+	pace    *pace
+
+	lastError atomic.Pointer[Error] // the error of the last write; nil means that it succeeded
+
+	mu       sync.RWMutex // held for writing only to close the queue
+	closed   bool
+	queue    chan *request
+	requests sync.Pool     // requests that were answered, for reuse
+	done     chan struct{} // closed when the goroutine has ended
+
+	// The fields below belong to the goroutine, and before start to its starter.
+	lastBatch micros // the time of the last batch
+	batch     *batch // the last batch, whose memory the next one reuses
+}
+
+// newWriter returns the writer of a service whose state is read. lastBatch is the time
+// of the last batch that is stored.
+func newWriter(s *Service, lastBatch micros) *writer {
+	return &writer{
+		store:     s.store,
+		clock:     s.clock,
+		log:       s.log,
+		model:     &s.model,
+		publish:   s.publish,
+		meter:     writerMeter{opened: s.meters.opened, openedAt: s.clock.now()},
+		pace:      newPace(),
+		queue:     make(chan *request, queueLength),
+		requests:  sync.Pool{New: func() any { return newRequest() }},
+		done:      make(chan struct{}),
+		lastBatch: lastBatch,
+	}
+}
+
+// start starts the goroutine, which close ends.
+func (w *writer) start() {
+	go func() {
+		defer close(w.done)
+		w.run()
+	}()
+}
+
+// close makes do and submit return ErrClosed, and waits until the operations that were
+// queued are answered. It reports false, and does nothing, if the writer was closed before.
+func (w *writer) close() bool {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return false
+	}
+	w.closed = true
+	close(w.queue)
+	w.mu.Unlock()
+	<-w.done
+	return true
+}
+
 // request is an operation that waits for the writer.
 type request struct {
 	op   operation
+	then func(*model) // see doThen; may be nil
 	err  error
 	done chan struct{} // receives when the request is answered; has a buffer of one
 }
@@ -29,66 +100,89 @@ const (
 	batchLength = 1024
 )
 
-// do submits the operation to the writer. It returns once the operation is durable and
-// announced, or has failed. ctx is checked only before the operation is queued, so that
-// the caller always learns the outcome of an operation that was begun.
-func (s *Service) do(ctx context.Context, op operation) error {
+// do submits the operation. It returns once the operation is durable and announced, or
+// has failed. ctx is checked only before the operation is queued, so that the caller
+// always learns the outcome of an operation that was begun.
+func (w *writer) do(ctx context.Context, op operation) error { return w.doThen(ctx, op, nil) }
+
+// doThen is do for an operation with an effect in memory that is not part of it, such as
+// a session that is opened. If the operation succeeds, publish calls then after the
+// operation's own changes of the model, and before those of any later operation.
+func (w *writer) doThen(ctx context.Context, op operation, then func(*model)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.wait() > maxWait {
+	if w.wait() > maxWait {
 		return ErrOverloaded
 	}
-	return s.submit(op)
+	return w.send(op, then)
 }
 
 // submit is do without the limit of the waiting time, for operations that the service
 // itself submits.
-func (s *Service) submit(op operation) error {
-	r := s.requests.Get().(*request)
-	r.op, r.err = op, nil
-	if err := s.enqueue(r); err != nil {
+func (w *writer) submit(op operation) error { return w.send(op, nil) }
+
+func (w *writer) send(op operation, then func(*model)) error {
+	r := w.requests.Get().(*request)
+	r.op, r.then, r.err = op, then, nil
+	if err := w.enqueue(r); err != nil {
 		return err
 	}
 	<-r.done
 	err := r.err
-	r.op = nil
-	s.requests.Put(r)
+	r.op, r.then = nil, nil
+	w.requests.Put(r)
 	return err
 }
 
-func (s *Service) enqueue(r *request) error {
-	s.queueMu.RLock()
-	defer s.queueMu.RUnlock()
-	if s.closed {
+func (w *writer) enqueue(r *request) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
 		return ErrClosed
 	}
 	select {
-	case s.queue <- r:
+	case w.queue <- r:
 		return nil
 	default:
 		return ErrOverloaded
 	}
 }
 
-// writeLoop is the writer. It returns when the queue is closed and empty.
-func (s *Service) writeLoop() {
+// doFirst applies operations as one batch, before start.
+func (w *writer) doFirst(ops ...operation) error {
+	var batch []*request
+	for _, op := range ops {
+		r := newRequest()
+		r.op = op
+		batch = append(batch, r)
+	}
+	w.write(batch)
+	var errs []error
+	for _, r := range batch {
+		errs = append(errs, r.err)
+	}
+	return errors.Join(errs...)
+}
+
+// run returns when the queue is closed and empty.
+func (w *writer) run() {
 	batch := make([]*request, 0, batchLength)
-	for first := range s.queue {
+	for first := range w.queue {
 		runtime.Gosched() // callers about to enqueue join this batch and share its fsync
-		batch = s.gather(append(batch[:0], first))
-		s.write(batch)
+		batch = w.gather(append(batch[:0], first))
+		w.write(batch)
 		clear(batch)
-		s.store.Wrote(s.batch.written)
+		w.store.Wrote(w.batch.written)
 	}
 }
 
 // gather adds the requests that wait already. The more callers wait, the more of them
 // share one fsync.
-func (s *Service) gather(batch []*request) []*request {
+func (w *writer) gather(batch []*request) []*request {
 	for len(batch) < batchLength {
 		select {
-		case r, ok := <-s.queue:
+		case r, ok := <-w.queue:
 			if !ok {
 				return batch
 			}
@@ -102,86 +196,70 @@ func (s *Service) gather(batch []*request) []*request {
 
 // write applies the operations, commits them, publishes the result and answers the
 // callers, in that order.
-func (s *Service) write(requests []*request) {
-	now, began := s.clock.read()
-	s.pace.begin(began.Sub(s.meters.opened))
-	s.lastBatch = max(now, s.lastBatch+1)
-	b := s.newBatch(s.lastBatch)
+func (w *writer) write(requests []*request) {
+	now, began := w.clock.read()
+	w.pace.begin(began.Sub(w.meter.opened))
+	w.lastBatch = max(now, w.lastBatch+1)
+	b := w.newBatch(w.lastBatch)
 	for _, r := range requests {
-		r.err = r.op.apply(b)
+		if r.err = r.op.apply(b); r.err == nil && r.then != nil {
+			b.after(r.then)
+		}
 	}
 	if err := b.commit(); err != nil {
-		s.pace.end(time.Since(s.meters.opened))
-		s.refuse(requests, err)
+		w.pace.end(time.Since(w.meter.opened))
+		w.refuse(requests, err)
 		return
 	}
-	s.meters.durable(b, len(requests), began)
-	if b.begun && s.fault.Swap(nil) != nil {
-		s.log.Info("database can be written again")
+	w.meter.durable(b, len(requests), began)
+	if b.begun && w.lastError.Swap(nil) != nil {
+		w.log.Info("database can be written again")
 	}
-	s.publish(b)
-	s.pace.end(time.Since(s.meters.opened))
+	w.publish(b)
+	w.pace.end(time.Since(w.meter.opened))
 	for _, r := range requests {
 		r.answer()
-	}
-}
-
-// publish brings the batch into memory, and then wakes the sessions without holding the
-// lock.
-func (s *Service) publish(b *batch) {
-	s.mu.Lock()
-	b.publish(&s.model)
-	s.run, s.nextUser = b.run, b.nextUser
-	woken := s.model.takeWoken()
-	due, leftovers := s.model.nextDue(), s.model.deletions.leftovers
-	s.mu.Unlock()
-	rouse(woken)
-	s.janitor.expect(due)
-	if leftovers > 0 {
-		s.janitor.rouse()
 	}
 }
 
 // refuse answers the requests of a batch that could not be committed, of which nothing
 // took effect. Ready reports the reason until a write succeeds.
-func (s *Service) refuse(requests []*request, err error) {
-	fault := unwritable(store.Diagnose(s.store.Path(), err))
-	s.meters.fault(s.lastBatch)
-	if s.fault.Swap(fault) == nil {
-		s.log.Error("database can't be written", "error", fault.Cause)
+func (w *writer) refuse(requests []*request, err error) {
+	reason := unwritable(store.Diagnose(w.store.Path(), err))
+	w.meter.failed(w.lastBatch)
+	if w.lastError.Swap(reason) == nil {
+		w.log.Error("database can't be written", "error", reason.Cause)
 	}
 	for _, r := range requests {
-		r.err = fault
+		r.err = reason
 		r.answer()
 	}
 }
 
-// probe writes without changing anything, to test whether writing succeeds again.
-type probe struct{}
-
-func (probe) apply(b *batch) error {
-	b.exec("UPDATE service SET clock = ?", b.now)
-	return nil
+// newBatch returns an empty batch. There is only one at a time, so it reuses the
+// memory of the previous one.
+func (w *writer) newBatch(now micros) *batch {
+	last := w.batch
+	if last == nil || len(last.accounts) > manyChanged {
+		last = &batch{changed: make(map[*account]bool)}
+	}
+	clear(last.changed)
+	clear(last.announced)
+	clear(last.follow)
+	w.batch = &batch{
+		view:      last.view,
+		now:       now,
+		run:       w.model.run,
+		was:       w.model.run,
+		store:     w.store,
+		changed:   last.changed,
+		announced: last.announced[:0],
+		follow:    last.follow[:0],
+	}
+	w.batch.view.reset(w.model)
+	return w.batch
 }
 
-// Ready returns nil if the service can do all its work. Otherwise it returns the reason
-// as an [*Error] with CodeUnavailable. If the last write failed, Ready tries another.
-func (s *Service) Ready(ctx context.Context) error {
-	if s.isDraining() {
-		return ErrClosed
-	}
-	if err := s.stuck(); err != nil {
-		return err
-	}
-	if s.fault.Load() != nil {
-		return s.do(ctx, probe{})
-	}
-	if err := s.store.Moved(); err != nil {
-		return unwritable(err)
-	}
-	return nil
-}
-
-// retryDelay is how long the janitor waits before it submits an operation again that
-// failed.
-const retryDelay = time.Second
+// manyChanged is the number of accounts above which the memory of a batch is not
+// reused, because clearing it would cost more than allocating a new one.
+const manyChanged = 256

@@ -26,10 +26,9 @@ export class Overview {
 
   constructor(api) {
     $("charts").replaceChildren(...Object.values(this.#charts).map(({ element }) => element));
-    this.#charts.deliveries.element.hidden = true;
     this.#poll = new Poll({
       every: 2000,
-      read: () => api.get("stats"),
+      read: () => api.get("stats", { deliveries: true }),
       show: (stats) => this.#show(stats),
       failed: (error) => this.#failed(error),
     });
@@ -43,7 +42,8 @@ export class Overview {
     this.#poll.soon();
   }
 
-  #show(stats) {
+  #show(answer) {
+    const stats = { deliveries: 0, ...answer };
     const { users } = stats;
     setText($("stats-state"), "");
     const counts = COUNTS.filter(([name]) => users[name] !== undefined);
@@ -57,7 +57,6 @@ export class Overview {
     if (now - this.#before?.now < 1) return;
     this.#charts.streams.add(now, stats.streams);
     this.#charts.changes.add(now, this.#rate("version", stats, now));
-    this.#charts.deliveries.element.hidden = stats.deliveries === undefined;
     this.#charts.deliveries.add(now, this.#rate("deliveries", stats, now));
     this.#before = { ...stats, now };
   }
