@@ -10,11 +10,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -34,9 +32,10 @@ var sample []byte
 
 // config is presence.toml: its keys are the names of the fields.
 type config struct {
-	Listen   string
-	Database struct{ Path string }
-	Auth     struct {
+	Listen     []string
+	ListenMode string
+	Database   struct{ Path string }
+	Auth       struct {
 		Secret   string
 		SDKAppID int64
 		AdminKey string
@@ -103,6 +102,9 @@ func readConfig(f flags) (c config, found problems, err error) {
 	}
 	file, err := readFile(f.file)
 	if err != nil {
+		return c, nil, err
+	}
+	if err := k.Set("listen", asList(k.Get("listen"))); err != nil {
 		return c, nil, err
 	}
 	names := make(map[string]string)
@@ -193,6 +195,9 @@ func takeOver(k *koanf.Koanf, all []given, names map[string]string) (found probl
 			found = append(found, problem{"", g.name + ": there is no such key" + g.hint(known)})
 			continue
 		}
+		if g.key == "listen" {
+			g.value = asList(g.value)
+		}
 		reason := mismatch(g.value, k.Get(g.key))
 		if reason == "" {
 			names[g.key] = g.name
@@ -205,6 +210,15 @@ func takeOver(k *koanf.Koanf, all []given, names map[string]string) (found probl
 		}
 	}
 	return found
+}
+
+// asList returns a string as a list of one, and any other value as it is: listen is
+// either.
+func asList(value any) any {
+	if text, ok := value.(string); ok {
+		return []any{text}
+	}
+	return value
 }
 
 // hint returns the name of the key that is meant, where only the separator of an
@@ -314,8 +328,10 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 			found = append(found, problem{key, fmt.Sprintf("%s = %s: %s", cmp.Or(names[key], key), shown(key, value), reason)})
 		}
 	}
-	must(isAddress(c.Listen), "listen", c.Listen, `must be host:port, such as "127.0.0.1:8080" or ":8080"`)
-	must(!dev || isLoopback(c.Listen), "listen", c.Listen, "must be on loopback with -dev")
+	value, reason := c.checkListen(dev)
+	must(reason == "", "listen", value, reason)
+	_, ok := c.socketMode()
+	must(ok, "listen_mode", c.ListenMode, `must be permissions in octal digits, such as "0660"`)
 	must(c.Ops.Listen == "" || isAddress(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be host:port, or empty")
 	must(!dev || c.Ops.Listen == "" || isLoopback(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be on loopback with -dev")
 	must(c.Database.Path != "", "database.path", c.Database.Path, "must not be empty")
@@ -366,30 +382,4 @@ func networkOf(text string) (netip.Prefix, error) {
 		err = errors.New("an IPv4 network is written as one")
 	}
 	return network.Masked(), err
-}
-
-func isAddress(address string) bool {
-	_, port, err := net.SplitHostPort(address)
-	_, number := strconv.ParseUint(port, 10, 16)
-	return err == nil && number == nil
-}
-
-func isLoopback(address string) bool {
-	host, _, _ := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// localURL returns where this machine reaches the server, without a slash at
-// the end.
-func (c *config) localURL() string {
-	host, port, _ := net.SplitHostPort(c.Listen)
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	scheme := "http"
-	if c.TLS.Cert != "" {
-		scheme = "https"
-	}
-	return scheme + "://" + net.JoinHostPort(host, port)
 }

@@ -246,7 +246,7 @@ func TestFollowerConnectsAgain(t *testing.T) {
 			<-r.Context().Done()
 		}
 		f := follower{out: &output{Writer: bufio.NewWriter(io.Discard)}, notes: &notes, patience: 50 * time.Second, known: make(map[string]presence.Status)}
-		f.client = &client{base: "http://in.memory", http: http.Client{Transport: &http.Transport{
+		f.client = &client{base: "http://in.memory", name: "http://in.memory", http: http.Client{Transport: &http.Transport{
 			DialContext: func(context.Context, string, string) (net.Conn, error) {
 				if dials++; len(opened) > 0 && dials < 6 {
 					return nil, syscall.ECONNREFUSED

@@ -19,6 +19,9 @@ func newShownConfig(k *koanf.Koanf) *shownConfig {
 	for _, key := range k.Keys() {
 		s.set(key, visible(key, k.Get(key)))
 	}
+	if list, ok := k.Get("listen").([]any); ok && len(list) == 1 {
+		s.set("listen", visible("listen", list[0])) // as most write it
+	}
 	return s
 }
 

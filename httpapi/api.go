@@ -101,6 +101,11 @@ type Config struct {
 	// that the metrics are not registered, and are served by [Handler.Metrics] alone.
 	Registerer prometheus.Registerer
 
+	// CertificateExpires returns when the TLS certificate expires that the program
+	// serves, for a metric; the zero time means that there is none yet. It must be
+	// safe for concurrent use. Nil, the default, means that there is no such metric.
+	CertificateExpires func() time.Time
+
 	// Logger receives the log. Nil means that nothing is logged.
 	Logger *slog.Logger
 }
@@ -182,6 +187,7 @@ func New(config Config) (*Handler, error) {
 	h.SetLimits(config.Limits)
 	h.webhooks = webhook.New(h.service, h.log)
 	h.route()
+	h.measureCertificate(config.CertificateExpires)
 	if err := h.measure(config.Registerer); err != nil {
 		return nil, fmt.Errorf("httpapi: registering the metrics: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,6 +73,23 @@ func (h *Handler) measure(registerer prometheus.Registerer) error {
 		return nil
 	}
 	return registerer.Register(h.meters.registry)
+}
+
+// measureCertificate adds the metric of the certificate that the program serves, unless
+// expires is nil.
+func (h *Handler) measureCertificate(expires func() time.Time) {
+	if expires == nil {
+		return
+	}
+	h.meters.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "presence_tls_certificate_expires_timestamp_seconds",
+		Help: "When the TLS certificate that is served expires, as a Unix time; 0 means that there is none yet.",
+	}, func() float64 {
+		if at := expires(); !at.IsZero() {
+			return float64(at.Unix())
+		}
+		return 0
+	}))
 }
 
 func get(serve http.HandlerFunc) map[string]http.HandlerFunc {
