@@ -12,7 +12,9 @@ import (
 // and after a kill -9.
 func TestTheEndOfARunIsOneRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := open(t, func(s *Settings) { s.ReconnectGrace, s.RestartGrace, s.OfflineRetention = 10*time.Second, 30*time.Second, time.Hour })
+		w := open(t, func(s *Settings) {
+			s.ReconnectGrace, s.RestartGrace, s.OfflineRetention = 10*time.Second, 30*time.Second, time.Hour
+		})
 		for i := range 50 {
 			w.web(fmt.Sprint("web-", i), "tab")
 			w.ios(fmt.Sprint("ios-", i), "phone")
