@@ -57,6 +57,8 @@ var conditions = [...]condition{
 	{"devices", "run NOT BETWEEN 0 AND (SELECT run FROM service)", "a run that there wasn't", false},
 	{"devices", "stream NOT BETWEEN 0 AND " + number10(maxCount), "a stream out of range", false},
 	{"devices", outside("login_at", "since", "grace_until", "retain_until"), "a time out of range", false},
+	{"run_ends", "at NOT BETWEEN 0 AND (SELECT clock FROM service) OR clock NOT BETWEEN 0 AND at", "a time out of range", false},
+	{"run_ends", "grace NOT BETWEEN 0 AND 3153600000000000 OR retention NOT BETWEEN 0 AND 3153600000000000", "a duration out of range", false},
 	{"kicks", "octet_length(user_id) NOT BETWEEN 1 AND 128 OR octet_length(device_id) > 128", "an ID that is empty or too long", false},
 	{"kicks", "type NOT IN ('REST_API_Kick', 'multipleDevice', 'logout')", "a type that there isn't", false},
 	{"kicks", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", false},

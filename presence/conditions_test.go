@@ -73,6 +73,8 @@ var damages = []struct{ sql, want string }{
 	{"UPDATE subscriptions SET since = 9223372036854775807", "subscriptions has a version not given out"},
 	{"INSERT INTO friends VALUES (6, 77, 1)", "friends has a user who doesn't exist"},
 	{"INSERT INTO friends VALUES (6, -9223372036854775807, 1)", "friends has a user who doesn't exist"},
+	{"INSERT INTO run_ends VALUES (1, 2, 0, 0)", "run_ends has a time out of range"},
+	{"INSERT INTO run_ends VALUES (1, 1, -1, 0)", "run_ends has a duration out of range"},
 	{"INSERT INTO feeds VALUES ('', 1)", "feeds has a name that is empty or too long"},
 	{"INSERT INTO feeds VALUES ('backend', 1 << 52)", "feeds has a version not given out"},
 	{"INSERT INTO gone VALUES ('alice', 1)", "gone has a user who isn't deleted"},

@@ -132,7 +132,7 @@ func (s *Service) beginRun(ctx context.Context, settings Settings) error {
 	}
 	// The jump comes first: a version given out before it could equal one that a
 	// client holds from a history that was lost when a backup was restored.
-	if err := s.writer.doFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRuns{clock: s.writer.lastBatch}); err != nil {
+	if err := s.writer.doFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRun{clock: s.writer.lastBatch}); err != nil {
 		return err
 	}
 	s.started = s.writer.lastBatch
