@@ -52,11 +52,17 @@ func (c *config) listen(dev bool, log *slog.Logger) (*webServer, error) {
 
 // certificates returns nil if no TLS is configured.
 func (c *config) certificates(log *slog.Logger) (certificates, error) {
-	if c.TLS.Cert == "" {
-		return nil, nil
+	switch {
+	case len(c.TLS.ACMEDomains) > 0:
+		return c.openACME(log), nil
+	case c.TLS.Cert != "":
+		return openCertificates(c.TLS.Cert, c.TLS.Key, log)
 	}
-	return openCertificates(c.TLS.Cert, c.TLS.Key, log)
+	return nil, nil
 }
+
+// secure reports whether the server speaks TLS.
+func (c *config) secure() bool { return c.TLS.Cert != "" || len(c.TLS.ACMEDomains) > 0 }
 
 // certificateFiles are the certificate and the private key that the server presents,
 // from tls.cert and tls.key. When the files change, it presents the new pair from the

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -56,7 +57,10 @@ func newClient(read reader) (*client, config, error) {
 // system, so one that the team has issued itself is accepted too. No certificate is
 // for the address of this machine, so the name in the first one is expected.
 func (c *config) trustedTLS() (*tls.Config, error) {
-	if c.TLS.Cert == "" {
+	switch {
+	case len(c.TLS.ACMEDomains) > 0:
+		return c.trustedACME(), nil
+	case c.TLS.Cert == "":
 		return nil, nil
 	}
 	text, err := os.ReadFile(c.TLS.Cert)
@@ -73,6 +77,20 @@ func (c *config) trustedTLS() (*tls.Config, error) {
 	}
 	roots.AppendCertsFromPEM(text)
 	return &tls.Config{RootCAs: roots, ServerName: nameIn(first)}, nil
+}
+
+// trustedACME returns the same for a server that gets its certificates itself. The one
+// that is stored is trusted with its chain, because the ACME server may be the team's.
+func (c *config) trustedACME() *tls.Config {
+	domain := c.TLS.ACMEDomains[0]
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if text, err := os.ReadFile(filepath.Join(c.acmeFolder(), domain)); err == nil { // otherwise there is none yet, or it isn't for this user
+		roots.AppendCertsFromPEM(text)
+	}
+	return &tls.Config{RootCAs: roots, ServerName: domain}
 }
 
 // firstCertificate returns the first certificate of a file in PEM, which is that of

@@ -40,7 +40,11 @@ type config struct {
 		SDKAppID int64
 		AdminKey string
 	}
-	TLS      struct{ Cert, Key string }
+	TLS struct {
+		Cert, Key                      string
+		ACMEDomains                    []string
+		ACMEEmail, ACMEURL, ACMEListen string
+	}
 	CORS     struct{ Origins []string }
 	Proxy    struct{ Trusted []string }
 	Webhooks webhook.Config
@@ -113,6 +117,10 @@ func readConfig(f flags) (c config, found problems, err error) {
 		return c, found, err
 	}
 	c.shown, c.keys = newShownConfig(k), k.Keys()
+	if _, given := names["listen"]; !given && len(c.TLS.ACMEDomains) > 0 {
+		c.Listen = []string{":443"} // where clients look for a public server
+		c.shown.set("listen", ":443")
+	}
 	return c, append(found, c.check(f.dev, names)...), nil
 }
 
@@ -340,7 +348,9 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 		must(strings.TrimSpace(secret) == secret, key, secret, "must not begin or end with white space, which no client sends")
 	}
 	must(c.Auth.SDKAppID >= 0, "auth.sdk_app_id", c.Auth.SDKAppID, "must not be negative")
-	if c.TLS.Cert != "" || c.TLS.Key != "" {
+	key, value, reason := c.checkACME(dev)
+	must(reason == "", key, value, reason)
+	if len(c.TLS.ACMEDomains) == 0 && (c.TLS.Cert != "" || c.TLS.Key != "") {
 		_, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
 		must(err == nil, "tls.cert", c.TLS.Cert, fmt.Sprint("must go with tls.key: ", err))
 	}

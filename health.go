@@ -37,7 +37,11 @@ func (c *config) askReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: c.localTransport(&tls.Config{InsecureSkipVerify: true})} // no certificate is for the address of this machine
+	anyone := &tls.Config{InsecureSkipVerify: true} // no certificate is for the address of this machine
+	if len(c.TLS.ACMEDomains) > 0 {
+		anyone.ServerName = c.TLS.ACMEDomains[0]
+	}
+	client := http.Client{Transport: c.localTransport(anyone)}
 	response, err := client.Do(request)
 	if err != nil {
 		return err

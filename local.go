@@ -12,7 +12,7 @@ import (
 // see localTransport.
 func (c *config) localURL() string {
 	scheme := "http"
-	if c.TLS.Cert != "" {
+	if c.secure() {
 		scheme = "https"
 	}
 	network, address := splitListen(c.Listen[0])

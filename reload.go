@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -53,7 +54,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.certs != nil && c.TLS.Cert != "" {
+	if r.certs != nil && c.TLS.Cert != "" && len(r.config.TLS.ACMEDomains) == 0 {
 		if err := r.certs.use(c.TLS.Cert, c.TLS.Key); err != nil {
 			return err
 		}
@@ -81,7 +82,7 @@ func (r *reloader) fixed(c config) (keys []string) {
 		"listen_mode": was.ListenMode == c.ListenMode,
 		"database":    was.Database == c.Database || r.flags.dev,
 		"auth":        was.Auth == c.Auth,
-		"tls":         was.TLS == c.TLS || was.TLS.Cert != "" && c.TLS.Cert != "", // other files are read
+		"tls":         reflect.DeepEqual(was.TLS, c.TLS) || was.TLS.Cert != "" && c.TLS.Cert != "", // other files are read
 		"cors":        slices.Equal(was.CORS.Origins, c.CORS.Origins),
 		"proxy":       slices.Equal(was.proxies, c.proxies),
 		"ops":         was.Ops == c.Ops,
