@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -41,7 +42,10 @@ func TestAlertRules(t *testing.T) {
 // dashboard and the rules ask.
 func TestPrometheus(t *testing.T) {
 	server.Require(t, "promtool", "it tests the alerts")
-	m := &monitoring{t: t, ctx: bounded(t), server: startServer(t, "OPS__LISTEN=127.0.0.1:0", "TIMING__RECONNECT_GRACE=100ms")}
+	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(hook.Close)
+	m := &monitoring{t: t, ctx: bounded(t), server: startServer(t, "OPS__LISTEN=127.0.0.1:0", "TIMING__RECONNECT_GRACE=100ms",
+		"WEBHOOKS__URLS="+hook.URL, "WEBHOOKS__SECRET="+webhookSecret)}
 	m.ops = m.logged(m.server, `msg="metrics and profiles" url=http://(\S+)/`)
 	m.startPrometheus(server.Require(t, "prometheus", "it scrapes the server"))
 	m.awaits(`up{job="presence"} == 1`) // so that it sees the numbers grow
@@ -228,9 +232,9 @@ func (m *monitoring) isCounted() {
 	for _, query := range []string{
 		`presence_ready == 1`,
 		`presence_build_info{version!="unknown"}`,
-		`presence_streams == 9`,
+		`presence_streams == 10`, // one is the feed of the webhook
 		`presence_streams_limit > 9`,
-		`presence_streams_opened_total == 12`,
+		`presence_streams_opened_total == 13`,
 		`presence_streams_ended_total{reason="superseded"} == 1`,
 		`presence_streams_ended_total{reason="closed"} == 1`,
 		`presence_streams_ended_total{reason="logout"} == 1`,
@@ -254,6 +258,10 @@ func (m *monitoring) isCounted() {
 		`presence_http_requests_total{path="/v1/events",status="200"} == 12`,
 		`presence_http_request_duration_seconds_count{path="/v1/events"} == 12`,
 		`presence_http_requests_total{path="/v1/getUserStatus",status="429"} == 1`,
+		`presence_webhook_sent_total > 0`,
+		`presence_webhook_failed_total == 0`,
+		`presence_webhook_behind_seconds == 0`,
+		`presence_webhook_behind_versions == 0`,
 		`presence_database_bytes > 0`,
 		`presence_wal_bytes > 0`,
 		`presence_disk_free_bytes > 0`,

@@ -16,7 +16,7 @@ import (
 )
 
 // notRun are the lines of the README that change the machine, or ask it for what isn't ours.
-var notRun = regexp.MustCompile(`^(sudo (install|useradd|systemctl (daemon-reload|enable))|alias|docker|systemctl status|journalctl|df|timedatectl|deploy/build)\b`)
+var notRun = regexp.MustCompile(`^(sudo (install|useradd|systemctl (daemon-reload|enable))|alias|docker|systemctl status|presence webhook|journalctl|df|timedatectl|deploy/build)\b`)
 
 // TestReadme does what deploy/README.md says, line by line, with a server in a folder of the test.
 func TestReadme(t *testing.T) {
@@ -95,11 +95,14 @@ func TestReadmeNamesWhatIsThere(t *testing.T) {
 	source := sources(t, "../*.go", "../httpapi/*.go", "../presence/*.go", "../presence/store/*.go", "../sdk/*.js")
 	keys := keysOf(read(t, "../presence.toml"))
 	for pattern, there := range map[string]func(name string) bool{
-		"`((?:database|auth|features|limits|timing|tls|cors|ops|log)\\.[a-z_]+)\\b": func(name string) bool { return keys[name] },
+		"`((?:database|auth|features|limits|timing|tls|cors|webhooks|ops|log)\\.[a-z_]+)\\b": func(name string) bool { return keys[name] },
 		`PRESENCE_([A-Z_]+)`: func(name string) bool {
 			return keys[strings.ReplaceAll(strings.ToLower(name), "__", ".")]
 		},
-		`\]\(([^)#]+)\)`: func(name string) bool { _, err := os.Stat(name); return err == nil },
+		`\]\(([^)#]+)\)`: func(name string) bool {
+			_, err := os.Stat(name)
+			return err == nil || strings.HasPrefix(name, "https://")
+		},
 		`\b(deploy/[a-zA-Z.]+)`: func(name string) bool {
 			_, err := os.Stat(filepath.Join("..", name))
 			return err == nil

@@ -9,6 +9,7 @@ require (
 	github.com/pb33f/libopenapi-validator v0.16.2
 	github.com/presence-server/presence v0.0.0
 	github.com/r3labs/sse/v2 v2.10.0
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
 	gopkg.in/cenkalti/backoff.v1 v1.1.0
 )
 
