@@ -35,7 +35,7 @@ func TestStandardWebhooks(t *testing.T) {
 		s.Admin("webhooks", nil, &data)
 		version = data.Webhooks[0].Version
 	}
-	s.Admin("importUsers", map[string]any{"userIDList": []string{"älice\u2028"}}, nil)
+	s.Admin("importUsers", map[string]any{"userIDList": []string{"ä\u2028lice"}}, nil)
 	for range 2 {
 		select {
 		case err := <-attempts:
