@@ -9,9 +9,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 // with the same configuration.
 type client struct {
 	base string // without a slash at the end
+	name string // of the server, for messages
 	key  string // the admin key
 	http http.Client
 }
@@ -43,8 +46,8 @@ func newClient(read reader) (*client, config, error) {
 	if err != nil {
 		return nil, c, err
 	}
-	return &client{base: c.localURL(), key: c.Auth.AdminKey, http: http.Client{
-		Transport:     &http.Transport{TLSClientConfig: trusted}, // no proxy, and no redirect: the key is only for the server
+	return &client{base: c.localURL(), name: c.localName(), key: c.Auth.AdminKey, http: http.Client{
+		Transport:     c.localTransport(trusted), // no proxy, and no redirect: the key is only for the server
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, c, nil
 }
@@ -54,7 +57,10 @@ func newClient(read reader) (*client, config, error) {
 // system, so one that the team has issued itself is accepted too. No certificate is
 // for the address of this machine, so the name in the first one is expected.
 func (c *config) trustedTLS() (*tls.Config, error) {
-	if c.TLS.Cert == "" {
+	switch {
+	case len(c.TLS.ACMEDomains) > 0:
+		return c.trustedACME(), nil
+	case c.TLS.Cert == "":
 		return nil, nil
 	}
 	text, err := os.ReadFile(c.TLS.Cert)
@@ -71,6 +77,20 @@ func (c *config) trustedTLS() (*tls.Config, error) {
 	}
 	roots.AppendCertsFromPEM(text)
 	return &tls.Config{RootCAs: roots, ServerName: nameIn(first)}, nil
+}
+
+// trustedACME returns the same for a server that gets its certificates itself. The one
+// that is stored is trusted with its chain, because the ACME server may be the team's.
+func (c *config) trustedACME() *tls.Config {
+	domain := c.TLS.ACMEDomains[0]
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if text, err := os.ReadFile(filepath.Join(c.acmeFolder(), domain)); err == nil { // otherwise there is none yet, or it isn't for this user
+		roots.AppendCertsFromPEM(text)
+	}
+	return &tls.Config{RootCAs: roots, ServerName: domain}
 }
 
 // firstCertificate returns the first certificate of a file in PEM, which is that of
@@ -129,7 +149,7 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, dat
 	defer response.Body.Close()
 	answer := struct{ Data any }{data}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return fmt.Errorf("the response of %s was cut: %w", c.base, err)
+		return fmt.Errorf("the response of %s was cut: %w", c.name, err)
 	}
 	return nil
 }
@@ -160,12 +180,12 @@ func (c *client) unreachable(err error) error {
 	}
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no server runs at %s: start it, or name its configuration with -config (%w)", c.base, err)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist): // of the latter there is no socket
+		return fmt.Errorf("no server runs at %s: start it, or name its configuration with -config (%w)", c.name, err)
 	case untrusted:
-		return fmt.Errorf("%s has another certificate than tls.cert, or one that is not valid: restart the server if the file was changed (%w)", c.base, err)
+		return fmt.Errorf("%s has another certificate than tls.cert, or one that is not valid: restart the server if the file was changed (%w)", c.name, err)
 	}
-	return fmt.Errorf("no response from %s: %w", c.base, err)
+	return fmt.Errorf("no response from %s: %w", c.name, err)
 }
 
 // errNoUser is the error of a call about a user who is not registered.
@@ -186,9 +206,9 @@ func (c *client) refused(response *http.Response) error {
 		Message string
 	}
 	if json.NewDecoder(response.Body).Decode(&answer) != nil || answer.Code == 0 {
-		return fmt.Errorf("%s is not the presence server: it answers %s", c.base, response.Status)
+		return fmt.Errorf("%s is not the presence server: it answers %s", c.name, response.Status)
 	}
-	err := fmt.Errorf("%s: %s (%d)", c.base, printable(answer.Message), answer.Code)
+	err := fmt.Errorf("%s: %s (%d)", c.name, printable(answer.Message), answer.Code)
 	switch {
 	case answer.Code == int(presence.CodeUnknownUser):
 		return errNoUser

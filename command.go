@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// command is what the program can do apart from serving. operand is the usage of
+// command is what the program can do apart from serving. Its name is one word or
+// several. operand is the usage of
 // what follows its name: "" for nothing, USER for exactly one, [PREFIX] for at most
 // one, and [USER…] for any number. start adds the flags of the command, and returns
 // what to do once they are parsed.
@@ -63,6 +64,7 @@ func commands() []command {
 		{"users", "[PREFIX]", "list the users and their statuses", helpUsers, startUsers},
 		{"explain", "USER", "explain why a user has a status, and what changes it next", helpExplain, startExplain},
 		{"kick", "USER", "log a user out everywhere, and revoke the user's tokens", helpKick, startKick},
+		{"webhook test", "URL", "send a sample of a message to a URL", helpWebhookTest, startWebhookTest},
 		{"follow", "[USER…]", "show each change of status as it happens", helpFollow, startFollow},
 	}
 }
@@ -71,8 +73,9 @@ func commands() []command {
 // which may also follow the command.
 func runCommand(ctx context.Context, file string, args []string) error {
 	for _, c := range commands() {
-		if c.name == args[0] {
-			return c.run(ctx, file, args[1:])
+		words := strings.Fields(c.name)
+		if n := len(words); len(args) >= n && slices.Equal(words, args[:n]) {
+			return c.run(ctx, file, args[n:])
 		}
 	}
 	return failure{fmt.Errorf("there is no command %q: see presence -h", args[0]), misuse}
@@ -135,7 +138,7 @@ func parse(set *flag.FlagSet, args []string) (operands []string, err error) {
 func printUsage(set *flag.FlagSet) {
 	text := "Usage: presence [flags]            to serve\n       presence [flags] COMMAND …\n\nCommands:\n"
 	for _, c := range commands() {
-		text += fmt.Sprintf("  %-14s %s\n", c.name+" "+c.operand, c.about)
+		text += fmt.Sprintf("  %-16s %s\n", c.name+" "+c.operand, c.about)
 	}
 	printHelp(set, text+"\npresence COMMAND -h says more about each. Exit code: 0 fine, 1 failed, 2 misused.\n")
 }

@@ -7,10 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
-	"github.com/presence-server/presence/doctor"
 	"github.com/presence-server/presence/presence"
 )
 
@@ -125,52 +123,6 @@ func startRestore(*flag.FlagSet) action {
 		}
 		if c.lacksSecret() {
 			fmt.Printf("put %s back too, or the next start creates another, which refuses all tokens\n", c.secretFile())
-		}
-		return nil
-	}
-}
-
-const helpDoctor = `Measures what lies between browsers and the server, as a browser would: URL is
-the address that they use. For each problem it prints the lines that fix it.
-
-It needs a token. By default it creates one for the user presence-doctor, if the
-secret of the server is on this machine (see presence token -h). That user stays
-registered; nobody watches it. With -token it is online as that user for about
-20 seconds, with one more web device at a time, and logs out again.
-
-Exit code: 0 all is good, 1 there are problems, 2 something could not be measured, or misused.`
-
-func startDoctor(set *flag.FlagSet) action {
-	var o doctor.Options
-	set.StringVar(&o.Token, "token", "", "measure with this `TOKEN`")
-	set.StringVar(&o.Origin, "origin", "", "measure whether pages of this `ORIGIN` may use the server, such as https://www.example.com")
-	set.DurationVar(&o.Patience, "patience", 3*time.Second, "how long what should come at once may take: a `TIME`")
-	set.DurationVar(&o.Watch, "watch", 0, "watch a stream for this `TIME` (default until the server has broken the silence, at most 1m)")
-	return func(ctx context.Context, read reader, operands []string) error {
-		if o.Patience <= 0 || o.Watch < 0 {
-			return misused(set, errors.New("-patience and -watch must be more than 0"))
-		}
-		if o.Token == "" {
-			c, err := read("auth.secret", "database.path")
-			if err != nil {
-				return failure{err, misuse}
-			}
-			o.Token, err = c.issue("presence-doctor", o.Watch+10*time.Minute)
-			o.Own = err == nil
-		}
-		o.URL = operands[0]
-		report, err := doctor.Examine(ctx, o)
-		if err != nil {
-			return failure{err, misuse}
-		}
-		if err := report.Print(os.Stdout); err != nil {
-			return err
-		}
-		switch report.Worst() {
-		case doctor.Problem:
-			return errors.New("there are problems")
-		case doctor.Unmeasured:
-			return failure{errors.New("not everything could be measured"), misuse}
 		}
 		return nil
 	}

@@ -58,6 +58,7 @@ func TestCommandsMisused(t *testing.T) {
 		{"doctor", c.URL, "-patience", "0s"}, {"doctor", c.URL, "-watch", "-1s"},
 		{"users", "a", "b"}, {"users", ""}, {"explain"}, {"explain", "alice", "bob"}, {"explain", "alice "},
 		{"kick"}, {"kick", ""}, {"kick", "alice\n"}, {"follow", "alice", ""}, {"follow", "alice", " bob"}, {"follow", "-nonsense"},
+		{"webhook"}, {"webhook", "nonsense"}, {"webhook", "test"}, {"webhook", "test", "chat.example.com"}, {"webhook", "test", "ftp://a.example"},
 	} {
 		out, complaint := c.calls(2, args...)
 		if out != "" || strings.Count(complaint, "\n") != 1 {
@@ -65,7 +66,7 @@ func TestCommandsMisused(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"-h"}, {"token", "-h"}, {"check", "-help"}, {"backup", "-h"}, {"restore", "-h"}, {"doctor", "x", "-h"},
-		{"users", "-h"}, {"explain", "-h"}, {"kick", "-h"}, {"follow", "a", "b", "-h"}} {
+		{"users", "-h"}, {"explain", "-h"}, {"kick", "-h"}, {"follow", "a", "b", "-h"}, {"webhook", "test", "-h"}} {
 		out, _ := c.calls(0, args...)
 		c.tells(out, "Usage: presence ", "Exit code: 0 ", "-config FILE")
 	}

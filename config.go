@@ -10,11 +10,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 	"github.com/presence-server/presence/httpapi"
+	"github.com/presence-server/presence/httpapi/webhook"
 	"github.com/presence-server/presence/presence"
 )
 
@@ -33,18 +32,24 @@ var sample []byte
 
 // config is presence.toml: its keys are the names of the fields.
 type config struct {
-	Listen   string
-	Database struct{ Path string }
-	Auth     struct {
+	Listen     []string
+	ListenMode string
+	Database   struct{ Path string }
+	Auth       struct {
 		Secret   string
 		SDKAppID int64
 		AdminKey string
 	}
-	TLS   struct{ Cert, Key string }
-	CORS  struct{ Origins []string }
-	Proxy struct{ Trusted []string }
-	Ops   struct{ Listen string }
-	Log   struct{ Level, Format string }
+	TLS struct {
+		Cert, Key                      string
+		ACMEDomains                    []string
+		ACMEEmail, ACMEURL, ACMEListen string
+	}
+	CORS     struct{ Origins []string }
+	Proxy    struct{ Trusted []string }
+	Webhooks webhook.Config
+	Ops      struct{ Listen string }
+	Log      struct{ Level, Format string }
 
 	// Of the tables features, limits and timing.
 	settings presence.Settings
@@ -53,6 +58,7 @@ type config struct {
 	level   slog.Level     // Log.Level
 	proxies []netip.Prefix // Proxy.Trusted
 	shown   *shownConfig
+	keys    []string // of presence.toml
 }
 
 // problem is one configuration error.
@@ -102,12 +108,19 @@ func readConfig(f flags) (c config, found problems, err error) {
 	if err != nil {
 		return c, nil, err
 	}
+	if err := k.Set("listen", asList(k.Get("listen"))); err != nil {
+		return c, nil, err
+	}
 	names := make(map[string]string)
 	found = append(takeOver(k, fromFile(file, k), names), takeOver(k, fromEnvironment(os.Environ(), k), names)...)
 	if err := c.decode(k); err != nil {
 		return c, found, err
 	}
-	c.shown = newShownConfig(k)
+	c.shown, c.keys = newShownConfig(k), k.Keys()
+	if _, given := names["listen"]; !given && len(c.TLS.ACMEDomains) > 0 {
+		c.Listen = []string{":443"} // where clients look for a public server
+		c.shown.set("listen", ":443")
+	}
 	return c, append(found, c.check(f.dev, names)...), nil
 }
 
@@ -190,6 +203,9 @@ func takeOver(k *koanf.Koanf, all []given, names map[string]string) (found probl
 			found = append(found, problem{"", g.name + ": there is no such key" + g.hint(known)})
 			continue
 		}
+		if g.key == "listen" {
+			g.value = asList(g.value)
+		}
 		reason := mismatch(g.value, k.Get(g.key))
 		if reason == "" {
 			names[g.key] = g.name
@@ -202,6 +218,15 @@ func takeOver(k *koanf.Koanf, all []given, names map[string]string) (found probl
 		}
 	}
 	return found
+}
+
+// asList returns a string as a list of one, and any other value as it is: listen is
+// either.
+func asList(value any) any {
+	if text, ok := value.(string); ok {
+		return []any{text}
+	}
+	return value
 }
 
 // hint returns the name of the key that is meant, where only the separator of an
@@ -256,7 +281,8 @@ func shown(key string, value any) string {
 	_, isNumber := value.(int64)
 	text, err := json.Marshal(value)
 	switch {
-	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'):
+	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
+		key == "webhooks.secret", key == "webhooks.urls":
 		return hidden
 	case err != nil:
 		return fmt.Sprint(value)
@@ -290,6 +316,17 @@ func isNameOf(key, field string) bool {
 	return strings.EqualFold(strings.ReplaceAll(key, "_", ""), field)
 }
 
+// keyOf returns the key of a field of presence.Settings, httpapi.Limits or, with its
+// table, httpapi.Config.
+func (c *config) keyOf(field string) string {
+	for _, key := range c.keys {
+		if _, name, _ := strings.Cut(key, "."); isNameOf(name, field) || strings.EqualFold(key, field) {
+			return key
+		}
+	}
+	return field
+}
+
 // check returns a problem for every value that is impossible, and brings those
 // that have several spellings into one. names are those that keys were given
 // under.
@@ -299,8 +336,10 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 			found = append(found, problem{key, fmt.Sprintf("%s = %s: %s", cmp.Or(names[key], key), shown(key, value), reason)})
 		}
 	}
-	must(isAddress(c.Listen), "listen", c.Listen, `must be host:port, such as "127.0.0.1:8080" or ":8080"`)
-	must(!dev || isLoopback(c.Listen), "listen", c.Listen, "must be on loopback with -dev")
+	value, reason := c.checkListen(dev)
+	must(reason == "", "listen", value, reason)
+	_, ok := c.socketMode()
+	must(ok, "listen_mode", c.ListenMode, `must be permissions in octal digits, such as "0660"`)
 	must(c.Ops.Listen == "" || isAddress(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be host:port, or empty")
 	must(!dev || c.Ops.Listen == "" || isLoopback(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be on loopback with -dev")
 	must(c.Database.Path != "", "database.path", c.Database.Path, "must not be empty")
@@ -309,7 +348,9 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 		must(strings.TrimSpace(secret) == secret, key, secret, "must not begin or end with white space, which no client sends")
 	}
 	must(c.Auth.SDKAppID >= 0, "auth.sdk_app_id", c.Auth.SDKAppID, "must not be negative")
-	if c.TLS.Cert != "" || c.TLS.Key != "" {
+	key, value, reason := c.checkACME(dev)
+	must(reason == "", key, value, reason)
+	if len(c.TLS.ACMEDomains) == 0 && (c.TLS.Cert != "" || c.TLS.Key != "") {
 		_, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
 		must(err == nil, "tls.cert", c.TLS.Cert, fmt.Sprint("must go with tls.key: ", err))
 	}
@@ -327,10 +368,11 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 	}
 	must(c.level.UnmarshalText([]byte(c.Log.Level)) == nil, "log.level", c.Log.Level, "must be debug, info, warn or error")
 	must(c.Log.Format == "text" || c.Log.Format == "json", "log.format", c.Log.Format, "must be text or json")
-	for _, err := range []error{c.settings.Validate(), c.limits.Validate()} {
+	for _, err := range []error{c.settings.Validate(), c.limits.Validate(), c.Webhooks.Validate()} {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, err := range all.Unwrap() {
-				key, reason, _ := strings.Cut(err.Error(), " = ")
+				field, reason, _ := strings.Cut(err.Error(), " = ")
+				key := c.keyOf(field)
 				found = append(found, problem{key, cmp.Or(names[key], key) + " = " + reason})
 			}
 		}
@@ -350,30 +392,4 @@ func networkOf(text string) (netip.Prefix, error) {
 		err = errors.New("an IPv4 network is written as one")
 	}
 	return network.Masked(), err
-}
-
-func isAddress(address string) bool {
-	_, port, err := net.SplitHostPort(address)
-	_, number := strconv.ParseUint(port, 10, 16)
-	return err == nil && number == nil
-}
-
-func isLoopback(address string) bool {
-	host, _, _ := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// localURL returns where this machine reaches the server, without a slash at
-// the end.
-func (c *config) localURL() string {
-	host, port, _ := net.SplitHostPort(c.Listen)
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	scheme := "http"
-	if c.TLS.Cert != "" {
-		scheme = "https"
-	}
-	return scheme + "://" + net.JoinHostPort(host, port)
 }

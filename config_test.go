@@ -66,7 +66,7 @@ func TestConfigTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, ok := range map[string]bool{
-		"the environment goes before the file": c.Listen == ":2",
+		"the environment goes before the file": slices.Equal(c.Listen, []string{":2"}),
 		"features.user_status":                 !c.settings.UserStatus,
 		"features.friend_notifications":        !c.settings.FriendNotifications,
 		"limits.streams":                       c.limits.Streams == 7,
@@ -174,7 +174,7 @@ func FuzzConfig(f *testing.F) {
 			}
 			return
 		}
-		if err := errors.Join(c.settings.Validate(), c.limits.Validate()); err != nil || !isAddress(c.Listen) || c.Database.Path == "" {
+		if err := errors.Join(c.settings.Validate(), c.limits.Validate()); err != nil || len(c.Listen) == 0 || c.Database.Path == "" {
 			t.Errorf("%q and %s=%q are taken as %+v: %v", text, name, value, c, err)
 		}
 	})

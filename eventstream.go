@@ -7,11 +7,10 @@ import (
 	"iter"
 )
 
-// event is an event of a stream. An event without a name, an id or data has "" or nil
-// there.
+// event is an event of a stream. A field that the event doesn't have is "" or nil.
 type event struct {
-	name, id string
-	data     []byte
+	name, id, retry string
+	data            []byte
 }
 
 // maxLine is the maximum length of a line of a stream, in bytes. The server splits
@@ -37,6 +36,8 @@ func events(from io.Reader) iter.Seq2[event, error] {
 				e.name = string(value)
 			case "id":
 				e.id = string(value)
+			case "retry":
+				e.retry = string(value)
 			case "data":
 				e.data = bytes.Clone(value)
 			case "":

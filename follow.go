@@ -71,7 +71,7 @@ func (f *follower) run(ctx context.Context) error {
 	if err := f.begin(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(f.notes, "following %s; press Ctrl+C to stop\n", f.client.base)
+	fmt.Fprintf(f.notes, "following %s; press Ctrl+C to stop\n", f.client.name)
 	for {
 		err := f.connect(ctx)
 		if _, passes := errors.AsType[outage](err); !passes {
@@ -151,7 +151,7 @@ func (f *follower) learn(list []json.RawMessage) error {
 func (f *follower) connect(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silence := time.AfterFunc(f.patience, func() { cancel(fmt.Errorf("nothing has arrived from %s for %s", f.client.base, f.patience)) })
+	silence := time.AfterFunc(f.patience, func() { cancel(fmt.Errorf("nothing has arrived from %s for %s", f.client.name, f.patience)) })
 	defer silence.Stop()
 	err := f.stream(ctx, func() { silence.Reset(f.patience) })
 	if cause := context.Cause(ctx); cause != nil {
@@ -169,7 +169,7 @@ func (f *follower) stream(ctx context.Context, arrived func()) error {
 	defer response.Body.Close()
 	for event, err := range events(response.Body) {
 		if err != nil {
-			return outage{fmt.Errorf("the stream of %s has ended: %w", f.client.base, err)}
+			return outage{fmt.Errorf("the stream of %s has ended: %w", f.client.name, err)}
 		}
 		arrived()
 		if err := f.take(event); err != nil {

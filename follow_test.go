@@ -246,7 +246,7 @@ func TestFollowerConnectsAgain(t *testing.T) {
 			<-r.Context().Done()
 		}
 		f := follower{out: &output{Writer: bufio.NewWriter(io.Discard)}, notes: &notes, patience: 50 * time.Second, known: make(map[string]presence.Status)}
-		f.client = &client{base: "http://in.memory", http: http.Client{Transport: &http.Transport{
+		f.client = &client{base: "http://in.memory", name: "http://in.memory", http: http.Client{Transport: &http.Transport{
 			DialContext: func(context.Context, string, string) (net.Conn, error) {
 				if dials++; len(opened) > 0 && dials < 6 {
 					return nil, syscall.ECONNREFUSED
@@ -316,7 +316,7 @@ func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 // TestEvents reads a stream of which the parts arrive in pieces of any size.
 func TestEvents(t *testing.T) {
 	long := strings.Repeat("x", 400<<10)
-	text := "event: READY\nid: 0\ndata: {}\n\nretry: 100\n\nid: 12\nevent: USER_STATUS_UPDATED\ndata: [" + long + "]\n\nevent: cut\nid: 13\n"
+	text := "event: READY\nid: 0\ndata: {}\n\nretry: 100\n\nid: 12\nretry: 250\nevent: USER_STATUS_UPDATED\ndata: [" + long + "]\n\nevent: cut\nid: 13\n"
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }))
 	defer host.Close()
 	response, err := http.Get(host.URL)
@@ -326,9 +326,9 @@ func TestEvents(t *testing.T) {
 	defer response.Body.Close()
 	var got []string
 	for e, err := range events(response.Body) {
-		got = append(got, fmt.Sprintf("%s %s %d %v", e.id, e.name, len(e.data), err))
+		got = append(got, fmt.Sprintf("%q %q %q %d %v", e.id, e.name, e.retry, len(e.data), err))
 	}
-	if want := []string{"0 READY 2 <nil>", "12 USER_STATUS_UPDATED 409602 <nil>", "  0 EOF"}; !slices.Equal(got, want) {
+	if want := []string{`"0" "READY" "" 2 <nil>`, `"12" "USER_STATUS_UPDATED" "250" 409602 <nil>`, `"" "" "" 0 EOF`}; !slices.Equal(got, want) {
 		t.Errorf("it reads %q, want %q", got, want)
 	}
 }

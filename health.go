@@ -24,7 +24,7 @@ func startHealth(*flag.FlagSet) action {
 		}
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		if err := askReady(ctx, c.localURL()+"/readyz"); err != nil {
+		if err := c.askReady(ctx); err != nil {
 			return err
 		}
 		fmt.Println("ready")
@@ -32,14 +32,16 @@ func startHealth(*flag.FlagSet) action {
 	}
 }
 
-func askReady(ctx context.Context, address string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+func (c *config) askReady(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.localURL()+"/readyz", nil)
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // no certificate is for the address of this machine
-	}}
+	anyone := &tls.Config{InsecureSkipVerify: true} // no certificate is for the address of this machine
+	if len(c.TLS.ACMEDomains) > 0 {
+		anyone.ServerName = c.TLS.ACMEDomains[0]
+	}
+	client := http.Client{Transport: c.localTransport(anyone)}
 	response, err := client.Do(request)
 	if err != nil {
 		return err
@@ -47,7 +49,7 @@ func askReady(ctx context.Context, address string) error {
 	defer response.Body.Close()
 	var answer struct{ Message string }
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return fmt.Errorf("%s is not the presence server: it answers %s", address, response.Status)
+		return fmt.Errorf("%s is not the presence server: it answers %s", c.localName(), response.Status)
 	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("not ready: %s", answer.Message)

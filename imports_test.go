@@ -17,13 +17,13 @@ const module = "github.com/presence-server/presence"
 // library has one package that knows it. A package that is not listed here is for
 // tests and measurements, and no other may import it.
 var mayImport = map[string][]string{
-	"":               {"httpapi", "presence", "presence/store", "doctor"},
-	"doctor":         {},
-	"httpapi":        {"sse", "presence", "sdk"},
-	"sse":            {"presence"},
-	"presence":       {"presence/store"},
-	"presence/store": {},
-	"sdk":            {},
+	"":                {"httpapi", "httpapi/webhook", "presence", "presence/store"},
+	"httpapi":         {"httpapi/webhook", "sse", "presence", "sdk"},
+	"httpapi/webhook": {"presence"},
+	"sse":             {"presence"},
+	"presence":        {"presence/store"},
+	"presence/store":  {},
+	"sdk":             {},
 }
 
 // ownedBy names the only package that may import a library.

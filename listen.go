@@ -3,34 +3,39 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/presence-server/presence/httpapi"
 )
 
-// webServer is an HTTP server with a listener of its own, and with timeouts that
-// suit event streams. Create one with listen.
+// webServer is an HTTP server with listeners of its own, and with timeouts that
+// suit event streams. Create one with serveOn.
 //
 // It accepts requests before there is a handler. Until the first call of show,
 // /livez returns 200, event streams wait, and all other requests are rejected with
 // 503.
 type webServer struct {
-	http     http.Server
-	listener net.Listener
-	scheme   string
-	serving  atomic.Pointer[http.Handler] // nil until show is called
-	started  context.Context              // done once show or close is called
-	start    context.CancelFunc
-	failed   chan error // receives the error because of which the server has stopped; nothing after close
-	done     chan struct{}
+	http      http.Server
+	listeners []net.Listener
+	scheme    string
+	certs     certificates                 // nil without TLS
+	stopCerts func()                       // nil without TLS
+	serving   atomic.Pointer[http.Handler] // nil until show is called
+	started   context.Context              // done once show or close is called
+	start     context.CancelFunc
+	arrivals  *arrivals
+	deaf      atomic.Bool // the listeners are closed on purpose
+	failed    chan error  // receives the error because of which the server has stopped; nothing after closeListeners
+	running   sync.WaitGroup
 }
 
 const (
@@ -47,22 +52,17 @@ const (
 	peerTimeout = 10 * time.Second
 )
 
-// listen starts a server on address, which has the form host:port. cert and certKey
-// are the files of a certificate and its private key, in PEM. With them the server
-// speaks HTTPS with HTTP/2; if cert is empty, it speaks HTTP/1.1 without TLS. The
-// server must be closed. Its connections are limited; see httpapi.LimitConnections.
-//
-// key is the key of the configuration that gives the address. An error names it, and
-// says what to do about the usual causes.
-func listen(key, address, cert, certKey string, log *slog.Logger) (*webServer, error) {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, explainListen(err, key)
-	}
-	s := &webServer{listener: listener, scheme: "http", failed: make(chan error, 1), done: make(chan struct{})}
+// serveOn starts a server that serves the listeners, which it closes. With secure it
+// speaks HTTPS with HTTP/2; if that is nil, it speaks HTTP/1.1 without TLS. The server
+// must be closed. Its connections are limited; see httpapi.LimitConnections. Those on
+// unix sockets are limited in the same way, as a proxy's are: the first request with
+// valid credentials proves the connection.
+func serveOn(listeners []net.Listener, secure *tls.Config, log *slog.Logger) *webServer {
+	s := &webServer{listeners: listeners, scheme: "http", failed: make(chan error, len(listeners)), arrivals: newArrivals()}
 	s.started, s.start = context.WithCancel(context.Background())
 	s.http = http.Server{
 		Handler:        s,
+		TLSConfig:      secure,
 		ReadTimeout:    requestTimeout,   // includes bodies that no handler reads
 		WriteTimeout:   30 * time.Second, // for responses other than streams, which have timeouts of their own
 		IdleTimeout:    2 * time.Minute,
@@ -75,31 +75,24 @@ func listen(key, address, cert, certKey string, log *slog.Logger) (*webServer, e
 		},
 	}
 	httpapi.LimitConnections(&s.http)
+	limit := s.http.ConnState
+	s.http.ConnState = func(conn net.Conn, state http.ConnState) {
+		s.arrivals.follow(conn, state)
+		limit(conn, state)
+	}
 	serve := s.http.Serve
-	if cert != "" {
+	if secure != nil {
 		s.scheme = "https"
-		serve = func(l net.Listener) error { return s.http.ServeTLS(l, cert, certKey) }
+		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
-	go func() {
-		defer close(s.done)
-		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.failed <- err
-		}
-	}()
-	return s, nil
-}
-
-// explainListen adds to an error of net.Listen what to do about it.
-func explainListen(err error, key string) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w: another program uses this port; stop it, or choose another address, such as %s=127.0.0.1:8081", err, variableOf(key))
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("%w: this machine has no such address; set %s to one that it has, or to \":8080\" for all", err, key)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%w: ports below 1024 need a privilege (see deploy/README.md); choose a higher one, such as %s=:8080", err, variableOf(key))
+	for _, l := range listeners {
+		s.running.Go(func() {
+			if err := serve(l); !errors.Is(err, http.ErrServerClosed) && !s.deaf.Load() {
+				s.failed <- err
+			}
+		})
 	}
-	return err
+	return s
 }
 
 // serverLog receives the log lines of net/http. Most of them are about errors of
@@ -147,14 +140,50 @@ func (s *webServer) show(h http.Handler) {
 	s.start()
 }
 
-// url returns the address that the server listens on, such as
+// url returns the first address that the server listens on, such as
 // "http://127.0.0.1:8080/".
-func (s *webServer) url() string { return s.scheme + "://" + s.listener.Addr().String() + "/" }
+func (s *webServer) url() string { return s.urlOf(s.listeners[0]) }
+
+// urls returns all addresses that the server listens on, with spaces between them. That
+// of a unix socket is unix: and its path.
+func (s *webServer) urls() string {
+	var all []string
+	for _, l := range s.listeners {
+		all = append(all, s.urlOf(l))
+	}
+	return strings.Join(all, " ")
+}
+
+func (s *webServer) urlOf(l net.Listener) string {
+	if address := l.Addr(); address.Network() == "unix" {
+		return "unix:" + address.String()
+	}
+	return s.scheme + "://" + l.Addr().String() + "/"
+}
+
+// stopListening closes the listeners, and waits for the first response to the
+// connections that have arrived. If systemd holds the socket, those that arrive
+// afterwards wait for the next run of the server.
+func (s *webServer) stopListening() {
+	s.closeListeners()
+	s.arrivals.wait()
+}
+
+func (s *webServer) closeListeners() {
+	s.deaf.Store(true)
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	s.running.Wait()
+}
 
 // close closes all connections that still belong to the server, and waits until it
 // no longer listens. To let requests end, call httpapi.Handler.Shutdown before.
 func (s *webServer) close() {
 	s.start()
+	s.closeListeners()
 	s.http.Close()
-	<-s.done
+	if s.stopCerts != nil {
+		s.stopCerts()
+	}
 }

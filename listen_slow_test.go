@@ -15,7 +15,7 @@ import (
 func TestASlowRequestIsCut(t *testing.T) {
 	t.Parallel() // it waits for what the program waits
 	v := listenHere(t, "", "")
-	address, token := v.web.listener.Addr().String(), v.token("alice")
+	address, token := v.web.listeners[0].Addr().String(), v.token("alice")
 	began := time.Now()
 	var slow sync.WaitGroup
 	for what, begin := range map[string]string{

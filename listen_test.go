@@ -41,7 +41,7 @@ func listenHere(t *testing.T, cert, key string, change ...func(*presence.Setting
 	for _, c := range change {
 		c(&settings, &limits)
 	}
-	svc, err := presence.Open(presence.Config{Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &settings})
+	svc, err := presence.Open(t.Context(), presence.Config{Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &settings})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,9 @@ func listenHere(t *testing.T, cert, key string, change ...func(*presence.Setting
 // listenQuietly returns a server that shows nothing yet.
 func listenQuietly(t *testing.T, cert, key string) *webServer {
 	t.Helper()
-	web, err := listen("listen", "127.0.0.1:0", cert, key, slog.New(slog.DiscardHandler))
+	c := config{Listen: []string{"127.0.0.1:0"}}
+	c.TLS.Cert, c.TLS.Key = cert, key
+	web, err := c.listen(false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/presence-server/presence/httpapi"
@@ -87,7 +88,7 @@ func serve(ctx context.Context, f flags, c config) error {
 		return err
 	}
 	defer remove()
-	web, err := listen("listen", c.Listen, c.TLS.Cert, c.TLS.Key, log)
+	web, err := c.listen(f.dev, log)
 	if err != nil {
 		return err
 	}
@@ -99,12 +100,15 @@ func serve(ctx context.Context, f flags, c config) error {
 	if ops != nil {
 		defer ops.close()
 	}
-	svc, err := presence.Open(presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
+	svc, err := presence.Open(ctx, presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // it was stopped during the start
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { logError(log, "closing the database", svc.Close()) }()
-	api, err := newAPI(ctx, f, c, svc, log)
+	api, err := newAPI(ctx, f, c, svc, web.certs, log)
 	if err != nil {
 		return err
 	}
@@ -113,12 +117,12 @@ func serve(ctx context.Context, f flags, c config) error {
 		ops.show(metricsAndProfiles(api.Metrics()))
 		log.Info("metrics and profiles", "url", ops.url())
 	}
-	log.Info("ready", "url", web.url(), "version", version)
-	notifySystemd(log, daemon.SdNotifyReady, "STATUS=ready at "+web.url())
+	log.Info("ready", "url", web.urls(), "version", version)
+	notifySystemd(log, daemon.SdNotifyReady, "STATUS=ready at "+web.urls())
 	if f.dev {
 		greetDev(os.Stdout, web.url(), devKey)
 	}
-	r := reloader{flags: f, config: c, svc: svc, api: api, level: level, log: log}
+	r := reloader{flags: f, config: c, svc: svc, api: api, certs: web.certs, level: level, log: log}
 	err = r.until(ctx, hangup, web.failed)
 	stop(api, web, c.limits, log)
 	return err
@@ -131,12 +135,13 @@ func stop(api *httpapi.Handler, web *webServer, limits httpapi.Limits, log *slog
 	notifySystemd(log, daemon.SdNotifyStopping, "STATUS=stopping")
 	ctx, cancel := context.WithTimeout(context.Background(), limits.Drain+limits.WriteTimeout)
 	defer cancel()
+	web.stopListening() // first, so that a new connection waits for the next run, if it can
 	if err := api.Shutdown(ctx, &web.http); err != nil {
 		log.Info("some requests or event streams were cut off", "error", err)
 	}
 }
 
-func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *slog.Logger) (*httpapi.Handler, error) {
+func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, certs certificates, log *slog.Logger) (*httpapi.Handler, error) {
 	if f.dev {
 		if err := addDemoUsers(ctx, svc); err != nil {
 			return nil, err
@@ -145,6 +150,10 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *
 	secret, err := c.secret()
 	if err != nil {
 		return nil, err
+	}
+	var expires func() time.Time
+	if certs != nil {
+		expires = certs.expires
 	}
 	return httpapi.New(httpapi.Config{
 		Service:        svc,
@@ -156,7 +165,10 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, log *
 		Version:        version,
 		Limits:         c.limits,
 		TrustedProxies: c.proxies,
+		Webhooks:       c.Webhooks,
 		Logger:         log,
+
+		CertificateExpires: expires,
 	})
 }
 

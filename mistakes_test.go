@@ -143,7 +143,7 @@ func TestOriginsAreCanonical(t *testing.T) {
 // accepted, UTF-16 is reported.
 func TestTextOfOtherEditors(t *testing.T) {
 	c, err := configOf(t, "\xef\xbb\xbflisten = ':1'\r\n[log]\r\nlevel = 'debug'\r\n")
-	if err != nil || c.Listen != ":1" || c.Log.Level != "debug" {
+	if err != nil || !slices.Equal(c.Listen, []string{":1"}) || c.Log.Level != "debug" {
 		t.Errorf("got %q, %q, %v", c.Listen, c.Log.Level, err)
 	}
 	if _, err := configOf(t, "[auth]\n# secret = ''\n[cors]\n"); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
 )
@@ -13,11 +14,13 @@ func listenOps(address string, log *slog.Logger) (*webServer, error) {
 	if address == "" {
 		return nil, nil
 	}
-	ops, err := listen("ops.listen", address, "", "", log)
-	if err == nil {
-		ops.show(profiles())
+	listener, err := listenTCP("ops.listen", address)
+	if err != nil {
+		return nil, err
 	}
-	return ops, err
+	ops := serveOn([]net.Listener{listener}, nil, log)
+	ops.show(profiles())
+	return ops, nil
 }
 
 // metricsAndProfiles returns a handler that serves metrics under /metrics, and the

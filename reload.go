@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -18,6 +19,7 @@ type reloader struct {
 	config config
 	svc    *presence.Service
 	api    *httpapi.Handler
+	certs  certificates // nil without TLS
 	level  *slog.LevelVar
 	log    *slog.Logger
 }
@@ -52,10 +54,16 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.certs != nil && c.TLS.Cert != "" && len(r.config.TLS.ACMEDomains) == 0 {
+		if err := r.certs.use(c.TLS.Cert, c.TLS.Key); err != nil {
+			return err
+		}
+	}
 	if err := r.svc.Configure(ctx, c.settings); err != nil {
 		return err
 	}
 	r.api.SetLimits(c.limits)
+	r.api.SetWebhooks(c.Webhooks)
 	r.level.Set(c.level)
 	fixed := r.fixed(c)
 	for _, key := range fixed {
@@ -70,14 +78,15 @@ func (r *reloader) reload(ctx context.Context) error {
 func (r *reloader) fixed(c config) (keys []string) {
 	was := r.config
 	for key, same := range map[string]bool{
-		"listen":     was.Listen == c.Listen,
-		"database":   was.Database == c.Database || r.flags.dev,
-		"auth":       was.Auth == c.Auth,
-		"tls":        was.TLS == c.TLS,
-		"cors":       slices.Equal(was.CORS.Origins, c.CORS.Origins),
-		"ops":        was.Ops == c.Ops,
-		"proxy":      slices.Equal(was.proxies, c.proxies),
-		"log.format": was.Log.Format == c.Log.Format,
+		"listen":      slices.Equal(was.Listen, c.Listen),
+		"listen_mode": was.ListenMode == c.ListenMode,
+		"database":    was.Database == c.Database || r.flags.dev,
+		"auth":        was.Auth == c.Auth,
+		"tls":         reflect.DeepEqual(was.TLS, c.TLS) || was.TLS.Cert != "" && c.TLS.Cert != "", // other files are read
+		"cors":        slices.Equal(was.CORS.Origins, c.CORS.Origins),
+		"proxy":       slices.Equal(was.proxies, c.proxies),
+		"ops":         was.Ops == c.Ops,
+		"log.format":  was.Log.Format == c.Log.Format,
 	} {
 		if !same {
 			keys = append(keys, key)

@@ -111,3 +111,12 @@ CREATE TABLE gone (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX gone_by_version ON gone (version);
+
+CREATE TABLE run_ends (
+  -- The end of a run of the service. It ends the streams of all devices whose row is older, and starts the grace of those
+  -- devices, without a change of their rows. It is removed once there is no older row.
+  at        INTEGER PRIMARY KEY, -- when the next run recorded it
+  clock     INTEGER NOT NULL,    -- the time of the last batch of the run
+  grace     INTEGER NOT NULL,    -- for how long its devices count as connected, in microseconds
+  retention INTEGER NOT NULL     -- how long its native devices then keep their user OFFLINE, in microseconds from at
+) STRICT;

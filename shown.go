@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/knadh/koanf/v2"
+	"github.com/presence-server/presence/httpapi/webhook"
 )
 
 // shownConfig is the configuration in force, as the server API shows it: without
@@ -17,6 +18,9 @@ func newShownConfig(k *koanf.Koanf) *shownConfig {
 	s.keys.Store(k.Copy())
 	for _, key := range k.Keys() {
 		s.set(key, visible(key, k.Get(key)))
+	}
+	if list, ok := k.Get("listen").([]any); ok && len(list) == 1 {
+		s.set("listen", visible("listen", list[0])) // as most write it
 	}
 	return s
 }
@@ -39,18 +43,21 @@ func (s *shownConfig) replace(reread *shownConfig, fixed []string) {
 // visible returns the value of a key as the server API shows it. An empty secret is
 // shown, because it means that there is none.
 func visible(key string, value any) any {
-	if value != "" && shown(key, value) == hidden {
-		return hidden
-	}
-	switch value := value.(type) {
-	case string:
-		return plainURL(value)
-	case []any:
-		all := make([]any, 0, len(value))
-		for _, one := range value {
+	if list, ok := value.([]any); ok {
+		all := make([]any, 0, len(list))
+		for _, one := range list {
 			all = append(all, visible(key, one))
 		}
 		return all
+	}
+	text, isText := value.(string)
+	switch {
+	case key == "webhooks.urls":
+		return webhook.Show(text)
+	case value != "" && shown(key, value) == hidden:
+		return hidden
+	case isText:
+		return plainURL(text)
 	}
 	return value
 }

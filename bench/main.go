@@ -49,6 +49,9 @@ func loads(l *lab.Lab) (items []lab.Item) {
 		b.set(),
 		b.get(),
 		b.million(),
+		b.followed(),
+		b.feedPaced(),
+		b.feedMillion(),
 	} {
 		items = append(items, lab.Item{Name: load.name, Run: func(ctx context.Context) error { return load.report(ctx, l.Scale(5, 1)) }})
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (b *bench) seed(name string, n int, all ...subscriptions) (path string, err
 		return path, nil
 	}
 	path = filepath.Join(b.Folder, fmt.Sprintf("seed-%d.db", len(b.seeds)))
-	svc, err := presence.Open(presence.Config{Path: path, Logger: slog.New(slog.DiscardHandler)})
+	svc, err := presence.Open(context.Background(), presence.Config{Path: path, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return "", err
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -56,7 +55,7 @@ func stormOnce(ctx context.Context, t *target, n, changes int) ([]float64, error
 	}
 	defer w.streams.close()
 	before, err := memory(t.pid, "VmRSS:")
-	if err := errors.Join(err, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", t.pid), []byte("5"), 0)); err != nil { // forgets the peak
+	if err := errors.Join(err, forgetPeak(t.pid)); err != nil {
 		return nil, err
 	}
 	var blowing time.Duration

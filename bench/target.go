@@ -172,3 +172,8 @@ func memory(pid int, name string) (float64, error) {
 	_, err = fmt.Sscan(after, &kib)
 	return kib / 1024, err
 }
+
+// forgetPeak makes the peak of memory, VmHWM, begin anew, see proc_pid_clear_refs(5).
+func forgetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}

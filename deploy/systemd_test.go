@@ -111,8 +111,10 @@ func unit(t *testing.T) string {
 }
 
 func TestUnitIsValid(t *testing.T) {
-	analyze := server.Require(t, "systemd-analyze", "it reads the unit")
-	out, err := exec.Command(analyze, "verify", unit(t)).CombinedOutput()
+	analyze, service := server.Require(t, "systemd-analyze", "it reads the unit"), unit(t)
+	socket := filepath.Join(filepath.Dir(service), "presence.socket")
+	write(t, socket, read(t, "presence.socket"))
+	out, err := exec.Command(analyze, "verify", service, socket).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}

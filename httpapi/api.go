@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/presence-server/presence/httpapi/webhook"
 	"github.com/presence-server/presence/presence"
 	"github.com/presence-server/presence/sse"
 	"github.com/prometheus/client_golang/prometheus"
@@ -87,12 +88,23 @@ type Config struct {
 	// are ignored and the peer is the client. See Limits.Failures.
 	TrustedProxies []netip.Prefix
 
+	// Webhooks are URLs that receive the changes of all users; see package webhook.
+	// The zero value means none. They can be changed; see [Handler.SetWebhooks].
+	// [Handler.Shutdown] ends the deliveries. If a Service has several Handlers, none
+	// of them may have webhooks.
+	Webhooks webhook.Config
+
 	// Registerer is where New registers the metrics of the service and of its calls,
 	// which all begin with presence_. It makes them part of the /metrics of a program
 	// that has metrics of its own, as with [prometheus.DefaultRegisterer]. Each Handler
 	// needs another one; see [prometheus.WrapRegistererWith]. Nil, the default, means
 	// that the metrics are not registered, and are served by [Handler.Metrics] alone.
 	Registerer prometheus.Registerer
+
+	// CertificateExpires returns when the TLS certificate expires that the program
+	// serves, for a metric; the zero time means that there is none yet. It must be
+	// safe for concurrent use. Nil, the default, means that there is no such metric.
+	CertificateExpires func() time.Time
 
 	// Logger receives the log. Nil means that nothing is logged.
 	Logger *slog.Logger
@@ -111,6 +123,7 @@ type Handler struct {
 	version      string
 	meters       *meters
 
+	webhooks   *webhook.Senders
 	limits     atomic.Pointer[Limits]
 	calls      limiter
 	failures   failures
@@ -126,8 +139,8 @@ type Handler struct {
 }
 
 // New returns a Handler. It returns an error if Service is missing, if both
-// Authenticate and Tokens are missing, if a limit is invalid, if an origin can never
-// match, or if Registerer already has the metrics of a Handler.
+// Authenticate and Tokens are missing, if a limit or a webhook is invalid, if an origin
+// can never match, or if Registerer already has the metrics of a Handler.
 func New(config Config) (*Handler, error) {
 	h := &Handler{
 		service:      config.Service,
@@ -168,15 +181,18 @@ func New(config Config) (*Handler, error) {
 	if config.Limits == (Limits{}) {
 		config.Limits = DefaultLimits()
 	}
-	if err := config.Limits.Validate(); err != nil {
+	if err := errors.Join(config.Limits.Validate(), config.Webhooks.Validate()); err != nil {
 		return nil, err
 	}
 	h.SetLimits(config.Limits)
+	h.webhooks = webhook.New(h.service, h.log)
 	h.route()
+	h.measureCertificate(config.CertificateExpires)
 	if err := h.measure(config.Registerer); err != nil {
 		return nil, fmt.Errorf("httpapi: registering the metrics: %w", err)
 	}
 	h.serve = origins.share(http.HandlerFunc(h.dispatch))
+	h.SetWebhooks(config.Webhooks)
 	return h, nil
 }
 
@@ -187,6 +203,15 @@ func (h *Handler) SetLimits(l Limits) {
 		l.Streams = max(1, n-reserved(n))
 	}
 	h.limits.Store(&l)
+}
+
+// SetWebhooks changes the webhooks. A URL that stays continues with the message that it
+// is being sent; one that is removed is forgotten. c must be valid; see
+// [webhook.Config.Validate].
+func (h *Handler) SetWebhooks(c webhook.Config) {
+	if err := h.webhooks.Configure(context.Background(), c); err != nil && !errors.Is(err, presence.ErrClosed) {
+		h.log.Error("removed webhooks can't be forgotten until the next start", "error", err)
+	}
 }
 
 // reserved returns how many of n file descriptors are kept for calls and for the
@@ -205,9 +230,9 @@ func unproven(n int) int { return max(0, reserved(n)-ownFiles) / 2 }
 
 // Shutdown ends the service for its clients, without showing users as offline. In
 // this order, it drains the Service, which ends all event streams so that their
-// clients reconnect to the next run; shuts the servers down, which are those that
-// serve h; and waits for the requests in progress and for the end of the streams.
-// Without servers it waits for the streams only.
+// clients reconnect to the next run; ends the webhooks; shuts the servers down, which
+// are those that serve h; and waits for the requests in progress and for the end of the
+// streams. Without servers it waits for the streams only.
 //
 // When ctx is done, Shutdown closes the connections of the remaining requests, and
 // returns the error of ctx. A stream that has not ended by then ends by itself when
@@ -219,6 +244,7 @@ func unproven(n int) int { return max(0, reserved(n)-ownFiles) / 2 }
 // Service is drained.
 func (h *Handler) Shutdown(ctx context.Context, servers ...*http.Server) error {
 	h.service.Drain()
+	h.webhooks.Close()
 	var errs []error
 	for _, server := range servers {
 		if err := server.Shutdown(ctx); err != nil {

@@ -20,6 +20,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	now(out, &m)
 	counted(out, &m)
 	distributed(out, &m)
+	c.delivered(out, m.Version)
 }
 
 func (c collector) state(out sink) {

@@ -23,7 +23,7 @@ import (
 func ExampleHandler_Shutdown() {
 	folder, _ := os.MkdirTemp("", "presence")
 	defer os.RemoveAll(folder)
-	svc, err := presence.Open(presence.Config{Path: filepath.Join(folder, "presence.db")})
+	svc, err := presence.Open(context.Background(), presence.Config{Path: filepath.Join(folder, "presence.db")})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -59,7 +59,7 @@ func ExampleHandler_Shutdown() {
 func ExampleConfig_registerer() {
 	folder, _ := os.MkdirTemp("", "presence")
 	defer os.RemoveAll(folder)
-	svc, err := presence.Open(presence.Config{Path: filepath.Join(folder, "presence.db")})
+	svc, err := presence.Open(context.Background(), presence.Config{Path: filepath.Join(folder, "presence.db")})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -69,22 +69,23 @@ func DefaultLimits() Limits {
 }
 
 // Validate returns one error that joins the errors of all invalid fields, or nil
-// if all are valid. Errors name each field by its key in presence.toml.
+// if all are valid. Each begins with the name of the field
+// and " = ".
 func (l Limits) Validate() error {
 	var errs []error
-	must := func(ok bool, key string, value any, reason string) {
+	must := func(ok bool, field string, value any, reason string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("%s = %v: %s", key, value, reason))
+			errs = append(errs, fmt.Errorf("%s = %v: %s", field, value, reason))
 		}
 	}
-	must(l.QueryUsers >= 1, "limits.query_users", l.QueryUsers, "must be at least 1")
-	must(l.SubscribeUsers >= 1, "limits.subscribe_users", l.SubscribeUsers, "must be at least 1")
-	must(l.CallsPerWindow >= 1, "limits.calls_per_window", l.CallsPerWindow, "must be at least 1")
-	must(l.Window > 0, "limits.window", l.Window, "must be more than 0s")
-	must(l.Failures >= 1, "limits.failures", l.Failures, "must be at least 1")
-	must(l.Streams >= 0, "limits.streams", l.Streams, "must not be negative")
-	must(l.WriteTimeout > 0, "timing.write_timeout", l.WriteTimeout, "must be more than 0s")
-	must(l.Drain >= 0, "timing.drain", l.Drain, "must not be negative")
+	must(l.QueryUsers >= 1, "QueryUsers", l.QueryUsers, "must be at least 1")
+	must(l.SubscribeUsers >= 1, "SubscribeUsers", l.SubscribeUsers, "must be at least 1")
+	must(l.CallsPerWindow >= 1, "CallsPerWindow", l.CallsPerWindow, "must be at least 1")
+	must(l.Window > 0, "Window", l.Window, "must be more than 0s")
+	must(l.Failures >= 1, "Failures", l.Failures, "must be at least 1")
+	must(l.Streams >= 0, "Streams", l.Streams, "must not be negative")
+	must(l.WriteTimeout > 0, "WriteTimeout", l.WriteTimeout, "must be more than 0s")
+	must(l.Drain >= 0, "Drain", l.Drain, "must not be negative")
 	return errors.Join(errs...)
 }
 

@@ -83,7 +83,7 @@ func TestSDKFiles(t *testing.T) {
 func ExampleNew() {
 	folder, _ := os.MkdirTemp("", "presence")
 	defer os.RemoveAll(folder)
-	svc, err := presence.Open(presence.Config{Path: filepath.Join(folder, "presence.db")})
+	svc, err := presence.Open(context.Background(), presence.Config{Path: filepath.Join(folder, "presence.db")})
 	if err != nil {
 		fmt.Println(err)
 		return

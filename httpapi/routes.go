@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,6 +44,7 @@ func (h *Handler) route() {
 		"/v1/admin/issueToken":    post(h.admin(h.issueToken)),
 		"/v1/admin/explain":       get(h.admin(h.explain, "userID")),
 		"/v1/admin/stats":         get(h.admin(h.stats, "deliveries")),
+		"/v1/admin/webhooks":      get(h.admin(h.listWebhooks)),
 		"/v1/admin/config":        get(h.admin(h.config)),
 		"/v1/admin/events":        {http.MethodGet: h.adminEvents},
 	}
@@ -71,6 +73,23 @@ func (h *Handler) measure(registerer prometheus.Registerer) error {
 		return nil
 	}
 	return registerer.Register(h.meters.registry)
+}
+
+// measureCertificate adds the metric of the certificate that the program serves, unless
+// expires is nil.
+func (h *Handler) measureCertificate(expires func() time.Time) {
+	if expires == nil {
+		return
+	}
+	h.meters.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "presence_tls_certificate_expires_timestamp_seconds",
+		Help: "When the TLS certificate that is served expires, as a Unix time; 0 means that there is none yet.",
+	}, func() float64 {
+		if at := expires(); !at.IsZero() {
+			return float64(at.Unix())
+		}
+		return 0
+	}))
 }
 
 func get(serve http.HandlerFunc) map[string]http.HandlerFunc {

@@ -59,7 +59,7 @@ func newServer(t testing.TB, change ...func(*options)) *server {
 		c(&o)
 	}
 	var err error
-	s.svc, err = presence.Open(presence.Config{
+	s.svc, err = presence.Open(t.Context(), presence.Config{
 		Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &o.settings, Logger: log,
 	})
 	if err != nil {

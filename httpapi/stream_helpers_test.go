@@ -65,7 +65,7 @@ func (s *server) openStream(client *http.Client, address string, header http.Hea
 		s.t.Fatalf("GET /v1/events: %v", err)
 	}
 	s.t.Cleanup(func() { response.Body.Close() })
-	record(s.t, exchange{Method: "GET", Path: "/v1/events?" + request.URL.RawQuery, Sent: header,
+	record(s.t, exchange{Method: "GET", Path: strings.TrimPrefix(request.URL.RequestURI(), s.prefix), Sent: header,
 		Status: response.StatusCode, Header: response.Header, Got: bodyUnlessStream(s.t, response)})
 	return &stream{testserver.Read(response.Body), s.t, response, cancel}
 }
@@ -98,7 +98,7 @@ func (st *stream) read() (testserver.Event, error) {
 	st.t.Helper()
 	e, err := st.Next()
 	if err == nil {
-		record(st.t, exchange{Event: e.Type, Got: []byte(e.Data)})
+		record(st.t, exchange{Event: e.Type, Path: st.response.Request.URL.Path, Got: []byte(e.Data)})
 	}
 	return e, err
 }

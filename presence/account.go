@@ -46,6 +46,15 @@ type device struct {
 	retainUntil micros
 }
 
+// disconnect records that the device disconnected at a time. It counts as connected for
+// grace, and a native one is kept for retention.
+func (d *device) disconnect(at, grace, retention micros) {
+	d.run, d.stream, d.since, d.graceUntil = 0, 0, at, at+grace
+	if d.platform.Native() {
+		d.retainUntil = at + retention
+	}
+}
+
 func (a *account) status() Status {
 	return Status{
 		UserID:       a.userID,

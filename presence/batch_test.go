@@ -159,7 +159,7 @@ func TestDeleteAndReturnInOneBatch(t *testing.T) {
 func TestTwoStartsInOneBatch(t *testing.T) {
 	w := open(t)
 	login, session := w.login(Device{UserID: "alice", ID: "tab", Platform: Web})
-	for _, err := range w.together(login, beginRun{}, &endRuns{clock: w.writer.lastBatch}, beginRun{}) {
+	for _, err := range w.together(login, beginRun{}, &endRun{clock: w.writer.lastBatch}, beginRun{}) {
 		w.must(err)
 	}
 	if d := w.model.byName["alice"].device("tab"); d.run != 0 {

@@ -22,74 +22,76 @@ const (
 	longestText = maxCustomStatusBytes
 )
 
-// condition is something that no row of a table may be. bad is an SQL expression
-// over a row.
+// condition describes rows that a valid table doesn't have. bad is an SQL
+// expression that is true for such a row; what names it in the error.
 type condition struct {
 	from string // a table, or a query in parentheses
 	bad  string
 	what string
-	slow bool // too slow to be checked at each start; a service works in spite of it
+	slow bool // too slow to check at each start; a service works even with such rows
 }
 
-// conditions are what [Open] and [Check] look for in a database whose pages and
-// schema are whole.
+// conditions are the conditions that [Open] and [Check] search for in a database
+// whose pages and schema are intact.
 var conditions = [...]condition{
-	{"(SELECT count(*) AS rows FROM service)", "rows <> 1", "rows other than one", false},
+	{"(SELECT count(*) AS rows FROM service)", "rows <> 1", "a number of rows other than one", false},
 	{"service", "version NOT BETWEEN 0 AND " + number10(maxVersion), "a version out of range", false},
 	{"service", "clock NOT BETWEEN 0 AND " + number10(lastClock), "a clock before 1970 or after 2100", false},
 	{"service", "run NOT BETWEEN 0 AND " + number10(maxCount), "a run out of range", false},
 	{"service", "next_user NOT BETWEEN 1 AND " + number10(maxUsers+1), "a next_user out of range", false},
 	{"service", "user_status NOT IN (0, 1) OR friend_notifications NOT IN (0, 1)", "a switch that is neither on nor off", false},
-	{"service", "user_status_since NOT BETWEEN 0 AND version OR friends_since NOT BETWEEN 0 AND version", "a switch that went on at a version not given out", false},
+	{"service", "user_status_since NOT BETWEEN 0 AND version OR friends_since NOT BETWEEN 0 AND version", "a switch that was turned on at a version that was never issued", false},
 	{"users", "id NOT BETWEEN 1 AND " + number10(maxUsers), "an id out of range", false},
-	{"users", "id >= (SELECT next_user FROM service)", "an id that would be given out again", false},
+	{"users", "id >= (SELECT next_user FROM service)", "an id that would be issued again", false},
 	{"users", "octet_length(user_id) NOT BETWEEN 1 AND 128", "a user_id that is empty or too long", false},
 	{"users", "octet_length(custom_status) > " + number10(longestText), "a custom_status that is too long", false},
-	{"users", "status_type NOT IN (1, 2, 3)", "a status_type that there isn't", false},
-	{"users", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", false},
+	{"users", "status_type NOT IN (1, 2, 3)", "an unknown status_type", false},
+	{"users", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version that was never issued", false},
 	{"users", "expires_at NOT BETWEEN 0 AND (SELECT clock FROM service) + 366 * 86400000000", "an expires_at more than a year ahead", false},
 	{"users", outside("clear_at"), "a clear_at out of range", false},
 	{"users", outside("revoked_at"), "a revoked_at out of range", false},
-	{"users", "status_type IN (1, 2) AND id NOT IN (SELECT user FROM devices)", "a status_type that needs a device, and none", true},
+	{"users", "status_type IN (1, 2) AND id NOT IN (SELECT user FROM devices)", "a status_type that needs a device, but no device", true},
 	{"devices", "user NOT IN (SELECT id FROM users)", "a user who doesn't exist", false},
 	{"devices", "octet_length(device_id) NOT BETWEEN 1 AND 128", "a device_id that is empty or too long", false},
-	{"devices", "platform NOT IN ('web', 'android', 'ios', 'ipad', 'windows', 'mac', 'linux')", "a platform that there isn't", false},
-	{"devices", "run NOT BETWEEN 0 AND (SELECT run FROM service)", "a run that there wasn't", false},
+	{"devices", "platform NOT IN ('web', 'android', 'ios', 'ipad', 'windows', 'mac', 'linux')", "an unknown platform", false},
+	{"devices", "run NOT BETWEEN 0 AND (SELECT run FROM service)", "a run that never started", false},
 	{"devices", "stream NOT BETWEEN 0 AND " + number10(maxCount), "a stream out of range", false},
 	{"devices", outside("login_at", "since", "grace_until", "retain_until"), "a time out of range", false},
+	{"run_ends", "at NOT BETWEEN 0 AND (SELECT clock FROM service) OR clock NOT BETWEEN 0 AND at", "a time out of range", false},
+	{"run_ends", "grace NOT BETWEEN 0 AND 3153600000000000 OR retention NOT BETWEEN 0 AND 3153600000000000", "a duration out of range", false},
 	{"kicks", "octet_length(user_id) NOT BETWEEN 1 AND 128 OR octet_length(device_id) > 128", "an ID that is empty or too long", false},
-	{"kicks", "type NOT IN ('REST_API_Kick', 'multipleDevice', 'logout')", "a type that there isn't", false},
-	{"kicks", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", false},
+	{"kicks", "type NOT IN ('REST_API_Kick', 'multipleDevice', 'logout')", "an unknown type", false},
+	{"kicks", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version that was never issued", false},
 	{"kicks", outside("at"), "a time out of range", false},
 	{"kicks", "until NOT BETWEEN 0 AND (SELECT clock FROM service) + 60000000", "an end more than a minute ahead", false},
-	{"jumps", "above < 0 OR below < above OR below > (SELECT version FROM service)", "a range that there can't be", false},
+	{"jumps", "above < 0 OR below < above OR below > (SELECT version FROM service)", "an impossible range", false},
 	{"(SELECT below, lead(above) OVER (ORDER BY above) AS next FROM jumps)", "below > next", "jumps that overlap", false},
-	{"deleted", "octet_length(hash) <> 16", "a hash that isn't one", true},
+	{"deleted", "octet_length(hash) <> 16", "a hash of the wrong length", true},
 	{"deleted", outside("at"), "a time out of range", true},
-	{"deletion_key", "octet_length(key) <> 32", "a key that isn't one", false},
-	{"(SELECT (SELECT count(*) FROM deletion_key) AS keys)", "keys = 0 AND EXISTS (SELECT 1 FROM deleted)", "hashes of deleted users, and no key for them", false},
+	{"deletion_key", "octet_length(key) <> 32", "a key of the wrong length", false},
+	{"(SELECT (SELECT count(*) FROM deletion_key) AS keys)", "keys = 0 AND EXISTS (SELECT 1 FROM deleted)", "hashes of deleted users, but no key for them", false},
 	{"leftovers", "user IN (SELECT id FROM users) OR user NOT BETWEEN 1 AND (SELECT next_user FROM service) - 1", "a user who isn't deleted", false},
 	{"feeds", "octet_length(name) NOT BETWEEN 1 AND 128", "a name that is empty or too long", false},
-	{"feeds", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", false},
+	{"feeds", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version that was never issued", false},
 	{"gone", "user_id IN (SELECT user_id FROM users) OR octet_length(user_id) NOT BETWEEN 1 AND 128", "a user who isn't deleted", false},
-	{"gone", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", false},
+	{"gone", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version that was never issued", false},
 	{"subscriptions", noUser("user", "target"), "a user who doesn't exist", true},
 	{"subscriptions", "user = target", "a user who subscribes to themselves", true},
-	{"subscriptions", "since NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", true},
+	{"subscriptions", "since NOT BETWEEN 0 AND (SELECT version FROM service)", "a version that was never issued", true},
 	{"friends", noUser("user", "friend"), "a user who doesn't exist", true},
 	{"friends", "user = friend", "a user who is their own friend", true},
-	{"friends", "since NOT BETWEEN 0 AND (SELECT version FROM service)", "a version not given out", true},
+	{"friends", "since NOT BETWEEN 0 AND (SELECT version FROM service)", "a version that was never issued", true},
 }
 
 func number10(n int64) string { return fmt.Sprint(n) }
 
-// outside is the expression for columns with a time that can't be one.
+// outside returns the expression that is true if a column has a time out of range.
 func outside(columns ...string) string {
 	return strings.Join(columns, " NOT BETWEEN 0 AND "+number10(lastMoment)+" OR ") + " NOT BETWEEN 0 AND " + number10(lastMoment)
 }
 
-// noUser is the expression for columns with the number of nobody: neither of a
-// user nor of one who was deleted a moment ago.
+// noUser returns the expression that is true if a column has an id that belongs
+// neither to a user nor to a recently deleted user (table leftovers).
 func noUser(columns ...string) string {
 	var all []string
 	for _, c := range columns {
@@ -98,8 +100,8 @@ func noUser(columns ...string) string {
 	return strings.Join(all, " OR ")
 }
 
-// checkConditions returns each condition that the database doesn't meet, joined
-// into one error. At a start it leaves the slow ones out.
+// checkConditions returns an error that joins one error for each condition with
+// bad rows in the database. At a start it skips the slow conditions.
 func checkConditions(ctx context.Context, db store.Queryer, path string, atStart bool) error {
 	if atStart {
 		good, err := meetsAll(ctx, db)
@@ -123,8 +125,8 @@ func checkConditions(ctx context.Context, db store.Queryer, path string, atStart
 	return errors.Join(broken...)
 }
 
-// meetsAll reports whether the database meets all conditions but the slow ones,
-// in one pass over each table.
+// meetsAll reports whether no condition, except the slow ones, has a bad row. It
+// reads each table once.
 func meetsAll(ctx context.Context, db store.Queryer) (good bool, err error) {
 	var tables []string
 	bad := make(map[string][]string)
@@ -155,11 +157,11 @@ func (c *condition) broken(path string, n int) error {
 	return fmt.Errorf("%s: %s has %s (%s): restore a backup", path, table, c.what, number(n, "row", "rows"))
 }
 
-// checkTexts returns an error unless an ID is one, and a text is UTF-8. SQLite
-// takes any bytes for text.
+// checkTexts returns an error if id is not a valid ID or text is not UTF-8. SQLite
+// accepts any bytes as text.
 func checkTexts(table, id, text string) error {
 	if err := checkID(id); err != nil {
-		return fmt.Errorf("%s has %q for an ID: restore a backup: %w", table, id, err)
+		return fmt.Errorf("%s has %q as an ID: restore a backup: %w", table, id, err)
 	}
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("%s has a text for %q that is not UTF-8: restore a backup", table, id)
@@ -167,7 +169,7 @@ func checkTexts(table, id, text string) error {
 	return nil
 }
 
-// checkAllTexts is checkTexts of all rows; a start does it as it reads them.
+// checkAllTexts calls checkTexts for all rows. A start checks them as it reads them.
 func checkAllTexts(ctx context.Context, db *sql.DB, path string) error {
 	for table, query := range map[string]string{
 		"users":   "SELECT user_id, custom_status FROM users",

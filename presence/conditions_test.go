@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -10,33 +11,33 @@ import (
 // damages are databases whose pages and schema are whole, with what each holds
 // that it may not.
 var damages = []struct{ sql, want string }{
-	{"DELETE FROM service", "service has rows other than one"},
+	{"DELETE FROM service", "service has a number of rows other than one"},
 	{"UPDATE service SET version = -1", "service has a version out of range"},
 	{"UPDATE service SET version = 9223372036854775800", "service has a version out of range"},
-	{"UPDATE service SET version = 7", "users has a version not given out"},
+	{"UPDATE service SET version = 7", "users has a version that was never issued"},
 	{"UPDATE service SET clock = -5", "service has a clock before 1970 or after 2100"},
 	{"UPDATE service SET clock = 10098000000000000", "service has a clock before 1970 or after 2100"}, // 2290
 	{"UPDATE service SET run = 9223372036854775807", "service has a run out of range"},
 	{"UPDATE service SET run = -1", "service has a run out of range"},
 	{"UPDATE service SET next_user = 4294967296", "service has a next_user out of range"},
-	{"UPDATE service SET next_user = 6", "users has an id that would be given out again"},
+	{"UPDATE service SET next_user = 6", "users has an id that would be issued again"},
 	{"UPDATE service SET user_status = 2", "service has a switch that is neither on nor off"},
-	{"UPDATE service SET friends_since = version + 1", "service has a switch that went on at a version not given out"},
+	{"UPDATE service SET friends_since = version + 1", "service has a switch that was turned on at a version that was never issued"},
 	{"UPDATE users SET id = 4000000000 WHERE user_id = 'bob'", "users has an id out of range"},
 	{"UPDATE users SET id = -1 WHERE user_id = 'bob'", "users has an id out of range"},
 	{"UPDATE users SET id = 4294967298 WHERE user_id = 'bob'", "users has an id out of range"}, // 2 as a uint32
 	{"UPDATE users SET user_id = '' WHERE user_id = 'bob'", "users has a user_id that is empty or too long"},
 	{"UPDATE users SET user_id = printf('%200d', 1) WHERE user_id = 'bob'", "users has a user_id that is empty or too long"},
-	{"UPDATE users SET user_id = 'b' || char(10) WHERE user_id = 'bob'", `users has "b\n" for an ID`},
-	{"UPDATE users SET user_id = CAST(x'ff' AS TEXT) WHERE user_id = 'bob'", `users has "\xff" for an ID`},
+	{"UPDATE users SET user_id = 'b' || char(10) WHERE user_id = 'bob'", `users has "b\n" as an ID`},
+	{"UPDATE users SET user_id = CAST(x'ff' AS TEXT) WHERE user_id = 'bob'", `users has "\xff" as an ID`},
 	{"UPDATE users SET custom_status = CAST(x'41ff' AS TEXT) WHERE user_id = 'bob'", `users has a text for "bob" that is not UTF-8`},
 	{"UPDATE users SET custom_status = printf('%70000d', 1) WHERE user_id = 'bob'", "users has a custom_status that is too long"},
-	{"UPDATE users SET status_type = 4 WHERE user_id = 'bob'", "users has a status_type that there isn't"},
-	{"UPDATE users SET status_type = 0 WHERE user_id = 'bob'", "users has a status_type that there isn't"},
-	{"UPDATE users SET status_type = -1 WHERE user_id = 'bob'", "users has a status_type that there isn't"},
-	{"UPDATE users SET status_type = 300 WHERE user_id = 'bob'", "users has a status_type that there isn't"},
-	{"UPDATE users SET status_type = 1 WHERE user_id = 'bob'", "users has a status_type that needs a device, and none"},
-	{"UPDATE users SET version = -1 WHERE user_id = 'bob'", "users has a version not given out"},
+	{"UPDATE users SET status_type = 4 WHERE user_id = 'bob'", "users has an unknown status_type"},
+	{"UPDATE users SET status_type = 0 WHERE user_id = 'bob'", "users has an unknown status_type"},
+	{"UPDATE users SET status_type = -1 WHERE user_id = 'bob'", "users has an unknown status_type"},
+	{"UPDATE users SET status_type = 300 WHERE user_id = 'bob'", "users has an unknown status_type"},
+	{"UPDATE users SET status_type = 1 WHERE user_id = 'bob'", "users has a status_type that needs a device, but no device"},
+	{"UPDATE users SET version = -1 WHERE user_id = 'bob'", "users has a version that was never issued"},
 	{"UPDATE users SET expires_at = 9223372036854775807 WHERE user_id = 'bob'", "users has an expires_at more than a year ahead"},
 	{"UPDATE users SET expires_at = (SELECT clock FROM service) + 400 * 86400000000 WHERE user_id = 'bob'", "users has an expires_at more than a year ahead"},
 	{"UPDATE users SET clear_at = 9223372036854775807 WHERE user_id = 'bob'", "users has a clear_at out of range"},
@@ -44,24 +45,24 @@ var damages = []struct{ sql, want string }{
 	{"UPDATE devices SET user = 77", "devices has a user who doesn't exist"},
 	{"UPDATE devices SET user = -1 WHERE device_id = 'phone'", "devices has a user who doesn't exist"},
 	{"UPDATE devices SET device_id = '' WHERE device_id = 'phone'", "devices has a device_id that is empty or too long"},
-	{"UPDATE devices SET device_id = ' x' WHERE device_id = 'phone'", `devices has " x" for an ID`},
-	{"UPDATE devices SET platform = 'toaster'", "devices has a platform that there isn't"},
-	{"UPDATE devices SET run = 1000", "devices has a run that there wasn't"},
+	{"UPDATE devices SET device_id = ' x' WHERE device_id = 'phone'", `devices has " x" as an ID`},
+	{"UPDATE devices SET platform = 'toaster'", "devices has an unknown platform"},
+	{"UPDATE devices SET run = 1000", "devices has a run that never started"},
 	{"UPDATE devices SET stream = -1", "devices has a stream out of range"},
 	{"UPDATE devices SET retain_until = 9223372036854775807", "devices has a time out of range"},
 	{"UPDATE devices SET since = -9223372036854775807", "devices has a time out of range"},
 	{"UPDATE kicks SET user_id = '' WHERE device_id = 'tablet'", "kicks has an ID that is empty or too long"},
-	{"UPDATE kicks SET type = 'fun'", "kicks has a type that there isn't"},
-	{"UPDATE kicks SET version = 9223372036854775807", "kicks has a version not given out"},
+	{"UPDATE kicks SET type = 'fun'", "kicks has an unknown type"},
+	{"UPDATE kicks SET version = 9223372036854775807", "kicks has a version that was never issued"},
 	{"UPDATE kicks SET at = 9223372036854775807", "kicks has a time out of range"},
 	{"UPDATE kicks SET until = 9223372036854775807", "kicks has an end more than a minute ahead"},
-	{"INSERT INTO jumps VALUES (-4, -2)", "jumps has a range that there can't be"},
-	{"INSERT INTO jumps VALUES (9, 5)", "jumps has a range that there can't be"},
+	{"INSERT INTO jumps VALUES (-4, -2)", "jumps has an impossible range"},
+	{"INSERT INTO jumps VALUES (9, 5)", "jumps has an impossible range"},
 	{"INSERT INTO jumps SELECT above + 1, below - 1 FROM jumps", "jumps has jumps that overlap"},
-	{"UPDATE deleted SET hash = x'00'", "deleted has a hash that isn't one"},
+	{"UPDATE deleted SET hash = x'00'", "deleted has a hash of the wrong length"},
 	{"UPDATE deleted SET at = -1", "deleted has a time out of range"},
-	{"UPDATE deletion_key SET key = x''", "deletion_key has a key that isn't one"},
-	{"DELETE FROM deletion_key", "deletion_key has hashes of deleted users, and no key for them"},
+	{"UPDATE deletion_key SET key = x''", "deletion_key has a key of the wrong length"},
+	{"DELETE FROM deletion_key", "deletion_key has hashes of deleted users, but no key for them"},
 	{"INSERT INTO leftovers VALUES (2)", "leftovers has a user who isn't deleted"},
 	{"INSERT INTO leftovers VALUES (-2)", "leftovers has a user who isn't deleted"},
 	{"INSERT INTO subscriptions VALUES (6, 77, 1)", "subscriptions has a user who doesn't exist"},
@@ -69,15 +70,17 @@ var damages = []struct{ sql, want string }{
 	{"INSERT INTO subscriptions VALUES (6, -1, 1)", "subscriptions has a user who doesn't exist"},
 	{"INSERT INTO subscriptions VALUES (6, 4000000000, 1)", "subscriptions has a user who doesn't exist"},
 	{"INSERT INTO subscriptions VALUES (6, 6, 1)", "subscriptions has a user who subscribes to themselves"},
-	{"UPDATE subscriptions SET since = 9223372036854775807", "subscriptions has a version not given out"},
+	{"UPDATE subscriptions SET since = 9223372036854775807", "subscriptions has a version that was never issued"},
 	{"INSERT INTO friends VALUES (6, 77, 1)", "friends has a user who doesn't exist"},
 	{"INSERT INTO friends VALUES (6, -9223372036854775807, 1)", "friends has a user who doesn't exist"},
+	{"INSERT INTO run_ends VALUES (1, 2, 0, 0)", "run_ends has a time out of range"},
+	{"INSERT INTO run_ends VALUES (1, 1, -1, 0)", "run_ends has a duration out of range"},
 	{"INSERT INTO feeds VALUES ('', 1)", "feeds has a name that is empty or too long"},
-	{"INSERT INTO feeds VALUES ('backend', 1 << 52)", "feeds has a version not given out"},
+	{"INSERT INTO feeds VALUES ('backend', 1 << 52)", "feeds has a version that was never issued"},
 	{"INSERT INTO gone VALUES ('alice', 1)", "gone has a user who isn't deleted"},
-	{"INSERT INTO gone VALUES ('zoe', -1)", "gone has a version not given out"},
+	{"INSERT INTO gone VALUES ('zoe', -1)", "gone has a version that was never issued"},
 	{"INSERT INTO friends VALUES (6, 6, 1)", "friends has a user who is their own friend"},
-	{"UPDATE friends SET since = -1", "friends has a version not given out"},
+	{"UPDATE friends SET since = -1", "friends has a version that was never issued"},
 }
 
 // TestDamagedDatabases: Check and Restore report each, with what to do. A service
@@ -108,7 +111,7 @@ func TestDamagedDatabases(t *testing.T) {
 }
 
 func opensOrRefuses(t *testing.T, path, damage, want string) {
-	svc, err := Open(Config{Path: path})
+	svc, err := Open(context.Background(), Config{Path: path})
 	if err != nil {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: refused with %v, want %q", damage, err, want)
@@ -153,7 +156,7 @@ func TestADamagedDatabaseOfAnOlderSchema(t *testing.T) {
 		execSQL(t, path, "UPDATE users SET status_type = 9 WHERE user_id = 'bob'", "INSERT INTO friends VALUES (6, 77, 1)")
 		before, _ := os.ReadFile(path)
 		_, err := Check(t.Context(), path)
-		for _, want := range []string{"users has a status_type that there isn't", "friends has a user who doesn't exist"} {
+		for _, want := range []string{"users has an unknown status_type", "friends has a user who doesn't exist"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("schema %d: checking it gives %v, want %q", schema, err, want)
 			}
@@ -161,7 +164,7 @@ func TestADamagedDatabaseOfAnOlderSchema(t *testing.T) {
 		if after, _ := os.ReadFile(path); string(after) != string(before) {
 			t.Errorf("schema %d: checking has changed the file", schema)
 		}
-		refuses(t, path, "a damaged database of an older schema", "users has a status_type that there isn't")
+		refuses(t, path, "a damaged database of an older schema", "users has an unknown status_type")
 	}
 }
 

@@ -121,28 +121,28 @@ const maxDuration = 100 * 365 * 24 * time.Hour
 const maxCustomStatusBytes = 65536
 
 // Validate returns an error that joins one for each value out of range, or nil.
-// Each names the value by its key in presence.toml.
+// Each begins with the name of the field and " = ".
 func (s Settings) Validate() error {
 	var errs []error
-	number := func(key string, n, low, high int) {
+	number := func(field string, n, low, high int) {
 		if n < low || n > high {
-			errs = append(errs, fmt.Errorf("%s = %d: must be from %d to %d", key, n, low, high))
+			errs = append(errs, fmt.Errorf("%s = %d: must be from %d to %d", field, n, low, high))
 		}
 	}
-	duration := func(key string, d, low time.Duration) {
+	duration := func(field string, d, low time.Duration) {
 		if d < low || d > maxDuration {
-			errs = append(errs, fmt.Errorf("%s = %q: must be from %s to %s", key, d, low, maxDuration))
+			errs = append(errs, fmt.Errorf("%s = %q: must be from %s to %s", field, d, low, maxDuration))
 		}
 	}
-	number("limits.subscriptions", s.Subscriptions, 1, 1_000_000)
-	number("limits.custom_status_bytes", s.CustomStatusBytes, 0, maxCustomStatusBytes)
-	number("limits.devices_per_platform", s.DevicesPerPlatform, 1, 1000)
-	number("limits.friends", s.Friends, 0, 1_000_000)
-	duration("timing.reconnect_grace", s.ReconnectGrace, 0)
-	duration("timing.restart_grace", s.RestartGrace, 0)
-	duration("timing.offline_retention", s.OfflineRetention, 0)
-	duration("timing.custom_status_ttl", s.CustomStatusTTL, 0)
-	duration("timing.keepalive", s.Keepalive, time.Millisecond)
-	duration("timing.batch_window", s.BatchWindow, 0)
+	number("Subscriptions", s.Subscriptions, 1, 1_000_000)
+	number("CustomStatusBytes", s.CustomStatusBytes, 0, maxCustomStatusBytes)
+	number("DevicesPerPlatform", s.DevicesPerPlatform, 1, 1000)
+	number("Friends", s.Friends, 0, 1_000_000)
+	duration("ReconnectGrace", s.ReconnectGrace, 0)
+	duration("RestartGrace", s.RestartGrace, 0)
+	duration("OfflineRetention", s.OfflineRetention, 0)
+	duration("CustomStatusTTL", s.CustomStatusTTL, 0)
+	duration("Keepalive", s.Keepalive, time.Millisecond)
+	duration("BatchWindow", s.BatchWindow, 0)
 	return errors.Join(errs...)
 }

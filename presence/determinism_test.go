@@ -74,7 +74,7 @@ func script(w *world) [][]operation {
 		{removeLeftovers{}, &deleteUsers{userIDs: []string{"c"}}, &admit{"c", time.UnixMicro(1)}, &admit{"c", time.Unix(1000, 0)}},
 		{&unsubscribe{userID: "a", targets: []string{"e"}}, &subscribe{userID: "f", targets: everyone}, &unsubscribeAll{userID: "f"}},
 		{&renameUser{userID: "e", to: "d2"}, device("d2", "1", Mac), &renameUser{userID: "d2", to: "e"}, &renameUser{userID: "f", to: "e"}},
-		{&configure{changed}, &endRuns{clock: 9_000_000}, beginRun{}},
+		{&configure{changed}, &endRun{clock: 9_000_000}, beginRun{}},
 		{&settle{users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, probe{}},
 	}
 	for i := range 20 { // a crowd, so that the order of maps would show

@@ -191,10 +191,7 @@ func (op *drop) apply(b *batch) error {
 }
 
 func (b *batch) dropDevice(a *account, d *device, at, grace micros) {
-	d.run, d.stream, d.since, d.graceUntil = 0, 0, at, at+grace
-	if d.platform.Native() {
-		d.retainUntil = at + toMicros(b.settings.OfflineRetention)
-	}
+	d.disconnect(at, grace, toMicros(b.settings.OfflineRetention))
 	b.saveDevice(a, d)
 }
 

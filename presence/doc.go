@@ -3,7 +3,7 @@
 // [Open] opens a [Service] on one SQLite file. [Service.Connect] logs a device of
 // a user in and returns a [Session], from which [Session.Next] reads events:
 //
-//	svc, err := presence.Open(presence.Config{Path: "presence.db"})
+//	svc, err := presence.Open(ctx, presence.Config{Path: "presence.db"})
 //	…
 //	defer svc.Close()
 //	session, err := svc.Connect(ctx, presence.Device{UserID: "alice", Platform: presence.Web})

@@ -16,7 +16,7 @@ func openTemp() (svc *presence.Service, done func()) {
 	if err != nil {
 		panic(err)
 	}
-	svc, err = presence.Open(presence.Config{Path: filepath.Join(folder, "presence.db")})
+	svc, err = presence.Open(context.Background(), presence.Config{Path: filepath.Join(folder, "presence.db")})
 	if err != nil {
 		panic(err)
 	}

@@ -268,7 +268,7 @@ func (f *Feed) skipGone() {
 // updated returns an event with as many of the statuses that the feed has to send as fit
 // into it.
 func (f *Feed) updated(m *model, now time.Time) Event {
-	if len(f.batch) > manyWaiting {
+	if len(f.batch) > manyWaiting && !f.unfinished {
 		f.batch = nil
 	}
 	f.batch = f.batch[:0]
@@ -287,5 +287,5 @@ func (f *Feed) updated(m *model, now time.Time) Event {
 	if f.unfinished {
 		f.cursor = f.batch[len(f.batch)-1].Version
 	}
-	return Event{Type: EventUpdated, Cursor: f.cursor, Statuses: f.batch}
+	return Event{Type: EventUpdated, Cursor: f.cursor, Statuses: f.batch, More: f.unfinished}
 }

@@ -18,6 +18,7 @@ type feedReader struct {
 	w      *world
 	cursor int64
 	last   int64             // the highest version that was received
+	parts  int               // the events with Event.More
 	seen   map[string]Status // the last status of each user
 }
 
@@ -63,6 +64,9 @@ func (r *feedReader) poll() []string {
 	}
 	if event.Type != "" {
 		r.cursor = event.Cursor
+	}
+	if event.More {
+		r.parts++
 	}
 	if event.Type != EventUpdated {
 		return nil
@@ -175,6 +179,9 @@ func TestFeedSplitsLists(t *testing.T) {
 			}
 		}
 		f.readAll()
+		if f.parts < 2 || f.parts > parts {
+			t.Errorf("%d events announce more, of %d that follow one another", f.parts, parts)
+		}
 		if parts < 4 || f.seen["user-0"].CustomStatus != "first again" || f.seen["user-999"].CustomStatus != "last again" {
 			t.Errorf("%d parts, %v, %v", parts, f.seen["user-0"], f.seen["user-999"])
 		}
@@ -288,7 +295,8 @@ func TestForgetFeeds(t *testing.T) {
 		if n := w.rows("gone"); n != 1 {
 			t.Errorf("%d deleted users are stored, want the one that a feed has not received", n)
 		}
-		w.must(w.ForgetFeeds(t.Context(), []string{"kept"}))
+		w.must(w.ForgetFeeds(t.Context(), "keep", nil)) // has no effect
+		w.must(w.ForgetFeeds(t.Context(), "", []string{"kept"}))
 		if _, _, err := forgotten.Poll(); err != io.EOF {
 			t.Errorf("a forgotten feed goes on: %v", err)
 		}

@@ -96,6 +96,10 @@ func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error
 		return nil, err
 	}
 	defer rows.Close()
+	ends, err := s.storedRunEnds(ctx)
+	if err != nil {
+		return nil, err
+	}
 	all := make(map[uint32][]device)
 	for rows.Next() {
 		var user uint32
@@ -107,9 +111,18 @@ func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error
 		if err := checkTexts("devices", d.id, ""); err != nil {
 			return nil, err
 		}
+		applyEnds(ends, &d)
 		all[user] = append(all[user], d)
 	}
 	return all, rows.Err()
+}
+
+func (s *Service) storedRunEnds(ctx context.Context) ([]runEnd, error) {
+	rows, err := s.store.Reader().QueryContext(ctx, "SELECT at, clock, grace, retention FROM run_ends ORDER BY at")
+	return store.Collect(rows, err, func(rows *sql.Rows) (e runEnd, err error) {
+		err = rows.Scan(&e.at, &e.clock, &e.grace, &e.retention)
+		return e, err
+	})
 }
 
 func (s *Service) storedJumps(ctx context.Context) ([]jump, error) {

@@ -3,6 +3,7 @@
 package presence
 
 import (
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -31,7 +32,7 @@ func TestPromise5LocksAreKept(t *testing.T) {
 	w.register("alice")
 	for what, do := range map[string]func(){
 		"nothing":          func() {},
-		"a second service": func() { Open(Config{Path: w.path}) },
+		"a second service": func() { Open(context.Background(), Config{Path: w.path}) },
 		"a check":          func() { Check(t.Context(), w.path) },
 		"a backup":         func() { Backup(t.Context(), w.path, filepath.Join(t.TempDir(), "backup")) },
 		"restoring":        func() { Restore(t.Context(), w.path, w.path) },

@@ -39,7 +39,7 @@ func open(t *testing.T, adjust ...func(*Settings)) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	svc, err := Open(Config{Path: w.path, Settings: &w.settings, machine: &machine{
+	svc, err := Open(context.Background(), Config{Path: w.path, Settings: &w.settings, machine: &machine{
 		suspended: func() time.Duration { return time.Duration(w.asleep.Load()) },
 		onClockSet: func(f func()) (func(), error) {
 			w.clockSet = f

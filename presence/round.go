@@ -113,7 +113,7 @@ func (s *Session) begin(m *model) {
 // updated returns an event with the next part of the round, or with the first part of a
 // new round. Its statuses are the current ones.
 func (s *Session) updated(m *model, now time.Time, inRound bool) Event {
-	if len(s.batch) > manyWaiting {
+	if len(s.batch) > manyWaiting && !inRound {
 		s.batch = nil
 	}
 	s.batch = s.batch[:0]

@@ -2,34 +2,52 @@ package presence
 
 import "slices"
 
-// endRuns records that every earlier run of the service has ended. The devices that were
+// endRun records that the last run of the service has ended. The devices that were
 // connected, or in their grace, get Settings.RestartGrace to reconnect. So a restart by
-// itself changes no status, however many users were ONLINE.
-type endRuns struct {
-	clock micros // the time of the last batch of those runs
+// itself changes no status, however many users were ONLINE. The end is stored once, and
+// not in the row of each device: see runEnd.
+type endRun struct {
+	clock micros // the time of the last batch of that run
 }
 
-func (op *endRuns) apply(b *batch) error {
+func (op *endRun) apply(b *batch) error {
+	end := runEnd{at: b.now, clock: op.clock, grace: toMicros(b.settings.RestartGrace), retention: toMicros(b.settings.OfflineRetention)}
+	b.exec("DELETE FROM run_ends WHERE at <= (SELECT ifnull(min(since), ?) FROM devices)", b.now)
+	b.exec("INSERT INTO run_ends VALUES (?, ?, ?, ?)", end.at, end.clock, end.grace, end.retention)
 	wasOnline := func(d device) bool { return d.stateAt(op.clock) >= inGrace }
 	for id := range b.nextUser {
 		if a := b.peekByID(id); a != nil && slices.ContainsFunc(a.devices, wasOnline) {
 			a = b.toChange(a)
-			b.change(a, func() { op.endFor(b, a) })
+			b.change(a, func() {
+				for i := range a.devices {
+					end.applyTo(&a.devices[i])
+				}
+			})
 		}
 	}
 	return nil
 }
 
-func (op *endRuns) endFor(b *batch, a *account) {
-	grace := toMicros(b.settings.RestartGrace)
-	for i := range a.devices {
-		d := &a.devices[i]
-		switch d.stateAt(op.clock) {
-		case connected:
-			b.dropDevice(a, d, b.now, grace)
-		case inGrace:
-			d.graceUntil = max(d.graceUntil, b.now+grace)
-			b.saveDevice(a, d)
+// runEnd is the end of a run. It applies to each device whose row was stored before,
+// which is not stored again: whoever reads the row applies the ends after it, in order.
+type runEnd struct{ at, clock, grace, retention micros }
+
+// applyTo disconnects a device that was connected when the run ended, and extends the
+// grace of one that was in it.
+func (e *runEnd) applyTo(d *device) {
+	switch d.stateAt(e.clock) {
+	case connected:
+		d.disconnect(e.at, e.grace, e.retention)
+	case inGrace:
+		d.graceUntil = max(d.graceUntil, e.at+e.grace)
+	}
+}
+
+// applyEnds applies the ends of runs, in order of time, to a device as it is stored.
+func applyEnds(ends []runEnd, d *device) {
+	for i := range ends {
+		if d.since < ends[i].at {
+			ends[i].applyTo(d)
 		}
 	}
 }

@@ -56,7 +56,9 @@ type Service struct {
 //   - it is damaged in a way that [Check] reports.
 //   - it has to be upgraded, and the backup can't be written.
 //   - the machine's clock is later than the year 2100.
-func Open(config Config) (*Service, error) {
+//   - ctx is done before the service is open, which may take seconds with a million
+//     users, or longer if the database is upgraded. Later, ctx has no effect.
+func Open(ctx context.Context, config Config) (*Service, error) {
 	settings := DefaultSettings()
 	if config.Settings != nil {
 		settings = *config.Settings
@@ -77,18 +79,26 @@ func Open(config Config) (*Service, error) {
 	} else if simulated(time.Now()) {
 		s.machine = simulatedMachine()
 	}
-	ctx := context.Background()
 	schema, err := store.ReadSchema(migrations)
 	if err != nil {
 		return nil, err
 	}
 	if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
-		return nil, err
+		return nil, orDone(ctx, err)
 	}
 	if err := s.start(ctx, settings); err != nil {
-		return nil, errors.Join(store.Diagnose(s.store.Path(), err), s.closeStore())
+		return nil, errors.Join(orDone(ctx, store.Diagnose(s.store.Path(), err)), s.closeStore())
 	}
 	return s, nil
+}
+
+// orDone returns the error of ctx, if that is why something failed with err: SQLite then
+// only reports that it was interrupted.
+func orDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // start loads the model and begins the run, before any other goroutine has s.
@@ -103,7 +113,7 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 	}
 	s.janitor = newJanitor(s)
 	s.writer = newWriter(s, lastBatch)
-	if err := s.beginRun(settings); err != nil {
+	if err := s.beginRun(ctx, settings); err != nil {
 		return err
 	}
 	if s.watching, err = s.store.Reader().PrepareContext(ctx, selectWatches); err != nil {
@@ -116,10 +126,13 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 
 // beginRun ends the last run, begins the next, and applies the deadlines that passed
 // meanwhile.
-func (s *Service) beginRun(settings Settings) error {
+func (s *Service) beginRun(ctx context.Context, settings Settings) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	// The jump comes first: a version given out before it could equal one that a
 	// client holds from a history that was lost when a backup was restored.
-	if err := s.writer.doFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRuns{clock: s.writer.lastBatch}); err != nil {
+	if err := s.writer.doFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRun{clock: s.writer.lastBatch}); err != nil {
 		return err
 	}
 	s.started = s.writer.lastBatch
@@ -134,11 +147,10 @@ func (s *Service) beginRun(settings Settings) error {
 	return nil
 }
 
-// Drain ends all sessions and feeds with [ErrClosed], and makes Connect and Follow
-// return it. It is the
-// first step of a shutdown; calls that change something still succeed. The devices count as
-// connected until the next run, which gives them Settings.RestartGrace, so a
-// restart changes no status by itself.
+// Drain ends all sessions and feeds with [ErrClosed], and makes Connect and Follow return
+// it. It is the first step of a shutdown; calls that change something still succeed. The
+// devices count as connected until the next run, which gives them
+// Settings.RestartGrace, so a restart changes no status by itself.
 func (s *Service) Drain() {
 	s.mu.Lock()
 	s.model.draining = true

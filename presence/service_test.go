@@ -1,6 +1,9 @@
 package presence
 
 import (
+	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -278,4 +281,41 @@ func TestUsersArePaged(t *testing.T) {
 		got = append(got, describe(page)...)
 	}
 	wantList(t, got, []string{"a UNLOGINED", "b UNLOGINED", "c UNLOGINED"}, "all users, in order")
+}
+
+// TestOpenCancelled: Open returns the error of its context wherever the start is then, and
+// leaves a file that can be opened.
+func TestOpenCancelled(t *testing.T) {
+	w := open(t)
+	w.register("alice")
+	w.must(w.Close())
+	for steps := range 40 {
+		ctx := &countdown{Context: t.Context()}
+		ctx.left.Store(int64(steps))
+		svc, err := Open(ctx, Config{Path: w.path})
+		if err == nil {
+			w.must(svc.Close())
+			if steps < 3 {
+				t.Errorf("Open has looked at its context only %d times", steps)
+			}
+			return
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("after %d looks at the context: %v", steps, err)
+		}
+	}
+	t.Error("Open never succeeds")
+}
+
+// countdown is a context that is cancelled once Err was called some times.
+type countdown struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (c *countdown) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
 }

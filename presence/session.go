@@ -78,6 +78,10 @@ type Event struct {
 
 	// Version is set only in the EventReady of a feed. It is the current version.
 	Version int64
+
+	// More is set only in an EventUpdated of a feed. It means that the event is a
+	// part of what there was to send, and that the next event follows at once.
+	More bool
 }
 
 // ending is why the service ended a session.

@@ -14,7 +14,7 @@ import (
 // no time at all.
 func TestElevenSecondsLaterSheIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		svc, err := presence.Open(presence.Config{Path: filepath.Join(t.TempDir(), "presence.db")})
+		svc, err := presence.Open(t.Context(), presence.Config{Path: filepath.Join(t.TempDir(), "presence.db")})
 		if err != nil {
 			t.Fatal(err)
 		}

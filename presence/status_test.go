@@ -175,7 +175,7 @@ func TestSettingsFaultsAreToldTogether(t *testing.T) {
 	s := DefaultSettings()
 	s.Friends, s.CustomStatusBytes, s.Keepalive = -1, 65537, 0
 	err := s.Validate()
-	for _, key := range []string{"limits.friends = -1", "limits.custom_status_bytes = 65537", `timing.keepalive = "0s"`} {
+	for _, key := range []string{"Friends = -1", "CustomStatusBytes = 65537", `Keepalive = "0s"`} {
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("the faults are %v, want %s among them", err, key)
 		}

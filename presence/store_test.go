@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"context"
 	"database/sql"
 	"flag"
 	"fmt"
@@ -82,7 +83,7 @@ func execSQL(t *testing.T, path string, statements ...string) {
 
 func refuses(t *testing.T, path, name string, reasons ...string) {
 	t.Helper()
-	svc, err := Open(Config{Path: path})
+	svc, err := Open(context.Background(), Config{Path: path})
 	if err == nil {
 		svc.Close()
 		t.Errorf("%s: opened, want it refused", name)
@@ -116,7 +117,7 @@ func TestUnusableDatabasesAreRefused(t *testing.T) {
 func TestOnlyFilesAreDatabases(t *testing.T) {
 	t.Chdir(t.TempDir())
 	good := filepath.Join(t.TempDir(), "presence.db")
-	svc, err := Open(Config{Path: good})
+	svc, err := Open(context.Background(), Config{Path: good})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestOnlyFilesAreDatabases(t *testing.T) {
 		"presence.db?mode=memory": "options", "presence.db?_pragma=synchronous(0)&mode=rwc": "options", "a\x00b": "zero byte",
 	} {
 		calls := map[string]func() error{
-			"Open":         func() error { _, err := Open(Config{Path: path}); return err },
+			"Open":         func() error { _, err := Open(context.Background(), Config{Path: path}); return err },
 			"Check":        func() error { _, err := Check(t.Context(), path); return err },
 			"Backup":       func() error { return Backup(t.Context(), path, "copy.db") },
 			"Backup to":    func() error { return Backup(t.Context(), good, path) },
@@ -145,7 +146,7 @@ func TestOnlyFilesAreDatabases(t *testing.T) {
 		t.Errorf("these created %v", found)
 	}
 	for _, path := range []string{"what?.db", "a=b.db", "C:presence.db"} {
-		svc, err := Open(Config{Path: path})
+		svc, err := Open(context.Background(), Config{Path: path})
 		if err != nil {
 			t.Errorf("%q, which is the name of a file: %v", path, err)
 			continue
@@ -162,7 +163,7 @@ func TestPromise5AFileHasOneProcess(t *testing.T) {
 	if err := os.Symlink(file, link); err != nil { // to a file that isn't there yet
 		t.Fatal(err)
 	}
-	svc, err := Open(Config{Path: link})
+	svc, err := Open(context.Background(), Config{Path: link})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +175,7 @@ func TestPromise5AFileHasOneProcess(t *testing.T) {
 	if err := os.Link(file, second); err != nil {
 		t.Fatal(err)
 	}
-	other, err := Open(Config{Path: second})
+	other, err := Open(context.Background(), Config{Path: second})
 	if err != nil {
 		t.Skipf("refused anyway: %v", err)
 	}
@@ -186,7 +187,7 @@ func TestPromise5AFileHasOneProcess(t *testing.T) {
 
 func TestRefusedSettingsMakeNoFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "presence.db")
-	if _, err := Open(Config{Path: path, Settings: &Settings{}}); err == nil {
+	if _, err := Open(context.Background(), Config{Path: path, Settings: &Settings{}}); err == nil {
 		t.Error("zero settings are accepted")
 	}
 	if _, err := os.Stat(path); err == nil {

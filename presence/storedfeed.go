@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // FollowAs opens a stored feed: one whose cursor is in the database, under a name. It
@@ -27,12 +28,14 @@ func (s *Service) FollowAs(ctx context.Context, name string) (*Feed, error) {
 	return s.follow(&Feed{svc: s, name: name, cursor: op.cursor})
 }
 
-// ForgetFeeds removes the stored feeds whose names are not in keep. Those that are open
-// end with [io.EOF]. An empty or nil keep means that all are removed.
+// ForgetFeeds removes the stored feeds whose names begin with prefix and are not in keep.
+// Those that are open end with [io.EOF]. An empty or nil keep means that all with the
+// prefix are removed; an empty prefix means every name. Package httpapi removes feeds
+// with the prefix "webhook " by itself.
 //
 // Errors: CodeUnavailable.
-func (s *Service) ForgetFeeds(ctx context.Context, keep []string) error {
-	return s.writer.do(ctx, &forgetFeeds{keep})
+func (s *Service) ForgetFeeds(ctx context.Context, prefix string, keep []string) error {
+	return s.writer.do(ctx, &forgetFeeds{prefix, keep})
 }
 
 // Store stores that everything up to cursor, which is that of an event of this feed, has
@@ -92,11 +95,14 @@ func (op *storeCursor) apply(b *batch) error {
 	return nil
 }
 
-// forgetFeeds removes the stored feeds that are not in keep.
-type forgetFeeds struct{ keep []string }
+// forgetFeeds removes the stored feeds with a prefix that are not in keep.
+type forgetFeeds struct {
+	prefix string
+	keep   []string
+}
 
 func (op *forgetFeeds) apply(b *batch) error {
-	forget := func(name string) bool { return !slices.Contains(op.keep, name) }
+	forget := func(name string) bool { return strings.HasPrefix(name, op.prefix) && !slices.Contains(op.keep, name) }
 	for name := range b.cursors {
 		if forget(name) {
 			b.exec("DELETE FROM feeds WHERE name = ?", name)

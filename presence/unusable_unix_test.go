@@ -22,7 +22,7 @@ func unprivileged(path string) {
 			panic(err)
 		}
 	}
-	svc, err := Open(Config{Path: path})
+	svc, err := Open(context.Background(), Config{Path: path})
 	if err == nil {
 		svc.Close()
 	}

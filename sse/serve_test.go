@@ -40,7 +40,7 @@ func serveWith(t *testing.T, start func(*httptest.Server)) *served {
 	settings.CustomStatusBytes = 1 << 16
 	settings.BatchWindow = time.Millisecond
 	settings.DevicesPerPlatform = 100
-	svc, err := presence.Open(presence.Config{Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &settings})
+	svc, err := presence.Open(t.Context(), presence.Config{Path: filepath.Join(t.TempDir(), "presence.db"), Settings: &settings})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,9 @@ func (s *stream) finish(done func(error)) {
 	done(s.err)
 }
 
-// end ends the stream; only the first call has an effect. complete means that the
+// end ends the stream. Of later calls only the cause counts, if there is none yet: when
+// the kernel cuts a connection, it reports the reason once, either to the reader or to
+// the writer, and to the other only that the connection has ended. complete means that the
 // client has no reason to reconnect, because it was kicked or its device has a
 // newer stream: the response is then ended properly. Otherwise it looks like a
 // broken connection, after which all clients reconnect.
@@ -59,6 +61,9 @@ func (s *stream) end(err error, complete bool) {
 	s.endMu.Lock()
 	defer s.endMu.Unlock()
 	if s.ended {
+		if s.err == nil && !s.complete {
+			s.err = cutReason(err)
+		}
 		return
 	}
 	s.ended, s.err, s.complete = true, cutReason(err), complete

@@ -32,6 +32,7 @@ type Server struct {
 	Address string // host:port
 	Folder  string // the working folder
 	Flags   []string
+	Sockets []*os.File // that systemd would pass
 
 	// Env is added to the configuration, as SECTION__KEY=value.
 	Env []string
@@ -69,6 +70,9 @@ func New(binary, folder string, env ...string) (*Server, error) {
 // Launch starts the process, and doesn't wait until it is ready.
 func (s *Server) Launch() error {
 	s.command = s.Command(s.Flags...)
+	if len(s.Sockets) > 0 {
+		s.command = s.passing(s.command)
+	}
 	s.command.Stdout, s.command.Stderr = &s.log, &s.log
 	if err := s.command.Start(); err != nil {
 		return err
@@ -80,6 +84,14 @@ func (s *Server) Launch() error {
 		close(ended)
 	}()
 	return nil
+}
+
+// passing returns the command with the sockets passed to it, as systemd does.
+func (s *Server) passing(command *exec.Cmd) *exec.Cmd {
+	script := fmt.Sprintf(`LISTEN_PID=$$ LISTEN_FDS=%d exec "$0" "$@"`, len(s.Sockets))
+	passing := exec.Command("sh", append([]string{"-c", script}, command.Args...)...)
+	passing.Dir, passing.Env, passing.ExtraFiles = command.Dir, command.Env, s.Sockets
+	return passing
 }
 
 // Command returns a call of the program with the server's configuration.

@@ -8,6 +8,8 @@ folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -r "$folder"' EXIT
 cd "$folder"
 export PRESENCE_LISTEN=127.0.0.1:${PORT:-18099} PRESENCE_AUTH__ADMIN_KEY=a-key-for-the-fixture
+export PRESENCE_WEBHOOKS__URLS=http://127.0.0.1:1/ # nobody receives, so what is sent is kept
+export PRESENCE_WEBHOOKS__SECRET="whsec_$(head -c 32 /dev/zero | base64)"
 "$binary" 2>log &
 server=$!
 url=http://$PRESENCE_LISTEN

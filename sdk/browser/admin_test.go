@@ -130,6 +130,30 @@ func (p *tab) awaitChart(title, condition string) {
 	})`, title+": ", condition)
 }
 
+// TestAdminWebhooks shows a webhook that fails, and none.
+func TestAdminWebhooks(t *testing.T) {
+	profile := startBrowser(t).profile()
+	without := profile.admin(startServer(t, false).URL, "")
+	without.reads("#webhooks-state", "No webhook is configured.")
+
+	address, err := child.FreeAddress() // nobody listens there
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, false, "WEBHOOKS__URLS=http://"+address+"/hook?key=hidden",
+		"WEBHOOKS__SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	s.Befriend("alice", "bob")
+	admin := profile.admin(s.URL, "")
+	admin.reads("#webhooks .url", "http://"+address+"/hook")
+	s.Set("alice", "changed")
+	admin.reads("#webhooks .failing", "It fails: ")
+	if admin.eval(`document.body.textContent.includes("hidden")`) != "false" {
+		t.Error("the page shows the query of a webhook")
+	}
+	without.isFine()
+	admin.isFine()
+}
+
 // TestAdminByKeyboard does everything without a mouse. Whatever is pressed may go, and the focus is not lost with it.
 func TestAdminByKeyboard(t *testing.T) {
 	s := startServer(t, false)

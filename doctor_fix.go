@@ -1,4 +1,4 @@
-package doctor
+package main
 
 import (
 	"fmt"
@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Fix contains the lines that fix a problem. The keys are nginx, Caddy, Traefik,
+// doctorFix contains the lines that fix a problem. The keys are nginx, Caddy, Traefik,
 // presence.toml, and shell.
-type Fix map[string]string
+type doctorFix map[string]string
 
-// places are the keys of a Fix, in the order in which they are printed.
-var places = []string{"nginx", "Caddy", "Traefik", "presence.toml", "shell"}
+// fixPlaces are the keys of a doctorFix, in the order in which they are printed.
+var fixPlaces = []string{"nginx", "Caddy", "Traefik", "presence.toml", "shell"}
 
 // isProxy reports whether a place is a proxy.
 func isProxy(place string) bool { return place == "nginx" || place == "Caddy" || place == "Traefik" }
 
 // fixBuffering applies to every nginx on the way, because an nginx obeys
 // X-Accel-Buffering but doesn't pass it on.
-var fixBuffering = Fix{
+var fixBuffering = doctorFix{
 	"nginx": `# in each nginx on the way, and without proxy_ignore_headers X-Accel-Buffering
 location = /v1/events {
     proxy_pass http://127.0.0.1:8080;
@@ -33,7 +33,7 @@ http:
       middlewares: []`,
 }
 
-var fixCompression = Fix{
+var fixCompression = doctorFix{
 	"nginx": `location = /v1/events {
     proxy_pass http://127.0.0.1:8080;
     proxy_buffering off;
@@ -50,8 +50,8 @@ encode @answers gzip`,
 
 // fixCut is for streams that are cut after a period of silence; zero means that they are
 // cut in any case.
-func fixCut(silence time.Duration) Fix {
-	m := Fix{
+func fixCut(silence time.Duration) doctorFix {
+	m := doctorFix{
 		"nginx": `location = /v1/events {
     proxy_pass http://127.0.0.1:8080;
     proxy_buffering off;
@@ -75,9 +75,9 @@ func fixCut(silence time.Duration) Fix {
 	return m
 }
 
-func fixHeader(name string) Fix {
+func fixHeader(name string) doctorFix {
 	variable := "$http_" + strings.ToLower(strings.ReplaceAll(name, "-", "_"))
-	return Fix{
+	return doctorFix{
 		"nginx": fmt.Sprintf("# in the location, next to other proxy_set_header\nproxy_set_header %s %s;", name, variable),
 		"Caddy": fmt.Sprintf("# without header_up -%[1]s\nreverse_proxy 127.0.0.1:8080 {\n    header_up %[1]s {http.request.header.%[1]s}\n}", name),
 		"Traefik": fmt.Sprintf("# no middleware of the router may have it in customRequestHeaders, nor an authentication remove it:\n"+
@@ -85,7 +85,7 @@ func fixHeader(name string) Fix {
 	}
 }
 
-var fixQuery = Fix{
+var fixQuery = doctorFix{
 	"nginx": `# nothing behind the port, and no variables: nginx then passes the query on
 proxy_pass http://127.0.0.1:8080;`,
 	"Caddy": `# without rewrite and uri, which change the query
@@ -97,7 +97,7 @@ http:
       middlewares: []`,
 }
 
-var fixVersion = Fix{
+var fixVersion = doctorFix{
 	"nginx": `listen 443 ssl http2;  # from 1.25.1 on: listen 443 ssl; http2 on;`,
 	"Caddy": `{
     servers {
@@ -114,7 +114,7 @@ cert = "/path/of/the/certificate.pem"
 key = "/path/of/its/key.pem"`,
 }
 
-var fixHTTPS = Fix{
+var fixHTTPS = doctorFix{
 	"nginx": `listen 443 ssl http2;  # from 1.25.1 on: listen 443 ssl; http2 on;
 ssl_certificate /etc/letsencrypt/live/chat.example.com/fullchain.pem;
 ssl_certificate_key /etc/letsencrypt/live/chat.example.com/privkey.pem;`,
@@ -130,7 +130,7 @@ ssl_certificate_key /etc/letsencrypt/live/chat.example.com/privkey.pem;`,
 	"presence.toml": fixVersion["presence.toml"],
 }
 
-var fixCertificate = Fix{
+var fixCertificate = doctorFix{
 	"nginx": `# the whole chain, not the certificate alone; then nginx -s reload
 ssl_certificate /etc/letsencrypt/live/chat.example.com/fullchain.pem;`,
 	"Caddy": `# by its name, under which Caddy gets and renews it by itself
@@ -144,15 +144,15 @@ chat.example.com {
         certResolver: letsencrypt`,
 }
 
-var fixClock = Fix{"shell": "timedatectl set-ntp true"}
+var fixClock = doctorFix{"shell": "timedatectl set-ntp true"}
 
 // fixTwice is for a proxy that adds CORS headers to those of the server.
-var fixTwice = Fix{
+var fixTwice = doctorFix{
 	"nginx":   "# without add_header Access-Control-…; the server says it itself",
 	"Caddy":   "# without header Access-Control-…; the server says it itself",
 	"Traefik": "# without accessControlAllow… in a headers middleware; the server says it itself",
 }
 
-func fixOrigin(origin string) Fix {
-	return Fix{"presence.toml": fmt.Sprintf("[cors]\norigins = [%q]", origin)}
+func fixOrigin(origin string) doctorFix {
+	return doctorFix{"presence.toml": fmt.Sprintf("[cors]\norigins = [%q]", origin)}
 }

@@ -1,4 +1,4 @@
-package doctor
+package main
 
 import (
 	"strings"
@@ -8,9 +8,9 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// nginx runs nginx with what is inside of its http block. In the block, ADDRESS is
-// a free address, OTHER another one, and SERVER that of the presence server.
-func (c *clinic) nginx(folder, block string) (address string) {
+// nginx runs nginx with the content of its http block. In the block, ADDRESS is a free
+// address, OTHER another one, and SERVER that of the presence server.
+func (c *doctorTest) nginx(folder, block string) (address string) {
 	c.t.Helper()
 	address = freeAddress(c.t)
 	block = strings.NewReplacer("ADDRESS", address, "OTHER", freeAddress(c.t), "SERVER", c.URL).Replace(block)
@@ -27,15 +27,15 @@ func freeAddress(t *testing.T) string {
 	return address
 }
 
-// TestNginx reports each problem that a real one causes, and only its lines.
-func TestNginx(t *testing.T) {
-	c := newClinic(t)
-	impatient := func(o *Options) { o.Patience = 400 * time.Millisecond }
+// TestDoctorOfNginx reports each problem that a real one causes, and only its lines.
+func TestDoctorOfNginx(t *testing.T) {
+	c := newDoctorTest(t)
+	impatient := func(o *doctorOptions) { o.patience = 400 * time.Millisecond }
 	for name, test := range map[string]struct {
 		block    string
-		adjust   func(*Options)
+		adjust   func(*doctorOptions)
 		problems []string
-		tells    []string
+		prints   []string
 	}{
 		"with its defaults": {
 			block: `server { listen ADDRESS; location / { proxy_pass SERVER; } }`,
@@ -45,19 +45,19 @@ func TestNginx(t *testing.T) {
 				server { listen OTHER; location / { proxy_pass SERVER; } }`,
 			adjust:   impatient,
 			problems: []string{"buffering"},
-			tells:    []string{"behind nginx/", "proxy_buffering off;"},
+			prints:   []string{"behind nginx/", "proxy_buffering off;"},
 		},
 		"that ignores what the server says of buffering": {
 			block:    `server { listen ADDRESS; location / { proxy_pass SERVER; proxy_ignore_headers X-Accel-Buffering; } }`,
 			adjust:   impatient,
 			problems: []string{"buffering"},
-			tells:    []string{"the first event arrived only when the stream ended", "proxy_buffering off;"},
+			prints:   []string{"the first event arrived only when the stream ended", "proxy_buffering off;"},
 		},
 		"that compresses": {
 			block: `gzip on; gzip_types text/event-stream; gzip_min_length 0; gzip_proxied any;
 				server { listen ADDRESS; location / { proxy_pass SERVER; } }`,
 			problems: []string{"compression"},
-			tells:    []string{"the stream is compressed with gzip", "gzip off;"},
+			prints:   []string{"the stream is compressed with gzip", "gzip off;"},
 		},
 		"that compresses and buffers": {
 			block: `gzip on; gzip_types text/event-stream; gzip_min_length 0; gzip_proxied any;
@@ -68,13 +68,13 @@ func TestNginx(t *testing.T) {
 		"that has little patience": {
 			block:    `server { listen ADDRESS; location / { proxy_pass SERVER; proxy_read_timeout 300ms; } }`,
 			problems: []string{"silence"},
-			tells:    []string{"of silence, but the server sends KEEPALIVE only every 700ms", "proxy_read_timeout 1h;", `keepalive = "`},
+			prints:   []string{"of silence, but the server sends KEEPALIVE only every 700ms", "proxy_read_timeout 1h;", `keepalive = "`},
 		},
 		"that drops headers": {
 			block: `server { listen ADDRESS; location / { proxy_pass SERVER;
 				proxy_set_header Last-Event-ID ""; proxy_set_header Authorization ""; } }`,
 			problems: []string{"Authorization", "Last-Event-ID"},
-			tells:    []string{"proxy_set_header Last-Event-ID $http_last_event_id;", "proxy_set_header Authorization $http_authorization;"},
+			prints:   []string{"proxy_set_header Last-Event-ID $http_last_event_id;", "proxy_set_header Authorization $http_authorization;"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,21 +87,21 @@ func TestNginx(t *testing.T) {
 			}
 			r := c.examine(o)
 			c.wants(r, test.problems...)
-			c.tells(r, test.tells...)
-			if text := print(r); strings.Contains(text, "Caddy") || strings.Contains(text, "Traefik") {
+			c.prints(r, test.prints...)
+			if text := printed(r); strings.Contains(text, "Caddy") || strings.Contains(text, "Traefik") {
 				t.Errorf("there are lines for other proxies:\n%s", text)
 			}
 		})
 	}
 }
 
-// TestNginxMended has the lines that mending tells, all together.
-func TestNginxMended(t *testing.T) {
-	c := newClinic(t)
+// TestDoctorOfFixedNginx uses all the lines that the doctor prints for nginx.
+func TestDoctorOfFixedNginx(t *testing.T) {
+	c := newDoctorTest(t)
 	folder := t.TempDir()
 	o := c.options("")
-	_, _, o.Roots = testserver.Certificate(t, folder)
-	o.URL = "https://" + c.nginx(folder, `gzip on; gzip_types text/event-stream; gzip_min_length 0;
+	_, _, roots := testserver.Certificate(t, folder)
+	o.url = "https://" + c.nginx(folder, `gzip on; gzip_types text/event-stream; gzip_min_length 0;
 		server {
 			listen ADDRESS ssl http2; ssl_certificate fullchain.pem; ssl_certificate_key privkey.pem;
 			location / { proxy_pass SERVER; }
@@ -110,12 +110,12 @@ func TestNginxMended(t *testing.T) {
 				`+lastLine(fixHeader("Last-Event-ID")["nginx"])+lastLine(fixHeader("Authorization")["nginx"])+`
 			}
 		}`)
-	r := c.examine(o)
+	r := c.examine(o, roots)
 	c.wants(r)
-	if r.Worst() != Good {
-		t.Errorf("the worst is %q\n%s", r.Worst(), print(r))
+	if r.worst() != verdictGood {
+		t.Errorf("the worst is %q\n%s", r.worst(), printed(r))
 	}
-	c.tells(r, "HTTP/2.0", "behind nginx/")
+	c.prints(r, "HTTP/2.0", "behind nginx/")
 }
 
 func lastLine(lines string) string { return lines[strings.LastIndex(lines, "\n")+1:] }

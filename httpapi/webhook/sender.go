@@ -1,0 +1,220 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/presence-server/presence/presence"
+)
+
+// sender delivers to one URL.
+type sender struct {
+	senders *Senders
+	url     string
+	name    string // of the stored feed
+	client  *http.Client
+	log     *slog.Logger // with the URL as it is shown
+
+	cancel context.CancelFunc
+	ended  chan struct{} // closed at the end of run
+
+	mu    sync.Mutex
+	state progress
+}
+
+// progress is guarded by sender.mu.
+type progress struct {
+	version int64     // up to which everything was received
+	whole   time.Time // when everything that there was at that time was handed to the URL or had been; the start at first
+	since   time.Time // no earlier change is missing; zero means that none is
+	failing string
+	sent    uint64
+	failed  uint64
+}
+
+// stop ends the deliveries, and waits for the goroutine.
+func (s *sender) stop() {
+	s.cancel()
+	<-s.ended
+	s.client.CloseIdleConnections()
+}
+
+// report returns the state at now.
+func (s *sender) report(now time.Time) State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.state
+	state := State{URL: Show(s.url), Version: p.version, Failing: p.failing, Sent: p.sent, Failed: p.failed}
+	if !p.since.IsZero() {
+		state.Behind = max(time.Nanosecond, now.Sub(p.since))
+	}
+	return state
+}
+
+// update changes the progress.
+func (s *sender) update(change func(*progress)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.state)
+}
+
+// run delivers until ctx is done, the service drains, or the URL wants no more.
+func (s *sender) run(ctx context.Context) {
+	defer close(s.ended)
+	s.update(func(p *progress) { p.whole = time.Now() })
+	feed := s.open(ctx)
+	if feed == nil {
+		return
+	}
+	defer feed.Close()
+	for {
+		err := s.next(ctx, feed)
+		if err == io.EOF {
+			s.log.Error("webhook ends: another Senders of the same service has forgotten or opened this URL")
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// open opens the stored feed of the URL. It retries while the database can't be written,
+// and returns nil once ctx is done or the service drains.
+func (s *sender) open(ctx context.Context) *presence.Feed {
+	for failures := 0; ; failures++ {
+		feed, err := s.senders.svc.FollowAs(ctx, s.name)
+		if err == nil {
+			return feed
+		}
+		if ctx.Err() != nil || errors.Is(err, presence.ErrClosed) {
+			return nil
+		}
+		s.log.Warn("webhook can't be started yet", "error", err)
+		if pause(ctx, delay(failures)) != nil {
+			return nil
+		}
+	}
+}
+
+// next waits for the next event of the feed, delivers it, and stores how far the URL has
+// come.
+func (s *sender) next(ctx context.Context, feed *presence.Feed) error {
+	event, err := s.await(ctx, feed)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if event.Type == presence.EventUpdated {
+		if err := s.deliver(ctx, newMessage(event.Statuses, began)); err != nil {
+			return err
+		}
+	}
+	s.received(ctx, feed, event, began)
+	if event.Type != presence.EventUpdated || event.More {
+		return nil
+	}
+	return pause(ctx, s.senders.settings.Load().batch-time.Since(began))
+}
+
+// await returns the next event, and keeps the time since when changes are waiting.
+func (s *sender) await(ctx context.Context, feed *presence.Feed) (presence.Event, error) {
+	event, _, err := feed.Poll()
+	if err == nil && event.Type == "" { // nothing is waiting
+		event, err = feed.Next(ctx)
+		s.update(func(p *progress) { p.whole = time.Now() })
+	}
+	if event.Type == presence.EventUpdated {
+		s.update(func(p *progress) { p.since = p.whole })
+	}
+	return event, err
+}
+
+// received notes that the URL has received an event, which the feed returned at the time
+// began.
+func (s *sender) received(ctx context.Context, feed *presence.Feed, event presence.Event, began time.Time) {
+	s.update(func(p *progress) {
+		if event.Type == presence.EventUpdated {
+			p.sent++
+		}
+		if !event.More {
+			p.whole, p.since = began, time.Time{}
+		}
+		p.version = event.Cursor
+	})
+	if event.Type == presence.EventReady {
+		return
+	}
+	if err := feed.Store(ctx, event.Cursor); err != nil && ctx.Err() == nil {
+		// The next event stores it, and a restart before that repeats messages.
+		s.log.Warn("progress of a webhook can't be stored", "error", err)
+	}
+}
+
+// deliver sends a message until it is received. It returns an error if ctx is done or the
+// URL wants no more.
+func (s *sender) deliver(ctx context.Context, m message) error {
+	for failures := 0; ; failures++ {
+		_, err := post(ctx, s.client, s.url, s.senders.settings.Load().key, m)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.tried(m, failures, err)
+		if err == nil || err == errGone {
+			return err
+		}
+		if err := pause(ctx, delay(failures)); err != nil {
+			return err
+		}
+	}
+}
+
+// tried notes the result of an attempt after so many failures of the same message.
+func (s *sender) tried(m message, failures int, err error) {
+	if err == nil {
+		s.update(func(p *progress) { p.failing = "" })
+		if failures > 0 {
+			s.log.Info("webhook works again", "message", m.id, "failures", failures)
+		}
+		return
+	}
+	s.update(func(p *progress) { p.failed, p.failing = p.failed+1, err.Error() })
+	level := slog.LevelDebug // one line is enough for an outage
+	if failures == 0 || err == errGone {
+		level = slog.LevelWarn
+	}
+	s.log.Log(context.Background(), level, "webhook fails", "message", m.id, "failures", failures+1, "error", err)
+}
+
+const (
+	firstDelay   = time.Second
+	longestDelay = 5 * time.Minute
+)
+
+// delay returns how long to wait after a failure that so many others of the same message
+// precede. It is up to a tenth shorter at random, so that the receivers of many servers
+// aren't called by all of them at once.
+func delay(failures int) time.Duration {
+	d := longestDelay
+	if failures < 9 {
+		d = min(d, firstDelay<<failures)
+	}
+	return d - rand.N(d/10)
+}
+
+// pause waits for a duration, and returns an error if ctx is done before its end.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

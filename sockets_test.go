@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	server "github.com/presence-server/presence/deploy/testserver"
+)
+
+// onSocket returns a configuration that listens on a unix socket of this path.
+func onSocket(path string) *config {
+	return &config{Listen: []string{"unix:" + path}, ListenMode: "0620"}
+}
+
+// TestUnixSocket: it has the permissions of listen_mode, a stale file is replaced, and a
+// live socket or another file is left as it is.
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	web, err := onSocket(path).listen(false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatalf("a stale socket is an obstacle: %v", err)
+	}
+	defer web.close()
+	if info, err := os.Stat(path); err != nil || info.Mode() != os.ModeSocket|0o620 {
+		t.Errorf("the socket is %v, %v, want the permissions 0620", info.Mode(), err)
+	}
+	if _, err := onSocket(path).openListeners(false); err == nil || !strings.Contains(err.Error(), `listen = "unix:`+path+`": a server listens there already`) {
+		t.Errorf("listening on a live socket: %v", err)
+	}
+	client := http.Client{Transport: onSocket(path).localTransport(nil)}
+	response, err := client.Get("http://localhost/livez")
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("the live socket does not work any more: %v, %v", response, err)
+	}
+	response.Body.Close()
+	web.close()
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("after the end the socket is still there: %v", err)
+	}
+
+	write(t, path, "precious")
+	if _, err := onSocket(path).openListeners(false); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		t.Errorf("listening on a file: %v", err)
+	}
+	if text, err := os.ReadFile(path); string(text) != "precious" {
+		t.Errorf("the file is now %q, %v", text, err)
+	}
+}
+
+// TestCommandsUseTheUnixSocket: with the same configuration they find the server there.
+func TestCommandsUseTheUnixSocket(t *testing.T) {
+	c := newChild(t)
+	c.Env = append(c.Env, "LISTEN=unix:"+filepath.Join(c.Folder, "s"))
+	_, complaint := c.calls(1, "users")
+	c.tells(complaint, "no server runs at unix:"+c.Folder)
+	if err := c.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	c.untilLogged("msg=ready url=unix:" + c.Folder)
+	out, _ := c.calls(0, "health")
+	c.tells(out, "ready")
+	c.calls(0, "users")
+	c.calls(0, "-check") // its own socket is no error
+}
+
+// untilLogged waits until the log of a server that was launched has a text.
+func (c *child) untilLogged(text string) {
+	c.t.Helper()
+	for !strings.Contains(c.Log(), text) {
+		if c.Ctx.Err() != nil {
+			c.t.Fatalf("never logged: %s\n%s", text, c.Log())
+		}
+		c.calls(0, "-version")
+	}
+}
+
+// TestSeveralAddresses: the server listens on each, and the commands use the first.
+func TestSeveralAddresses(t *testing.T) {
+	c, socket := newChild(t), filepath.Join(t.TempDir(), "s")
+	c.Env = append(c.Env, "LISTEN="+c.Address+", unix:"+socket)
+	c.Start()
+	c.calls(0, "health")
+	client := http.Client{Transport: onSocket(socket).localTransport(nil)}
+	response, err := client.Get("http://localhost/readyz")
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("the second address does not work: %v, %v", response, err)
+	}
+	response.Body.Close()
+	c.untilLogged(fmt.Sprintf("url=\"%s/ unix:%s\"", c.URL, socket))
+	if got := c.shownKeys().Get("listen"); fmt.Sprint(got) != fmt.Sprint([]any{c.Address, "unix:" + socket}) {
+		t.Errorf("listen is shown as %v", got)
+	}
+}
+
+// TestListenMistakes are reported with the value that is wrong.
+func TestListenMistakes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "")
+	for text, want := range map[string]string{
+		`listen = ["127.0.0.1:1", "nowhere"]`: `listen = "nowhere": must be host:port`,
+		`listen = []`:                         `listen = []: must name an address`,
+		`listen = 1`:                          `listen = 1: must be a list of strings`,
+		`listen = [1]`:                        `listen = [1]: must be a list of strings`,
+		`listen = "unix:presence.sock"`:       `listen = "unix:presence.sock": must be unix: and an absolute path`,
+		`listen = "unix:/` + strings.Repeat("x", 107) + `"`: `at most 107 bytes`,
+		`listen = "unix:` + file + `"`:                      `this file exists and is no socket`,
+		`listen_mode = "0999"`:                              `listen_mode = "0999": must be permissions in octal digits`,
+		`listen_mode = "rw"`:                                `listen_mode = "rw": must be permissions in octal digits`,
+		`listen_mode = "0"`:                                 `listen_mode = "0": must be permissions in octal digits`,
+	} {
+		if _, err := configOf(t, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+	if _, err := configOf(t, `listen = ["127.0.0.1:1", "[::1]:1", "unix:/run/s"]`, "PRESENCE_LISTEN=:1"); err != nil {
+		t.Error(err)
+	}
+}
+
+// passed returns a server that is passed a socket, as by a systemd socket unit.
+func passed(t *testing.T) *child {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	socket, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { socket.Close() })
+	c := newChild(t)
+	c.Address = l.Addr().String()
+	c.URL = "http://" + c.Address
+	c.Env, c.Sockets = append(c.Env, "LISTEN=nowhere.invalid:1"), []*os.File{socket}
+	return c
+}
+
+// TestARestartLosesNoWaitingConnection: clients connect all the time while the server is
+// stopped and started again, and each receives a response.
+func TestARestartLosesNoWaitingConnection(t *testing.T) {
+	c := passed(t)
+	c.Start()
+	ctx, cancel := context.WithCancel(c.Ctx)
+	defer cancel()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	var answered atomic.Int64
+	ended := make(chan error)
+	for range 8 {
+		go func() {
+			for ctx.Err() == nil {
+				response, err := client.Get(c.URL + "/livez")
+				if err != nil {
+					ended <- err
+					return
+				}
+				io.Copy(io.Discard, response.Body)
+				response.Body.Close()
+				answered.Add(1)
+			}
+			ended <- nil
+		}()
+	}
+	for range 3 {
+		c.Signal(syscall.SIGTERM)
+		if code := c.Wait(); code != 0 {
+			t.Errorf("exit code %d\n%s", code, c.Log())
+		}
+		c.Start() // returns when the new run has answered
+	}
+	cancel()
+	for range 8 {
+		if err := <-ended; err != nil {
+			t.Errorf("a connection was lost after %d responses: %v\n%s", answered.Load(), err, c.Log())
+		}
+	}
+	if answered.Load() == 0 {
+		t.Error("nothing was answered")
+	}
+}
+
+// TestSystemdStartsTheServerAtTheFirstConnection, with the program of systemd that does
+// what a socket unit does.
+func TestSystemdStartsTheServerAtTheFirstConnection(t *testing.T) {
+	activate := server.Require(t, "systemd-socket-activate", "it passes the socket")
+	c := newChild(t)
+	serving := c.Command()
+	command := exec.CommandContext(c.Ctx, activate, append([]string{"--listen=" + c.Address, "--setenv=PATH"}, serving.Args...)...)
+	for _, variable := range serving.Env {
+		if strings.HasPrefix(variable, envPrefix) || strings.HasPrefix(variable, "TMPDIR=") {
+			command.Args = append(command.Args[:1:1], append([]string{"--setenv=" + variable}, command.Args[1:]...)...)
+		}
+	}
+	command.Dir, command.Env = serving.Dir, serving.Env
+	out := &screen{grown: make(chan struct{}, 1)}
+	command.Stdout, command.Stderr = out, out
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		command.Process.Kill()
+		command.Wait()
+	})
+	out.awaits(t, "Listening on")
+	if got := status(t, c.URL+"/livez"); got != http.StatusOK {
+		t.Errorf("the first connection is answered %d", got)
+	}
+	out.awaits(t, "msg=ready url="+c.URL)
+}
+
+// TestDevTakesNoPassedSocket, which may be public.
+func TestDevTakesNoPassedSocket(t *testing.T) {
+	c := passed(t)
+	c.Flags = []string{"-dev"}
+	c.Env = []string{"LISTEN=127.0.0.1:0"}
+	if err := c.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	if code := c.Wait(); code != 1 || !strings.Contains(c.Log(), "-dev takes no sockets from systemd") {
+		t.Errorf("exit code %d\n%s", code, c.Log())
+	}
+}
