@@ -29,6 +29,8 @@ func TestFailuresOfAMinute(t *testing.T) {
 		wants(2, 0)
 		<-time.After(40 * time.Second)
 		wants(1, 0)
+		wants(1, 0)
+		wants(1, time.Minute)
 	})
 }
 
@@ -64,7 +66,7 @@ func TestClientBehindProxies(t *testing.T) {
 		{"[fd00::1%eth0]:1", "Forwarded", `for=203.0.113.9, For="[2001:db8:1:2:3::]:80";proto=https;by="a,b", for=10.0.0.2`, "10.0.0.2"},
 		{"[fd00::1]:1", "Forwarded", `for=203.0.113.9, proto=https; For="[2001:db8:1:2:3::]:80" , for=10.0.0.2`, "2001:db8:1:2::"},
 		{"10.0.0.1:1", "Forwarded", `for="_hidden", for=198.51.100.1`, "198.51.100.1"},
-		{"10.0.0.1:1", "Forwarded", `for="x` + `, for=198.51.100.1`, "198.51.100.1"},
+		{"10.0.0.1:1", "Forwarded", `for="x, for=198.51.100.1`, "198.51.100.1"},
 		{"10.0.0.1:1", "Forwarded", `proto=https`, "10.0.0.1"},
 		{"@", "X-Forwarded-For", "198.51.100.1", "198.51.100.1"},
 		{"", "", "", "invalid IP"},
