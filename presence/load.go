@@ -54,11 +54,8 @@ func (s *Service) restore(ctx context.Context) (lastBatch micros, err error) {
 	for _, k := range kicks {
 		m.kicked.add(k)
 	}
-	if err != nil {
-		return lastBatch, err
-	}
 	if m.deletions, err = s.storedDeletions(ctx); err != nil {
-		return lastBatch, err
+		return 0, err
 	}
 	return lastBatch, s.restoreFeeds(ctx)
 }
