@@ -23,12 +23,7 @@ const maxAddresses = 1 << 14
 // failures counts wrong admin keys and tokens by address.
 type failures struct {
 	mu      sync.Mutex
-	windows map[netip.Addr]failureCount
-}
-
-type failureCount struct {
-	began time.Time
-	wrong int
+	windows map[netip.Addr]window
 }
 
 // add counts a failure and returns zero. If the failure exceeds the limit, add returns
@@ -36,26 +31,19 @@ type failureCount struct {
 func (f *failures) add(client netip.Addr, most int) (wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := time.Now()
 	w, ok := f.windows[client]
 	if !ok {
 		f.makeRoom()
 	}
-	if !ok || now.Sub(w.began) >= failureWindow {
-		w = failureCount{began: now}
-	}
-	if w.wrong >= most {
-		return w.began.Add(failureWindow).Sub(now)
-	}
-	w.wrong++
+	wait = w.take(time.Now(), most, failureWindow)
 	f.windows[client] = w
-	return 0
+	return wait
 }
 
 // makeRoom forgets an address, if there are too many for another one.
 func (f *failures) makeRoom() {
 	if f.windows == nil {
-		f.windows = make(map[netip.Addr]failureCount)
+		f.windows = make(map[netip.Addr]window)
 	}
 	for client := range f.windows { // in random order
 		if len(f.windows) < maxAddresses {
