@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -186,6 +187,21 @@ func (c *client) unreachable(err error) error {
 		return fmt.Errorf("%s has another certificate than tls.cert, or one that is not valid: restart the server if the file was changed (%w)", c.name, err)
 	}
 	return fmt.Errorf("no response from %s: %w", c.name, err)
+}
+
+// forUser returns an action on the user that the operand names.
+func forUser(set *flag.FlagSet, do func(ctx context.Context, c *client, userID string) error) action {
+	return func(ctx context.Context, read reader, operands []string) error {
+		userID := operands[0]
+		if err := presence.CheckID(userID); err != nil {
+			return misused(set, err)
+		}
+		c, _, err := newClient(read)
+		if err != nil {
+			return err
+		}
+		return do(ctx, c, userID)
+	}
 }
 
 // errNoUser is the error of a call about a user who is not registered.

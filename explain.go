@@ -23,15 +23,7 @@ Exit code: 0 explained, 1 failed, or there is no such user, 2 misused.`
 
 func startExplain(set *flag.FlagSet) action {
 	asJSON := set.Bool("json", false, "print a JSON object")
-	return func(ctx context.Context, read reader, operands []string) error {
-		userID := operands[0]
-		if err := presence.CheckID(userID); err != nil {
-			return misused(set, err)
-		}
-		c, _, err := newClient(read)
-		if err != nil {
-			return err
-		}
+	return forUser(set, func(ctx context.Context, c *client, userID string) error {
 		e, sent, err := c.explain(ctx, userID)
 		if err != nil {
 			return err
@@ -43,7 +35,7 @@ func startExplain(set *flag.FlagSet) action {
 			out.explain(e)
 		}
 		return out.Flush()
-	}
+	})
 }
 
 // explain returns the explanation of a user's status, also as the server has sent it.

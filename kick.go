@@ -20,15 +20,7 @@ Exit code: 0 kicked, 1 failed, or there is no such user, 2 misused.`
 
 func startKick(set *flag.FlagSet) action {
 	asJSON := set.Bool("json", false, "print the result as JSON")
-	return func(ctx context.Context, read reader, operands []string) error {
-		userID := operands[0]
-		if err := presence.CheckID(userID); err != nil {
-			return misused(set, err)
-		}
-		c, _, err := newClient(read)
-		if err != nil {
-			return err
-		}
+	return forUser(set, func(ctx context.Context, c *client, userID string) error {
 		before, _, err := c.explain(ctx, userID)
 		if err != nil {
 			return err
@@ -37,7 +29,7 @@ func startKick(set *flag.FlagSet) action {
 			return about(userID, err)
 		}
 		return printKick(before, *asJSON)
-	}
+	})
 }
 
 // printKick reports what a kick has ended. before is the state just before it.
