@@ -34,3 +34,11 @@ func TestDoctorPrintsLinesOfOneProxy(t *testing.T) {
 		}
 	}
 }
+
+// TestDoctorPrintsNoTerminalEscapes: what a proxy or server sends can't control the terminal.
+func TestDoctorPrintsNoTerminalEscapes(t *testing.T) {
+	text := printed(doctorReport{proxy: "nginx\x1b[31m", findings: []finding{{verdict: verdictGood, found: "HTTP/1.1 200 \x1b]0;owned\a"}}})
+	if strings.ContainsAny(text, "\x1b\a") || !strings.Contains(text, `nginx\x1b[31m`) {
+		t.Errorf("the report is %q", text)
+	}
+}

@@ -62,16 +62,17 @@ func (r doctorReport) worst() verdict {
 	return worst
 }
 
-// print writes the report for a person to read.
+// print writes the report for a person to read. What a proxy or server has sent is
+// escaped as in the output of the other commands.
 func (r doctorReport) print(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(r.url)
 	if r.proxy != "" {
-		fmt.Fprintf(&b, ", behind %s", r.proxy)
+		fmt.Fprintf(&b, ", behind %s", printable(r.proxy))
 	}
 	b.WriteString("\n\n")
 	for _, f := range r.findings {
-		fmt.Fprintf(&b, "%-7s %-14s %s\n", f.verdict, f.check, f.found)
+		fmt.Fprintf(&b, "%-7s %-14s %s\n", f.verdict, f.check, printable(f.found))
 		if f.verdict == verdictProblem {
 			r.printFix(&b, f)
 		}
