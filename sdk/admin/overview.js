@@ -11,7 +11,7 @@ const FASTEST = 500_000;
 const COUNTS = [
   ["online", "Online", "at least one device is connected"],
   ["away", "Of these, away", "nobody is using any of the connected devices"],
-  ["offline", "Offline", "an app dropped without logging out"],
+  ["offline", "Offline", "an app disconnected without logging out"],
   ["unlogined", "Not logged in", "no device is logged in"],
 ];
 
