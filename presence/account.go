@@ -19,18 +19,40 @@ func toTime(t micros) time.Time {
 	return time.UnixMicro(t).UTC()
 }
 
+// fromTime returns t as micros. The zero time becomes never.
+func fromTime(t time.Time) micros {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// minutes is a time in whole minutes since 1970. Zero means never.
+type minutes uint32
+
+const minute = 60_000_000 // in microseconds
+
 // account is the stored part of a user. An account is never changed in place: the
 // writer changes copies, which replace the originals after the commit.
 type account struct {
-	id           uint32 // users.id; never used twice
-	statusType   StatusType
-	userID       string
-	customStatus string
-	expiresAt    micros
-	clearAt      micros
-	version      int64
-	revokedAt    micros
-	devices      []device // in order of login; never changed in place
+	id        uint32 // users.id; never used twice
+	invisible bool
+	userID    string
+	own       view
+	public    view
+	said      *said
+	revokedAt micros
+	devices   []device // in order of login; never changed in place
+}
+
+// view is what follows from the devices of a user, as last announced. A user has two
+// views: their own, which is also that of the server side, and the public one of
+// everybody else, in which the devices of an invisible user don't exist.
+type view struct {
+	version    int64 // that of the last change that the view shows
+	lastSeen   minutes
+	statusType StatusType
+	away       bool // ONLINE with only idle devices
 }
 
 // device is a device that is logged in: it is connected, or disconnected and not
@@ -44,6 +66,8 @@ type device struct {
 	since       micros // when it connected, or when it disconnected
 	graceUntil  micros
 	retainUntil micros
+	idle        bool // nobody is using it, as it reported last
+	hidden      bool // it was not connected when the user stopped being invisible, and counts for the public view once it connects
 }
 
 // disconnect records that the device disconnected at a time. It counts as connected for
@@ -55,19 +79,58 @@ func (d *device) disconnect(at, grace, retention micros) {
 	}
 }
 
-func (a *account) status() Status {
-	return Status{
-		UserID:       a.userID,
-		StatusType:   a.statusType,
-		CustomStatus: a.customStatus,
-		Version:      a.version,
-		ExpiresAt:    toTime(a.expiresAt),
-	}
+// ownStatus returns what the user's own devices and the server side see. lastSeen is
+// Settings.LastSeen.
+func (a *account) ownStatus(lastSeen bool) Status {
+	status := a.status(&a.own, lastSeen)
+	status.Invisible = a.invisible
+	return status
 }
 
-// looksLike reports whether a and b are equal in all that other users can see.
-func (a *account) looksLike(b *account) bool {
-	return a.statusType == b.statusType && a.customStatus == b.customStatus && a.expiresAt == b.expiresAt
+// publicStatus returns what everybody else sees.
+func (a *account) publicStatus(lastSeen bool) Status { return a.status(&a.public, lastSeen) }
+
+func (a *account) status(v *view, lastSeen bool) Status {
+	said := a.said.orNothing()
+	status := Status{
+		UserID:       a.userID,
+		StatusType:   v.statusType,
+		CustomStatus: said.text,
+		Version:      v.version,
+		ExpiresAt:    toTime(said.expiresAt),
+		Availability: a.availability(v),
+	}
+	if lastSeen && v.statusType != Online {
+		status.LastSeenAt = toTime(micros(v.lastSeen) * minute)
+	}
+	return status
+}
+
+// availability returns the one that entries state, or else Away if the devices are idle.
+func (a *account) availability(v *view) Availability {
+	if said := a.said.orNothing().availability; said != Available || !v.away {
+		return said
+	}
+	return Away
+}
+
+// looksLike reports whether what v shows of a is what w shows of b, apart from version
+// and last seen.
+func (a *account) looksLike(v *view, b *account, w *view) bool {
+	x, y := a.said.orNothing(), b.said.orNothing()
+	return v.statusType == w.statusType && a.availability(v) == b.availability(w) && x.text == y.text && x.expiresAt == y.expiresAt
+}
+
+// publicDevices returns the devices that count for the public view.
+func (a *account) publicDevices() []device {
+	isHidden := func(d device) bool { return d.hidden }
+	switch {
+	case a.invisible:
+		return nil
+	case !slices.ContainsFunc(a.devices, isHidden):
+		return a.devices
+	}
+	return slices.DeleteFunc(slices.Clone(a.devices), isHidden)
 }
 
 // deviceState is what one device contributes to its user's status.
@@ -103,6 +166,14 @@ func (d *device) nextAt(now micros) micros {
 	return 0
 }
 
+// endOf returns when a disconnected device no longer has at least a state.
+func (d *device) endOf(least deviceState) micros {
+	if least == retained {
+		return d.goneAt()
+	}
+	return d.graceUntil
+}
+
 // goneAt returns when a disconnected device becomes, or became, gone.
 func (d *device) goneAt() micros {
 	if d.platform.Native() {
@@ -128,37 +199,55 @@ func statusTypeAt(devices []device, now micros) StatusType {
 }
 
 // settle applies to a every deadline that has passed by now, and returns the devices
-// that it forgot. Settling twice has the same effect as once.
-func (a *account) settle(now, ttl micros) (forgotten []device) {
-	was, left := a.statusType, now
-	a.statusType = statusTypeAt(a.devices, now)
-	a.devices, forgotten = forget(a.devices, now)
-	if was != Unlogined && len(forgotten) > 0 {
-		left = 0
-		for i := range forgotten {
-			left = max(left, forgotten[i].goneAt())
+// that it forgot. before is the account before it was changed. Settling twice has the
+// same effect as once.
+func (a *account) settle(before *account, now, ttl micros) (forgotten []device) {
+	was, is := before.publicDevices(), a.publicDevices()
+	a.own.settle(before.devices, a.devices, now)
+	a.public.settle(was, is, now)
+	left := micros(0)
+	if a.public.statusType == Unlogined {
+		left = now
+		if before.public.statusType != Unlogined {
+			left = lastCounted(was, is, now, retained)
 		}
 	}
-	if a.expiresAt != 0 && a.expiresAt <= now {
-		a.customStatus, a.expiresAt = "", 0
-	}
-	a.settleClearing(now, left+ttl)
+	a.said = a.said.settle(now, left, ttl)
+	a.devices, forgotten = forget(a.devices, now)
 	return forgotten
 }
 
-// settleClearing clears the custom status when its clearAt has passed. clearAt is set
-// only while the user is UNLOGINED and the custom status has no expiry of its own.
-func (a *account) settleClearing(now, clearAt micros) {
-	if a.customStatus == "" || a.expiresAt != 0 || a.statusType != Unlogined {
-		a.clearAt = 0
-		return
+// settle makes v what the devices show at now. was are the devices before the change.
+func (v *view) settle(was, is []device, now micros) {
+	wasOnline := v.statusType == Online
+	v.statusType = statusTypeAt(is, now)
+	v.away = v.statusType == Online && allIdle(is, now)
+	if wasOnline && v.statusType != Online {
+		v.lastSeen = minutes(lastCounted(was, is, now, inGrace) / minute)
 	}
-	if a.clearAt == 0 {
-		a.clearAt = clearAt
+}
+
+// allIdle reports whether nobody uses any of the devices that make their user ONLINE.
+func allIdle(devices []device, now micros) bool {
+	isUsed := func(d device) bool { return !d.idle && d.stateAt(now) >= inGrace }
+	return !slices.ContainsFunc(devices, isUsed)
+}
+
+// lastCounted returns until when one of the devices had at least a state, given that
+// none has it at now. was are the devices before the change that is being settled, and
+// is the devices after it. A device that had the state and is missing in is was logged
+// out by the change.
+func lastCounted(was, is []device, now micros, least deviceState) (last micros) {
+	for _, d := range was {
+		if i := slices.IndexFunc(is, func(other device) bool { return other.id == d.id }); i >= 0 {
+			last = max(last, is[i].endOf(least))
+		} else if d.stateAt(now) >= least {
+			return now
+		} else {
+			last = max(last, d.endOf(least))
+		}
 	}
-	if a.clearAt <= now {
-		a.customStatus, a.clearAt = "", 0
-	}
+	return min(last, now)
 }
 
 func forget(devices []device, now micros) (kept, forgotten []device) {
@@ -178,7 +267,7 @@ func forget(devices []device, now micros) (kept, forgotten []device) {
 
 // dueAt returns the earliest deadline after now. Zero means that there is none.
 func (a *account) dueAt(now micros) micros {
-	due := earliest(a.expiresAt, a.clearAt)
+	due := a.said.nextAt()
 	for i := range a.devices {
 		due = earliest(due, a.devices[i].nextAt(now))
 	}

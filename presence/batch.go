@@ -3,6 +3,7 @@ package presence
 import (
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,26 +20,31 @@ type operation interface {
 	apply(*batch) error
 }
 
-// batch is the work of one transaction. Its operations read and change the view, and
+// batch is the work of one transaction. Its operations read and change the overlay, and
 // write rows. Whatever they change in memory waits in follow until the commit.
 type batch struct {
-	view
+	overlay
 	now micros
 	run int64
 	was int64 // the run when the batch began
 
 	store     *store.DB
 	begun     bool
-	written   int               // rows written
-	queries   int               // statements run
-	err       error             // the first error of the database
-	changed   map[*account]bool // accounts to store
-	announced []*account        // accounts that changed visibly, to announce after the commit
-	follow    []func(*model)    // changes to make in memory after the commit, in order
+	written   int            // rows written
+	queries   int            // statements run
+	err       error          // the first error of the database
+	announced []announcement // visible changes, to announce after the commit
+	follow    []func(*model) // changes to make in memory after the commit, in order
 
 	// The fields below are for metrics.
 	due       []micros      // the deadlines that the batch applies
 	committed time.Duration // when it was committed, since meters.opened
+}
+
+// announcement is a visible change of a user, in one view or both.
+type announcement struct {
+	user        uint32 // account.id
+	own, public bool
 }
 
 // after makes publish call f after the commit. The functions run in the order in which
@@ -84,31 +90,46 @@ func (b *batch) register(userID string) (*account, *Error) {
 		return nil, &Error{Code: CodeLimit, Message: "no more users can be registered"}
 	}
 	a := b.keep(&account{
-		id: b.nextUser, userID: strings.Clone(userID), statusType: Unlogined, version: b.nextVersion(), revokedAt: b.deletedAt(userID),
+		id: b.nextUser, userID: strings.Clone(userID), revokedAt: b.deletedAt(userID),
 	})
+	a.own = view{statusType: Unlogined, version: b.nextVersion()}
+	a.public = a.own
 	b.nextUser++
-	b.insertAccount(a)
 	b.forgetGone(userID)
 	return a, nil
 }
 
 // change changes an account. It calls mutate and applies the deadlines that have
-// passed. If the difference is visible, the account gets the next version and is
-// announced. Every change of an existing account goes through here.
+// passed. If a view shows the difference, it gets the next version and is announced; a
+// change that both show takes one version. Every change of an existing account goes
+// through here.
 func (b *batch) change(a *account, mutate func()) {
 	before := *a
+	before.devices = slices.Clone(a.devices) // mutate changes them in place
 	mutate()
-	for _, d := range a.settle(b.now, toMicros(b.settings.CustomStatusTTL)) {
+	for _, d := range a.settle(&before, b.now, toMicros(b.settings.CustomStatusTTL)) {
 		b.deleteDevice(a, d.id)
 	}
-	if !a.looksLike(&before) {
-		a.version = b.nextVersion()
-		b.announced = append(b.announced, a)
-		b.changed[a] = true
+	b.announce(a, announcement{
+		user:   a.id,
+		own:    !a.looksLike(&a.own, &before, &before.own) || a.invisible != before.invisible,
+		public: !a.looksLike(&a.public, &before, &before.public),
+	})
+}
+
+// announce gives the views that show a change the next version.
+func (b *batch) announce(a *account, change announcement) {
+	if !change.own && !change.public {
+		return
 	}
-	if a.clearAt != before.clearAt || a.revokedAt != before.revokedAt {
-		b.changed[a] = true
+	version := b.nextVersion()
+	if change.own {
+		a.own.version = version
 	}
+	if change.public {
+		a.public.version = version
+	}
+	b.announced = append(b.announced, change)
 }
 
 // exec runs a statement that writes, and returns the number of rows changed. It begins
@@ -166,18 +187,69 @@ func (b *batch) deleteDevice(a *account, deviceID string) {
 }
 
 func (b *batch) saveDevice(a *account, d *device) {
-	b.exec("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		a.id, d.id, string(d.platform), d.loginAt, d.run, d.stream, d.since, d.graceUntil, d.retainUntil)
+	b.exec("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.id, d.id, string(d.platform), d.loginAt, d.run, d.stream, d.since, d.graceUntil, d.retainUntil, d.idle, d.hidden)
+}
+
+// saveAccounts stores the accounts that are not as the database has them.
+func (b *batch) saveAccounts() {
+	for id, a := range b.accounts {
+		if a == nil {
+			continue
+		}
+		if u := b.published.user(id); u == nil {
+			b.insertAccount(a)
+			b.saveEntries(a, nil)
+		} else {
+			b.updateAccount(a, &u.account)
+			b.saveEntries(a, u.said)
+		}
+	}
 }
 
 func (b *batch) insertAccount(a *account) {
-	b.exec("INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		a.id, a.userID, int(a.statusType), a.customStatus, a.expiresAt, a.clearAt, a.version, a.revokedAt)
+	own := a.said.own()
+	b.exec("INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.id, a.userID, int(a.own.statusType), a.own.away, a.own.version, a.own.lastSeen,
+		int(a.public.statusType), a.public.away, a.public.version, a.public.lastSeen, a.invisible, a.revokedAt,
+		own.text, int(own.availability), own.priority, own.setAt, own.startsAt, own.waiting, own.expiresAt, a.said.orNothing().clearAt)
 }
 
-func (b *batch) saveAccount(a *account) {
-	b.exec("UPDATE users SET status_type = ?, custom_status = ?, expires_at = ?, clear_at = ?, version = ?, revoked_at = ? WHERE id = ?",
-		int(a.statusType), a.customStatus, a.expiresAt, a.clearAt, a.version, a.revokedAt, a.id)
+// updateAccount stores the difference from before. What a user says and what the user's
+// devices show rarely change together.
+func (b *batch) updateAccount(a, before *account) {
+	v, public := a.own, a.public
+	own, clearAt := a.said.own(), a.said.orNothing().clearAt
+	if own != before.said.own() || clearAt != before.said.orNothing().clearAt {
+		b.exec(`UPDATE users SET version = ?, public_version = ?, custom_status = ?, availability = ?, priority = ?, set_at = ?,
+			starts_at = ?, waiting = ?, expires_at = ?, clear_at = ? WHERE id = ?`, v.version, public.version, own.text, int(own.availability),
+			own.priority, own.setAt, own.startsAt, own.waiting, own.expiresAt, clearAt, a.id)
+		v.version, public.version = before.own.version, before.public.version // these are stored now
+	}
+	if v != before.own || public != before.public || a.invisible != before.invisible || a.revokedAt != before.revokedAt {
+		b.exec(`UPDATE users SET status_type = ?, away = ?, version = ?, last_seen = ?, public_status_type = ?, public_away = ?,
+			public_version = ?, public_last_seen = ?, invisible = ?, revoked_at = ? WHERE id = ?`,
+			int(v.statusType), v.away, a.own.version, v.lastSeen, int(public.statusType), public.away,
+			a.public.version, public.lastSeen, a.invisible, a.revokedAt, a.id)
+	}
+}
+
+// saveEntries stores the entries of named sources that are not as before.
+func (b *batch) saveEntries(a *account, before *said) {
+	if a.said == before {
+		return
+	}
+	for _, e := range a.said.orNothing().entries {
+		if e.source != "" && e != before.of(e.source) {
+			b.exec("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+				a.id, e.source, e.text, int(e.availability), e.priority, e.setAt, e.startsAt, e.waiting, e.expiresAt)
+		}
+	}
+	for _, e := range before.orNothing().entries {
+		if after := a.said.of(e.source); e.source != "" && !after.says() {
+			b.exec("DELETE FROM entries WHERE user = ? AND source = ?", a.id, e.source)
+		}
+	}
 }
 
 // saveService stores the service's own row. It fails if another process has begun a
@@ -195,11 +267,7 @@ func (b *batch) saveService() {
 
 // commit makes the batch durable. It writes nothing if the batch changed nothing.
 func (b *batch) commit() error {
-	for _, a := range b.accounts {
-		if a != nil && b.changed[a] {
-			b.saveAccount(a)
-		}
-	}
+	b.saveAccounts()
 	if b.begun {
 		b.saveService()
 		b.fail(b.store.Moved())
@@ -221,17 +289,10 @@ func (b *batch) publish(m *model) {
 	for _, f := range b.follow {
 		f(m)
 	}
-	for _, a := range b.announced {
-		if u := m.user(a.id); u != nil {
-			m.announce(u)
+	for _, change := range b.announced {
+		if u := m.user(change.user); u != nil {
+			m.announce(u, change)
 		}
 	}
 	m.notifyFeeds()
-}
-
-// expiry returns the time d from now, rounded up to whole milliseconds, in which it is
-// displayed.
-func (b *batch) expiry(d time.Duration) micros {
-	const milli = 1000
-	return (b.now + toMicros(d) + milli - 1) / milli * milli
 }

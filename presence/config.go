@@ -65,6 +65,15 @@ type Settings struct {
 	// default is 3000.
 	Friends int
 
+	// Entries is how many entries of named sources a user may have, from 0 to 100; see
+	// [Entry]. Zero means that there is only the user's own. A lower limit removes
+	// none. The default is 8.
+	Entries int
+
+	// LastSeen makes the status of a user who isn't ONLINE say when the user was last
+	// ONLINE. That is stored even while LastSeen is false. The default is false.
+	LastSeen bool
+
 	// ReconnectGrace is how long a device that disconnected still counts as
 	// connected. Zero means that every disconnect shows at once. The default
 	// is 10 seconds.
@@ -106,6 +115,7 @@ func DefaultSettings() Settings {
 		CustomStatusBytes:   256,
 		DevicesPerPlatform:  10,
 		Friends:             3000,
+		Entries:             8,
 		ReconnectGrace:      10 * time.Second,
 		RestartGrace:        30 * time.Second,
 		OfflineRetention:    168 * time.Hour,
@@ -138,6 +148,7 @@ func (s Settings) Validate() error {
 	number("CustomStatusBytes", s.CustomStatusBytes, 0, maxCustomStatusBytes)
 	number("DevicesPerPlatform", s.DevicesPerPlatform, 1, 1000)
 	number("Friends", s.Friends, 0, 1_000_000)
+	number("Entries", s.Entries, 0, 100)
 	duration("ReconnectGrace", s.ReconnectGrace, 0)
 	duration("RestartGrace", s.RestartGrace, 0)
 	duration("OfflineRetention", s.OfflineRetention, 0)

@@ -170,8 +170,8 @@ func (s *Service) loaded(session *Session, watches []watch, changes int) bool {
 		}
 	}
 	u.live.watching.loaded = true
-	if session.resuming && u.version > session.cursor {
-		session.wait(u, u.version)
+	if session.resuming && u.own.version > session.cursor {
+		session.wait(u, u.own.version)
 	}
 	return true
 }
@@ -182,7 +182,7 @@ func (m *model) catchUp(s *Session, t *user, w watch) {
 	if !s.user.live.watching.loaded {
 		m.link(s.user, t, w.rule)
 	}
-	version := max(t.version, w.since, m.switches.since(w.rule))
+	version := max(t.public.version, w.since, m.switches.since(w.rule))
 	if version > s.cursor && m.watches(s.user, t) {
 		s.wait(t, version)
 	}

@@ -111,6 +111,7 @@ func (b *batch) delete(a *account, at micros) {
 	b.expelAll(a, KickedByAdmin, at)
 	b.revokeFormer(a, at)
 	b.exec("DELETE FROM users WHERE id = ?", a.id)
+	b.exec("DELETE FROM entries WHERE user = ?", a.id)
 	b.exec("INSERT INTO leftovers VALUES (?)", a.id)
 	b.deletions.leftovers++
 	b.remove(a)

@@ -11,8 +11,12 @@ type Explanation struct {
 	Now       time.Time         `json:"now"` // the time to which the explanation applies
 	Status    Status            `json:"status"`
 	Why       string            `json:"why"`               // one sentence: what the normal status follows from
-	Next      string            `json:"next"`              // one sentence: what changes it next
+	Said      string            `json:"said"`              // one sentence: where the custom status and the availability come from
+	Next      string            `json:"next"`              // one sentence: what changes the normal status next
 	Audience  string            `json:"audience"`          // one sentence: who is notified of a change
+	Public    *Status           `json:"public,omitempty"`  // what others see, if it is not the same; otherwise nil
+	Others    string            `json:"others,omitempty"`  // one sentence: why others see that; empty if Public is nil
+	Entries   []ExplainedEntry  `json:"entries"`           // the entries by source, the user's own first; never nil
 	Devices   []DeviceState     `json:"devices"`           // the devices that are logged in, in order of login; never nil
 	Deadlines []Deadline        `json:"deadlines"`         // the earliest first; never nil
 	Refused   []RefusedDevice   `json:"refused"`           // the devices that can't reconnect, the oldest kick first; never nil
@@ -30,6 +34,14 @@ type DeviceState struct {
 	State    string    `json:"state"` // "connected"; after a disconnect "grace", and then "retained" if the device is native
 	Since    time.Time `json:"since"` // when the device connected, or when it disconnected
 	LoginAt  time.Time `json:"loginAt"`
+	Idle     bool      `json:"idle"` // nobody is using it, as it reported last
+	Adds     string    `json:"adds"` // what it adds to the status, in words
+}
+
+// ExplainedEntry is an entry, with what it adds to the status in words.
+type ExplainedEntry struct {
+	EntryState
+	Adds string `json:"adds"`
 }
 
 // Deadline is a change that will happen at a certain time unless something else
@@ -85,8 +97,10 @@ func (s *Service) explain(userID string) (e Explanation, id uint32, feeds int, e
 	x := explainer{user: u, now: now, started: s.started, settings: &s.model.settings}
 	e = Explanation{
 		Now:       toTime(now),
-		Status:    u.status(),
+		Status:    s.model.status(u, u),
 		Why:       x.why(),
+		Said:      x.saidWhy(),
+		Entries:   x.entries(),
 		Next:      x.next(),
 		Devices:   []DeviceState{},
 		Deadlines: x.deadlines(),
@@ -97,8 +111,11 @@ func (s *Service) explain(userID string) (e Explanation, id uint32, feeds int, e
 	}
 	for _, d := range u.devices {
 		e.Devices = append(e.Devices, DeviceState{
-			d.id, d.platform, d.stateAt(now).String(), toTime(d.since), toTime(d.loginAt),
+			d.id, d.platform, d.stateAt(now).String(), toTime(d.since), toTime(d.loginAt), d.idle, x.deviceAdds(&d),
 		})
+	}
+	if !u.looksLike(&u.own, &u.account, &u.public) {
+		e.Public, e.Others = new(u.publicStatus(s.model.settings.LastSeen)), x.others()
 	}
 	return e, u.id, len(s.model.feeds), nil
 }

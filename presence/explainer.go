@@ -17,9 +17,9 @@ type explainer struct {
 
 // why returns the sentence that says what the normal status follows from.
 func (x explainer) why() string {
-	if due := statusTypeAt(x.devices, x.now); due != x.statusType {
+	if due := statusTypeAt(x.devices, x.now); due != x.own.statusType {
 		return fmt.Sprintf("still %s, although %s is due: the change is being written, and if this persists, /readyz reports the reason",
-			x.statusType, due)
+			x.own.statusType, due)
 	}
 	if n, last := x.count(connected); n > 0 {
 		return fmt.Sprintf("%s because %s connected; the last connected at %s", Online, number(n, "device is", "devices are"), clockTime(last))
@@ -57,7 +57,7 @@ func (x explainer) count(state deviceState) (n int, last micros) {
 
 // next returns the sentence that says what changes the normal status next.
 func (x explainer) next() string {
-	if due := statusTypeAt(x.devices, x.now); due != x.statusType {
+	if due := statusTypeAt(x.devices, x.now); due != x.own.statusType {
 		return fmt.Sprintf("%s, as soon as the change is written", due)
 	}
 	if n, _ := x.count(connected); n > 0 {
@@ -67,7 +67,7 @@ func (x explainer) next() string {
 	if at := x.changesAt(); at != 0 {
 		return fmt.Sprintf("%s at %s, unless a device logs in before", statusTypeAt(x.devices, at), clockTime(at))
 	}
-	return fmt.Sprintf("%s until a device logs in", x.statusType)
+	return fmt.Sprintf("%s until a device logs in", x.own.statusType)
 }
 
 // afterAll returns what follows when all devices have disconnected.
@@ -123,34 +123,32 @@ func (x explainer) deadlines() []Deadline {
 			add(d.goneAt(), "device %s is forgotten, unless it reconnects before: the user is then %s", d.id, statusTypeAt(x.devices, d.goneAt()))
 		}
 	}
-	add(x.expiresAt, "the custom status expires")
-	add(x.clearsAt(), "the custom status is cleared, unless a device logs in before: the user is then UNLOGINED for %s (custom_status_ttl)",
+	for _, e := range x.said.orNothing().entries {
+		if e.waiting {
+			add(e.startsAt, "%s begins", e.name())
+		}
+		add(e.expiresAt, "%s expires", e.name())
+	}
+	add(x.clearsAt(), "the user's own entry ends, unless a device logs in before: the user is then UNLOGINED for %s (custom_status_ttl)",
 		short(x.settings.CustomStatusTTL))
 	slices.SortStableFunc(all, func(x, y Deadline) int { return x.At.Compare(y.At) })
 	return all
 }
 
-// clearsAt returns when the custom status will be cleared because the user has been
-// UNLOGINED for CustomStatusTTL. Zero means that it won't be: a device is connected,
-// there is no custom status, or it has an expiry of its own.
+// clearsAt returns when the user's own entry will end because the user has been UNLOGINED
+// in public for CustomStatusTTL. Zero means that it won't: a device is connected, or the
+// entry does not exist, has not begun, or has an expiry.
 func (x explainer) clearsAt() micros {
-	at := x.clearAt
-	if at == 0 {
-		at = x.goneAt() + toMicros(x.settings.CustomStatusTTL)
-	}
-	n, _ := x.count(connected)
-	if x.customStatus == "" || n > 0 || x.expiresAt != 0 {
+	devices := x.publicDevices()
+	isConnected := func(d device) bool { return d.run != 0 }
+	if slices.ContainsFunc(devices, isConnected) {
 		return 0
 	}
-	return at
-}
-
-// goneAt returns when the last device will be forgotten.
-func (x explainer) goneAt() (last micros) {
-	for i := range x.devices {
-		last = max(last, x.devices[i].goneAt())
+	left := x.now
+	for i := range devices {
+		left = max(left, devices[i].goneAt())
 	}
-	return last
+	return x.said.clearsAt(x.now, left, toMicros(x.settings.CustomStatusTTL))
 }
 
 // audience returns the sentence that says who is notified of a change.

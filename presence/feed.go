@@ -108,7 +108,7 @@ func (m *model) openFeed(f *Feed) error {
 }
 
 // isOwed reports whether the feed has to send u, which may be nil, or a user after u.
-func (f *Feed) isOwed(u *user) bool { return u != nil && u.version > f.cursor }
+func (f *Feed) isOwed(u *user) bool { return u != nil && u.own.version > f.cursor }
 
 // seekStep is how many users seek passes before it releases the lock.
 const seekStep = 4096
@@ -260,7 +260,7 @@ func (f *Feed) news(m *model, now time.Time) (event Event, due time.Time) {
 
 // skipGone passes the deleted users whom the feed doesn't send.
 func (f *Feed) skipGone() {
-	for f.next != nil && f.next.statusType == Unknown && f.next.version <= f.skipped {
+	for f.next != nil && f.next.own.statusType == Unknown && f.next.own.version <= f.skipped {
 		f.next = f.next.placed.newer
 	}
 }
@@ -273,7 +273,7 @@ func (f *Feed) updated(m *model, now time.Time) Event {
 	}
 	f.batch = f.batch[:0]
 	for size := 0; f.next != nil; f.skipGone() {
-		status := f.next.status()
+		status := m.status(f.next, nil)
 		size += status.sizeJSON() + len(",")
 		if size > maxPart && len(f.batch) > 0 {
 			break

@@ -41,7 +41,11 @@ func (s *Service) restore(ctx context.Context) (lastBatch micros, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := s.restoreUsers(ctx, devices, lastBatch); err != nil {
+	entries, err := s.storedEntries(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.restoreUsers(ctx, devices, entries, lastBatch); err != nil {
 		return 0, err
 	}
 	if m.jumps, err = s.storedJumps(ctx); err != nil {
@@ -60,35 +64,65 @@ func (s *Service) restore(ctx context.Context) (lastBatch micros, err error) {
 	return lastBatch, s.restoreFeeds(ctx)
 }
 
-func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device, lastBatch micros) error {
-	rows, err := s.store.Reader().QueryContext(ctx, `SELECT id, user_id, status_type, custom_status, expires_at,
-		clear_at, version, revoked_at FROM users ORDER BY id`)
+func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device, entries map[uint32][]entry, lastBatch micros) error {
+	rows, err := s.store.Reader().QueryContext(ctx, `SELECT id, user_id, status_type, away, version, last_seen,
+		public_status_type, public_away, public_version, public_last_seen, invisible, revoked_at,
+		custom_status, availability, priority, set_at, starts_at, waiting, expires_at, clear_at FROM users ORDER BY id`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var a account
-		if err := rows.Scan(&a.id, &a.userID, &a.statusType, &a.customStatus, &a.expiresAt,
-			&a.clearAt, &a.version, &a.revokedAt); err != nil {
+		var own entry
+		var clearAt micros
+		if err := rows.Scan(&a.id, &a.userID, &a.own.statusType, &a.own.away, &a.own.version, &a.own.lastSeen,
+			&a.public.statusType, &a.public.away, &a.public.version, &a.public.lastSeen, &a.invisible, &a.revokedAt,
+			&own.text, &own.availability, &own.priority, &own.setAt, &own.startsAt, &own.waiting, &own.expiresAt, &clearAt); err != nil {
 			return err
 		}
-		if a.id > maxUsers || a.statusType < Online || a.statusType > Unlogined {
-			return errors.New("users has an id or a status_type out of range")
+		if a.id > maxUsers || !a.own.isValid() || !a.public.isValid() || own.availability < Available || own.availability > DND {
+			return errors.New("users has an id, a status_type or an availability out of range")
 		}
-		if err := checkTexts("users", a.userID, a.customStatus); err != nil {
+		if err := checkTexts("users", a.userID, own.text); err != nil {
 			return err
 		}
 		a.devices = devices[a.id]
+		a.said = newSaid(entries[a.id], clearAt)
+		if own.says() {
+			a.said = newSaid(append([]entry{own}, entries[a.id]...), clearAt)
+		}
 		u := s.model.enter(&a)
 		s.model.deadlines.set(u, u.dueAt(lastBatch))
 	}
 	return rows.Err()
 }
 
+func (v *view) isValid() bool { return v.statusType >= Online && v.statusType <= Unlogined }
+
+// storedEntries returns the entries of named sources, by users.id.
+func (s *Service) storedEntries(ctx context.Context) (map[uint32][]entry, error) {
+	rows, err := s.store.Reader().QueryContext(ctx, `SELECT user, source, custom_status, availability, priority, set_at, starts_at,
+		waiting, expires_at FROM entries ORDER BY user, source`)
+	all := make(map[uint32][]entry)
+	_, err = store.Collect(rows, err, func(rows *sql.Rows) (none struct{}, err error) {
+		var user uint32
+		var e entry
+		if err := rows.Scan(&user, &e.source, &e.text, &e.availability, &e.priority, &e.setAt, &e.startsAt, &e.waiting, &e.expiresAt); err != nil {
+			return none, err
+		}
+		if e.source == "" || !validSource(e.source) || e.availability < Available || e.availability > DND {
+			return none, errors.New("entries has a source or an availability out of range")
+		}
+		all[user] = append(all[user], e)
+		return none, checkTexts("entries", e.source, e.text)
+	})
+	return all, err
+}
+
 func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error) {
 	rows, err := s.store.Reader().QueryContext(ctx, `SELECT user, device_id, platform, login_at, run, stream, since,
-		grace_until, retain_until FROM devices ORDER BY user, login_at`)
+		grace_until, retain_until, idle, hidden FROM devices ORDER BY user, login_at`)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +136,7 @@ func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error
 		var user uint32
 		var d device
 		if err := rows.Scan(&user, &d.id, &d.platform, &d.loginAt, &d.run, &d.stream, &d.since,
-			&d.graceUntil, &d.retainUntil); err != nil {
+			&d.graceUntil, &d.retainUntil, &d.idle, &d.hidden); err != nil {
 			return nil, err
 		}
 		if err := checkTexts("devices", d.id, ""); err != nil {
@@ -161,8 +195,8 @@ func (s *Service) restoreFeeds(ctx context.Context) error {
 	}
 	rows, err = s.store.Reader().QueryContext(ctx, "SELECT user_id, version FROM gone")
 	gone, err := store.Collect(rows, err, func(rows *sql.Rows) (*user, error) {
-		u := &user{account: account{statusType: Unknown}, dueIndex: -1}
-		err := rows.Scan(&u.userID, &u.version)
+		u := &user{dueIndex: -1}
+		err := rows.Scan(&u.userID, &u.own.version)
 		return u, err
 	})
 	if err != nil {

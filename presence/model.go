@@ -16,9 +16,9 @@ type model struct {
 	byName    map[string]*user
 	kicked    kicks
 	deadlines deadlines
-	census    [Unlogined + 1]int // users by status
-	streams   int                // sessions of all users, and feeds
-	draining  bool               // no session or feed may be opened any more
+	census    census
+	streams   int  // sessions of all users, and feeds
+	draining  bool // no session or feed may be opened any more
 	order     order
 	feeds     []*Feed
 	cursors   feedCursors
@@ -45,6 +45,34 @@ type user struct {
 	placed   placed
 }
 
+// census counts users as the server side sees them.
+type census struct {
+	byStatus       [Unlogined + 1]int
+	byAvailability [DND + 1]int
+}
+
+// count adds n users like a.
+func (c *census) count(a *account, n int) {
+	c.byStatus[a.own.statusType] += n
+	c.byAvailability[a.availability(&a.own)] += n
+}
+
+// viewFor returns the view of u that the user to sees; nil means the server side.
+func (u *user) viewFor(to *user) *view {
+	if to == nil || to == u {
+		return &u.own
+	}
+	return &u.public
+}
+
+// status returns the status of u as the user to sees it; nil means the server side.
+func (m *model) status(u, to *user) Status {
+	if to == nil || to == u {
+		return u.ownStatus(m.settings.LastSeen)
+	}
+	return u.publicStatus(m.settings.LastSeen)
+}
+
 func (m *model) user(id uint32) *user {
 	if int(id) >= len(m.users) {
 		return nil
@@ -66,10 +94,10 @@ func (m *model) put(a *account, now micros) {
 		m.forgetGone(a.userID)
 		m.place(u)
 	} else {
-		changed := u.version != a.version
-		m.census[u.statusType]--
+		changed := u.own.version != a.own.version
+		m.census.count(&u.account, -1)
 		u.account = *a
-		m.census[u.statusType]++
+		m.census.count(&u.account, +1)
 		if changed {
 			m.place(u)
 		}
@@ -85,7 +113,7 @@ func (m *model) enter(a *account) *user {
 		m.users = append(m.users, nil)
 	}
 	m.users[a.id] = u
-	m.census[u.statusType]++
+	m.census.count(a, +1)
 	return u
 }
 
@@ -93,10 +121,10 @@ func (m *model) enter(a *account) *user {
 // and ends the user's sessions. A session that waits to send UNKNOWN keeps the user
 // until then.
 func (m *model) remove(u *user, version int64) {
-	m.census[u.statusType]--
-	u.account = account{id: u.id, userID: u.userID, statusType: Unknown, version: version}
+	m.census.count(&u.account, -1)
+	u.account = account{id: u.id, userID: u.userID, own: view{version: version}, public: view{version: version}}
 	m.deadlines.set(u, 0)
-	m.announce(u)
+	m.announce(u, announcement{own: true, public: true})
 	for _, s := range slices.Clone(u.sessions()) {
 		m.end(s, ending{kind: endKicked, kick: KickedByAdmin})
 	}

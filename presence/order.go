@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// order is the list of all users in ascending order of version. A feed is a place in
+// order is the list of all users in ascending order of version, in the view of the
+// server side. A feed is a place in
 // it: what the feed still has to send is the rest of the list. So a feed needs no queue
 // and no set of its own, however many users change while nobody reads it.
 //
@@ -40,13 +41,13 @@ func (o *order) fill(users map[string]*user, gone []*user) {
 	}
 }
 
-func byVersion(a, b *user) int { return cmp.Compare(a.version, b.version) }
+func byVersion(a, b *user) int { return cmp.Compare(a.own.version, b.own.version) }
 
 // insert puts a user into the list. It looks for the place from the newest end, where
 // all changes of a batch belong.
 func (o *order) insert(u *user) {
 	older := o.newest
-	for older != nil && older.version > u.version {
+	for older != nil && older.own.version > u.own.version {
 		older = older.placed.older
 	}
 	u.placed.older = older
@@ -127,7 +128,7 @@ func (m *model) pruneGone() {
 	}
 	sent := m.sentByAll()
 	n := 0
-	for ; n < len(o.gone) && o.gone[n].version <= sent; n++ {
+	for ; n < len(o.gone) && o.gone[n].own.version <= sent; n++ {
 		if u := o.gone[n]; o.goneByID[u.userID] == u {
 			m.forgetGone(u.userID)
 		}

@@ -47,7 +47,7 @@ func (op *renameUser) apply(b *batch) error {
 		return malformed("the new ID belongs to a user already")
 	}
 	op.renamedAt = max(b.now, op.at)
-	op.result = b.rename(a, op.to, op.renamedAt).status()
+	op.result = b.rename(a, op.to, op.renamedAt).ownStatus(b.settings.LastSeen)
 	return nil
 }
 
@@ -55,20 +55,19 @@ func (op *renameUser) apply(b *batch) error {
 // the user stays, and with it everything that is stored under the number. In memory the
 // old ID ends as that of a deleted user does.
 func (b *batch) rename(a *account, to string, at micros) *account {
-	from := a.userID
+	from, before := a.userID, *a
 	b.expelAll(a, KickedByAdmin, at)
 	b.revokeFormer(a, at)
 	b.remove(a)
 	gone := b.nextVersion()
 	b.saveGone(from, gone)
 	renamed := new(*a)
-	renamed.userID, renamed.version, renamed.revokedAt = strings.Clone(to), b.nextVersion(), b.deletedAt(to)
-	renamed.settle(b.now, toMicros(b.settings.CustomStatusTTL))
+	renamed.userID, renamed.revokedAt = strings.Clone(to), b.deletedAt(to)
+	renamed.settle(&before, b.now, toMicros(b.settings.CustomStatusTTL))
 	b.put(renamed)
 	b.forgetGone(to)
 	b.exec("UPDATE users SET user_id = ? WHERE id = ?", to, a.id)
-	b.changed[renamed] = true
-	b.announced = append(b.announced, renamed)
+	b.announce(renamed, announcement{user: a.id, own: true, public: true})
 	b.after(func(m *model) { m.rename(m.byName[from], renamed, gone, b.now) })
 	return renamed
 }

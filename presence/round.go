@@ -49,9 +49,9 @@ func (s *Session) wait(t *user, version int64) {
 	if s.waiting == nil {
 		s.waiting = make(waiting)
 	}
-	if version > t.version { // otherwise the status itself has changed
+	if shown := t.viewFor(s.user).version; version > shown { // otherwise the status itself has changed
 		if before, waits := s.waiting[t]; waits {
-			version = max(min(version, before), t.version)
+			version = max(min(version, before), shown)
 		}
 	}
 	s.waiting[t] = version
@@ -76,7 +76,7 @@ func (s *Session) skip(m *model) bool {
 // returned reports whether u was deleted and then registered again, and the new user
 // waits as well. Only the status of the new user is then sent.
 func (s *Session) returned(m *model, u *user) bool {
-	if u.statusType != Unknown {
+	if u.own.statusType != Unknown {
 		return false
 	}
 	_, waits := s.waiting[m.byName[u.userID]]
@@ -105,7 +105,7 @@ func (s *Session) begin(m *model) {
 			if a.version != b.version {
 				return cmp.Compare(a.version, b.version)
 			}
-			return cmp.Compare(a.user.version, b.user.version)
+			return cmp.Compare(a.user.viewFor(s.user).version, b.user.viewFor(s.user).version)
 		})
 	}
 }
@@ -135,7 +135,7 @@ func (s *Session) updated(m *model, now time.Time, inRound bool) Event {
 func (s *Session) firstPart(m *model) {
 	s.begin(m)
 	r := &s.round
-	for size := 0; r.left() > 0 && s.take(&size); r.next++ {
+	for size := 0; r.left() > 0 && s.take(m, &size); r.next++ {
 	}
 	if r.left() == 0 {
 		clear(s.waiting)
@@ -149,15 +149,15 @@ func (s *Session) firstPart(m *model) {
 // nextPart takes from the current round what fits into one event.
 func (s *Session) nextPart(m *model) {
 	r := &s.round
-	for size := 0; s.skip(m) && s.take(&size); r.next++ {
+	for size := 0; s.skip(m) && s.take(m, &size); r.next++ {
 		delete(s.waiting, r.turns[r.next].user)
 	}
 }
 
 // take adds the status of the next turn to the event and its length to size. It reports
 // false, and adds nothing, if the status doesn't fit.
-func (s *Session) take(size *int) bool {
-	status := s.round.turns[s.round.next].user.status()
+func (s *Session) take(m *model, size *int) bool {
+	status := m.status(s.round.turns[s.round.next].user, s.user)
 	*size += status.sizeJSON() + len(",")
 	if *size > maxPart && len(s.batch) > 0 {
 		return false

@@ -243,7 +243,7 @@ func (s *Session) ready(m *model, now time.Time) Event {
 		Type:      EventReady,
 		Cursor:    s.cursor,
 		DeviceID:  s.deviceID,
-		Self:      s.user.status(),
+		Self:      m.status(s.user, s.user),
 		Keepalive: s.keepalive,
 	}
 }

@@ -43,5 +43,5 @@ func (s *Service) stats() Stats {
 }
 
 func (m *model) userCounts() UserCounts {
-	return UserCounts{m.census[Online], m.census[Offline], m.census[Unlogined]}
+	return UserCounts{m.census.byStatus[Online], m.census.byStatus[Offline], m.census.byStatus[Unlogined]}
 }

@@ -51,19 +51,25 @@ func (t StatusType) String() string {
 	return fmt.Sprintf("StatusType(%d)", int8(t))
 }
 
-// Status is what other users can see of a user.
+// Status is what can be seen of a user. The user and the server side see another status
+// than everybody else while the user is invisible; see [Service.SetVisibility].
 type Status struct {
 	UserID       string
 	StatusType   StatusType
-	CustomStatus string    // empty means that there is none
-	Version      int64     // the version of the last visible change; see the package comment
-	ExpiresAt    time.Time // when CustomStatus expires, in whole milliseconds; the zero time means never
+	CustomStatus string       // empty means that there is none
+	Version      int64        // the version of the last visible change; see the package comment
+	ExpiresAt    time.Time    // when CustomStatus expires, in whole milliseconds; the zero time means never
+	Availability Availability // the strongest that is stated, or Away if the user's devices are idle
+	LastSeenAt   time.Time    // when a user who isn't Online was last Online, in whole minutes; the zero time means never, or that Settings.LastSeen is false
+	Invisible    bool         // whether others see the user as logged out; false in what others see
 }
 
 // AppendJSON appends the JSON of the status, which is the same in all responses and
 // events, and returns the extended buffer:
 //
 //	{"userID":"alice","statusType":1,"customStatus":"In a call","version":42,"expiresAt":"2026-11-23T15:00:00Z"}
+//
+// The members availability, lastSeenAt and invisible follow if they are set.
 func (s Status) AppendJSON(b []byte) []byte {
 	b = append(b, `{"userID":`...)
 	b = AppendQuoted(b, s.UserID)
@@ -73,12 +79,25 @@ func (s Status) AppendJSON(b []byte) []byte {
 	b = AppendQuoted(b, s.CustomStatus)
 	b = append(b, `,"version":`...)
 	b = strconv.AppendInt(b, s.Version, 10)
-	if !s.ExpiresAt.IsZero() {
-		b = append(b, `,"expiresAt":"`...)
-		b = s.ExpiresAt.UTC().AppendFormat(b, time.RFC3339Nano)
-		b = append(b, '"')
+	b = appendTime(b, `,"expiresAt":"`, s.ExpiresAt)
+	if s.Availability != Available {
+		b = append(append(append(b, `,"availability":"`...), s.Availability.String()...), '"')
+	}
+	b = appendTime(b, `,"lastSeenAt":"`, s.LastSeenAt)
+	if s.Invisible {
+		b = append(b, `,"invisible":true`...)
 	}
 	return append(b, '}')
+}
+
+// appendTime appends a member with a time, unless the time is zero. prefix is its name,
+// up to the quote before the value.
+func appendTime(b []byte, prefix string, t time.Time) []byte {
+	if t.IsZero() {
+		return b
+	}
+	b = t.UTC().AppendFormat(append(b, prefix...), time.RFC3339Nano)
+	return append(b, '"')
 }
 
 // MarshalJSON returns what AppendJSON appends.
@@ -104,6 +123,9 @@ func (s *Status) sizeJSON() int {
 	n := members + sizeQuoted(s.UserID) + sizeQuoted(s.CustomStatus)
 	if !s.ExpiresAt.IsZero() {
 		n += len(`,"expiresAt":"2026-11-23T15:00:00.000000000Z"`)
+	}
+	if s.Availability != Available || !s.LastSeenAt.IsZero() || s.Invisible {
+		n += len(`,"availability":"away","lastSeenAt":"2026-11-23T15:00:00Z","invisible":true`)
 	}
 	return n
 }

@@ -96,17 +96,18 @@ func (s *Service) statusesFor(ctx context.Context, userID, query string) ([]Stat
 	if err := s.stillThere(userID, id); err != nil {
 		return nil, err
 	}
-	return s.statusesOf(found), nil
+	return s.statusesOf(userID, found), nil
 }
 
-// statusesOf returns the statuses of the users that still exist.
-func (s *Service) statusesOf(ids []uint32) []Status {
+// statusesOf returns the statuses of the users that still exist, as userID sees them.
+func (s *Service) statusesOf(userID string, ids []uint32) []Status {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	to := s.model.asker(userID)
 	var all []Status
 	for _, id := range ids {
 		if u := s.model.user(id); u != nil {
-			all = append(all, u.status())
+			all = append(all, s.model.status(u, to))
 		}
 	}
 	return all
@@ -133,13 +134,21 @@ func (op *subscribe) apply(b *batch) error {
 			op.result.Failed = append(op.result.Failed, failure(id, err))
 			continue
 		}
-		op.result.Statuses = append(op.result.Statuses, target.status())
+		op.result.Statuses = append(op.result.Statuses, b.statusFor(user, target))
 		if target.id != user.id {
 			b.subscribe(user.id, target.id)
 		}
 	}
 	op.result.Evicted = b.evict(user.id)
 	return nil
+}
+
+// statusFor returns the status of target as user sees it.
+func (b *batch) statusFor(user, target *account) Status {
+	if user.id == target.id {
+		return target.ownStatus(b.settings.LastSeen)
+	}
+	return target.publicStatus(b.settings.LastSeen)
 }
 
 func (b *batch) subscribe(user, target uint32) {

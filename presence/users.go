@@ -75,16 +75,16 @@ func (op *admit) apply(b *batch) error {
 	return nil
 }
 
-// Get returns the statuses of users in the order of userIDs, without repeats, and
+// Get returns the statuses of users as the server side sees them, in the order of userIDs, without repeats, and
 // the IDs that are malformed or unknown. It never waits for the disk, and also works
 // after Close.
 func (s *Service) Get(userIDs ...string) ([]Status, []Failure) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.model.statuses(userIDs)
+	return s.model.statuses(userIDs, nil)
 }
 
-// Query is Get on behalf of the user asker. It returns [ErrSwitchedOff] while
+// Query is Get on behalf of the user asker, who sees what others may see. It returns [ErrSwitchedOff] while
 // Settings.UserStatus is false, unless userIDs contains no other user than asker.
 func (s *Service) Query(asker string, userIDs []string) ([]Status, []Failure, error) {
 	s.mu.RLock()
@@ -93,11 +93,22 @@ func (s *Service) Query(asker string, userIDs []string) ([]Status, []Failure, er
 	if !s.model.settings.UserStatus && slices.ContainsFunc(userIDs, isOther) {
 		return nil, nil, ErrSwitchedOff
 	}
-	found, failed := s.model.statuses(userIDs)
+	found, failed := s.model.statuses(userIDs, s.model.asker(asker))
 	return found, failed, nil
 }
 
-func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
+// asker returns the user with an ID, or one who is nobody, to whom everyone shows the
+// public view.
+func (m *model) asker(userID string) *user {
+	if u := m.byName[userID]; u != nil {
+		return u
+	}
+	return new(user)
+}
+
+// statuses returns the statuses of users as the user to sees them; nil means the server
+// side.
+func (m *model) statuses(userIDs []string, to *user) (found []Status, failed []Failure) {
 	found = make([]Status, 0, len(userIDs))
 	seen := make(map[uint32]struct{}, len(userIDs)) // by number, at half the cost of IDs
 	var strangers []string
@@ -107,7 +118,7 @@ func (m *model) statuses(userIDs []string) (found []Status, failed []Failure) {
 			strangers = append(strangers, id)
 		} else if _, again := seen[u.id]; !again {
 			seen[u.id] = struct{}{}
-			found = append(found, u.status())
+			found = append(found, m.status(u, to))
 		}
 	}
 	for _, id := range unique(strangers) {

@@ -181,21 +181,24 @@ func (m *model) withdraw(w, t *user) {
 	}
 }
 
-// announce puts t on the waiting sets of its own sessions and of its watchers'.
-func (m *model) announce(t *user) {
+// announce puts t on the waiting sets of its own sessions, if its own view shows the
+// change, and of its watchers, if the public view does.
+func (m *model) announce(t *user, change announcement) {
 	m.meter.changes++
-	m.notify(t, t, t.version)
-	if !m.switches.userStatus || t.audience == nil {
+	if change.own {
+		m.notify(t, t, t.own.version)
+	}
+	if !change.public || !m.switches.userStatus || t.audience == nil {
 		return
 	}
 	for _, id := range t.audience[bySubscription] {
-		m.notify(m.user(id), t, t.version)
+		m.notify(m.user(id), t, t.public.version)
 	}
 	if !m.switches.friendNotifications {
 		return
 	}
 	for _, id := range t.audience[byFriendship] {
-		m.notify(m.user(id), t, t.version)
+		m.notify(m.user(id), t, t.public.version)
 	}
 }
 

@@ -241,22 +241,20 @@ func (w *writer) refuse(requests []*request, err error) {
 func (w *writer) newBatch(now micros) *batch {
 	last := w.batch
 	if last == nil || len(last.accounts) > manyChanged {
-		last = &batch{changed: make(map[*account]bool)}
+		last = new(batch)
 	}
-	clear(last.changed)
 	clear(last.announced)
 	clear(last.follow)
 	w.batch = &batch{
-		view:      last.view,
+		overlay:   last.overlay,
 		now:       now,
 		run:       w.model.run,
 		was:       w.model.run,
 		store:     w.store,
-		changed:   last.changed,
 		announced: last.announced[:0],
 		follow:    last.follow[:0],
 	}
-	w.batch.view.reset(w.model)
+	w.batch.overlay.reset(w.model)
 	return w.batch
 }
 

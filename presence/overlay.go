@@ -2,10 +2,10 @@ package presence
 
 import "slices"
 
-// view is the state that an operation reads: the committed state, overlaid with what the
+// overlay is the state that an operation reads: the committed state, overlaid with what the
 // batch has changed so far. Only the methods in this file read the committed state, so
 // no operation can miss a change made earlier in its batch.
-type view struct {
+type overlay struct {
 	version   int64
 	settings  Settings
 	switches  switches
@@ -21,8 +21,8 @@ type view struct {
 	forgotten int                  // how many of the oldest kicks the batch has forgotten
 }
 
-// reset begins a view of the committed state. It reuses the memory of v.
-func (v *view) reset(m *model) {
+// reset begins an overlay of the committed state. It reuses the memory of v.
+func (v *overlay) reset(m *model) {
 	if v.accounts == nil || len(v.accounts) > manyChanged {
 		v.accounts = make(map[uint32]*account)
 		v.names = make(map[string]*account)
@@ -37,7 +37,7 @@ func (v *view) reset(m *model) {
 }
 
 // peek returns the account, which must not be changed, or nil if there is no such user.
-func (v *view) peek(userID string) *account {
+func (v *overlay) peek(userID string) *account {
 	if a, changed := v.names[userID]; changed {
 		return a
 	}
@@ -48,7 +48,7 @@ func (v *view) peek(userID string) *account {
 }
 
 // peekByID is peek for an account.id.
-func (v *view) peekByID(id uint32) *account {
+func (v *overlay) peekByID(id uint32) *account {
 	if a, changed := v.accounts[id]; changed {
 		return a
 	}
@@ -60,7 +60,7 @@ func (v *view) peekByID(id uint32) *account {
 
 // copyOf returns a copy of an account that may be changed: the one that the batch has
 // already, or a new one.
-func (v *view) copyOf(a *account) (copied *account, isNew bool) {
+func (v *overlay) copyOf(a *account) (copied *account, isNew bool) {
 	if mine := v.accounts[a.id]; mine != nil {
 		return mine, false
 	}
@@ -69,13 +69,13 @@ func (v *view) copyOf(a *account) (copied *account, isNew bool) {
 	return copied, true
 }
 
-func (v *view) put(a *account) { v.accounts[a.id], v.names[a.userID] = a, a }
+func (v *overlay) put(a *account) { v.accounts[a.id], v.names[a.userID] = a, a }
 
-func (v *view) remove(a *account) { v.accounts[a.id], v.names[a.userID] = nil, nil }
+func (v *overlay) remove(a *account) { v.accounts[a.id], v.names[a.userID] = nil, nil }
 
 // dueSince returns the deadline of a user. Zero means that there is none, or that the
 // batch has changed the user already.
-func (v *view) dueSince(id uint32) micros {
+func (v *overlay) dueSince(id uint32) micros {
 	if _, changed := v.accounts[id]; changed {
 		return 0
 	}
@@ -86,7 +86,7 @@ func (v *view) dueSince(id uint32) micros {
 }
 
 // kick returns the last kick of a device, or the zero value if there was none.
-func (v *view) kick(key deviceKey) kicked {
+func (v *overlay) kick(key deviceKey) kicked {
 	if k, changed := v.kicks[key]; changed {
 		return k
 	}
@@ -95,14 +95,14 @@ func (v *view) kick(key deviceKey) kicked {
 
 // kicksOver returns up to most kicks that are to be forgotten by now, and counts them as
 // forgotten. Some of them may have been replaced or pardoned since; see kick.
-func (v *view) kicksOver(now micros, most int) []kickedUntil {
+func (v *overlay) kicksOver(now micros, most int) []kickedUntil {
 	over := v.published.kicked.over(now, v.forgotten, most)
 	v.forgotten += len(over)
 	return over
 }
 
 // issued returns cursor, or zero if this database never gave it out.
-func (v *view) issued(cursor int64) int64 {
+func (v *overlay) issued(cursor int64) int64 {
 	if !v.jumps.issued(cursor, v.version) {
 		return 0
 	}
@@ -110,4 +110,4 @@ func (v *view) issued(cursor int64) int64 {
 }
 
 // anyGone reports whether deletions of users are remembered for feeds.
-func (v *view) anyGone() bool { return len(v.published.order.gone) > 0 }
+func (v *overlay) anyGone() bool { return len(v.published.order.gone) > 0 }

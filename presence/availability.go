@@ -1,0 +1,40 @@
+package presence
+
+import "fmt"
+
+// Availability says how far a user wants to be disturbed. The values are in ascending
+// order of strength: of several, the strongest is shown.
+type Availability int8
+
+// The availabilities, by their names in the public protocol.
+const (
+	Available Availability = iota // nothing is said; the empty name
+	Away                          // "away": nobody is at the device
+	Busy                          // "busy": the user is occupied
+	DND                           // "dnd": the user is not to be disturbed
+)
+
+var availabilities = [...]string{"", "away", "busy", "dnd"}
+
+// String returns the name, which is empty for Available, or "Availability(9)" for a
+// number that has none.
+func (a Availability) String() string {
+	if a < Available || a > DND {
+		return fmt.Sprintf("Availability(%d)", int8(a))
+	}
+	return availabilities[a]
+}
+
+// MarshalText returns the name.
+func (a Availability) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// ParseAvailability returns the availability with a name. It returns an [*Error] with
+// CodeMalformed for any other name than "", "away", "busy" and "dnd".
+func ParseAvailability(name string) (Availability, error) {
+	for i, known := range availabilities {
+		if name == known {
+			return Availability(i), nil
+		}
+	}
+	return Available, malformed("availability must be one of away, busy, dnd")
+}

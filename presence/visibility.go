@@ -1,0 +1,90 @@
+package presence
+
+import "context"
+
+// SetIdle records what a connected device reports: that nobody is using it, or that
+// somebody is using it again. A user is away while they are ONLINE and nobody uses any
+// of their connected devices. A device that logs in begins as not idle. One that
+// reconnects within its grace keeps what it reported, and counts as connected until
+// then.
+//
+// Errors: CodeMalformed for deviceID and when that device isn't connected,
+// CodeUnknownUser, CodeUnavailable.
+func (s *Service) SetIdle(ctx context.Context, userID, deviceID string, idle bool) error {
+	if err := checkID(deviceID); err != nil {
+		return err
+	}
+	return s.writer.do(ctx, &setIdle{userID, deviceID, idle})
+}
+
+// SetVisibility makes a user invisible, or visible again. To all others, the devices of
+// an invisible user don't exist: they see what they would see had the user logged out
+// when they became invisible. When the user becomes visible, the others see what they
+// would see had the devices that are connected at that time just logged in. The user's
+// own devices and the server side see the user as they are.
+//
+// What the user says is sent to everyone. The user's own entry ends as that of a user
+// who is UNLOGINED does. Invisibility survives logout, Kick, Rename and restarts.
+//
+// Errors: CodeUnknownUser, CodeUnavailable.
+func (s *Service) SetVisibility(ctx context.Context, userID string, invisible bool) error {
+	return s.writer.do(ctx, &setVisibility{userID, invisible})
+}
+
+// setIdle records whether a connected device is in use.
+type setIdle struct {
+	userID, deviceID string
+	idle             bool
+}
+
+func (op *setIdle) apply(b *batch) error {
+	a := b.account(op.userID)
+	if a == nil {
+		return unknownUser()
+	}
+	d := a.device(op.deviceID)
+	if d == nil || d.run == 0 {
+		return malformed("the device is not connected")
+	}
+	if d.idle != op.idle {
+		b.change(a, func() {
+			d.idle = op.idle
+			b.saveDevice(a, d)
+		})
+	}
+	return nil
+}
+
+// setVisibility makes a user invisible, or visible again.
+type setVisibility struct {
+	userID    string
+	invisible bool
+}
+
+func (op *setVisibility) apply(b *batch) error {
+	a := b.account(op.userID)
+	if a == nil {
+		return unknownUser()
+	}
+	if a.invisible != op.invisible {
+		b.change(a, func() { b.setInvisible(a, op.invisible) })
+	}
+	return nil
+}
+
+// setInvisible makes a user invisible, or visible again. A device that isn't connected
+// when its user becomes visible stays hidden until it connects, because in public it was
+// logged out.
+func (b *batch) setInvisible(a *account, invisible bool) {
+	a.invisible = invisible
+	if invisible {
+		return
+	}
+	for i := range a.devices {
+		d := &a.devices[i]
+		if hidden := d.run == 0; d.hidden != hidden {
+			d.hidden = hidden
+			b.saveDevice(a, d)
+		}
+	}
+}
