@@ -110,7 +110,18 @@ func (h *Handler) subscriptions(_ http.ResponseWriter, r *http.Request) (object,
 		return nil, err
 	}
 	all, err := h.service.Subscriptions(r.Context(), userID)
-	return object{}.statuses("userList", all), err
+	if err != nil {
+		return nil, err
+	}
+	found, _ := h.service.Get(userIDs(all)...) // as the server side sees them
+	return object{}.statuses("userList", found), nil
+}
+
+func userIDs(all []presence.Status) (ids []string) {
+	for _, status := range all {
+		ids = append(ids, status.UserID)
+	}
+	return ids
 }
 
 func (h *Handler) getAnyStatus(w http.ResponseWriter, r *http.Request) (object, error) {
@@ -125,11 +136,11 @@ func (h *Handler) getAnyStatus(w http.ResponseWriter, r *http.Request) (object, 
 
 func (h *Handler) setUserStatus(w http.ResponseWriter, r *http.Request) (object, error) {
 	in := strictBody(w, r)
-	userID, text, expiresIn := in.userID("userID"), in.text("customStatus"), in.seconds("expiresIn")
+	userID, entry := in.userID("userID"), in.entry()
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	status, err := h.service.Set(r.Context(), userID, text, expiresIn)
+	status, err := h.service.SetEntry(r.Context(), userID, entry)
 	responseOf(w).change = []slog.Attr{slog.String("user", userID)}
 	return statusObject(status), err
 }

@@ -95,6 +95,7 @@ func tables(s presence.Settings, l Limits) map[string]any {
 		"features": map[string]any{
 			"user_status":          s.UserStatus,
 			"friend_notifications": s.FriendNotifications,
+			"last_seen":            s.LastSeen,
 		},
 		"limits": map[string]any{
 			"query_users":          l.QueryUsers,
@@ -105,6 +106,7 @@ func tables(s presence.Settings, l Limits) map[string]any {
 			"custom_status_bytes":  s.CustomStatusBytes,
 			"devices_per_platform": s.DevicesPerPlatform,
 			"friends":              s.Friends,
+			"entries":              s.Entries,
 			"failures":             l.Failures,
 			"streams":              l.Streams,
 		},

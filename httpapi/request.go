@@ -115,6 +115,38 @@ func (f *fields) text(name string) string {
 	return unquote(string(v))
 }
 
+// someText returns a string, or "" if there is none.
+func (f *fields) someText(name string) string {
+	if !f.has(name) {
+		return ""
+	}
+	return f.text(name)
+}
+
+// availability returns an availability, or the zero value if there is none.
+func (f *fields) availability() presence.Availability {
+	a, err := presence.ParseAvailability(f.someText("availability"))
+	if err != nil && f.err == nil {
+		f.err = err
+	}
+	return a
+}
+
+// priority returns a whole number, or nil if there is none. Numbers out of the range of
+// an int8 are errors.
+func (f *fields) priority() *int {
+	if !f.has("priority") {
+		return nil
+	}
+	v := f.values["priority"]
+	n, ok := wholeNumber(string(v))
+	if v.Kind() != '0' || !ok || int64(int8(n)) != n {
+		f.wrong("priority", "a whole number from -100 to 100")
+		return nil
+	}
+	return new(int(n))
+}
+
 // userID returns a well-formed user ID, which is required.
 func (f *fields) userID(name string) string {
 	id := f.text(name)
@@ -141,6 +173,12 @@ func (f *fields) flag(name string, absent bool) bool {
 	if !f.has(name) {
 		return absent
 	}
+	return f.bool(name)
+}
+
+// bool returns a boolean, which is required.
+func (f *fields) bool(name string) bool {
+	f.has(name)
 	switch f.values[name].Kind() {
 	case 't':
 		return true
@@ -207,6 +245,9 @@ func (f *fields) timestamp(name string) (t time.Time) {
 	text := strings.ToUpper(f.text(name)) // RFC 3339 permits t and z
 	if t.UnmarshalText([]byte(text)) != nil || strings.Contains(text, ",") {
 		f.wrong(name, `a time of RFC 3339, such as "2026-11-23T15:00:00Z"`)
+	}
+	if t.Unix() <= 0 {
+		f.wrong(name, "a time after 1970")
 	}
 	return t
 }

@@ -25,6 +25,9 @@ func (h *Handler) route() {
 		"/v1/unsubscribeUserStatus": post(h.user(h.unsubscribeUserStatus)),
 		"/v1/subscriptions":         get(h.user(h.watched(h.service.Subscriptions))),
 		"/v1/friends":               get(h.user(h.watched(h.service.FriendStatuses))),
+		"/v1/self":                  get(h.user(h.self)),
+		"/v1/setIdle":               post(h.user(h.setIdle)),
+		"/v1/setVisibility":         post(h.user(h.setVisibility)),
 		"/v1/logout":                post(h.user(h.logout)),
 		"/v1/events":                {http.MethodGet: h.events}, // no HEAD, which would log a device in
 

@@ -19,19 +19,54 @@ const (
 
 func (h *Handler) setSelfStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
 	in := body(w, r)
-	text, expiresIn, expiresAt := in.text("customStatus"), in.seconds("expiresIn"), in.timestamp("expiresAt")
-	if in.has("expiresIn") && in.has("expiresAt") {
-		return nil, malformed("expiresIn and expiresAt can't be given together")
-	}
+	entry := in.entry()
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	set := func() (presence.Status, error) { return h.service.Set(r.Context(), userID, text, expiresIn) }
-	if in.has("expiresAt") {
-		set = func() (presence.Status, error) { return h.service.SetUntil(r.Context(), userID, text, expiresAt) }
-	}
-	status, err := set()
+	status, err := h.service.SetEntry(r.Context(), userID, entry)
 	return statusObject(status), err
+}
+
+// entry returns the entry of the members of setSelfStatus and admin/setUserStatus.
+func (f *fields) entry() presence.Entry {
+	e := presence.Entry{
+		Source:       f.someText("source"),
+		Availability: f.availability(),
+		Priority:     f.priority(),
+		StartsAt:     f.timestamp("startsAt"),
+		ExpiresIn:    f.seconds("expiresIn"),
+		ExpiresAt:    f.timestamp("expiresAt"),
+	}
+	if f.has("customStatus") || e.Source == "" && e.Availability == presence.Available {
+		e.CustomStatus = f.text("customStatus")
+	}
+	return e
+}
+
+func (h *Handler) self(_ http.ResponseWriter, _ *http.Request, userID string) (object, error) {
+	self, err := h.service.Self(userID)
+	if err != nil {
+		return nil, err
+	}
+	return members(self)
+}
+
+func (h *Handler) setIdle(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+	in := body(w, r)
+	deviceID, idle := in.text("deviceID"), in.bool("idle")
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	return nil, h.service.SetIdle(r.Context(), userID, deviceID, idle)
+}
+
+func (h *Handler) setVisibility(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+	in := body(w, r)
+	invisible := in.bool("invisible")
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	return nil, h.service.SetVisibility(r.Context(), userID, invisible)
 }
 
 func (h *Handler) getUserStatus(w http.ResponseWriter, r *http.Request, userID string) (object, error) {

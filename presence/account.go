@@ -247,6 +247,9 @@ func lastCounted(was, is []device, now micros, least deviceState) (last micros) 
 			last = max(last, d.endOf(least))
 		}
 	}
+	if last == 0 {
+		return now
+	}
 	return min(last, now)
 }
 

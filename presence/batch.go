@@ -197,12 +197,12 @@ func (b *batch) saveAccounts() {
 		if a == nil {
 			continue
 		}
-		if u := b.published.user(id); u == nil {
+		if before := b.stored(id); before == nil {
 			b.insertAccount(a)
 			b.saveEntries(a, nil)
 		} else {
-			b.updateAccount(a, &u.account)
-			b.saveEntries(a, u.said)
+			b.updateAccount(a, before)
+			b.saveEntries(a, before.said)
 		}
 	}
 }

@@ -94,7 +94,7 @@ func TestLoginAndLogoutInOneBatch(t *testing.T) {
 		w := open(t)
 		w.register("bob")
 		login, session := w.login(Device{UserID: "alice", Platform: Web})
-		for _, err := range w.together(login, &logout{userID: "alice"}, &setStatus{userID: "bob", text: "x"}) {
+		for _, err := range w.together(login, &logout{userID: "alice"}, &setEntry{userID: "bob", entry: entry{text: "x"}}) {
 			w.must(err)
 		}
 		if event := session.next(); event.Type != EventReady {
@@ -125,8 +125,8 @@ func TestSessionOpensInOrderOfItsBatch(t *testing.T) {
 	}
 	alice, bob := connect("alice"), connect("bob")
 	submit(&logout{userID: "alice", deviceID: "tab"}, nil)
-	submit(&setStatus{userID: "bob", text: "later"}, nil)
-	submit(&setStatus{userID: "nobody", text: "fails"}, func(*model) { t.Error("an operation that fails has an effect") })
+	submit(&setEntry{userID: "bob", entry: entry{text: "later"}}, nil)
+	submit(&setEntry{userID: "nobody", entry: entry{text: "fails"}}, func(*model) { t.Error("an operation that fails has an effect") })
 	w.writer.write(batch)
 	is(t, "the first event", alice.next().Type, EventReady)
 	alice.isKicked(KickedLogout)
@@ -200,7 +200,7 @@ func TestOperationsReadTheirBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range files {
-		if name == "view.go" || strings.HasSuffix(name, "_test.go") {
+		if name == "overlay.go" || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
@@ -209,7 +209,7 @@ func TestOperationsReadTheirBatch(t *testing.T) {
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "published" {
-				t.Errorf("%s reads the committed state: only view.go may", name)
+				t.Errorf("%s reads the committed state: only overlay.go may", name)
 			}
 			return true
 		})

@@ -82,7 +82,7 @@ func TestOperationsAreBounded(t *testing.T) {
 		if rows := w.dump()["leftovers"]; rows != "" {
 			t.Errorf("the janitor leaves %s", rows)
 		}
-		w.must(checkConditions(t.Context(), w.store.Reader(), w.path, false))
+		w.must(checkConditions(t.Context(), w.store.Reader(), w.path, latest, false))
 		w.must(w.Ready(t.Context()))
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -44,12 +46,11 @@ var conditions = [...]condition{
 	{"users", "id NOT BETWEEN 1 AND " + number10(maxUsers), "an id out of range", false},
 	{"users", "id >= (SELECT next_user FROM service)", "an id that would be issued again", false},
 	{"users", "octet_length(user_id) NOT BETWEEN 1 AND 128", "a user_id that is empty or too long", false},
-	{"users", "octet_length(custom_status) > " + number10(longestText), "a custom_status that is too long", false},
 	{"users", "status_type NOT IN (1, 2, 3)", "an unknown status_type", false},
 	{"users", "version NOT BETWEEN 0 AND (SELECT version FROM service)", "a version that was never issued", false},
-	{"users", "expires_at NOT BETWEEN 0 AND (SELECT clock FROM service) + 366 * 86400000000", "an expires_at more than a year ahead", false},
 	{"users", outside("clear_at"), "a clear_at out of range", false},
 	{"users", outside("revoked_at"), "a revoked_at out of range", false},
+	{"users", tooLong, "a custom_status that is too long", false},
 	{"users", "status_type IN (1, 2) AND id NOT IN (SELECT user FROM devices)", "a status_type that needs a device, but no device", true},
 	{"devices", "user NOT IN (SELECT id FROM users)", "a user who doesn't exist", false},
 	{"devices", "octet_length(device_id) NOT BETWEEN 1 AND 128", "a device_id that is empty or too long", false},
@@ -83,6 +84,43 @@ var conditions = [...]condition{
 	{"friends", "since NOT BETWEEN 0 AND (SELECT version FROM service)", "a version that was never issued", true},
 }
 
+// conditionsOf4 are conditions of columns that came with schema 4.
+var conditionsOf4 = [...]condition{
+	{"users", "public_status_type NOT IN (1, 2, 3)", "an unknown public_status_type", false},
+	{"users", "public_version NOT BETWEEN 0 AND (SELECT version FROM service)", "a public_version that was never issued", false},
+	{"users", "last_seen NOT BETWEEN 0 AND (SELECT clock FROM service) / 60000000 OR public_last_seen NOT BETWEEN 0 AND (SELECT clock FROM service) / 60000000", "a last_seen in the future", false},
+	{"users", "away NOT IN (0, 1) OR public_away NOT IN (0, 1) OR invisible NOT IN (0, 1)", "a flag that is neither 0 nor 1", false},
+	{"users", badEntry, "an entry out of range", false},
+	{"entries", "user NOT IN (SELECT id FROM users)", "a user who doesn't exist", false},
+	{"entries", "octet_length(source) NOT BETWEEN 1 AND 64 OR source GLOB '*[^a-z0-9._-]*'", "a malformed source", false},
+	{"entries", tooLong, "a custom_status that is too long", false},
+	{"entries", badEntry, "an entry out of range", false},
+	{"entries", "custom_status = '' AND availability = 0", "an entry that says nothing", false},
+	{"entries", "expires_at = 0", "an entry that never ends", false},
+	{"devices", "idle NOT IN (0, 1) OR hidden NOT IN (0, 1)", "a flag that is neither 0 nor 1", false},
+}
+
+// latest stands for the schema of this release.
+const latest = math.MaxInt
+
+// conditionsOf returns the conditions of a database with a schema.
+func conditionsOf(schema int) []condition {
+	if schema < 4 {
+		return conditions[:]
+	}
+	return slices.Concat(conditions[:], conditionsOf4[:])
+}
+
+// tooLong and badEntry are conditions of users, whose own entry is in their row, and of
+// entries.
+var (
+	tooLong  = "octet_length(custom_status) > " + number10(longestText)
+	badEntry = `availability NOT BETWEEN 0 AND 3 OR priority NOT BETWEEN -100 AND 100 OR waiting NOT IN (0, 1)
+		OR set_at NOT BETWEEN 0 AND (SELECT clock FROM service) + 1000000
+		OR starts_at NOT BETWEEN 0 AND (SELECT clock FROM service) + 366 * 86400000000
+		OR expires_at NOT BETWEEN 0 AND (SELECT clock FROM service) + 2 * 366 * 86400000000`
+)
+
 func number10(n int64) string { return fmt.Sprint(n) }
 
 // outside returns the expression that is true if a column has a time out of range.
@@ -101,16 +139,17 @@ func noUser(columns ...string) string {
 }
 
 // checkConditions returns an error that joins one error for each condition with
-// bad rows in the database. At a start it skips the slow conditions.
-func checkConditions(ctx context.Context, db store.Queryer, path string, atStart bool) error {
+// bad rows in the database, which has that schema. At a start it skips the slow conditions.
+func checkConditions(ctx context.Context, db store.Queryer, path string, schema int, atStart bool) error {
+	all := conditionsOf(schema)
 	if atStart {
-		good, err := meetsAll(ctx, db)
+		good, err := meetsAll(ctx, db, all)
 		if good || err != nil {
 			return err
 		}
 	}
 	var broken []error
-	for _, c := range conditions {
+	for _, c := range all {
 		if atStart && c.slow {
 			continue
 		}
@@ -127,10 +166,10 @@ func checkConditions(ctx context.Context, db store.Queryer, path string, atStart
 
 // meetsAll reports whether no condition, except the slow ones, has a bad row. It
 // reads each table once.
-func meetsAll(ctx context.Context, db store.Queryer) (good bool, err error) {
+func meetsAll(ctx context.Context, db store.Queryer, all []condition) (good bool, err error) {
 	var tables []string
 	bad := make(map[string][]string)
-	for _, c := range conditions {
+	for _, c := range all {
 		if c.slow {
 			continue
 		}
@@ -173,6 +212,7 @@ func checkTexts(table, id, text string) error {
 func checkAllTexts(ctx context.Context, db *sql.DB, path string) error {
 	for table, query := range map[string]string{
 		"users":   "SELECT user_id, custom_status FROM users",
+		"entries": "SELECT source, custom_status FROM entries",
 		"devices": "SELECT device_id, platform FROM devices",
 		"kicks":   "SELECT user_id, device_id FROM kicks",
 	} {

@@ -79,5 +79,5 @@ func checkAgainst(ctx context.Context, path string, schema store.Schema) (c Chec
 	if err := schema.AddMissingTables(ctx, db); err != nil {
 		return c, err
 	}
-	return c, errors.Join(checkConditions(ctx, db, path, false), checkAllTexts(ctx, db, path))
+	return c, errors.Join(checkConditions(ctx, db, path, c.Schema, false), checkAllTexts(ctx, db, path))
 }

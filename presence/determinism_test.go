@@ -61,16 +61,16 @@ func script(w *world) [][]operation {
 	changed := w.settings
 	changed.FriendNotifications = false
 	batches := [][]operation{
-		{&createDeletionKey{[]byte("key")}, &importUsers{userIDs: everyone}, &setStatus{userID: "f", text: "new", expiresIn: time.Hour}},
+		{&createDeletionKey{[]byte("key")}, &importUsers{userIDs: everyone}, &setEntry{userID: "f", entry: entry{text: "new"}, expiresIn: time.Hour}},
 		{device("a", "1", Web), device("a", "2", IOS), device("b", "1", IOS), device("z", "1", Mac)},
 		{&subscribe{userID: "a", targets: everyone}, &befriend{userID: "a", friends: everyone, mutual: true}},
 		{&befriendPairs{pairs: []FriendPair{{"e", "f", true}, {"f", "c", false}, {"d", "e", true}, {"b", "f", true}}}},
 		{&setFriends{userID: "f", friends: []string{"e", "b"}, mutual: true}, &setFriends{userID: "c", friends: everyone}},
 		{device("a", "3", Web), device("a", "4", Web), device("a", "5", Web)},
 		{&drop{ended: []endedStream{{user: 1, deviceID: "1", stream: 3, at: 2_500_000}, {user: 2, deviceID: "1", stream: 3, at: 3}}}},
-		{&setStatus{userID: "c", text: "x"}, &setStatus{userID: "c", text: "y"}, &setStatus{userID: "c", text: "x"}},
+		{&setEntry{userID: "c", entry: entry{text: "x"}}, &setEntry{userID: "c", entry: entry{text: "y"}}, &setEntry{userID: "c", entry: entry{text: "x"}}},
 		{&logout{userID: "a", deviceID: "4"}, &kick{userID: "z"}, &unfriend{userID: "a", friends: everyone[:2]}},
-		{&deleteUsers{userIDs: []string{"d", "b"}}, &importUsers{userIDs: []string{"d"}}, &setStatus{userID: "d", text: "again"}},
+		{&deleteUsers{userIDs: []string{"d", "b"}}, &importUsers{userIDs: []string{"d"}}, &setEntry{userID: "d", entry: entry{text: "again"}}},
 		{removeLeftovers{}, &deleteUsers{userIDs: []string{"c"}}, &admit{"c", time.UnixMicro(1)}, &admit{"c", time.Unix(1000, 0)}},
 		{&unsubscribe{userID: "a", targets: []string{"e"}}, &subscribe{userID: "f", targets: everyone}, &unsubscribeAll{userID: "f"}},
 		{&renameUser{userID: "e", to: "d2"}, device("d2", "1", Mac), &renameUser{userID: "d2", to: "e"}, &renameUser{userID: "f", to: "e"}},
@@ -78,7 +78,7 @@ func script(w *world) [][]operation {
 		{&settle{users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, probe{}},
 	}
 	for i := range 20 { // a crowd, so that the order of maps would show
-		batches[0] = append(batches[0], &setStatus{userID: everyone[i%6], text: fmt.Sprint(i)})
+		batches[0] = append(batches[0], &setEntry{userID: everyone[i%6], entry: entry{text: fmt.Sprint(i)}})
 		batches[5] = append(batches[5], device(fmt.Sprint("u", i), "1", Linux))
 	}
 	return batches

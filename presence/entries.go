@@ -269,11 +269,11 @@ func newSetEntry(userID string, e *Entry) (*setEntry, error) {
 	case e.ExpiresIn < 0 || e.ExpiresIn > maxExpiry:
 		return nil, malformed("expiresIn must be at most %d seconds", int(maxExpiry.Seconds()))
 	case e.ExpiresIn != 0 && !e.ExpiresAt.IsZero():
-		return nil, malformed("expiresIn and expiresAt exclude each other")
+		return nil, malformed("expiresIn and expiresAt can't be given together")
 	case e.Source != "" && op.entry.says() && e.ExpiresIn == 0 && e.ExpiresAt.IsZero():
 		return nil, malformed("an entry with a source must have expiresIn or expiresAt")
-	case !e.StartsAt.IsZero() && op.entry.startsAt <= 0:
-		return nil, malformed("startsAt must be after 1970")
+	case !e.StartsAt.IsZero() && op.entry.startsAt <= 0, !e.ExpiresAt.IsZero() && op.entry.expiresAt <= 0:
+		return nil, malformed("startsAt and expiresAt must be after 1970")
 	}
 	if e.Priority != nil {
 		if *e.Priority < -maxPriority || *e.Priority > maxPriority {

@@ -87,7 +87,7 @@ audience: only the user's own streams, because nobody subscribes to the user or 
 device: phone ios grace since 00:00:01, logged in 00:00:01
 deadline: 00:00:11Z device phone no longer counts as connected, unless it reconnects before: the user is then OFFLINE
 deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects before: the user is then UNLOGINED
-deadline: 2000-01-08T00:05:01Z the custom status is cleared, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
+deadline: 2000-01-08T00:05:01Z the user's own entry ends, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
 `},
 	{"retained", func(w *world) {
 		w.ios("alice", "phone").Close()
@@ -99,7 +99,7 @@ next: UNLOGINED at 2000-01-08T00:00:01Z, unless a device logs in before
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
 device: phone ios retained since 00:00:01, logged in 00:00:01
 deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects before: the user is then UNLOGINED
-deadline: 2000-01-31T00:00:01Z the custom status expires
+deadline: 2000-01-31T00:00:01Z the user's own entry expires
 `},
 	{"two retained", func(w *world) {
 		w.ios("alice", "phone").Close()
@@ -165,7 +165,7 @@ deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects b
 why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
-deadline: 01:00:01Z the custom status expires
+deadline: 01:00:01Z the user's own entry expires
 refused: "tab" (logout) until 00:01:03
 `},
 	{"custom status that expires first", func(w *world) {
@@ -174,7 +174,7 @@ refused: "tab" (logout) until 00:01:03
 why: UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected for too long
 next: UNLOGINED until a device logs in
 audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
-deadline: 00:01:01Z the custom status expires
+deadline: 00:01:01Z the user's own entry expires
 `},
 	{"restarted", func(w *world) {
 		w.web("alice", "tab")

@@ -13,7 +13,7 @@ import (
 // the database meets the conditions. It returns the time of the last batch.
 func (s *Service) restoreChecked(ctx context.Context) (lastBatch micros, err error) {
 	checked := make(chan error)
-	go func() { checked <- checkConditions(ctx, s.store.Reader(), s.store.Path(), true) }()
+	go func() { checked <- checkConditions(ctx, s.store.Reader(), s.store.Path(), latest, true) }()
 	lastBatch, restored := s.restore(ctx)
 	if err := <-checked; err != nil {
 		return 0, err // it is more specific than the error of reading

@@ -127,6 +127,13 @@ func checkFixture(t *testing.T, path string, schema int) {
 			t.Errorf("a kicked device without an ID is answered %v", err)
 		}
 	}
+	if schema >= 4 {
+		bob, _ := w.Self("bob")
+		erin, _ := w.Self("erin")
+		if len(bob.Entries) != 2 || bob.Entries[1].Source != "call" || !erin.Invisible {
+			t.Errorf("bob has the entries %v, and erin is invisible: %v", bob.Entries, erin.Invisible)
+		}
+	}
 	w.connect(Device{UserID: "frank", ID: "tab", Resume: true}).wants("alice ONLINE In a call", "dave OFFLINE", "frank ONLINE")
 	w.connect(Device{UserID: "dave", ID: "phone", Platform: Android, Resume: true}).wants("alice ONLINE In a call", "dave ONLINE")
 	alice := w.connect(Device{UserID: "alice", ID: "laptop", Resume: true})

@@ -67,7 +67,7 @@ func (k *walk) run() {
 		k.ref.advance(time.Now())
 		k.checkStatuses()
 		if len(k.steps)%16 == 0 {
-			k.must(checkConditions(k.t.Context(), k.store.Reader(), k.path, false))
+			k.must(checkConditions(k.t.Context(), k.store.Reader(), k.path, latest, false))
 		}
 		for _, key := range slices.Sorted(maps.Keys(k.streams)) {
 			if k.rand.IntN(3) > 0 { // the others are slow readers

@@ -52,6 +52,11 @@ func (v *overlay) peekByID(id uint32) *account {
 	if a, changed := v.accounts[id]; changed {
 		return a
 	}
+	return v.stored(id)
+}
+
+// stored returns the account as the database has it, or nil if it doesn't yet.
+func (v *overlay) stored(id uint32) *account {
 	if u := v.published.user(id); u != nil {
 		return &u.account
 	}

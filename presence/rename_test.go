@@ -202,8 +202,8 @@ func TestRenameInOneBatch(t *testing.T) {
 		bob := w.web("bob", "tab")
 		first, early := w.login(Device{UserID: "alice", ID: "tab", Platform: Web})
 		again, late := w.login(Device{UserID: "alicia", ID: "tab", Platform: Web})
-		w.must(errors.Join(w.together(first, &subscribe{userID: "bob", targets: []string{"alice"}}, &setStatus{userID: "alice", text: "1"},
-			&renameUser{userID: "alice", to: "alicia"}, again, &setStatus{userID: "alicia", text: "2"},
+		w.must(errors.Join(w.together(first, &subscribe{userID: "bob", targets: []string{"alice"}}, &setEntry{userID: "alice", entry: entry{text: "1"}},
+			&renameUser{userID: "alice", to: "alicia"}, again, &setEntry{userID: "alicia", entry: entry{text: "2"}},
 			&drop{ended: []endedStream{{user: 2, deviceID: "tab", stream: early.stream, at: 1}}},
 			&importUsers{userIDs: []string{"alice"}})...))
 		if event := early.next(); event.Self.UserID != "alice" {

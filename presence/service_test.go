@@ -237,7 +237,7 @@ func TestPagesWhileUsersAreDeleted(t *testing.T) {
 	w := open(t)
 	w.register("a", "c", "g", "x")
 	for i, ghost := range []string{"b", "d", "e", "f", "h", "y", "z"} {
-		w.execute("INSERT INTO users VALUES (?, ?, 3, '', 0, 0, 1, 0)", 1000+i, ghost)
+		w.execute("INSERT INTO users VALUES (?, ?, 3, 0, 1, 0, 3, 0, 1, 0, 0, 0, '', 0, 0, 0, 0, 0, 0, 0)", 1000+i, ghost)
 	}
 	for limit := 1; limit < 13; limit++ {
 		var got []string

@@ -58,36 +58,36 @@ func TestSettleAppliesWhatIsDue(t *testing.T) {
 		want    account
 	}{
 		{"nothing is due",
-			account{statusType: Online, devices: []device{webConnected}, customStatus: "x", expiresAt: 101},
-			account{statusType: Online, devices: []device{webConnected}, customStatus: "x", expiresAt: 101}},
+			accountOf(Online, []device{webConnected}, &said{expiresAt: 101}),
+			accountOf(Online, []device{webConnected}, &said{expiresAt: 101})},
 		{"the expiry",
-			account{statusType: Online, devices: []device{webConnected}, customStatus: "x", expiresAt: 100},
-			account{statusType: Online, devices: []device{webConnected}}},
+			accountOf(Online, []device{webConnected}, &said{expiresAt: 100}),
+			accountOf(Online, []device{webConnected}, nil)},
 		{"the grace of a native device",
-			account{statusType: Online, devices: []device{iosRetained}, customStatus: "x"},
-			account{statusType: Offline, devices: []device{iosRetained}, customStatus: "x"}},
+			accountOf(Online, []device{iosRetained}, &said{}),
+			accountOf(Offline, []device{iosRetained}, &said{})},
 		{"the grace of a web device, late",
-			account{statusType: Online, devices: []device{{platform: Web, graceUntil: 80}}, customStatus: "x"},
-			account{statusType: Unlogined, customStatus: "x", clearAt: 80 + ttl}},
+			accountOf(Online, []device{{platform: Web, graceUntil: 80}}, &said{}),
+			accountOf(Unlogined, nil, &said{clearAt: 80 + ttl})},
 		{"the retention, so late that the TTL is over too",
-			account{statusType: Offline, devices: []device{{platform: IOS, graceUntil: 10, retainUntil: 20}}, customStatus: "x"},
-			account{statusType: Unlogined}},
+			accountOf(Offline, []device{{platform: IOS, graceUntil: 10, retainUntil: 20}}, &said{}),
+			accountOf(Unlogined, nil, nil)},
 		{"a logout",
-			account{statusType: Online, customStatus: "x"},
-			account{statusType: Unlogined, customStatus: "x", clearAt: 100 + ttl}},
+			accountOf(Online, nil, &said{}),
+			accountOf(Unlogined, nil, &said{clearAt: 100 + ttl})},
 		{"the TTL",
-			account{statusType: Unlogined, customStatus: "x", clearAt: 100},
-			account{statusType: Unlogined}},
+			accountOf(Unlogined, nil, &said{clearAt: 100}),
+			accountOf(Unlogined, nil, nil)},
 		{"the TTL of a status with an expiry of its own",
-			account{statusType: Unlogined, customStatus: "x", expiresAt: 300, clearAt: 100},
-			account{statusType: Unlogined, customStatus: "x", expiresAt: 300}},
+			accountOf(Unlogined, nil, &said{expiresAt: 300, clearAt: 100}),
+			accountOf(Unlogined, nil, &said{expiresAt: 300})},
 		{"coming back before the TTL",
-			account{statusType: Unlogined, devices: []device{webConnected}, customStatus: "x", clearAt: 100},
-			account{statusType: Online, devices: []device{webConnected}, customStatus: "x"}},
+			accountOf(Unlogined, []device{webConnected}, &said{clearAt: 100}),
+			accountOf(Online, []device{webConnected}, &said{})},
 	}
 	for _, test := range tests {
 		for _, again := range []string{"", ", twice"} {
-			test.account.settle(testNow, ttl)
+			test.account.settle(new(test.account), testNow, ttl)
 			if !sameAccount(test.account, test.want) {
 				t.Errorf("%s%s: got %+v, want %+v", test.name, again, test.account, test.want)
 			}
@@ -95,8 +95,19 @@ func TestSettleAppliesWhatIsDue(t *testing.T) {
 	}
 }
 
+// accountOf returns an account in which both views are equal. with has the expiry of its
+// own entry, whose text is "x"; nil means that there is no entry.
+func accountOf(statusType StatusType, devices []device, with *said) account {
+	a := account{devices: devices, own: view{statusType: statusType}, public: view{statusType: statusType}}
+	if with != nil {
+		a.said = newSaid([]entry{{text: "x", expiresAt: with.expiresAt}}, with.clearAt)
+	}
+	return a
+}
+
 func sameAccount(a, b account) bool {
-	return a.looksLike(&b) && a.clearAt == b.clearAt && slices.Equal(a.devices, b.devices)
+	return a.looksLike(&a.own, &b, &b.own) && a.looksLike(&a.public, &b, &b.public) &&
+		a.said.orNothing().clearAt == b.said.orNothing().clearAt && slices.Equal(a.devices, b.devices)
 }
 
 func TestDueAtIsTheEarliestDeadline(t *testing.T) {
@@ -108,9 +119,9 @@ func TestDueAtIsTheEarliestDeadline(t *testing.T) {
 		{"nothing", account{devices: []device{webConnected}}, 0},
 		{"grace before retention", account{devices: []device{iosInGrace}}, 101},
 		{"retention after the grace", account{devices: []device{iosRetained}}, 101},
-		{"expiry first", account{expiresAt: 150, clearAt: 160, devices: []device{{platform: IOS, retainUntil: 170}}}, 150},
-		{"TTL first", account{expiresAt: 170, clearAt: 150}, 150},
-		{"device first", account{expiresAt: 170, clearAt: 160, devices: []device{webConnected, {graceUntil: 150}}}, 150},
+		{"expiry first", accountOf(Offline, []device{{platform: IOS, retainUntil: 170}}, &said{expiresAt: 150, clearAt: 160}), 150},
+		{"TTL first", accountOf(Unlogined, nil, &said{expiresAt: 170, clearAt: 150}), 150},
+		{"device first", accountOf(Online, []device{webConnected, {graceUntil: 150}}, &said{expiresAt: 170, clearAt: 160}), 150},
 	}
 	for _, test := range tests {
 		if got := test.account.dueAt(testNow); got != test.want {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// TestSetUntil: a custom status may end at a time, which is in the future when the status is stored.
-func TestSetUntil(t *testing.T) {
+// TestEntryExpiresAt: a custom status may end at a time, which is in the future when the status is stored.
+func TestEntryExpiresAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		w.web("alice", "tab")
 		set := func(text string, until time.Time) (Status, error) {
-			return w.SetUntil(t.Context(), "alice", text, until)
+			return w.SetEntry(t.Context(), "alice", Entry{CustomStatus: text, ExpiresAt: until})
 		}
 		at := w.Now().Add(time.Minute).Truncate(time.Second)
 		first, err := set("Call", at.Add(-time.Microsecond))
@@ -26,7 +26,7 @@ func TestSetUntil(t *testing.T) {
 			t.Error("another expiry is a change, but has the same version")
 		}
 		for why, until := range map[string]time.Time{
-			"now": w.Now(), "in the past": w.Now().Add(-time.Second), "1970": time.Unix(0, 0), "the zero time": {},
+			"now": w.Now(), "in the past": w.Now().Add(-time.Second), "1970": time.Unix(0, 0),
 			"more than 365 days ahead": w.Now().Add(maxExpiry + time.Second), "the year 9999": time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC),
 		} {
 			if _, err := set("Call", until); ErrorCode(err) != CodeMalformed {

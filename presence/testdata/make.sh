@@ -36,6 +36,9 @@ follow alice laptop web
 follow alice pocket ios
 admin setUserStatus '{"userID":"alice","customStatus":"In a call","expiresIn":31536000}'
 admin setUserStatus '{"userID":"bob","customStatus":"Línea 1\nzwei 🙂"}'
+# Since schema 4. What it adds changes no status that earlier fixtures have.
+admin setUserStatus '{"userID":"bob","customStatus":"On the phone","source":"call","priority":-10,"expiresIn":31536000}'
+curl -sf $url/v1/setVisibility -H "Authorization: Bearer $(token erin)" -d '{"invisible":true}'; echo
 until curl -sf "$url/v1/admin/getUserStatus" -H "Authorization: Bearer $PRESENCE_AUTH__ADMIN_KEY" \
   -d '{"userIDList":["dave"]}' | grep '"statusType":2'; do sleep 1; done
 kill $server
