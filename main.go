@@ -157,7 +157,9 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, certs
 	}
 	return httpapi.New(httpapi.Config{
 		Service:        svc,
-		Tokens:         &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now},
+		Tokens: &httpapi.Tokens{
+			Secret: secret, PreviousSecrets: c.Auth.previousSecrets(), SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now,
+		},
 		AdminKey:       c.Auth.AdminKey,
 		ShownConfig:    c.shown.tables,
 		Origins:        c.CORS.Origins,
@@ -168,6 +170,7 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, certs
 		Webhooks:       c.Webhooks,
 		Logger:         log,
 
+		PreviousAdminKeys:  c.Auth.PreviousAdminKeys,
 		CertificateExpires: expires,
 	})
 }
