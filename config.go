@@ -36,7 +36,7 @@ type config struct {
 	ListenMode string
 	Database   struct{ Path string }
 	Auth       authConfig
-	TLS struct {
+	TLS        struct {
 		Cert, Key                      string
 		ACMEDomains                    []string
 		ACMEEmail, ACMEURL, ACMEListen string

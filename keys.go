@@ -73,4 +73,6 @@ func (a *authConfig) previousSecrets() (all [][]byte) {
 }
 
 // adminKeys returns all keys of the server API.
-func (a *authConfig) adminKeys() []string { return append([]string{a.AdminKey}, a.PreviousAdminKeys...) }
+func (a *authConfig) adminKeys() []string {
+	return append([]string{a.AdminKey}, a.PreviousAdminKeys...)
+}

@@ -156,7 +156,7 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, certs
 		expires = certs.expires
 	}
 	return httpapi.New(httpapi.Config{
-		Service:        svc,
+		Service: svc,
 		Tokens: &httpapi.Tokens{
 			Secret: secret, PreviousSecrets: c.Auth.previousSecrets(), SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now,
 		},
