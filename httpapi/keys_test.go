@@ -8,9 +8,9 @@ import (
 	"github.com/presence-server/presence/httpapi"
 )
 
-// TestSetSecrets: tokens of a previous secret are accepted, new ones are signed with the
+// TestSetKeys: tokens of a previous secret are accepted, new ones are signed with the
 // current one, and a token that was verified before is refused once its secret is removed.
-func TestSetSecrets(t *testing.T) {
+func TestSetKeys(t *testing.T) {
 	const next = "another secret, which is newer"
 	s := newServer(t)
 	old, _, err := s.tokens.Issue("alice", time.Hour)
@@ -24,16 +24,16 @@ func TestSetSecrets(t *testing.T) {
 		}
 	}
 	verified("the old token", old, true)
-	s.api.SetSecrets([]byte(next), [][]byte{[]byte(secret)})
+	s.api.SetKeys([]byte(next), [][]byte{[]byte(secret)}, nil)
 	verified("the old token, its secret is a previous one", old, true)
 	issued, _, _ := s.tokens.Issue("alice", time.Hour)
 	if _, err := (&httpapi.Tokens{Secret: []byte(next)}).Verify(issued); err != nil {
 		t.Errorf("a new token is not signed with the new secret: %v", err)
 	}
-	s.api.SetSecrets([]byte(next), nil)
+	s.api.SetKeys([]byte(next), nil, nil)
 	verified("the old token, its secret is removed", old, false)
 	verified("the new token", issued, true)
-	s.api.SetSecrets([]byte(secret), [][]byte{[]byte(next)})
+	s.api.SetKeys([]byte(secret), [][]byte{[]byte(next)}, nil)
 	verified("the old token, its secret is back", old, true)
 }
 
