@@ -56,15 +56,17 @@ func (p *Provider) name() string {
 // earlier one. The event streams that were opened with tokens that are no longer accepted
 // end as if these had expired.
 //
-// It panics if Config.Tokens is nil.
+// It panics if Config.Tokens is nil. Streams with tokens that other Tokens verified
+// continue.
 func (h *Handler) SetKeys(secret []byte, previous [][]byte, provider *Provider) {
-	h.tokens.trust.Store(newTrust(secret, previous, provider))
-	h.service.Expire(h.tokens.load().trusts)
+	h.tokens.load() // what is in its fields counts as replaced
+	replaced := h.tokens.trust.Swap(newTrust(secret, previous, provider))
+	h.service.Expire(func(key string) bool { return !replaced.trusts(key) || h.tokens.load().trusts(key) })
 }
 
 // stillTrusted returns an error if what c was verified with was replaced since.
-func (h *Handler) stillTrusted(c Credentials) error {
-	if c.key == "" || h.tokens == nil || h.tokens.load().trusts(c.key) {
+func stillTrusted(c Credentials) error {
+	if c.by == nil || c.by.load().trusts(c.key) {
 		return nil
 	}
 	return errForged()
@@ -106,9 +108,10 @@ func (a *adminKeys) any() bool {
 
 // accept reports whether key is one of the keys.
 func (a *adminKeys) accept(key string) bool {
+	digest := sha256.Sum256([]byte(key))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.has(sha256.Sum256([]byte(key)))
+	return a.has(digest)
 }
 
 // has compares in constant time. a.mu must be held.
