@@ -55,8 +55,10 @@ type Config struct {
 
 	// Origins are the origins of other sites whose pages may call the API, in
 	// any form that [CanonicalOrigin] accepts, such as
-	// "https://chat.example.com" or "https://*.example.com". [AnyOrigin] admits
-	// all pages, but not with cookies. Nil, the default, means that only pages
+	// "https://chat.example.com" or "https://*.example.com". If Authenticate is
+	// set, their pages may send cookies too. [AnyOrigin] admits all pages, but not
+	// with cookies; if it is in the list, no page of another site can read a response
+	// to a request with cookies. Nil, the default, means that only pages
 	// from the server's own origin may call it.
 	Origins []string
 
@@ -160,7 +162,7 @@ func New(config Config) (*Handler, error) {
 	if h.service == nil {
 		return nil, errors.New("httpapi: Config.Service is missing")
 	}
-	origins, err := newCrossOrigin(config.Origins)
+	origins, err := newCrossOrigin(config.Origins, config.Authenticate != nil)
 	if err != nil {
 		return nil, err
 	}
