@@ -36,7 +36,7 @@ const callTimeout = 30 * time.Second
 
 // newClient returns a client for a command. It makes no connection yet.
 func newClient(read reader) (*client, config, error) {
-	c, err := read("listen", "auth.admin_key")
+	c, err := read("listen", "auth.admin_key", "auth.admin_key_file")
 	if err != nil {
 		return nil, c, err
 	}

@@ -27,7 +27,7 @@ func startToken(set *flag.FlagSet) action {
 		if err := presence.CheckID(userID); err != nil || *lifetime <= 0 {
 			return misused(set, cmp.Or(err, errors.New("-expires must be more than 0")))
 		}
-		c, err := read("auth.secret", "database.path")
+		c, err := read("auth.secret", "auth.secret_file", "database.path")
 		if err != nil {
 			return err
 		}

@@ -35,12 +35,8 @@ type config struct {
 	Listen     []string
 	ListenMode string
 	Database   struct{ Path string }
-	Auth       struct {
-		Secret   string
-		SDKAppID int64
-		AdminKey string
-	}
-	TLS struct {
+	Auth       authConfig
+	TLS        struct {
 		Cert, Key                      string
 		ACMEDomains                    []string
 		ACMEEmail, ACMEURL, ACMEListen string
@@ -59,6 +55,16 @@ type config struct {
 	proxies []netip.Prefix // Proxy.Trusted
 	shown   *shownConfig
 	keys    []string // of presence.toml
+}
+
+// authConfig is the table auth. Once it is checked, Secret and AdminKey are set to what
+// the files hold.
+type authConfig struct {
+	Secret, SecretFile     string
+	PreviousSecrets        []string
+	SDKAppID               int64
+	AdminKey, AdminKeyFile string
+	PreviousAdminKeys      []string
 }
 
 // problem is one configuration error.
@@ -281,13 +287,20 @@ func shown(key string, value any) string {
 	_, isNumber := value.(int64)
 	text, err := json.Marshal(value)
 	switch {
-	case strings.HasPrefix(key, "auth.") && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
+	case isSecret(key, text) && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
 		key == "webhooks.secret", key == "webhooks.urls":
 		return hidden
 	case err != nil:
 		return fmt.Sprint(value)
 	}
 	return string(text)
+}
+
+// isSecret reports whether a value of a key is a secret. The name of a key file isn't
+// one, unless it could be the key itself in the wrong place.
+func isSecret(key string, text []byte) bool {
+	isFile := strings.HasSuffix(key, "_file") && bytes.ContainsAny(text, `/\`)
+	return strings.HasPrefix(key, "auth.") && !isFile
 }
 
 // decode fills the configuration from the keys.
@@ -343,11 +356,7 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 	must(c.Ops.Listen == "" || isAddress(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be host:port, or empty")
 	must(!dev || c.Ops.Listen == "" || isLoopback(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be on loopback with -dev")
 	must(c.Database.Path != "", "database.path", c.Database.Path, "must not be empty")
-	for key, secret := range map[string]string{"auth.secret": c.Auth.Secret, "auth.admin_key": c.Auth.AdminKey} {
-		must(secret == "" || len(secret) >= httpapi.MinSecret, key, secret, tooShort)
-		must(strings.TrimSpace(secret) == secret, key, secret, "must not begin or end with white space, which no client sends")
-	}
-	must(c.Auth.SDKAppID >= 0, "auth.sdk_app_id", c.Auth.SDKAppID, "must not be negative")
+	c.Auth.check(must)
 	key, value, reason := c.checkACME(dev)
 	must(reason == "", key, value, reason)
 	if len(c.TLS.ACMEDomains) == 0 && (c.TLS.Cert != "" || c.TLS.Key != "") {
@@ -379,8 +388,6 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 	}
 	return found
 }
-
-var tooShort = fmt.Sprintf("must be empty or have at least %d bytes", httpapi.MinSecret)
 
 // networkOf returns the network that a text names. An address is a network of its own.
 func networkOf(text string) (netip.Prefix, error) {

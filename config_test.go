@@ -125,7 +125,7 @@ func TestConfigTellsAllFaults(t *testing.T) {
 		`limits.window = 5: must be a duration`,
 		`timing.drain = "soon": must be a duration`,
 		`timing.keepalive = "0s": must be from 1ms`,
-		`auth.secret = …: must be empty or have at least 16 bytes`,
+		`auth.secret = …: must have at least 16 bytes`,
 		`tls.cert = "no such file": must go with tls.key`,
 		`cors.origins = "https://a.example/path": an origin has no user, path, query or fragment; write "https://a.example"`,
 		`limits.failures = 0: must be at least 1`,

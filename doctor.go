@@ -34,7 +34,7 @@ func startDoctor(set *flag.FlagSet) action {
 			return misused(set, errors.New("-patience and -watch must be more than 0"))
 		}
 		if o.token == "" {
-			c, err := read("auth.secret", "database.path")
+			c, err := read("auth.secret", "auth.secret_file", "database.path")
 			if err != nil {
 				return failure{err, misuse}
 			}

@@ -156,8 +156,10 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, certs
 		expires = certs.expires
 	}
 	return httpapi.New(httpapi.Config{
-		Service:        svc,
-		Tokens:         &httpapi.Tokens{Secret: secret, SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now},
+		Service: svc,
+		Tokens: &httpapi.Tokens{
+			Secret: secret, PreviousSecrets: c.Auth.previousSecrets(), SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now,
+		},
 		AdminKey:       c.Auth.AdminKey,
 		ShownConfig:    c.shown.tables,
 		Origins:        c.CORS.Origins,
@@ -168,6 +170,7 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, certs
 		Webhooks:       c.Webhooks,
 		Logger:         log,
 
+		PreviousAdminKeys:  c.Auth.PreviousAdminKeys,
 		CertificateExpires: expires,
 	})
 }

@@ -180,7 +180,7 @@ func TestCommandsNeedOnlyWhatTheyUse(t *testing.T) {
 	_, complaint = c.calls(1, "backup", "another.db")
 	c.tells(complaint, `PRESENCE_DATABASE__PATH = "": must not be empty`)
 	_, complaint = c.calls(1, "token", "alice")
-	c.tells(complaint, "PRESENCE_AUTH__SECRET = …: must be empty or have at least 16 bytes")
+	c.tells(complaint, "PRESENCE_AUTH__SECRET = …: must have at least 16 bytes")
 	if strings.Contains(complaint, "short") {
 		t.Errorf("a secret is shown: %s", complaint)
 	}

@@ -54,6 +54,12 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	running := c
+	running.Database = r.config.Database // next to which the secret may be
+	secret, err := running.secret()
+	if err != nil {
+		return err
+	}
 	if r.certs != nil && c.TLS.Cert != "" && len(r.config.TLS.ACMEDomains) == 0 {
 		if err := r.certs.use(c.TLS.Cert, c.TLS.Key); err != nil {
 			return err
@@ -62,6 +68,11 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err := r.svc.Configure(ctx, c.settings); err != nil {
 		return err
 	}
+	if err := r.api.SetOrigins(c.CORS.Origins); err != nil {
+		return err
+	}
+	r.api.SetSecrets(secret, c.Auth.previousSecrets())
+	r.api.SetAdminKeys(c.Auth.adminKeys()...)
 	r.api.SetLimits(c.limits)
 	r.api.SetWebhooks(c.Webhooks)
 	r.level.Set(c.level)
@@ -78,15 +89,14 @@ func (r *reloader) reload(ctx context.Context) error {
 func (r *reloader) fixed(c config) (keys []string) {
 	was := r.config
 	for key, same := range map[string]bool{
-		"listen":      slices.Equal(was.Listen, c.Listen),
-		"listen_mode": was.ListenMode == c.ListenMode,
-		"database":    was.Database == c.Database || r.flags.dev,
-		"auth":        was.Auth == c.Auth,
-		"tls":         reflect.DeepEqual(was.TLS, c.TLS) || was.TLS.Cert != "" && c.TLS.Cert != "", // other files are read
-		"cors":        slices.Equal(was.CORS.Origins, c.CORS.Origins),
-		"proxy":       slices.Equal(was.proxies, c.proxies),
-		"ops":         was.Ops == c.Ops,
-		"log.format":  was.Log.Format == c.Log.Format,
+		"listen":          slices.Equal(was.Listen, c.Listen),
+		"listen_mode":     was.ListenMode == c.ListenMode,
+		"database":        was.Database == c.Database || r.flags.dev,
+		"auth.sdk_app_id": was.Auth.SDKAppID == c.Auth.SDKAppID,
+		"tls":             reflect.DeepEqual(was.TLS, c.TLS) || was.TLS.Cert != "" && c.TLS.Cert != "", // other files are read
+		"proxy":           slices.Equal(was.proxies, c.proxies),
+		"ops":             was.Ops == c.Ops,
+		"log.format":      was.Log.Format == c.Log.Format,
 	} {
 		if !same {
 			keys = append(keys, key)

@@ -27,7 +27,10 @@ func (c config) secretFile() string { return c.Database.Path + ".secret" }
 
 // secretPlace returns where the secret is: the file, or the key.
 func (c config) secretPlace() string {
-	if c.Auth.Secret != "" {
+	switch {
+	case c.Auth.SecretFile != "":
+		return c.Auth.SecretFile
+	case c.Auth.Secret != "":
 		return "auth.secret"
 	}
 	return c.secretFile()
@@ -35,7 +38,7 @@ func (c config) secretPlace() string {
 
 // lacksSecret reports whether the server has yet to create one.
 func (c config) lacksSecret() bool {
-	if c.Auth.Secret != "" {
+	if c.Auth.Secret != "" || c.Auth.SecretFile != "" {
 		return false
 	}
 	_, err := os.Stat(c.secretFile())

@@ -50,8 +50,11 @@ type Config struct {
 	Tokens *Tokens
 
 	// AdminKey is the bearer token of the server API (/v1/admin/), which can act
-	// as any user. Empty, the default, means that the server API is off.
-	AdminKey string
+	// as any user. Empty, the default, means that the server API is off, unless there
+	// are PreviousAdminKeys, which are accepted too. Both can be changed; see
+	// [Handler.SetAdminKeys].
+	AdminKey          string
+	PreviousAdminKeys []string
 
 	// Origins are the origins of other sites whose pages may call the API, in
 	// any form that [CanonicalOrigin] accepts, such as
@@ -116,8 +119,9 @@ type Config struct {
 type Handler struct {
 	service      *presence.Service
 	authenticate func(*http.Request) (Credentials, error)
+	cookies      bool // authenticate may read cookies
 	tokens       *Tokens
-	adminKey     string
+	adminKeys    adminKeys
 	shownConfig  func() map[string]any
 	dev          bool
 	log          *slog.Logger
@@ -137,7 +141,7 @@ type Handler struct {
 	writer     sse.Server                             // writes the event streams
 	routes     map[string]map[string]http.HandlerFunc // by path and method
 	folders    map[string]http.HandlerFunc            // by prefix of the path; for GET and HEAD
-	serve      http.Handler
+	origins    atomic.Pointer[crossOrigin]
 }
 
 // New returns a Handler. It returns an error if Service is missing, if both
@@ -147,8 +151,8 @@ func New(config Config) (*Handler, error) {
 	h := &Handler{
 		service:      config.Service,
 		authenticate: config.Authenticate,
+		cookies:      config.Authenticate != nil,
 		tokens:       config.Tokens,
-		adminKey:     config.AdminKey,
 		shownConfig:  config.ShownConfig,
 		dev:          config.Dev,
 		log:          config.Logger,
@@ -162,12 +166,11 @@ func New(config Config) (*Handler, error) {
 	if h.service == nil {
 		return nil, errors.New("httpapi: Config.Service is missing")
 	}
-	origins, err := newCrossOrigin(config.Origins, config.Authenticate != nil)
-	if err != nil {
+	if err := h.SetOrigins(config.Origins); err != nil {
 		return nil, err
 	}
 	if h.authenticate != nil {
-		h.authenticate = origins.guard(h.authenticate)
+		h.authenticate = h.guard(h.authenticate)
 	} else {
 		if h.tokens == nil || len(h.tokens.Secret) == 0 {
 			return nil, errors.New("httpapi: Config needs Authenticate, or Tokens with a Secret")
@@ -187,15 +190,27 @@ func New(config Config) (*Handler, error) {
 		return nil, err
 	}
 	h.SetLimits(config.Limits)
+	h.SetAdminKeys(append([]string{config.AdminKey}, config.PreviousAdminKeys...)...)
 	h.webhooks = webhook.New(h.service, h.log)
 	h.route()
 	h.measureCertificate(config.CertificateExpires)
 	if err := h.measure(config.Registerer); err != nil {
 		return nil, fmt.Errorf("httpapi: registering the metrics: %w", err)
 	}
-	h.serve = origins.share(http.HandlerFunc(h.dispatch))
 	h.SetWebhooks(config.Webhooks)
 	return h, nil
+}
+
+// SetOrigins replaces Config.Origins. It returns an error, and changes nothing, if an
+// origin can never match.
+func (h *Handler) SetOrigins(origins []string) error {
+	c, err := newCrossOrigin(origins, h.cookies)
+	if err != nil {
+		return err
+	}
+	c.shared = c.share(http.HandlerFunc(h.dispatch))
+	h.origins.Store(c)
+	return nil
 }
 
 // SetLimits changes the limits. They apply to calls and streams that begin from
@@ -263,7 +278,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resp := &response{ResponseWriter: w, meters: h.meters, meter: h.meterOf(r.URL.Path), began: time.Now()}
 	defer resp.release()
 	defer h.recover(resp, r)
-	h.serve.ServeHTTP(resp, r)
+	h.origins.Load().shared.ServeHTTP(resp, r)
 	resp.note(http.StatusOK) // a body without a header has status 200
 }
 

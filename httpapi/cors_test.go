@@ -101,3 +101,17 @@ func TestCORSWithCookies(t *testing.T) {
 		}
 	}
 }
+
+// TestCORSWithCookiesAfterAChange: origins that are listed later are treated as those of the configuration are.
+func TestCORSWithCookiesAfterAChange(t *testing.T) {
+	const friend = "https://chat.example.com"
+	s := newServer(t, cookies())
+	s.register("alice")
+	if err := s.api.SetOrigins([]string{friend}); err != nil {
+		t.Fatal(err)
+	}
+	call := s.exchange("GET", "/v1/subscriptions", friend, http.Header{"Cookie": {"user=alice"}, "Sec-Fetch-Site": {"cross-site"}})
+	if got := call.Header.Get("Access-Control-Allow-Credentials"); call.StatusCode != http.StatusOK || got != "true" {
+		t.Errorf("a call with a cookie from an origin that was listed later receives %d, and may have cookies: %q", call.StatusCode, got)
+	}
+}

@@ -12,8 +12,9 @@ import (
 // responses; guard protects credentials that a browser sends by itself.
 type crossOrigin struct {
 	protection http.CrossOriginProtection
-	listed     *cors.Cors // nil means that no origin is listed
-	any        bool       // AnyOrigin is listed too
+	listed     *cors.Cors   // nil means that no origin is listed
+	any        bool         // AnyOrigin is listed too
+	shared     http.Handler // serves all requests, with the CORS headers
 }
 
 // newCrossOrigin returns the rules for a list of origins. With cookies, pages of those
@@ -69,9 +70,9 @@ const versionHeader = "Presence-Version"
 // guard wraps authenticate. It rejects requests with credentials that a browser
 // may have added by itself, such as cookies, unless they come from the program's
 // own pages or from a listed origin.
-func (c *crossOrigin) guard(authenticate func(*http.Request) (Credentials, error)) func(*http.Request) (Credentials, error) {
+func (h *Handler) guard(authenticate func(*http.Request) (Credentials, error)) func(*http.Request) (Credentials, error) {
 	return func(r *http.Request) (Credentials, error) {
-		if !c.trusts(r) {
+		if !h.origins.Load().trusts(r) {
 			return Credentials{}, fail(CodeForbidden, "requests from pages of another origin are rejected, unless Origins lists that origin")
 		}
 		return authenticate(r)

@@ -30,6 +30,10 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil, nil, err
 		}
+		if err := h.stillTrusted(c); err != nil {
+			session.Close()
+			return nil, nil, err
+		}
 		return session, h.log.With("user", c.UserID, "device", session.DeviceID()), nil
 	})
 }
@@ -50,8 +54,24 @@ func (h *Handler) adminEvents(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return feed, h.log.With("feed", true), nil
+		if !h.adminKeys.opened(feed, bearer(r)) {
+			feed.Close()
+			return nil, nil, fail(CodeForbidden, "the admin key is wrong or missing")
+		}
+		return adminFeed{feed, &h.adminKeys}, h.log.With("feed", true), nil
 	})
+}
+
+// adminFeed is a feed that ends with the admin key that opened it.
+type adminFeed struct {
+	*presence.Feed
+	keys *adminKeys
+}
+
+// Close ends the feed.
+func (f adminFeed) Close() {
+	f.keys.closed(f.Feed)
+	f.Feed.Close()
 }
 
 // feedCursor returns the cursor from which a feed resumes. The header takes precedence
@@ -127,6 +147,7 @@ func deviceOf(r *http.Request, c Credentials) presence.Device {
 		Platform:  presence.Platform(query.Get("platform")),
 		IssuedAt:  c.IssuedAt,
 		ExpiresAt: c.ExpiresAt,
+		Key:       c.key,
 	}
 	d.Cursor, d.Resume = cursorOf(r, query)
 	return d

@@ -47,13 +47,17 @@ const (
 )
 
 // Remembered returns how many verified tokens are remembered.
-func (t *Tokens) Remembered() int { return len(t.verified.newer.proved) + len(t.verified.older.proved) }
+func (t *Tokens) Remembered() int {
+	verified := &t.load().verified
+	return len(verified.newer.proved) + len(verified.older.proved)
+}
 
 // Remembers reports whether a token is remembered.
 func (t *Tokens) Remembers(token string) bool {
 	digest := sha256.Sum256([]byte(token))
-	_, newer := t.verified.newer.proved[digest]
-	_, older := t.verified.older.proved[digest]
+	verified := &t.load().verified
+	_, newer := verified.newer.proved[digest]
+	_, older := verified.older.proved[digest]
 	return newer || older
 }
 

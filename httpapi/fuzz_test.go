@@ -65,7 +65,7 @@ func FuzzUserSig(f *testing.F) {
 			t.Errorf("%q is taken as %+v", token, sig)
 		}
 		tokens := &Tokens{Secret: []byte(fuzzSecret)}
-		if c, err := tokens.verifyUserSig(token); err == nil {
+		if c, err := tokens.verifyUserSig(tokens.load(), token); err == nil {
 			t.Errorf("%q is not signed with the key, but taken as %+v", token, c)
 		}
 	})

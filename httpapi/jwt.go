@@ -11,16 +11,30 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-func (t *Tokens) verifyJWT(token string) (Credentials, error) {
-	var payload claims
-	_, err := jwt.ParseWithClaims(token, &payload, func(*jwt.Token) (any, error) { return t.Secret, nil },
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
-	if err != nil {
-		return Credentials{}, errForged()
+func (t *Tokens) verifyJWT(trust *trust, token string) (Credentials, error) {
+	for _, secret := range trust.secrets {
+		if payload, ok := payloadOf(token, jwt.SigningMethodHS256, secret.key); ok {
+			return t.credentialsOf(token, payload, secret.name)
+		}
 	}
-	in := membersOf(payload.text, "the claims")
+	return Credentials{}, errForged()
+}
+
+// payloadOf returns the payload of a JWT, if that is signed with a key by a method.
+func payloadOf(token string, method jwt.SigningMethod, key any) (payload []byte, ok bool) {
+	var all claims
+	_, err := jwt.ParseWithClaims(token, &all, func(*jwt.Token) (any, error) { return key, nil },
+		jwt.WithValidMethods([]string{method.Alg()}), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+	return all.text, err == nil
+}
+
+// credentialsOf returns the credentials in the payload of a JWT whose signature is
+// valid. key names what has verified it.
+func (t *Tokens) credentialsOf(token string, payload []byte, key string) (Credentials, error) {
+	in := membersOf(payload, "the claims")
 	checkHeader(in, token)
 	c := Credentials{
+		key:       key,
 		UserID:    in.subject(),
 		IssuedAt:  in.date("iat", noIssue),
 		ExpiresAt: in.date("exp", time.Time{}),

@@ -50,10 +50,8 @@ func (h *Handler) route() {
 		"/v1/admin/events":        {http.MethodGet: h.adminEvents},
 	}
 	h.folders = map[string]http.HandlerFunc{"/sdk/": h.serveSDK()}
-	if h.adminKey != "" {
-		h.folders["/admin/"] = h.serveAdmin()
-		h.routes["/admin"] = get(toAdmin)
-	}
+	h.folders["/admin/"] = h.serveAdmin()
+	h.routes["/admin"] = get(toAdmin)
 	if h.dev {
 		h.routeDev()
 	}
@@ -106,12 +104,7 @@ func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request) {
 		h.respond(w, r, nil, malformed("the query is malformed"))
 		return
 	}
-	methods := h.routes[r.URL.Path]
-	for prefix, serve := range h.folders {
-		if methods == nil && strings.HasPrefix(r.URL.Path, prefix) {
-			methods = get(serve)
-		}
-	}
+	methods := h.methodsOf(r.URL.Path)
 	switch serve := methods[r.Method]; {
 	case serve != nil:
 		serve(w, r)
@@ -123,6 +116,23 @@ func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request) {
 			err: malformed("the method must be %s", allowed(methods)), status: http.StatusMethodNotAllowed,
 		})
 	}
+}
+
+// methodsOf returns the handlers of a path by method, or nil if there is no such path. The
+// admin page exists only while there is an admin key.
+func (h *Handler) methodsOf(path string) map[string]http.HandlerFunc {
+	if isPage := path == "/admin" || strings.HasPrefix(path, "/admin/"); isPage && !h.adminKeys.any() {
+		return nil
+	}
+	if methods := h.routes[path]; methods != nil {
+		return methods
+	}
+	for prefix, serve := range h.folders {
+		if strings.HasPrefix(path, prefix) {
+			return get(serve)
+		}
+	}
+	return nil
 }
 
 func errNoPath() error {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -37,10 +38,12 @@ type Credentials struct {
 	// ExpiresAt is when an event stream that was opened with these credentials
 	// ends. The zero time means never.
 	ExpiresAt time.Time
+
+	key string // names what Tokens has verified them with; empty if a program returns credentials of its own
 }
 
-// Tokens issues and verifies tokens, the built-in credentials, with one secret.
-// Its fields must not change after its first use. Its methods are safe for
+// Tokens issues and verifies tokens, the built-in credentials. Its fields must not
+// change after its first use; see [Handler.SetSecrets]. Its methods are safe for
 // concurrent use.
 //
 // A token is one of two kinds. A JWT is signed with HS256: its claim sub is the
@@ -52,6 +55,10 @@ type Tokens struct {
 	// Secret is the key of HMAC-SHA256. It must not be empty, and should have at
 	// least MinSecret bytes.
 	Secret []byte
+
+	// PreviousSecrets are accepted too, but don't sign new tokens, so that the secret
+	// can be changed while tokens of the previous one are in use. Nil means none.
+	PreviousSecrets [][]byte
 
 	// SDKAppID is the application for which a UserSig must be issued. Others are
 	// rejected with CodeWrongApp. It doesn't concern JWTs.
@@ -71,7 +78,8 @@ type Tokens struct {
 	// most once an hour. Nil means the Logger of the Handler.
 	Logger *slog.Logger
 
-	verified remembered // clients send the same token with each call
+	once  sync.Once
+	trust atomic.Pointer[trust] // use load
 
 	mu     sync.Mutex
 	warned map[string]time.Time // when a reason was last logged
@@ -117,19 +125,26 @@ func (t *Tokens) Verify(token string) (Credentials, error) {
 	if len(token) > maxToken || strings.ContainsFunc(token, isForeign) {
 		return Credentials{}, errForged()
 	}
+	trust := t.load()
 	digest := sha256.Sum256([]byte(token))
-	c, ok := t.verified.get(digest)
+	c, ok := trust.verified.get(digest) // clients send the same token with each call
 	if !ok || !t.now().Before(c.ExpiresAt) {
 		var err error
-		if c, err = t.verify(token); err != nil {
+		if c, err = t.verify(trust, token); err != nil {
 			return Credentials{}, err
 		}
-		t.verified.put(digest, c)
+		trust.verified.put(digest, c)
 	}
 	if c.IssuedAt.Equal(noIssue) {
 		t.warn("a token without iat is accepted: once its user is kicked, it and all others without iat are refused", c.UserID)
 	}
 	return c, nil
+}
+
+// load returns what tokens are verified with now.
+func (t *Tokens) load() *trust {
+	t.once.Do(func() { t.trust.CompareAndSwap(nil, newTrust(t.Secret, t.PreviousSecrets)) })
+	return t.trust.Load()
 }
 
 // isForeign reports whether a character occurs neither in JWTs nor in UserSigs.
@@ -149,12 +164,12 @@ func errForged() *presence.Error {
 // any kick.
 var noIssue = time.Unix(0, 0)
 
-func (t *Tokens) verify(token string) (Credentials, error) {
+func (t *Tokens) verify(trust *trust, token string) (Credentials, error) {
 	verify := t.verifyUserSig
 	if strings.Count(token, ".") == 2 { // a UserSig contains no dots
 		verify = t.verifyJWT
 	}
-	c, err := verify(token)
+	c, err := verify(trust, token)
 	if err != nil {
 		return Credentials{}, err
 	}
@@ -205,7 +220,7 @@ func (t *Tokens) Issue(userID string, lifetime time.Duration) (token string, exp
 		"sub": userID,
 		"iat": float64(t.latest().UnixMicro()) / 1e6,
 		"exp": expires.Unix(),
-	}).SignedString(t.Secret)
+	}).SignedString(t.load().secrets[0].key)
 	return token, expires, err
 }
 

@@ -34,19 +34,21 @@ const (
 	maxSigTime = 1 << 33 // seconds, limit of Time and of Expire: the year 2242
 )
 
-func (t *Tokens) verifyUserSig(token string) (Credentials, error) {
+func (t *Tokens) verifyUserSig(trust *trust, token string) (Credentials, error) {
 	sig, err := parseUserSig(token)
 	if err != nil {
 		return Credentials{}, errForged()
 	}
-	switch {
-	case sig.SDKAppID != t.SDKAppID:
+	if sig.SDKAppID != t.SDKAppID {
 		return Credentials{}, fail(CodeWrongApp, "the UserSig is for another SDKAppID")
-	case !hmac.Equal(sig.Sig, sig.sign(t.Secret)):
-		return Credentials{}, errForged()
 	}
-	issued, expires := time.Unix(sig.Time, 0), time.Unix(sig.Time+sig.Expire, 0)
-	return Credentials{UserID: sig.Identifier, IssuedAt: issued, ExpiresAt: expires}, nil
+	for _, secret := range trust.secrets {
+		if hmac.Equal(sig.Sig, sig.sign(secret.key)) {
+			issued, expires := time.Unix(sig.Time, 0), time.Unix(sig.Time+sig.Expire, 0)
+			return Credentials{UserID: sig.Identifier, IssuedAt: issued, ExpiresAt: expires, key: secret.name}, nil
+		}
+	}
+	return Credentials{}, errForged()
 }
 
 var base64Signs = strings.NewReplacer("*", "+", "-", "/", "_", "=")

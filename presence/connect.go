@@ -61,6 +61,7 @@ func (s *Service) newSession(d Device) *Session {
 		svc:      s,
 		stream:   s.streams.Add(1),
 		deviceID: d.ID,
+		key:      d.Key,
 		expires:  d.ExpiresAt,
 		resuming: d.Resume,
 		cursor:   d.Cursor,

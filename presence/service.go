@@ -147,6 +147,24 @@ func (s *Service) beginRun(ctx context.Context, settings Settings) error {
 	return nil
 }
 
+// Expire makes the credentials expire now of all sessions whose Device.Key is not empty
+// and no longer valid. valid must not call methods of the service.
+func (s *Service) Expire(valid func(key string) bool) {
+	now := time.Now()
+	s.mu.Lock()
+	for _, u := range s.model.byName {
+		for _, session := range u.sessions() {
+			if session.key != "" && !valid(session.key) {
+				session.expires = now
+				s.model.woken = append(s.model.woken, &session.waker)
+			}
+		}
+	}
+	woken := s.model.takeWoken()
+	s.mu.Unlock()
+	rouse(woken)
+}
+
 // Drain ends all sessions and feeds with [ErrClosed], and makes Connect and Follow return
 // it. It is the first step of a shutdown; calls that change something still succeed. The
 // devices count as connected until the next run, which gives them

@@ -34,6 +34,10 @@ type Device struct {
 	// ExpiresAt is when the credentials expire, which ends the session with
 	// KICKED_OUT. The zero time means that they never do.
 	ExpiresAt time.Time
+
+	// Key names what the credentials are verified with, such as one of several
+	// secrets, for [Service.Expire]. Empty means that they stay valid.
+	Key string
 }
 
 // EventType is the type of an [Event], by its name in the public protocol.
@@ -111,11 +115,12 @@ type Session struct {
 	svc      *Service
 	stream   int64
 	deviceID string
-	expires  time.Time
+	key      string
 	waker    waker
 
 	// Guarded by Service.mu.
 	user    *user
+	expires time.Time
 	ending  ending
 	waiting waiting
 

@@ -1,0 +1,136 @@
+package httpapi
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"sync"
+
+	"github.com/presence-server/presence/presence"
+)
+
+// trust is what tokens are verified with. It is replaced as a whole, and with it the
+// tokens that it has verified.
+type trust struct {
+	secrets  []secret // the first one signs new tokens
+	verified remembered
+}
+
+// secret is a key of HMAC-SHA256.
+type secret struct {
+	key  []byte
+	name string // Credentials.key of what it verifies
+}
+
+// newTrust returns the trust in a secret, and in those that it has replaced.
+func newTrust(current []byte, previous [][]byte) *trust {
+	t := new(trust)
+	for _, key := range append([][]byte{current}, previous...) {
+		digest := sha256.Sum256(key)
+		t.secrets = append(t.secrets, secret{bytes.Clone(key), hex.EncodeToString(digest[:])})
+	}
+	return t
+}
+
+// trusts reports whether the key with a name is one of them.
+func (t *trust) trusts(name string) bool {
+	for i := range t.secrets {
+		if t.secrets[i].name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// SetSecrets replaces the secret of Config.Tokens and those that it accepts besides.
+// New tokens are signed with current, which must not be empty. The event streams that
+// were opened with a token of a secret that is no longer accepted end as if the token
+// had expired.
+//
+// It panics if Config.Tokens is nil.
+func (h *Handler) SetSecrets(current []byte, previous [][]byte) {
+	h.tokens.trust.Store(newTrust(current, previous))
+	h.service.Expire(h.tokens.load().trusts)
+}
+
+// stillTrusted returns an error if what c was verified with was replaced since.
+func (h *Handler) stillTrusted(c Credentials) error {
+	if c.key == "" || h.tokens == nil || h.tokens.load().trusts(c.key) {
+		return nil
+	}
+	return errForged()
+}
+
+// adminKeys are the keys of the server API, and the feeds that were opened with them.
+type adminKeys struct {
+	mu      sync.Mutex
+	digests [][sha256.Size]byte
+	feeds   map[*presence.Feed][sha256.Size]byte // those that are open
+}
+
+// SetAdminKeys replaces the keys of the server API. The event streams of the server API
+// that were opened with a key that is no longer accepted end. Empty keys don't count;
+// without any key, the server API is off.
+func (h *Handler) SetAdminKeys(keys ...string) {
+	a := &h.adminKeys
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.digests = nil
+	for _, key := range keys {
+		if key != "" {
+			a.digests = append(a.digests, sha256.Sum256([]byte(key)))
+		}
+	}
+	for feed, digest := range a.feeds {
+		if !a.has(digest) {
+			feed.Close()
+		}
+	}
+}
+
+// any reports whether there is a key.
+func (a *adminKeys) any() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.digests) > 0
+}
+
+// accept reports whether key is one of the keys.
+func (a *adminKeys) accept(key string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.has(sha256.Sum256([]byte(key)))
+}
+
+// has compares in constant time. a.mu must be held.
+func (a *adminKeys) has(digest [sha256.Size]byte) bool {
+	found := 0
+	for i := range a.digests {
+		found |= subtle.ConstantTimeCompare(a.digests[i][:], digest[:])
+	}
+	return found == 1
+}
+
+// opened notes a feed that was opened with key, so that it ends with the key. It reports
+// false if the key isn't accepted any more.
+func (a *adminKeys) opened(feed *presence.Feed, key string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	digest := sha256.Sum256([]byte(key))
+	if !a.has(digest) {
+		return false
+	}
+	if a.feeds == nil {
+		a.feeds = make(map[*presence.Feed][sha256.Size]byte)
+	}
+	a.feeds[feed] = digest
+	return true
+}
+
+// closed forgets a feed.
+func (a *adminKeys) closed(feed *presence.Feed) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.feeds, feed)
+}
