@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -287,7 +288,7 @@ func shown(key string, value any) string {
 	_, isNumber := value.(int64)
 	text, err := json.Marshal(value)
 	switch {
-	case isSecret(key, text) && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
+	case isSecret(key, value) && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
 		key == "webhooks.secret", key == "webhooks.urls":
 		return hidden
 	case err != nil:
@@ -298,9 +299,25 @@ func shown(key string, value any) string {
 
 // isSecret reports whether a value of a key is a secret. The name of a key file isn't
 // one, unless it could be the key itself in the wrong place.
-func isSecret(key string, text []byte) bool {
-	isFile := strings.HasSuffix(key, "_file") && bytes.ContainsAny(text, `/\`)
-	return strings.HasPrefix(key, "auth.") && !isFile
+func isSecret(key string, value any) bool {
+	name, _ := value.(string)
+	return strings.HasPrefix(key, "auth.") && !(strings.HasSuffix(key, "_file") && isPath(name))
+}
+
+// isPath reports whether a text names a file that exists, or one that is missing in a
+// folder that exists. A key in base64 may contain slashes, and even begin with one, so
+// the root and the working directory don't count as the folder of a missing file.
+func isPath(text string) bool {
+	if exists(text) {
+		return true
+	}
+	folder := filepath.Dir(text)
+	return filepath.Dir(folder) != folder && exists(folder)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // decode fills the configuration from the keys.

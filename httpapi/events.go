@@ -30,7 +30,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := h.stillTrusted(c); err != nil {
+		if err := stillTrusted(c); err != nil {
 			session.Close()
 			return nil, nil, err
 		}

@@ -48,15 +48,17 @@ func (t *trust) trusts(name string) bool {
 // were opened with a token of a secret that is no longer accepted end as if the token
 // had expired.
 //
-// It panics if Config.Tokens is nil.
+// It panics if Config.Tokens is nil. Streams with tokens that other Tokens verified
+// continue.
 func (h *Handler) SetSecrets(current []byte, previous [][]byte) {
-	h.tokens.trust.Store(newTrust(current, previous))
-	h.service.Expire(h.tokens.load().trusts)
+	h.tokens.load() // the secrets in its fields count as replaced
+	replaced := h.tokens.trust.Swap(newTrust(current, previous))
+	h.service.Expire(func(key string) bool { return !replaced.trusts(key) || h.tokens.load().trusts(key) })
 }
 
 // stillTrusted returns an error if what c was verified with was replaced since.
-func (h *Handler) stillTrusted(c Credentials) error {
-	if c.key == "" || h.tokens == nil || h.tokens.load().trusts(c.key) {
+func stillTrusted(c Credentials) error {
+	if c.by == nil || c.by.load().trusts(c.key) {
 		return nil
 	}
 	return errForged()
@@ -98,9 +100,10 @@ func (a *adminKeys) any() bool {
 
 // accept reports whether key is one of the keys.
 func (a *adminKeys) accept(key string) bool {
+	digest := sha256.Sum256([]byte(key))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.has(sha256.Sum256([]byte(key)))
+	return a.has(digest)
 }
 
 // has compares in constant time. a.mu must be held.

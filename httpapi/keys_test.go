@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,39 @@ func TestSetSecrets(t *testing.T) {
 	verified("the new token", issued, true)
 	s.api.SetSecrets([]byte(secret), [][]byte{[]byte(next)})
 	verified("the old token, its secret is back", old, true)
+}
+
+// TestSetSecretsOfUserSigs: they are verified with the same secrets as JWTs, and a stream
+// that one has opened ends with its secret.
+func TestSetSecretsOfUserSigs(t *testing.T) {
+	const next = "another secret, which is newer"
+	s := newServer(t)
+	old := s.as(userSig(secret, "alice", appID, time.Now().Unix(), 3600))
+	stream := old.stream().ready()
+	s.api.SetSecrets([]byte(next), [][]byte{[]byte(secret)})
+	old.get("/v1/subscriptions").is(`{"userList":[]}`, "the secret of a UserSig is a previous one")
+	s.as(userSig(next, "alice", appID, time.Now().Unix(), 3600)).get("/v1/subscriptions").is(`{"userList":[]}`, "a UserSig of the new secret")
+	s.api.SetSecrets([]byte(next), nil)
+	old.get("/v1/subscriptions").fails(401, "70003", "the secret of a UserSig is removed")
+	stream.is("KICKED_OUT", `{"type":"userSigExpired"}`, "the secret of a stream is removed")
+	stream.ends("KICKED_OUT ends a stream for good")
+}
+
+// TestSetSecretsOfOtherTokens: a program may verify with other Tokens than the Handler
+// issues with. What happens to the secrets of one doesn't concern those of the other.
+func TestSetSecretsOfOtherTokens(t *testing.T) {
+	others := &httpapi.Tokens{Secret: []byte("a secret of another program")}
+	s := newServer(t, func(o *options) { o.config.Authenticate = others.Authenticate })
+	token, _, err := others.Issue("alice", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := s.as(token).stream().ready()
+	s.api.SetSecrets([]byte("another secret, which is newer"), nil)
+	s.as(token).post("/v1/setSelfStatus", `{"customStatus":"still here"}`)
+	if e := stream.next(); !strings.Contains(e.Data, "still here") {
+		t.Errorf("a stream of other Tokens receives %q", e.Raw)
+	}
 }
 
 // TestSetOrigins: an origin that can't match changes nothing.

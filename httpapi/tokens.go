@@ -39,7 +39,8 @@ type Credentials struct {
 	// ends. The zero time means never.
 	ExpiresAt time.Time
 
-	key string // names what Tokens has verified them with; empty if a program returns credentials of its own
+	by  *Tokens // has verified them; nil if a program returns credentials of its own
+	key string  // names what by has verified them with
 }
 
 // Tokens issues and verifies tokens, the built-in credentials. Its fields must not
@@ -173,6 +174,7 @@ func (t *Tokens) verify(trust *trust, token string) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, err
 	}
+	c.by = t
 	switch {
 	case c.IssuedAt.After(t.latest().Add(maxSkew)):
 		return Credentials{}, t.refuse("it is issued in the future", c.UserID)
