@@ -24,6 +24,17 @@ type Credentials struct {
 	// them.
 	IssuedAt time.Time
 
+	// DeviceID is the device that the request belongs to, such as the program's own
+	// session of a browser. It replaces any deviceID that the request names: the
+	// event stream is that of this device, and logout ends no other. Empty, which is
+	// what Tokens returns, means that the request names the device.
+	//
+	// It must be an ID as for [presence.CheckID]; otherwise the request fails with
+	// CodeInternal, and the log has the reason. The user's client receives it, and
+	// the log and the server API show it. It must therefore not be the secret of the
+	// session, such as the value of its cookie.
+	DeviceID string
+
 	// ExpiresAt is when an event stream that was opened with these credentials
 	// ends. The zero time means never.
 	ExpiresAt time.Time
