@@ -175,7 +175,7 @@ function switchButton({ name, on, off, set }) {
 async function attempt(action) {
   try {
     const answer = await action();
-    if (answer?.data?.userID) alice.note([answer.data]);
+    if (answer?.data?.userID) alice.receive([answer.data]); // the answer may be faster than the event
     return true;
   } catch (error) {
     timeline.happened(`That failed: ${error.message}`);
@@ -231,6 +231,7 @@ await chat.setSelfStatus({ source: "call" }); // the call is over: what was ther
 await chat.setVisibility({ invisible: true });`));
 
 async function start() {
+  timeline.happened("Both log in");
   try {
     await Promise.all([alice.login(["alice", "bob"]), bob.login(["bob", "alice"])]);
     await restoreSwitches();
