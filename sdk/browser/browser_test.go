@@ -82,7 +82,7 @@ func (p *profile) tab(url string) *tab {
 // demo opens the demo page as someone, and waits until it is ready.
 func (p *profile) demo(url, userID string) *tab {
 	p.t.Helper()
-	tab := p.tab(url + "/#" + userID)
+	tab := p.tab(url + "/person.html#" + userID)
 	tab.await("window.chat?.isReady()")
 	tab.record()
 	return tab
