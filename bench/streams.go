@@ -40,7 +40,7 @@ type stream struct {
 	fd      int // -1 once it has ended
 	request string
 	ready   bool   // the first event has arrived; our server sends READY first
-	cursor  string // the ID of the last event
+	cursor  string // the ID of the first event
 	rest    []byte // the part of an event that has arrived, while the rest has not
 }
 
