@@ -90,7 +90,7 @@ func TestPodMatchesImage(t *testing.T) {
 }
 
 // TestProbesAndVariablesAreTheServers: the API has the paths of the probes, and the program
-// accepts the variables, but not one that Kubernetes adds for service links.
+// accepts the variables, but not a mistyped one.
 func TestProbesAndVariablesAreTheServers(t *testing.T) {
 	_, set := sample(t)
 	container := set.Spec.Template.Spec.Containers[0]
@@ -115,8 +115,8 @@ func TestProbesAndVariablesAreTheServers(t *testing.T) {
 	if out, err := check(t, program, env...); err != nil {
 		t.Errorf("the program rejects the variables: %v\n%s", err, out)
 	}
-	if out, err := check(t, program, append(env, "PRESENCE_SERVICE_HOST=10.0.0.1")...); err == nil {
-		t.Errorf("the program accepts variables of service links:\n%s", out)
+	if out, err := check(t, program, append(env, "PRESENCE_AUTH__SECRETS=x")...); err == nil {
+		t.Errorf("the program accepts a mistyped variable:\n%s", out)
 	}
 }
 
