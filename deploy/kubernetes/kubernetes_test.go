@@ -13,6 +13,7 @@ import (
 
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -25,7 +26,8 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// sample decodes the objects of the file. Unknown and repeated fields are errors.
+// sample decodes the objects of the file as Kubernetes does: unknown and repeated fields are
+// errors, and so is a name in another case.
 func sample(t *testing.T) (service core.Service, set apps.StatefulSet) {
 	t.Helper()
 	documents := strings.Split(read(t, "../kubernetes.yaml"), "\n---\n")
@@ -34,8 +36,12 @@ func sample(t *testing.T) (service core.Service, set apps.StatefulSet) {
 		t.Fatalf("there are %d objects, want %d", len(documents), len(objects))
 	}
 	for i, object := range objects {
-		if err := yaml.UnmarshalStrict([]byte(documents[i]), object); err != nil {
+		text, err := yaml.YAMLToJSONStrict([]byte(documents[i]))
+		if err != nil {
 			t.Fatal(err)
+		}
+		if strict, err := json.UnmarshalStrict(text, object); err != nil || len(strict) > 0 {
+			t.Fatal(err, strict)
 		}
 	}
 	return service, set
