@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,31 @@ func changeLines(t *testing.T, log *logBuffer) (lines []map[string]any) {
 func jsonLog(log *logBuffer) func(*options) {
 	return func(o *options) {
 		o.config.Logger = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	}
+}
+
+// TestChangesBehindAProxyNameTheClient checks that the log has the whole address that a trusted proxy
+// reports, and the peer's if there is none to trust.
+func TestChangesBehindAProxyNameTheClient(t *testing.T) {
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	for _, c := range []struct {
+		trusted         []netip.Prefix
+		forwarded, want string // want is what the peer begins with
+	}{
+		{loopback, "203.0.113.9, 198.51.100.1", "198.51.100.1"},
+		{loopback, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:6"},
+		{loopback, "unknown", "127.0.0.1:"},
+		{nil, "198.51.100.1", "127.0.0.1:"},
+	} {
+		log := new(logBuffer)
+		s := newServer(t, jsonLog(log), func(o *options) { o.config.TrustedProxies = c.trusted })
+		s.send("POST", "/v1/admin/importUsers", http.Header{
+			"Authorization": {"Bearer " + adminKey}, "Content-Type": {"application/json"}, "X-Forwarded-For": {c.forwarded},
+		}, `{"userIDList":["alice"]}`)
+		lines := changeLines(t, log)
+		if len(lines) != 1 || !strings.HasPrefix(fmt.Sprint(lines[0]["peer"]), c.want) {
+			t.Errorf("with X-Forwarded-For %q from a proxy in %v, the log is %v, want the peer %s", c.forwarded, c.trusted, lines, c.want)
+		}
 	}
 }
 
