@@ -332,25 +332,25 @@ func TestRun(t *testing.T) {
 	if pause := must(); pause > 30*time.Second {
 		t.Errorf("the next poll is in %v, want one at the end of the event", pause)
 	}
-	child.Awaits(stream, "alice", "2 In a meeting")
+	child.Awaits(stream, "alice", "3 In a meeting")
 	s.serve(nil, "")
 	if _, err := poll(); err == nil {
 		t.Error("a failed download is not reported")
 	}
-	if got := child.Status("alice"); got != "2 In a meeting" {
+	if got := child.Status("alice"); got != "3 In a meeting" {
 		t.Errorf("after a failed download the status is %q", got)
 	}
 	s.serve(calendarOf(), `"2"`)
 	must()
-	child.Awaits(stream, "alice", "2 Own text")
+	child.Awaits(stream, "alice", "3 Own text")
 	now = time.Now()
 	s.serve(calendarOf(event(now.Add(3*time.Second), now.Add(5*time.Second))), `"3"`)
 	must()
-	if got := child.Status("alice"); got != "2 Own text" {
+	if got := child.Status("alice"); got != "3 Own text" {
 		t.Errorf("before the event begins the status is %q", got)
 	}
-	child.Awaits(stream, "alice", "2 In a meeting")
-	child.Awaits(stream, "alice", "2 Own text")
+	child.Awaits(stream, "alice", "3 In a meeting")
+	child.Awaits(stream, "alice", "3 Own text")
 }
 
 // TestOthers: a calendar that never responds doesn't stop the others.
@@ -375,5 +375,5 @@ func TestOthers(t *testing.T) {
 		stop()
 		<-ended
 	}()
-	child.Awaits(stream, "alice", "2 In a meeting")
+	child.Awaits(stream, "alice", "3 In a meeting")
 }
