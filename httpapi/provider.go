@@ -57,7 +57,12 @@ func (c ProviderConfig) Validate() error {
 // doesn't know, but at most every 10 seconds. While they can't be fetched, it uses those
 // that it has.
 //
-// A token that names no key is verified if exactly one key fits its algorithm.
+// A token that names no key is verified if exactly one key fits its algorithm. One that
+// brings a key of its own (jwk, jku or x5u in the header) is rejected.
+//
+// A token of an unknown key waits up to 2 seconds for a fetch. While its key can't be
+// looked up, the error has [presence.CodeUnavailable]; once the keys have been fetched
+// since a token first named it, CodeInvalidToken.
 type Provider struct {
 	config ProviderConfig
 	client *http.Client
