@@ -15,25 +15,25 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// name is the one in the samples.
+// name is the host name in the samples.
 const name = "presence.example.com"
 
-// proxy is a real one, run with the shipped sample in front of a real server.
+// proxy is a real proxy that runs with the shipped sample in front of a real server.
 type proxy struct {
 	t       *testing.T
 	server  *server.Child
 	address string
-	folder  string // the logs are in it
+	folder  string // holds the logs
 	trust   *x509.CertPool
 	command *exec.Cmd
 	ended   chan struct{}
 
-	// hidesBreaks says that the proxy turns a broken response of the server into
-	// a complete one, as Caddy does before 2.8 (caddyserver/caddy#5952).
+	// hidesBreaks means that the proxy turns a truncated response of the server into a
+	// complete one, as Caddy does before 2.8 (caddyserver/caddy#5952).
 	hidesBreaks bool
 }
 
-const silent = "TIMING__KEEPALIVE=10m" // what has to be noticed isn't by a write that fails
+const silent = "TIMING__KEEPALIVE=10m" // no KEEPALIVE, because its failing write would reveal a client that left
 
 func TestNginx(t *testing.T) {
 	p := newProxy(t, silent)
@@ -41,8 +41,9 @@ func TestNginx(t *testing.T) {
 	p.keepsEveryPromise()
 }
 
-// TestDoctorOfNginx: presence doctor makes all its checks through the sample, and finds no
-// problem. It creates its token with the secret of the server.
+// TestDoctorOfNginx checks that presence doctor makes all its checks through the
+// sample and finds no problem. The doctor creates its token with the secret of the
+// server.
 func TestDoctorOfNginx(t *testing.T) {
 	p := newProxy(t, "TIMING__KEEPALIVE=1s")
 	p.runNginx()
@@ -73,7 +74,7 @@ func isOldCaddy(t *testing.T, caddy string) bool {
 
 func (p *proxy) runNginx() {
 	p.t.Helper()
-	nginx := server.Require(p.t, "nginx", "it is the proxy in front of the server")
+	nginx := server.Require(p.t, "nginx", "nginx is the proxy in front of the server")
 	site := p.sample("nginx.conf", map[string]string{
 		"127.0.0.1:8080":         p.server.Address,
 		"listen 443 ssl":         "listen " + p.address + " ssl",
@@ -91,7 +92,7 @@ func (p *proxy) runNginx() {
 }
 
 func TestCaddy(t *testing.T) {
-	caddy := server.Require(t, "caddy", "it is the proxy in front of the server")
+	caddy := server.Require(t, "caddy", "Caddy is the proxy in front of the server")
 	p := newProxy(t, silent)
 	p.hidesBreaks = isOldCaddy(t, caddy)
 	certificate := p.folder + "/" + name + "/"
@@ -102,7 +103,7 @@ func TestCaddy(t *testing.T) {
 		"/var/log/caddy/":      p.folder + "/",
 		"import without_token": "level DEBUG\n\t\timport without_token",
 	})
-	t.Setenv("HOME", p.folder) // where it keeps what it remembers
+	t.Setenv("HOME", p.folder) // where Caddy keeps its state
 	t.Setenv("XDG_DATA_HOME", p.folder)
 	t.Setenv("XDG_CONFIG_HOME", p.folder)
 	p.run(caddy, "run", "--adapter", "caddyfile", "--config", site)
@@ -122,7 +123,8 @@ func newProxy(t *testing.T, env ...string) *proxy {
 	return p
 }
 
-// sample returns the path of a shipped one, in which what depends on the machine was replaced.
+// sample returns the path of a copy of a shipped sample, in which what depends on the
+// machine was replaced.
 func (p *proxy) sample(name string, replace map[string]string) string {
 	p.t.Helper()
 	text := read(p.t, name)
@@ -174,7 +176,7 @@ func (p *proxy) stop() {
 	<-p.ended
 }
 
-// logs returns all that was logged.
+// logs returns everything that was logged.
 func (p *proxy) logs() string {
 	p.t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.folder, "*.log"))
