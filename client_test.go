@@ -31,9 +31,9 @@ func TestServerCommandsFail(t *testing.T) {
 		says []string
 	}{
 		{nil, []string{"no server runs at http://127.0.0.1:", "start it, or name its configuration with -config", "connection refused"}},
-		{[]string{"AUTH__ADMIN_KEY="}, []string{"auth.admin_key is not set: set it, and restart the server"}},
+		{[]string{"AUTH__ADMIN_KEY="}, []string{"auth.admin_key is not set: set it, and reload the server"}},
 		{[]string{"AUTH__ADMIN_KEY=short"}, []string{"PRESENCE_AUTH__ADMIN_KEY = …: must have at least 16 bytes"}},
-		{[]string{running.listens(), "AUTH__ADMIN_KEY=not the key of the server"}, []string{"the admin key is wrong", "restart the server if auth.admin_key was changed"}},
+		{[]string{running.listens(), "AUTH__ADMIN_KEY=not the key of the server"}, []string{"the admin key is wrong", "reload the server with SIGHUP if auth.admin_key was changed"}},
 		{[]string{"TLS__CERT=missing.pem", "TLS__KEY=missing.pem"}, []string{"tls.cert: open missing.pem: no such file"}},
 		{[]string{"TLS__CERT=/dev/null", "TLS__KEY=/dev/null"}, []string{`tls.cert = "/dev/null": it has no certificate`}},
 	} {

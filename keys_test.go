@@ -161,6 +161,9 @@ func (s openStream) ends() {
 func TestKeyMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const key = "a key that must not be shown"
+	if err := os.Mkdir("keys", 0o700); err != nil {
+		t.Fatal(err)
+	}
 	write(t, "empty", " \n")
 	write(t, "good", key+"\n")
 	write(t, "presence.toml", `[auth]
@@ -179,10 +182,10 @@ previous_admin_keys = [" `+key+`"]
 	if err == nil || !sameLines(err.Error(), want) {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
-	write(t, "presence.toml", "[auth]\nsecret_file = \"./missing\"\nadmin_key_file = \""+key+"\"\n")
+	write(t, "presence.toml", "[auth]\nsecret_file = \"keys/missing\"\nadmin_key_file = \""+key+"\"\n")
 	want = `the configuration has errors:
   auth.admin_key_file = …: can't be read: no such file or directory
-  auth.secret_file = "./missing": can't be read: no such file or directory`
+  auth.secret_file = "keys/missing": can't be read: no such file or directory`
 	if _, err = (flags{}).config(); err == nil || !sameLines(err.Error(), want) {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
@@ -197,4 +200,69 @@ func sameLines(got, want string) bool {
 	slices.Sort(x)
 	slices.Sort(y)
 	return slices.Equal(x, y)
+}
+
+// TestAKeyInPlaceOfAFileIsNotShown: base64 contains slashes.
+func TestAKeyInPlaceOfAFileIsNotShown(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, key := range []string{
+		"q83vEjRWeJ/q83vEjRWeJq83vEjRWeJq83vEjRWeJqo=", "/83vEjRWeJq83vEjRWeJq83vEjRWeJq83vEjRWeJqo=", "0123456789abcdef0123456789abcdef",
+	} {
+		_, err := configOf(t, "[auth]\nadmin_key_file = '"+key+"'\n")
+		if err == nil || !strings.Contains(err.Error(), "auth.admin_key_file = …: can't be read") {
+			t.Errorf("a key is shown: %v", err)
+		}
+	}
+}
+
+// TestAKeyFileIsReadAgain on SIGHUP, with the origins. A configuration that has errors
+// changes neither, and all its errors are logged.
+func TestAKeyFileIsReadAgain(t *testing.T) {
+	const before, after = "the first secret of the test", "the second secret of the test"
+	c := newChild(t, "AUTH__SECRET=")
+	keyFile := filepath.Join(c.Folder, "secret")
+	write(t, keyFile, before)
+	write(t, filepath.Join(c.Folder, "presence.toml"), "auth.secret_file = './secret'\n")
+	c.Start()
+	token := sign(t, before, "alice")
+	stream := c.open("/v1/events", token)
+	stream.next("READY")
+
+	write(t, keyFile, " \n")
+	write(t, filepath.Join(c.Folder, "presence.toml"), "auth.secret_file = './secret'\ncors.origins = ['nonsense']\n")
+	c.Signal(syscall.SIGHUP)
+	c.awaitsLog("configuration not changed")
+	for _, key := range []string{"auth.secret_file", "cors.origins"} {
+		if !strings.Contains(c.Log(), key+" = ") {
+			t.Errorf("the error of %s is not logged:\n%s", key, c.Log())
+		}
+	}
+	c.Do("/v1/setSelfStatus", token, map[string]any{"customStatus": "still here"}, nil)
+	stream.next("still here")
+
+	const origin = "https://chat.example.com"
+	write(t, keyFile, after)
+	c.reconfigure("auth.secret_file = './secret'\ncors.origins = ['" + origin + "']\n")
+	stream.next("userSigExpired")
+	stream.ends()
+	c.Do("/v1/friends", sign(t, after, "alice"), nil, nil)
+	if got := c.allows(origin); got != origin {
+		t.Errorf("a new origin is allowed as %q", got)
+	}
+}
+
+// allows returns which origin the server allows to a page of an origin.
+func (c *child) allows(origin string) string {
+	c.t.Helper()
+	request, err := http.NewRequestWithContext(c.Ctx, http.MethodGet, c.URL+"/livez", nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	request.Header.Set("Origin", origin)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.Header.Get("Access-Control-Allow-Origin")
 }

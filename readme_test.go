@@ -75,7 +75,7 @@ func tokenProgram(t *testing.T, language string, run []string, text, key string)
 func TestDevPrintsWhatToTry(t *testing.T) {
 	var out bytes.Buffer
 	greetDev(&out, "http://127.0.0.1:8080/", "key of this run")
-	for _, want := range []string{"    http://127.0.0.1:8080/#alice\n", "    http://127.0.0.1:8080/#bob\n",
+	for _, want := range []string{"    http://127.0.0.1:8080/\n", "    http://127.0.0.1:8080/person.html#alice\n",
 		`curl -H "Authorization: Bearer key of this run" http://127.0.0.1:8080/v1/admin/stats`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it doesn't print %q, but:\n%s", want, &out)

@@ -51,7 +51,7 @@ func fill(db *sql.DB, n int, all []subscriptions) error {
 	db.SetMaxOpenConns(1) // a pragma holds for one
 	_, err := db.Exec(`PRAGMA synchronous = OFF; BEGIN;
 		WITH RECURSIVE i(i) AS (VALUES (0) UNION ALL SELECT i+1 FROM i WHERE i+1 < ?1)
-		INSERT INTO users SELECT i+1, printf('user-%06d', i), 3, '', 0, 0, i+1, 0 FROM i;
+		INSERT INTO users SELECT i+1, printf('user-%06d', i), 3, 0, i+1, 0, 3, 0, i+1, 0, 0, 0, '', 0, 0, 0, 0, 0, 0, 0 FROM i;
 		UPDATE service SET next_user = ?1+1, version = max(version, ?1);`, n)
 	if err != nil {
 		return err

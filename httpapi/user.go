@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -51,13 +52,16 @@ func (h *Handler) self(_ http.ResponseWriter, _ *http.Request, userID string) (o
 	return members(self)
 }
 
-func (h *Handler) setIdle(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+func (h *Handler) setIdle(w http.ResponseWriter, r *http.Request, c Credentials) (object, error) {
 	in := body(w, r)
-	deviceID, idle := in.text("deviceID"), in.bool("idle")
+	deviceID, idle := c.DeviceID, in.bool("idle")
+	if deviceID == "" {
+		deviceID = in.text("deviceID")
+	}
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	return nil, h.service.SetIdle(r.Context(), userID, deviceID, idle)
+	return nil, h.service.SetIdle(r.Context(), c.UserID, deviceID, idle)
 }
 
 func (h *Handler) setVisibility(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
@@ -152,11 +156,11 @@ func (h *Handler) watched(statuses func(ctx context.Context, userID string) ([]p
 	}
 }
 
-func (h *Handler) logout(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+func (h *Handler) logout(w http.ResponseWriter, r *http.Request, c Credentials) (object, error) {
 	in := body(w, r)
-	deviceID := in.deviceID()
+	deviceID := cmp.Or(c.DeviceID, in.deviceID())
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	return nil, h.service.Logout(r.Context(), userID, deviceID)
+	return nil, h.service.Logout(r.Context(), c.UserID, deviceID)
 }

@@ -13,7 +13,7 @@ import (
 // what the ones before it have done, committed or not.
 func (k *walk) burst(user, other string) {
 	first := k.rand.IntN(2) == 0
-	now := time.Now()
+	now := k.now()
 	var ops []operation
 	var hold []func(err error)
 	do := func(name string, op operation, then func(err error)) {
@@ -25,7 +25,7 @@ func (k *walk) burst(user, other string) {
 		if k.rand.IntN(4) == 0 {
 			user, other = other, user
 		}
-		switch n := k.rand.IntN(10); {
+		switch n := k.rand.IntN(14); {
 		case n < 4:
 			k.connectInBurst(do, opened, user, now)
 		case n < 6:
@@ -39,8 +39,14 @@ func (k *walk) burst(user, other string) {
 		case n < 9:
 			do("import "+user, &importUsers{userIDs: []string{user}}, k.must)
 			k.ref.register(user)
-		default:
+		case n < 10:
 			k.subscribeInBurst(do, user, other)
+		case n < 11:
+			k.setIdleInBurst(do, user, k.anyDevice(user).ID)
+		case n < 12:
+			k.setVisibilityInBurst(do, user, now)
+		default:
+			k.sayInBurst(do, user, other, now)
 		}
 	}
 	for i, err := range k.together(ops...) {
@@ -65,7 +71,7 @@ func (k *walk) connectInBurst(do doInBurst, opened map[string]*viewer, user stri
 		return
 	}
 	do(fmt.Sprint("connect ", key, " resume ", d.Resume), op, k.must)
-	k.ref.connect(user, d.ID, d.Platform.Native())
+	k.ref.connect(user, d.ID, d.Platform.Native(), now)
 	opened[key] = &viewer{s, make(map[string]Status)}
 }
 
@@ -109,6 +115,7 @@ func (k *walk) renameInBurst(do doInBurst, opened map[string]*viewer, user, to s
 func (k *walk) loseInBurst(opened map[string]*viewer, user string) {
 	k.endInBurst(opened, user, "")
 	delete(k.last, user)
+	delete(k.public, user)
 	for key, v := range k.left {
 		if v.device.UserID == user {
 			delete(k.left, key)
@@ -150,6 +157,50 @@ func (k *walk) subscribeInBurst(do doInBurst, user, target string) {
 	})
 }
 
+func (k *walk) setIdleInBurst(do doInBurst, user, device string) {
+	op, name := &setIdle{user, device, k.rand.IntN(3) > 0}, "idle "+user+"/"+device
+	switch {
+	case k.ref.users[user] == nil:
+		do(name, op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody is idle") })
+	case !k.ref.setIdle(user, device, op.idle):
+		do(name, op, func(err error) { wantCode(k.t, err, CodeMalformed, "only a connected device is idle") })
+	default:
+		do(name, op, k.must)
+	}
+}
+
+func (k *walk) setVisibilityInBurst(do doInBurst, user string, now time.Time) {
+	op := &setVisibility{user, k.rand.IntN(2) == 0}
+	if k.ref.users[user] == nil {
+		do("visibility", op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody becomes invisible") })
+		return
+	}
+	do(fmt.Sprintf("visibility %s %v", user, op.invisible), op, k.must)
+	k.ref.setVisibility(user, op.invisible, now)
+}
+
+// sayInBurst sets an entry that doesn't expire, or one of a source for an hour.
+func (k *walk) sayInBurst(do doInBurst, user, text string, now time.Time) {
+	e := Entry{Source: []string{"", "call", "calendar"}[k.rand.IntN(3)], CustomStatus: text, Availability: Availability(k.rand.IntN(4))}
+	set := refEntry{text: text, availability: e.Availability, setAt: now, place: len(k.steps) + 1}
+	if e.Source != "" {
+		e.ExpiresAt, set.priority = now.UTC().Add(time.Hour).Truncate(time.Second), 10
+		set.expireAt = e.ExpiresAt
+	}
+	op, err := newSetEntry(user, &e)
+	k.must(err)
+	name := fmt.Sprintf("say %s %q %s", user, e.Source, text)
+	switch {
+	case k.ref.users[user] == nil:
+		do(name, op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody says something") })
+	case !k.ref.room(user, e.Source):
+		do(name, op, func(err error) { wantCode(k.t, err, CodeLimit, "one more entry than a user may have") })
+	default:
+		do(name, op, k.must)
+		k.ref.set(user, e.Source, set)
+	}
+}
+
 // settleBurst closes what the burst has opened and ended, and goes on with the
 // rest as clients that come back with a snapshot.
 func (k *walk) settleBurst(opened map[string]*viewer) {
@@ -172,7 +223,7 @@ func (k *walk) settleBurst(opened map[string]*viewer) {
 		}
 		d := v.device
 		v.Close()
-		k.ref.drop(d.UserID, d.ID, time.Now())
+		k.ref.drop(d.UserID, d.ID, k.now())
 		d.Resume, d.Cursor = true, 0
 		k.attach(d, make(map[string]Status))
 	}

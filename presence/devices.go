@@ -80,7 +80,7 @@ func (b *batch) login(a *account, op *connect) {
 		a.devices = append(a.devices, device{id: op.device.ID, loginAt: b.now})
 		d = &a.devices[len(a.devices)-1]
 	}
-	d.idle = d.idle && d.stateAt(b.now) >= inGrace
+	d.idle = d.idle && !d.hidden && d.stateAt(b.now) >= inGrace
 	d.hidden = false
 	d.platform = op.device.Platform
 	d.run, d.stream, d.since = b.run, op.stream, b.now

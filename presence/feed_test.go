@@ -133,6 +133,20 @@ func TestFeedConflates(t *testing.T) {
 	})
 }
 
+// TestFeedSendsAllOfOneBatch: alice, at whom the feed is, changes between two changes of
+// bob, so that she gets a new place after him, and before him in order of version.
+func TestFeedSendsAllOfOneBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		w.register("alice", "bob")
+		f := w.follow(FromNow)
+		w.set("alice", "1", 0)
+		say := func(user, text string) operation { return &setEntry{userID: user, entry: entry{text: text}} }
+		w.together(say("bob", "1"), say("alice", "2"), say("bob", "2"))
+		f.wants("alice UNLOGINED 2", "bob UNLOGINED 2")
+	})
+}
+
 // TestFeedResumes: a feed sends every user whose version is above its cursor, and only
 // those. A cursor that was never issued counts as zero.
 func TestFeedResumes(t *testing.T) {

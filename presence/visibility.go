@@ -6,7 +6,7 @@ import "context"
 // somebody is using it again. A user is away while they are ONLINE and nobody uses any
 // of their connected devices. A device that logs in begins as not idle. One that
 // reconnects within its grace keeps what it reported, and counts as connected until
-// then.
+// then, unless its user stopped being invisible meanwhile.
 //
 // Errors: CodeMalformed for deviceID and when that device isn't connected,
 // CodeUnknownUser, CodeUnavailable.
@@ -74,15 +74,12 @@ func (op *setVisibility) apply(b *batch) error {
 
 // setInvisible makes a user invisible, or visible again. A device that isn't connected
 // when its user becomes visible stays hidden until it connects, because in public it was
-// logged out.
+// logged out. It then begins as not idle, because in public it logs in anew.
 func (b *batch) setInvisible(a *account, invisible bool) {
 	a.invisible = invisible
-	if invisible {
-		return
-	}
 	for i := range a.devices {
 		d := &a.devices[i]
-		if hidden := d.run == 0; d.hidden != hidden {
+		if hidden := !invisible && d.run == 0; d.hidden != hidden {
 			d.hidden = hidden
 			b.saveDevice(a, d)
 		}
