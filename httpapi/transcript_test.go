@@ -82,7 +82,7 @@ func (r *transcript) call(c caller, name, path, body string) {
 		method = "GET"
 	}
 	a := r.s.call(method, path, c.token, strings.TrimPrefix(body, "-"))
-	fmt.Fprintf(&r.text, "%s: %s %s %.100s\n%d\n", name, method, path, r.normal(body), a.status)
+	fmt.Fprintf(&r.text, "%s: %s %s %.100s\n%d\n", name, method, r.normal(path), r.normal(body), a.status)
 	var lines []string
 	for key, values := range a.header {
 		lines = append(lines, key+": "+r.headerValue(key, strings.Join(values, ", ")))
@@ -165,9 +165,10 @@ func sceneOfStatuses(r *transcript) {
 	for _, body := range []string{
 		`{"customStatus":""}`, `{"customStatus":"","expiresIn":60}`, `{}`, `-`, `[]`, `{"customStatus":null}`, `{"customStatus":1}`, `{"CustomStatus":"x"}`, `{"expiresIn":60}`,
 		`{"customStatus":"x"`, `{"customStatus":"x"} {}`, `{"customStatus":"` + strings.Repeat("x", 257) + `"}`, "{\"customStatus\":\"\xff\"}",
-		`{"customStatus":"x","expiresIn":0}`, `{"customStatus":"x","expiresIn":null}`, `{"customStatus":"x","expiresIn":31536001}`, `{"customStatus":"x","expiresIn":1.5}`,
+		`{"customStatus":"x","expiresIn":0}`, `{"customStatus":"x","expiresIn":null}`, `{"customStatus":"x","expiresIn":31536001}`, `{"customStatus":"x","expiresIn":1.5}`, `{"customStatus":1,"expiresIn":0}`,
 		`{"customStatus":"x","expiresAt":"tomorrow"}`, `{"customStatus":"x","expiresAt":""}`, `{"customStatus":"x","expiresAt":"1970-01-01T00:00:00Z"}`,
 		`{"customStatus":"x","expiresAt":"2020-01-01T00:00:00Z"}`, `{"customStatus":"x","expiresAt":` + in(year+time.Hour) + `}`,
+		`{"customStatus":"x","expiresAt":"0001-01-01T00:00:00Z"}`, `{"expiresIn":0}`, `{"customStatus":1,"expiresAt":1}`, `{"expiresIn":60,"expiresAt":null}`,
 		`{"customStatus":"x","expiresAt":` + in(time.Hour) + `,"expiresIn":60}`, `{"customStatus":"","expiresAt":"2020-01-01T00:00:00Z"}`,
 	} {
 		r.user("alice", "/v1/setSelfStatus", body)
@@ -224,11 +225,10 @@ func sceneOfTheSwitch(r *transcript) {
 
 func sceneOfCredentials(r *transcript) {
 	r.begin("credentials and paths", func(*options) {})
-	for _, token := range []string{"", "x", adminKey} {
-		r.call(r.s.as(token), "a stranger", "/v1/setSelfStatus", `{"customStatus":"x"}`)
-		r.call(r.s.as(token), "a stranger", "/v1/events", "")
-		r.call(r.s.as(token), "a stranger", "/v1/nothing", "")
-	}
+	stranger := r.s.as("") // what a wrong token is answered depends on how the server checks tokens
+	r.call(stranger, "a stranger", "/v1/setSelfStatus", `{"customStatus":"x"}`)
+	r.call(stranger, "a stranger", "/v1/events", "")
+	r.call(stranger, "a stranger", "/v1/nothing", "")
 	r.user("alice", "/v1/setSelfStatus", "")
 	r.user("alice", "/v1/events?platform=toaster", "")
 	r.user("alice", "/v1/events", `{}`)
