@@ -52,6 +52,33 @@ func newEntryServer(t *testing.T) *server {
 	return s
 }
 
+// TestTheServerSideSeesAvailability: feeds, counts and metrics have it, that of an invisible
+// user as well.
+func TestTheServerSideSeesAvailability(t *testing.T) {
+	s := newEntryServer(t)
+	s.register("bob")
+	feed := s.feed("", "")
+	feed.is("READY", `{"version":N}`, "the feed begins")
+	s.admin().post("/v1/admin/setUserStatus", `{"userID":"bob","availability":"dnd"}`)
+	feed.is("USER_STATUS_UPDATED", `[{"userID":"bob","statusType":3,"customStatus":"","version":N,"availability":"dnd"}]`, "a feed has the availability")
+	alice := s.user("alice")
+	alice.post("/v1/setVisibility", `{"invisible":true}`)
+	feed.is("USER_STATUS_UPDATED", `[{"userID":"alice","statusType":3,"customStatus":"","version":N,"invisible":true}]`, "a feed says who is invisible")
+	alice.stream("deviceID", "tab").ready()
+	feed.is("USER_STATUS_UPDATED", `[{"userID":"alice","statusType":1,"customStatus":"","version":N,"invisible":true}]`, "a feed has an invisible user's devices")
+	alice.post("/v1/setIdle", `{"deviceID":"tab","idle":true}`)
+	feed.is("USER_STATUS_UPDATED", `[{"userID":"alice","statusType":1,"customStatus":"","version":N,"availability":"away","invisible":true}]`, "away by itself")
+	s.admin().get("/v1/admin/stats?availability=true").is(
+		`{"users":{"online":1,"offline":0,"unlogined":1},"streams":2,"subscriptions":0,"version":N,"availability":{"away":1,"busy":0,"dnd":1}}`, "counted on request")
+	s.admin().get("/v1/admin/stats").is(
+		`{"users":{"online":1,"offline":0,"unlogined":1},"streams":2,"subscriptions":0,"version":N}`, "absent otherwise")
+	for name, n := range map[string]int{"away": 1, "busy": 0, "dnd": 1} {
+		s.counts(fmt.Sprintf(`presence_users_availability{availability="%s"} %d`, name, n))
+	}
+	alice.post("/v1/logout", `{}`)
+	s.counts(`presence_users_availability{availability="away"} 0`)
+}
+
 func TestBadEntries(t *testing.T) {
 	s := newEntryServer(t)
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"own","availability":"busy"}`)
