@@ -246,6 +246,7 @@ func (m *monitoring) isCounted() {
 		`sum(presence_users) == 10`,
 		`presence_users{status="online"} == 9`,
 		`presence_users{status="unlogined"} == 1`,
+		`sum(presence_users_availability) == 0`,
 		`presence_changes_total > 10`,
 		`presence_conflations_total > 0`,
 		`presence_delivered_events_total > 10`,

@@ -160,11 +160,13 @@ func TestExplain(t *testing.T) {
 	s.admin().get("/v1/admin/explain?userID=alice").is(
 		`{"now":"T","status":{"userID":"alice","statusType":1,"customStatus":"x","version":N,"expiresAt":"T"},`+
 			`"why":"ONLINE because 1 device is connected; the last connected at T",`+
+			`"said":"the custom status is that of the user's own entry; no availability, because no entry states one, and the user isn't idle",`+
 			`"next":"ONLINE while a device is connected; after the last one disconnects, for 10s more (reconnect_grace), `+
 			`then OFFLINE for 168h (offline_retention), then UNLOGINED",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
-			`"devices":[{"deviceID":"phone","platform":"ios","state":"connected","since":"T","loginAt":"T"}],`+
-			`"deadlines":[{"at":"T","what":"the custom status expires"},{"at":"T","what":"the token of device phone expires, which ends its stream"}],"refused":[],`+
+			`"entries":[{"source":"","customStatus":"x","priority":0,"setAt":"T","expiresAt":"T","adds":"the custom status, and no availability"}],`+
+			`"devices":[{"deviceID":"phone","platform":"ios","state":"connected","since":"T","loginAt":"T","idle":false,"adds":"ONLINE"}],`+
+			`"deadlines":[{"at":"T","what":"the user's own entry expires"},{"at":"T","what":"the token of device phone expires, which ends its stream"}],"refused":[],`+
 			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":1}`,
 		"explain returns why the status is what it is, and what changes next")
 	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
@@ -173,9 +175,10 @@ func TestExplain(t *testing.T) {
 		`{"now":"T","status":{"userID":"alice","statusType":3,"customStatus":"","version":N},`+
 			`"why":"UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected `+
 			`for too long; the last kick, rename or deletion, at T, also revoked all tokens issued before",`+
+			`"said":"no custom status, because no entry has a text; no availability, because no entry states one, and the user isn't idle",`+
 			`"next":"UNLOGINED until a device logs in",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
-			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+
+			`"entries":[],"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+
 			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":0}`,
 		"explain reports a kick")
 }

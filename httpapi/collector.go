@@ -52,6 +52,10 @@ func now(out sink, m *presence.Metrics) {
 	out.gauge("presence_users", users, float64(m.Users.Online), "status", "online")
 	out.gauge("presence_users", users, float64(m.Users.Offline), "status", "offline")
 	out.gauge("presence_users", users, float64(m.Users.Unlogined), "status", "unlogined")
+	const availability = "Registered users with an availability, as the server side sees them; at most one for each user."
+	out.gauge("presence_users_availability", availability, float64(m.Availability.Away), "availability", "away")
+	out.gauge("presence_users_availability", availability, float64(m.Availability.Busy), "availability", "busy")
+	out.gauge("presence_users_availability", availability, float64(m.Availability.DND), "availability", "dnd")
 	out.gauge("presence_streams", "Open event streams.", float64(m.Streams))
 	out.gauge("presence_status_version", "Version of the latest change.", float64(m.Version))
 	out.gauge("presence_queue_length", "Operations waiting to be written to the database.", float64(m.Queue))

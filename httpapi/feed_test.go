@@ -40,6 +40,9 @@ func TestAdminEvents(t *testing.T) {
 	if answer := s.admin().get("/v1/admin/stats?deliveries=true"); !strings.Contains(answer.body, `"deliveries":`) {
 		t.Errorf("deliveries are counted on request, but the response is %s", answer.body)
 	}
+	s.admin().get("/v1/admin/stats?availability=true").is(
+		`{"users":{"online":1,"offline":0,"unlogined":0},"streams":2,"subscriptions":0,"version":N}`, "availability is absent while nobody has one")
+	s.admin().get("/v1/admin/stats?availability=yes").fails(400, "70402", "the parameter is a boolean")
 	s.admin().get("/v1/admin/stats?deliveries=1").fails(400, "70402", "the parameter is a boolean")
 }
 

@@ -71,6 +71,33 @@ func TestWebhooks(t *testing.T) {
 	}
 }
 
+// TestWebhooksSendTheServerSidesView: that of an invisible user, with the availability.
+func TestWebhooksSendTheServerSidesView(t *testing.T) {
+	received := make(chan string, 10)
+	url := hook(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		received <- normal(string(body))
+	})
+	s := newServer(t, func(o *options) {
+		o.config.Webhooks = webhook.Config{Secret: webhookSecret, URLs: []string{url}, Batch: time.Millisecond}
+	})
+	t.Cleanup(func() { s.api.Shutdown(t.Context()) })
+	until(t, "the feed is open", func() bool { return s.svc.Metrics().Streams == 1 })
+	alice := s.user("alice")
+	alice.stream("deviceID", "tab").ready()
+	alice.post("/v1/setVisibility", `{"invisible":true}`)
+	alice.post("/v1/setIdle", `{"deviceID":"tab","idle":true}`)
+	alice.post("/v1/setSelfStatus", `{"source":"call","customStatus":"In a call","availability":"busy","expiresIn":600}`)
+	const last = `"statuses":[{"userID":"alice","statusType":1,"customStatus":"In a call","version":N,"expiresAt":"T","availability":"busy","invisible":true}]`
+	for body := ""; !strings.Contains(body, last); {
+		select {
+		case body = <-received:
+		case <-time.After(patience):
+			t.Fatalf("no webhook has %s; the last is %s", last, body)
+		}
+	}
+}
+
 // TestWebhooksMustBeValid checks that New refuses an invalid configuration of
 // webhooks.
 func TestWebhooksMustBeValid(t *testing.T) {
