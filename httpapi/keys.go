@@ -43,10 +43,10 @@ func (t *trust) trusts(name string) bool {
 	return false
 }
 
-// SetSecrets replaces the secret of Config.Tokens and those that it accepts besides.
-// New tokens are signed with current, which must not be empty. The event streams that
-// were opened with a token of a secret that is no longer accepted end as if the token
-// had expired.
+// SetSecrets replaces the secret of Config.Tokens and the other secrets that it
+// accepts. New tokens are signed with current, which must not be empty. The event
+// streams that were opened with a token of a secret that is no longer accepted end as
+// if the token had expired.
 //
 // It panics if Config.Tokens is nil. Streams with tokens that other Tokens verified
 // continue.
@@ -56,7 +56,7 @@ func (h *Handler) SetSecrets(current []byte, previous [][]byte) {
 	h.service.Expire(func(key string) bool { return !replaced.trusts(key) || h.tokens.load().trusts(key) })
 }
 
-// stillTrusted returns an error if what c was verified with was replaced since.
+// stillTrusted returns an error if the secret that verified c was replaced since.
 func stillTrusted(c Credentials) error {
 	if c.by == nil || c.by.load().trusts(c.key) {
 		return nil
@@ -115,8 +115,8 @@ func (a *adminKeys) has(digest [sha256.Size]byte) bool {
 	return found == 1
 }
 
-// opened notes a feed that was opened with key, so that it ends with the key. It reports
-// false if the key isn't accepted any more.
+// opened stores a feed that was opened with key, so that it ends with the key. It
+// reports false if the key is no longer accepted.
 func (a *adminKeys) opened(feed *presence.Feed, key string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -127,7 +127,7 @@ chat.on(EVENT.SDK_NOT_READY, () => {
 
 // The page
 
-/** Tells whether the page looks different now. */
+/** Returns whether the page looks different now. */
 function show(status) {
   const before = statuses.get(status.userID);
   // What is reported as unknown, and then known again, keeps its version.
@@ -249,7 +249,7 @@ function notice(text, action, act) {
   $("notice").hidden = false;
 }
 
-/** Keeps the keyboard where one was, when the notice goes with its button. */
+/** Keeps the focus where it was, when the notice disappears with its button. */
 function hideNotice() {
   if ($("notice").contains(document.activeElement)) $("main").focus({ preventScroll: true });
   $("notice").hidden = true;
@@ -268,7 +268,7 @@ async function attempt(action) {
 }
 
 function inWords({ statusType, customStatus }) {
-  // Isolated, lest a text from right to left turns around what follows.
+  // Isolated, so that a text written from right to left doesn't reverse what follows.
   return STATUS[statusType].toLowerCase() + (customStatus ? `, “\u2068${customStatus}\u2069”` : "");
 }
 
@@ -294,7 +294,7 @@ const chat = TencentCloudChat.create({ SDKAppID: 1, serverURL: "${base}" });
 const show = ({ userID, statusType, customStatus }) => console.log(userID, statusType, customStatus);
 
 chat.on(TencentCloudChat.EVENT.USER_STATUS_UPDATED, ({ data }) => data.forEach(show));
-await chat.login({ userID: "${userID}", userSig: token }); // a token that your backend made
+await chat.login({ userID: "${userID}", userSig: token }); // a token that your backend created
 
 const { data } = await chat.subscribeUserStatus({ userIDList: ["dave"] });
 data.successUserList.forEach(show);
@@ -341,7 +341,7 @@ $("status-form").addEventListener("submit", (event) => {
 $("log-out").addEventListener("click", () => attempt(async () => {
   await call("logout", {});
   notice("You are logged out.", "Log in again", logInAgain);
-  $("notice").querySelector("button").focus(); // the one that was pressed is gone
+  $("notice").querySelector("button").focus(); // the button that was pressed is gone
 }));
 
 $("clear-log").addEventListener("click", () => $("log").replaceChildren());
