@@ -1,4 +1,4 @@
-// One call of the API, and what counts as an answer of our server.
+// One call of the API, and what counts as a response of a presence server.
 
 import { retryAfter, spread, timer } from "./pauses.js";
 
@@ -10,7 +10,7 @@ export const fail = (code, message = "", data = {}) => Object.assign(new Error(m
 const EXPIRED = "userSigExpired";
 const ENDINGS = { 70001: EXPIRED, 70002: EXPIRED, 70003: EXPIRED, 70014: EXPIRED, 70052: "REST_API_Kick" };
 
-/** The answer in a response; code 2800 if another party gave it. */
+/** Returns the envelope in a response, or one with code 2800 if it is not from a presence server. */
 export async function answerOf(response) {
   const { status } = response;
   const { code, message, data } = (await response.json().catch(() => {})) ?? {};
@@ -18,7 +18,7 @@ export async function answerOf(response) {
   return { code, message, data, ending: status === 401 ? ENDINGS[code] : undefined };
 }
 
-/** The data of the answer to a POST, or a GET if body is undefined. Too many calls are tried once more. */
+/** Returns the data of the response to a POST, or to a GET if body is undefined. After 429 it tries once more. */
 export async function call(url, token, body, isLast) {
   const response = await fetch(url, {
     method: body ? "POST" : "GET",

@@ -23,7 +23,7 @@ const statuses = new Map(); // userID → status, the newest known
 const subscribed = new Set();
 let token = "";
 
-// Being someone
+// Logging in as a user
 
 async function become(userID) {
   await chat.logout().catch(() => {}); // nobody was logged in
@@ -58,7 +58,7 @@ async function devToken(userID) {
   return data.token;
 }
 
-/** Shows everybody as they are now; from here on events keep the page fresh. */
+/** Shows the current status of all users. Later, events update the page. */
 async function start() {
   const { data } = await call("getUserStatus", { userIDList: PEOPLE });
   data.successUserList.forEach(show);
@@ -130,7 +130,7 @@ chat.on(EVENT.SDK_NOT_READY, () => {
 /** Returns whether the page looks different now. */
 function show(status) {
   const before = statuses.get(status.userID);
-  // What is reported as unknown, and then known again, keeps its version.
+  // A status that was reported as UNKNOWN and is then reported again has the same version.
   if (before?.version > status.version) return false;
   statuses.set(status.userID, status);
   draw(status.userID);
@@ -301,7 +301,7 @@ data.successUserList.forEach(show);
 await chat.setSelfStatus({ customStatus: "In a call", expiresIn: 3600 });`;
 }
 
-/** The code as nodes: keywords and strings coloured, nothing parsed. */
+/** Returns the code as nodes. Keywords and strings are coloured, and nothing is parsed. */
 function highlighted(code) {
   return code.split(/("[^"]*"|\/\/ .*|\b(?:import|from|const|await)\b)/).map((part, i) => {
     if (i % 2 === 0) return part;
