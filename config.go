@@ -66,6 +66,8 @@ type authConfig struct {
 	SDKAppID               int64
 	AdminKey, AdminKeyFile string
 	PreviousAdminKeys      []string
+
+	JWKSURL, Issuer, Audience, UserClaim string
 }
 
 // problem is one configuration error.
@@ -286,6 +288,9 @@ const hidden = "…"
 // could be one in the wrong place.
 func shown(key string, value any) string {
 	_, isNumber := value.(int64)
+	if key == "auth.jwks_url" {
+		value = plainURL(fmt.Sprint(value))
+	}
 	text, err := json.Marshal(value)
 	switch {
 	case isSecret(key, value) && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
@@ -300,6 +305,10 @@ func shown(key string, value any) string {
 // isSecret reports whether a value of a key is a secret. The name of a key file isn't
 // one, unless it could be the key itself in the wrong place.
 func isSecret(key string, value any) bool {
+	switch key {
+	case "auth.jwks_url", "auth.issuer", "auth.audience", "auth.user_claim":
+		return false
+	}
 	name, _ := value.(string)
 	return strings.HasPrefix(key, "auth.") && !(strings.HasSuffix(key, "_file") && isPath(name))
 }

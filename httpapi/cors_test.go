@@ -72,3 +72,47 @@ func TestPreflightAllowsWhatTracingAdds(t *testing.T) {
 		}
 	}
 }
+
+// TestCORSWithCookies: pages of the origins that are listed may send the cookies of a program with an Authenticate, and
+// pages of others may not, also when all origins are listed.
+func TestCORSWithCookies(t *testing.T) {
+	const friend, stranger = "https://chat.example.com", "https://evil.example.com"
+	for _, c := range []struct {
+		listed, origin, origins, credentials string
+	}{
+		{friend, friend, friend, "true"},
+		{friend, stranger, "", ""},
+		{"*", stranger, "*", ""},
+	} {
+		s := newServer(t, cookies(c.listed))
+		s.register("alice")
+		preflight := s.exchange("OPTIONS", "/v1/setSelfStatus", c.origin, http.Header{
+			"Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"content-type"}})
+		call := s.exchange("GET", "/v1/subscriptions", c.origin, http.Header{"Cookie": {"user=alice"}, "Sec-Fetch-Site": {"cross-site"}})
+		for what, response := range map[string]*http.Response{"preflight": preflight, "call": call} {
+			if got := response.Header.Get("Access-Control-Allow-Origin"); got != c.origins {
+				t.Errorf("with origins %s, the %s from %s is allowed for %q, want %q", c.listed, what, c.origin, got, c.origins)
+			}
+			if got := response.Header.Get("Access-Control-Allow-Credentials"); got != c.credentials {
+				t.Errorf("with origins %s, the %s from %s may have cookies: %q, want %q", c.listed, what, c.origin, got, c.credentials)
+			}
+		}
+		if allowed := call.StatusCode == http.StatusOK; allowed != (c.credentials == "true") {
+			t.Errorf("with origins %s, a call with a cookie from %s receives %d", c.listed, c.origin, call.StatusCode)
+		}
+	}
+}
+
+// TestCORSWithCookiesAfterAChange: origins that are listed later are treated as those of the configuration are.
+func TestCORSWithCookiesAfterAChange(t *testing.T) {
+	const friend = "https://chat.example.com"
+	s := newServer(t, cookies())
+	s.register("alice")
+	if err := s.api.SetOrigins([]string{friend}); err != nil {
+		t.Fatal(err)
+	}
+	call := s.exchange("GET", "/v1/subscriptions", friend, http.Header{"Cookie": {"user=alice"}, "Sec-Fetch-Site": {"cross-site"}})
+	if got := call.Header.Get("Access-Control-Allow-Credentials"); call.StatusCode != http.StatusOK || got != "true" {
+		t.Errorf("a call with a cookie from an origin that was listed later receives %d, and may have cookies: %q", call.StatusCode, got)
+	}
+}

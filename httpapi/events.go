@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -142,7 +143,7 @@ func deviceOf(r *http.Request, c Credentials) presence.Device {
 	query := r.URL.Query()
 	d := presence.Device{
 		UserID:    c.UserID,
-		ID:        query.Get("deviceID"),
+		ID:        cmp.Or(c.DeviceID, query.Get("deviceID")),
 		Platform:  presence.Platform(query.Get("platform")),
 		IssuedAt:  c.IssuedAt,
 		ExpiresAt: c.ExpiresAt,

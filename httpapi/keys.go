@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"fmt"
 	"sync"
 
 	"github.com/presence-server/presence/presence"
@@ -13,7 +14,8 @@ import (
 // trust is what tokens are verified with. It is replaced as a whole, and with it the
 // tokens that it has verified.
 type trust struct {
-	secrets  []secret // the first one signs new tokens
+	secrets  []secret  // the first one signs new tokens
+	provider *Provider // nil means that there is none
 	verified remembered
 }
 
@@ -23,9 +25,10 @@ type secret struct {
 	name string // Credentials.key of what it verifies
 }
 
-// newTrust returns the trust in a secret, and in those that it has replaced.
-func newTrust(current []byte, previous [][]byte) *trust {
-	t := new(trust)
+// newTrust returns the trust in a secret, in those that it has replaced, and in a
+// provider, which may be nil.
+func newTrust(current []byte, previous [][]byte, provider *Provider) *trust {
+	t := &trust{provider: provider}
 	for _, key := range append([][]byte{current}, previous...) {
 		digest := sha256.Sum256(key)
 		t.secrets = append(t.secrets, secret{bytes.Clone(key), hex.EncodeToString(digest[:])})
@@ -40,23 +43,28 @@ func (t *trust) trusts(name string) bool {
 			return true
 		}
 	}
-	return false
+	return t.provider != nil && t.provider.name() == name
 }
 
-// SetSecrets replaces the secret of Config.Tokens and the other secrets that it
-// accepts. New tokens are signed with current, which must not be empty. The event
-// streams that were opened with a token of a secret that is no longer accepted end as
-// if the token had expired.
+// name returns the Credentials.key of the tokens that the provider verifies.
+func (p *Provider) name() string {
+	return fmt.Sprintf("%q %q %q %q", p.config.URL, p.config.Issuer, p.config.Audience, p.config.UserClaim)
+}
+
+// SetKeys replaces what Config.Tokens verifies tokens with: its Secret, which must not be
+// empty and signs new tokens, its PreviousSecrets, and its Provider; the caller closes the
+// earlier one. The event streams that were opened with tokens that are no longer accepted
+// end as if these had expired.
 //
 // It panics if Config.Tokens is nil. Streams with tokens that other Tokens verified
 // continue.
-func (h *Handler) SetSecrets(current []byte, previous [][]byte) {
-	h.tokens.load() // the secrets in its fields count as replaced
-	replaced := h.tokens.trust.Swap(newTrust(current, previous))
+func (h *Handler) SetKeys(secret []byte, previous [][]byte, provider *Provider) {
+	h.tokens.load() // what is in its fields counts as replaced
+	replaced := h.tokens.trust.Swap(newTrust(secret, previous, provider))
 	h.service.Expire(func(key string) bool { return !replaced.trusts(key) || h.tokens.load().trusts(key) })
 }
 
-// stillTrusted returns an error if the secret that verified c was replaced since.
+// stillTrusted returns an error if what verified c was replaced since.
 func stillTrusted(c Credentials) error {
 	if c.by == nil || c.by.load().trusts(c.key) {
 		return nil

@@ -15,6 +15,7 @@ import (
 // required are the modules that go.mod of a program lists when the program imports
 // only this package.
 const required = `
+github.com/MicahParks/jwkset
 github.com/beorn7/perks
 github.com/cespare/xxhash/v2
 github.com/dustin/go-humanize
@@ -36,6 +37,7 @@ github.com/rs/cors
 golang.org/x/net
 golang.org/x/sys
 golang.org/x/text
+golang.org/x/time
 google.golang.org/protobuf
 gopkg.in/cenkalti/backoff.v1
 modernc.org/libc

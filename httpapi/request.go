@@ -115,6 +115,14 @@ func (f *fields) text(name string) string {
 	return unquote(string(v))
 }
 
+// someText returns a string, or "" if there is none.
+func (f *fields) someText(name string) string {
+	if !f.has(name) {
+		return ""
+	}
+	return f.text(name)
+}
+
 // userID returns a well-formed user ID, which is required.
 func (f *fields) userID(name string) string {
 	id := f.text(name)

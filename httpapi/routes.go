@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,7 +26,7 @@ func (h *Handler) route() {
 		"/v1/unsubscribeUserStatus": post(h.user(h.unsubscribeUserStatus)),
 		"/v1/subscriptions":         get(h.user(h.watched(h.service.Subscriptions))),
 		"/v1/friends":               get(h.user(h.watched(h.service.FriendStatuses))),
-		"/v1/logout":                post(h.user(h.logout)),
+		"/v1/logout":                post(h.admitted(h.logout)),
 		"/v1/events":                {http.MethodGet: h.events}, // no HEAD, which would log a device in
 
 		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
@@ -152,6 +153,13 @@ type call func(w http.ResponseWriter, r *http.Request, userID string) (object, e
 
 // user returns a handler that serves a call to registered users.
 func (h *Handler) user(serve call) http.HandlerFunc {
+	return h.admitted(func(w http.ResponseWriter, r *http.Request, c Credentials) (object, error) {
+		return serve(w, r, c.UserID)
+	})
+}
+
+// admitted is like user, for a call that needs all of the credentials.
+func (h *Handler) admitted(serve func(http.ResponseWriter, *http.Request, Credentials) (object, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, err := h.admit(r)
 		resp := responseOf(w)
@@ -160,7 +168,7 @@ func (h *Handler) user(serve call) http.HandlerFunc {
 			h.respond(w, r, nil, err)
 			return
 		}
-		data, err := serve(w, r, c.UserID)
+		data, err := serve(w, r, c)
 		h.respond(w, r, data, err)
 	}
 }
@@ -182,6 +190,9 @@ func (h *Handler) identify(r *http.Request) (Credentials, error) {
 	if err == nil {
 		if c.UserID == "" {
 			return c, fail(CodeNoToken, "the request has no credentials")
+		}
+		if c.DeviceID != "" && presence.CheckID(c.DeviceID) != nil {
+			return c, fmt.Errorf("httpapi: Authenticate returned a DeviceID that is not valid: %v", presence.CheckID(c.DeviceID))
 		}
 		prove(r)
 		return c, nil

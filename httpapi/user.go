@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -117,11 +118,11 @@ func (h *Handler) watched(statuses func(ctx context.Context, userID string) ([]p
 	}
 }
 
-func (h *Handler) logout(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+func (h *Handler) logout(w http.ResponseWriter, r *http.Request, c Credentials) (object, error) {
 	in := body(w, r)
-	deviceID := in.deviceID()
+	deviceID := cmp.Or(c.DeviceID, in.deviceID())
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	return nil, h.service.Logout(r.Context(), userID, deviceID)
+	return nil, h.service.Logout(r.Context(), c.UserID, deviceID)
 }

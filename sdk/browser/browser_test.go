@@ -118,6 +118,12 @@ func (p *tab) login(s *server, userID string, seconds int) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.loginWith(userID, token)
+}
+
+// loginWith is login with a token.
+func (p *tab) loginWith(userID, token string) {
+	p.t.Helper()
 	p.eval(`import("/sdk/presence.js").then(async ({ default: sdk }) => {
 		window.TencentCloudChat = sdk;
 		window.chat = sdk.create({ SDKAppID: 1 });
