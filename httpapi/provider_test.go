@@ -52,7 +52,7 @@ func newIdentityProvider(t *testing.T) *identityProvider {
 	return p
 }
 
-// publish makes the server answer with keys by name.
+// publish makes the server respond with these keys, by name.
 func (p *identityProvider) publish(keys map[string]crypto.Signer) {
 	text := keySet(p.t, keys)
 	p.answer(func(w http.ResponseWriter, _ *http.Request) { w.Write(text) })
@@ -131,8 +131,8 @@ func providerToken(t *testing.T, method jwt.SigningMethod, key any, header, clai
 	return text
 }
 
-// codeOf verifies a token until the keys that it needs could be looked up, and returns
-// the code of the result.
+// codeOf verifies a token until the keys that it needs have been looked up, and
+// returns the code of the result.
 func codeOf(t *testing.T, tokens *httpapi.Tokens, token string) presence.Code {
 	t.Helper()
 	for {
@@ -196,8 +196,8 @@ func TestProviderAcceptsItsTokens(t *testing.T) {
 	}
 }
 
-// TestProviderThatLies: nothing that a token says makes the server accept it, or request
-// anything but the keys.
+// TestProviderThatLies checks that nothing in a token makes the server accept it, or
+// request anything but the keys.
 func TestProviderThatLies(t *testing.T) {
 	p := newIdentityProvider(t)
 	p.publish(map[string]crypto.Signer{"r": rsaKey(), "r2": rsaKey()})
@@ -232,8 +232,8 @@ func TestProviderThatLies(t *testing.T) {
 	}
 }
 
-// TestProviderRotatesItsKeys while the server runs: new keys are accepted at once, and
-// those that were withdrawn no longer once that is known.
+// TestProviderRotatesItsKeys checks that, while the server runs, new keys are accepted
+// immediately, and withdrawn keys are refused once the server knows of it.
 func TestProviderRotatesItsKeys(t *testing.T) {
 	p := newIdentityProvider(t)
 	p.publish(map[string]crypto.Signer{"1": ecKey()})
@@ -257,7 +257,8 @@ func TestProviderRotatesItsKeys(t *testing.T) {
 	}
 }
 
-// TestProviderOutage: a provider that is down, slow or broken makes no token wrong.
+// TestProviderOutage checks that a provider that is down, slow or broken makes no
+// token invalid.
 func TestProviderOutage(t *testing.T) {
 	p := newIdentityProvider(t)
 	for name, serve := range map[string]http.HandlerFunc{
@@ -294,7 +295,7 @@ func TestProviderOutage(t *testing.T) {
 			t.Errorf("%s: an unknown key that can't be looked up: %v, want CodeUnavailable", name, err)
 		}
 		if code := codeOf(t, tokens, token); code != 0 {
-			t.Errorf("%s: a key that is known is forgotten: code %d", name, code)
+			t.Errorf("%s: a known key was forgotten: code %d", name, code)
 		}
 	}
 	if _, other := p.counts(); other > 0 {
@@ -302,7 +303,8 @@ func TestProviderOutage(t *testing.T) {
 	}
 }
 
-// TestProviderWithStrangeKeys: good keys work next to malformed ones, however many.
+// TestProviderWithStrangeKeys checks that good keys work next to malformed ones,
+// however many there are.
 func TestProviderWithStrangeKeys(t *testing.T) {
 	var set struct{ Keys []json.RawMessage }
 	json.Unmarshal(keySet(t, map[string]crypto.Signer{"good": ecKey(), "weak": smallKey()}), &set)
@@ -336,8 +338,8 @@ func TestProviderWithStrangeKeys(t *testing.T) {
 	}
 }
 
-// TestProviderIsNotFlooded: many tokens with unknown keys cause few fetches, and are
-// refused or told to come back.
+// TestProviderIsNotFlooded checks that many tokens with unknown keys cause few
+// fetches, and are refused or asked to retry.
 func TestProviderIsNotFlooded(t *testing.T) {
 	p := newIdentityProvider(t)
 	p.publish(map[string]crypto.Signer{"1": ecKey()})
