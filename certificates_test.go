@@ -18,7 +18,7 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// replace replaces a file by another one.
+// replace replaces a file with another one.
 func replace(t *testing.T, file, by string) {
 	t.Helper()
 	text, err := os.ReadFile(by)
@@ -39,8 +39,8 @@ func presented(t *testing.T, address string) string {
 	return conn.ConnectionState().PeerCertificates[0].DNSNames[0]
 }
 
-// TestHalfRenewedCertificate: while the files are no pair, the server presents the last
-// pair, and logs the reason once.
+// TestHalfRenewedCertificate checks that the server presents the last pair while the
+// files don't match, and logs the reason once.
 func TestHalfRenewedCertificate(t *testing.T) {
 	cert, key, _ := server.Certificate(t, t.TempDir(), "old.example")
 	newCert, newKey, _ := server.Certificate(t, t.TempDir(), "new.example")
@@ -62,7 +62,7 @@ func TestHalfRenewedCertificate(t *testing.T) {
 	replace(t, cert, newCert)
 	presents("with the certificate of another key", "old.example")
 	if n := strings.Count(log.String(), "certificate not changed"); n != 1 {
-		t.Errorf("that the files are no pair is logged %d times, want once:\n%s", n, log)
+		t.Errorf("the mismatch of the files is logged %d times, want once:\n%s", n, log)
 	}
 	write(t, cert, "-----BEGIN CERT")
 	presents("with half a file", "old.example")
@@ -72,7 +72,7 @@ func TestHalfRenewedCertificate(t *testing.T) {
 	replace(t, key, newKey)
 	presents("with a new pair", "new.example")
 	if n := strings.Count(log.String(), "certificate changed"); n != 1 {
-		t.Errorf("that the certificate has changed is logged %d times, want once:\n%s", n, log)
+		t.Errorf("the change of the certificate is logged %d times, want once:\n%s", n, log)
 	}
 	if err := v.use("no such file", key); err == nil {
 		t.Error("files that don't exist are used")
@@ -80,8 +80,9 @@ func TestHalfRenewedCertificate(t *testing.T) {
 	presents("after a reload that failed", "new.example")
 }
 
-// TestRenewedCertificate: it is presented without a signal, and 100 open streams continue.
-// After SIGHUP, the server presents the pair in other files.
+// TestRenewedCertificate checks that a renewed certificate is presented without a
+// signal, while 100 open streams continue, and that after SIGHUP the server presents
+// the pair in other files.
 func TestRenewedCertificate(t *testing.T) {
 	t.Parallel() // it waits for certificateInterval
 	c := newChild(t, "OPS__LISTEN=127.0.0.1:0")
@@ -123,7 +124,7 @@ func TestRenewedCertificate(t *testing.T) {
 	}
 }
 
-// expiry returns when the certificate expires, from the metrics.
+// expiry returns when the certificate expires, according to the metrics.
 func expiry(t *testing.T, ops string) time.Time {
 	t.Helper()
 	response, err := http.Get(ops + "metrics")
@@ -143,7 +144,7 @@ func expiry(t *testing.T, ops string) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// secureStreams opens streams over TLS, which send a KEEPALIVE after a while.
+// secureStreams opens streams over TLS that send a KEEPALIVE after a while.
 func secureStreams(t *testing.T, c *child, n int, trust *tls.Config) (all []*server.Stream) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}
@@ -158,7 +159,7 @@ func secureStreams(t *testing.T, c *child, n int, trust *tls.Config) (all []*ser
 		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(token))
 		response, wrong := client.Do(request)
 		if wrong != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("a stream is answered %v, %v", response, wrong)
+			t.Fatalf("a stream was answered %v, %v", response, wrong)
 		}
 		t.Cleanup(func() { response.Body.Close() })
 		stream := server.Read(response.Body)

@@ -41,7 +41,7 @@ func newClient(read reader) (*client, config, error) {
 		return nil, c, err
 	}
 	if c.Auth.AdminKey == "" {
-		return nil, c, errors.New("auth.admin_key is not set: set it, and restart the server, which offers the server API only with a key")
+		return nil, c, errors.New("auth.admin_key is not set: set it, and reload the server with SIGHUP, which offers the server API only with a key")
 	}
 	trusted, err := c.trustedTLS()
 	if err != nil {
@@ -181,7 +181,7 @@ func (c *client) unreachable(err error) error {
 	}
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist): // of the latter there is no socket
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist): // of the latter there is not a socket
 		return fmt.Errorf("no server runs at %s: start it, or name its configuration with -config (%w)", c.name, err)
 	case untrusted:
 		return fmt.Errorf("%s has another certificate than tls.cert, or one that is not valid: restart the server if the file was changed (%w)", c.name, err)
@@ -229,7 +229,7 @@ func (c *client) refused(response *http.Response) error {
 	case answer.Code == int(presence.CodeUnknownUser):
 		return errNoUser
 	case answer.Code == int(httpapi.CodeForbidden):
-		return fmt.Errorf("%w: restart the server if auth.admin_key was changed after its start", err)
+		return fmt.Errorf("%w: reload the server with SIGHUP if auth.admin_key was changed", err)
 	case response.StatusCode == http.StatusTooManyRequests, response.StatusCode >= http.StatusInternalServerError:
 		return outage{err}
 	}

@@ -13,8 +13,8 @@ import (
 )
 
 const helpToken = `Prints a token for USER, signed with the secret of the server on this machine:
-auth.secret, or the file next to the database that ends in .secret. The server
-may be running. For example:
+auth.secret, the file that auth.secret_file names, or the file next to the
+database that ends in .secret. The server may be running. For example:
 
   curl -H "Authorization: Bearer $(presence token alice)" localhost:8080/v1/subscriptions
 
@@ -80,7 +80,8 @@ to verify that it is whole. FILE appears only once it is complete; an existing
 file is never replaced. The server may be running, under any load.
 
 The copy doesn't contain the secret that tokens are signed with. Keep that too:
-auth.secret, or the file next to the database that ends in .secret.
+auth.secret, the file that auth.secret_file names, or the file next to the
+database that ends in .secret.
 
 Exit code: 0 backed up, 1 failed, 2 misused.`
 

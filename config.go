@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -65,6 +66,8 @@ type authConfig struct {
 	SDKAppID               int64
 	AdminKey, AdminKeyFile string
 	PreviousAdminKeys      []string
+
+	JWKSURL, Issuer, Audience, UserClaim string
 }
 
 // problem is one configuration error.
@@ -285,9 +288,12 @@ const hidden = "…"
 // could be one in the wrong place.
 func shown(key string, value any) string {
 	_, isNumber := value.(int64)
+	if key == "auth.jwks_url" {
+		value = plainURL(fmt.Sprint(value))
+	}
 	text, err := json.Marshal(value)
 	switch {
-	case isSecret(key, text) && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
+	case isSecret(key, value) && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
 		key == "webhooks.secret", key == "webhooks.urls":
 		return hidden
 	case err != nil:
@@ -298,9 +304,29 @@ func shown(key string, value any) string {
 
 // isSecret reports whether a value of a key is a secret. The name of a key file isn't
 // one, unless it could be the key itself in the wrong place.
-func isSecret(key string, text []byte) bool {
-	isFile := strings.HasSuffix(key, "_file") && bytes.ContainsAny(text, `/\`)
-	return strings.HasPrefix(key, "auth.") && !isFile
+func isSecret(key string, value any) bool {
+	switch key {
+	case "auth.jwks_url", "auth.issuer", "auth.audience", "auth.user_claim":
+		return false
+	}
+	name, _ := value.(string)
+	return strings.HasPrefix(key, "auth.") && !(strings.HasSuffix(key, "_file") && isPath(name))
+}
+
+// isPath reports whether a text names a file that exists, or one that is missing in a
+// folder that exists. A key in base64 may contain slashes, and even begin with one, so
+// the root and the working directory don't count as the folder of a missing file.
+func isPath(text string) bool {
+	if exists(text) {
+		return true
+	}
+	folder := filepath.Dir(text)
+	return filepath.Dir(folder) != folder && exists(folder)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // decode fills the configuration from the keys.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -29,12 +30,33 @@ func (a *authConfig) check(must func(ok bool, key string, value any, reason stri
 			*k.value = key
 		}
 	}
+	must(a.JWKSURL == "" || a.providerConfig(nil).Validate() == nil, "auth.jwks_url", a.JWKSURL, "must be a URL of http or https with a host")
+	must(a.UserClaim != "", "auth.user_claim", a.UserClaim, "must not be empty")
 	must(a.SDKAppID >= 0, "auth.sdk_app_id", a.SDKAppID, "must not be negative")
 	for name, keys := range map[string][]string{"auth.previous_secrets": a.PreviousSecrets, "auth.previous_admin_keys": a.PreviousAdminKeys} {
 		for _, key := range keys {
 			must(checkKey(key) == "", name, key, "of each key: "+checkKey(key))
 		}
 	}
+}
+
+// provider returns the identity provider whose tokens are accepted, or nil if there is
+// none. The caller closes it.
+func (a *authConfig) provider(log *slog.Logger) (*httpapi.Provider, error) {
+	if a.JWKSURL == "" {
+		return nil, nil
+	}
+	if strings.HasPrefix(strings.ToLower(a.JWKSURL), "http:") {
+		log.Warn("auth.jwks_url is not https: whoever controls the network can replace the keys, and act as any user")
+	}
+	if a.Audience == "" {
+		log.Warn("auth.audience is empty: the tokens that the identity provider issues for any other program are accepted too")
+	}
+	return httpapi.NewProvider(a.providerConfig(log))
+}
+
+func (a *authConfig) providerConfig(log *slog.Logger) httpapi.ProviderConfig {
+	return httpapi.ProviderConfig{URL: a.JWKSURL, Issuer: a.Issuer, Audience: a.Audience, UserClaim: a.UserClaim, Logger: log}
 }
 
 // checkKey returns why a key can't be used, or "" if it can.

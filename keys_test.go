@@ -71,8 +71,8 @@ func TestReadmeChangesAKey(t *testing.T) {
 	newStream.next("new")
 }
 
-// stepsOfChangingAKey returns the configurations before, during and after, as the README
-// has them, with the files in folder.
+// stepsOfChangingAKey returns the configurations of the README before, during and
+// after the change, with the files in folder.
 func stepsOfChangingAKey(t *testing.T, folder string) (steps []string) {
 	readme, err := os.ReadFile("deploy/README.md")
 	if err != nil {
@@ -110,7 +110,7 @@ func (c *child) reconfigure(text string) {
 	}
 }
 
-// openStream is a stream of users or of the server side.
+// openStream is an event stream or a feed.
 type openStream struct {
 	t      *testing.T
 	events *server.Stream
@@ -131,7 +131,7 @@ func (c *child) open(path, token string) openStream {
 	return openStream{c.t, server.Read(response.Body)}
 }
 
-// next waits for an event that has a text.
+// next waits for an event that contains a text.
 func (s openStream) next(text string) {
 	s.t.Helper()
 	for {
@@ -157,10 +157,13 @@ func (s openStream) ends() {
 	}
 }
 
-// TestKeyMistakes: each is named, and no key is shown.
+// TestKeyMistakes checks that each mistake is named, and that no key is shown.
 func TestKeyMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const key = "a key that must not be shown"
+	if err := os.Mkdir("keys", 0o700); err != nil {
+		t.Fatal(err)
+	}
 	write(t, "empty", " \n")
 	write(t, "good", key+"\n")
 	write(t, "presence.toml", `[auth]
@@ -179,10 +182,10 @@ previous_admin_keys = [" `+key+`"]
 	if err == nil || !sameLines(err.Error(), want) {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
-	write(t, "presence.toml", "[auth]\nsecret_file = \"./missing\"\nadmin_key_file = \""+key+"\"\n")
+	write(t, "presence.toml", "[auth]\nsecret_file = \"keys/missing\"\nadmin_key_file = \""+key+"\"\n")
 	want = `the configuration has errors:
   auth.admin_key_file = …: can't be read: no such file or directory
-  auth.secret_file = "./missing": can't be read: no such file or directory`
+  auth.secret_file = "keys/missing": can't be read: no such file or directory`
 	if _, err = (flags{}).config(); err == nil || !sameLines(err.Error(), want) {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
@@ -197,4 +200,70 @@ func sameLines(got, want string) bool {
 	slices.Sort(x)
 	slices.Sort(y)
 	return slices.Equal(x, y)
+}
+
+// TestAKeyInPlaceOfAFileIsNotShown checks this because base64, and so a key, contains
+// slashes like a path.
+func TestAKeyInPlaceOfAFileIsNotShown(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, key := range []string{
+		"q83vEjRWeJ/q83vEjRWeJq83vEjRWeJq83vEjRWeJqo=", "/83vEjRWeJq83vEjRWeJq83vEjRWeJq83vEjRWeJqo=", "0123456789abcdef0123456789abcdef",
+	} {
+		_, err := configOf(t, "[auth]\nadmin_key_file = '"+key+"'\n")
+		if err == nil || !strings.Contains(err.Error(), "auth.admin_key_file = …: can't be read") {
+			t.Errorf("a key is shown: %v", err)
+		}
+	}
+}
+
+// TestAKeyFileIsReadAgain checks that SIGHUP re-reads key files and origins. A
+// configuration with errors changes neither, and all its errors are logged.
+func TestAKeyFileIsReadAgain(t *testing.T) {
+	const before, after = "the first secret of the test", "the second secret of the test"
+	c := newChild(t, "AUTH__SECRET=")
+	keyFile := filepath.Join(c.Folder, "secret")
+	write(t, keyFile, before)
+	write(t, filepath.Join(c.Folder, "presence.toml"), "auth.secret_file = './secret'\n")
+	c.Start()
+	token := sign(t, before, "alice")
+	stream := c.open("/v1/events", token)
+	stream.next("READY")
+
+	write(t, keyFile, " \n")
+	write(t, filepath.Join(c.Folder, "presence.toml"), "auth.secret_file = './secret'\ncors.origins = ['nonsense']\n")
+	c.Signal(syscall.SIGHUP)
+	c.awaitsLog("configuration not changed")
+	for _, key := range []string{"auth.secret_file", "cors.origins"} {
+		if !strings.Contains(c.Log(), key+" = ") {
+			t.Errorf("the error of %s is not logged:\n%s", key, c.Log())
+		}
+	}
+	c.Do("/v1/setSelfStatus", token, map[string]any{"customStatus": "still here"}, nil)
+	stream.next("still here")
+
+	const origin = "https://chat.example.com"
+	write(t, keyFile, after)
+	c.reconfigure("auth.secret_file = './secret'\ncors.origins = ['" + origin + "']\n")
+	stream.next("userSigExpired")
+	stream.ends()
+	c.Do("/v1/friends", sign(t, after, "alice"), nil, nil)
+	if got := c.allows(origin); got != origin {
+		t.Errorf("a new origin is allowed as %q", got)
+	}
+}
+
+// allows returns the origin that the server allows to a page of a given origin.
+func (c *child) allows(origin string) string {
+	c.t.Helper()
+	request, err := http.NewRequestWithContext(c.Ctx, http.MethodGet, c.URL+"/livez", nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	request.Header.Set("Origin", origin)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.Header.Get("Access-Control-Allow-Origin")
 }

@@ -108,10 +108,17 @@ func serve(ctx context.Context, f flags, c config) error {
 		return err
 	}
 	defer func() { logError(log, "closing the database", svc.Close()) }()
-	api, err := newAPI(ctx, f, c, svc, web.certs, log)
+	provider, err := c.Auth.provider(log)
 	if err != nil {
 		return err
 	}
+	r := reloader{flags: f, config: c, svc: svc, provider: provider, trusted: c.Auth.providerConfig(nil), certs: web.certs, level: level, log: log}
+	defer r.closeProvider()
+	api, err := newAPI(ctx, f, c, svc, provider, web.certs, log)
+	if err != nil {
+		return err
+	}
+	r.api = api
 	web.show(api)
 	if ops != nil {
 		ops.show(metricsAndProfiles(api.Metrics()))
@@ -122,7 +129,6 @@ func serve(ctx context.Context, f flags, c config) error {
 	if f.dev {
 		greetDev(os.Stdout, web.url(), devKey)
 	}
-	r := reloader{flags: f, config: c, svc: svc, api: api, certs: web.certs, level: level, log: log}
 	err = r.until(ctx, hangup, web.failed)
 	stop(api, web, c.limits, log)
 	return err
@@ -141,7 +147,7 @@ func stop(api *httpapi.Handler, web *webServer, limits httpapi.Limits, log *slog
 	}
 }
 
-func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, certs certificates, log *slog.Logger) (*httpapi.Handler, error) {
+func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, provider *httpapi.Provider, certs certificates, log *slog.Logger) (*httpapi.Handler, error) {
 	if f.dev {
 		if err := addDemoUsers(ctx, svc); err != nil {
 			return nil, err
@@ -158,7 +164,8 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, certs
 	return httpapi.New(httpapi.Config{
 		Service: svc,
 		Tokens: &httpapi.Tokens{
-			Secret: secret, PreviousSecrets: c.Auth.previousSecrets(), SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now,
+			Secret: secret, PreviousSecrets: c.Auth.previousSecrets(), Provider: provider,
+			SDKAppID: c.Auth.SDKAppID, ServiceNow: svc.Now,
 		},
 		AdminKey:       c.Auth.AdminKey,
 		ShownConfig:    c.shown.tables,

@@ -15,13 +15,15 @@ import (
 // reloader re-reads the configuration on SIGHUP, and applies what can change while
 // the service runs.
 type reloader struct {
-	flags  flags
-	config config
-	svc    *presence.Service
-	api    *httpapi.Handler
-	certs  certificates // nil without TLS
-	level  *slog.LevelVar
-	log    *slog.Logger
+	flags    flags
+	config   config
+	svc      *presence.Service
+	api      *httpapi.Handler
+	provider *httpapi.Provider      // nil if there is none
+	trusted  httpapi.ProviderConfig // that of provider
+	certs    certificates           // nil without TLS
+	level    *slog.LevelVar
+	log      *slog.Logger
 }
 
 // until re-reads at each hangup, until ctx is done or serving has failed; it
@@ -71,7 +73,9 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err := r.api.SetOrigins(c.CORS.Origins); err != nil {
 		return err
 	}
-	r.api.SetSecrets(secret, c.Auth.previousSecrets())
+	if err := r.setKeys(c, secret); err != nil {
+		return err
+	}
 	r.api.SetAdminKeys(c.Auth.adminKeys()...)
 	r.api.SetLimits(c.limits)
 	r.api.SetWebhooks(c.Webhooks)
@@ -83,6 +87,31 @@ func (r *reloader) reload(ctx context.Context) error {
 	r.config.shown.replace(c.shown, fixed)
 	r.log.Info("configuration changed")
 	return nil
+}
+
+// setKeys replaces what tokens are verified with. An identity provider that stays the same
+// keeps the keys that it has fetched.
+func (r *reloader) setKeys(c config, secret []byte) error {
+	was := r.provider
+	if now := c.Auth.providerConfig(nil); now != r.trusted {
+		provider, err := c.Auth.provider(r.log)
+		if err != nil {
+			return err
+		}
+		r.provider, r.trusted = provider, now
+	}
+	r.api.SetKeys(secret, c.Auth.previousSecrets(), r.provider)
+	if was != nil && was != r.provider {
+		was.Close()
+	}
+	return nil
+}
+
+// closeProvider closes the identity provider, if there is one.
+func (r *reloader) closeProvider() {
+	if r.provider != nil {
+		r.provider.Close()
+	}
 }
 
 // fixed names what differs in c and stays as it was until the next start.

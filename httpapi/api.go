@@ -58,8 +58,10 @@ type Config struct {
 
 	// Origins are the origins of other sites whose pages may call the API, in
 	// any form that [CanonicalOrigin] accepts, such as
-	// "https://chat.example.com" or "https://*.example.com". [AnyOrigin] admits
-	// all pages, but not with cookies. Nil, the default, means that only pages
+	// "https://chat.example.com" or "https://*.example.com". If Authenticate is
+	// set, their pages may send cookies too. [AnyOrigin] admits all pages, but not
+	// with cookies; if it is in the list, no page of another site can read a response
+	// to a request with cookies. Nil, the default, means that only pages
 	// from the server's own origin may call it.
 	Origins []string
 
@@ -88,7 +90,8 @@ type Config struct {
 	// X-Forwarded-For or, without that header, in Forwarded that is in none of them.
 	// A proxy must therefore add the client to X-Forwarded-For, or add it to
 	// Forwarded and remove X-Forwarded-For. Nil, the default, means that both headers
-	// are ignored and the peer is the client. See Limits.Failures.
+	// are ignored and the peer is the client. Limits.Failures counts by the address
+	// of the client, and the log of changes shows it.
 	TrustedProxies []netip.Prefix
 
 	// Webhooks are URLs that receive the changes of all users; see package webhook.
@@ -117,6 +120,7 @@ type Config struct {
 type Handler struct {
 	service      *presence.Service
 	authenticate func(*http.Request) (Credentials, error)
+	cookies      bool // authenticate may read cookies
 	tokens       *Tokens
 	adminKeys    adminKeys
 	shownConfig  func() map[string]any
@@ -148,6 +152,7 @@ func New(config Config) (*Handler, error) {
 	h := &Handler{
 		service:      config.Service,
 		authenticate: config.Authenticate,
+		cookies:      config.Authenticate != nil,
 		tokens:       config.Tokens,
 		shownConfig:  config.ShownConfig,
 		dev:          config.Dev,
@@ -200,7 +205,7 @@ func New(config Config) (*Handler, error) {
 // SetOrigins replaces Config.Origins. It returns an error, and changes nothing, if an
 // origin can never match.
 func (h *Handler) SetOrigins(origins []string) error {
-	c, err := newCrossOrigin(origins)
+	c, err := newCrossOrigin(origins, h.cookies)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"time"
 
 	"github.com/presence-server/presence/presence"
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ func (c collector) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByC
 func (c collector) Collect(to chan<- prometheus.Metric) {
 	m, out := c.h.service.Metrics(), sink(to)
 	c.state(out)
+	c.provider(out)
 	now(out, &m)
 	counted(out, &m)
 	distributed(out, &m)
@@ -30,11 +32,30 @@ func (c collector) state(out sink) {
 	out.gauge("presence_streams_limit", "Maximum number of open event streams; zero means no limit.", float64(c.h.limits.Load().Streams))
 }
 
+// provider reports on the keys of the identity provider, if there is one.
+func (c collector) provider(out sink) {
+	if c.h.tokens == nil || c.h.tokens.load().provider == nil {
+		return
+	}
+	keys, fetched, failing := c.h.tokens.load().provider.read()
+	age := 0.0
+	if !fetched.IsZero() {
+		age = time.Since(fetched).Seconds()
+	}
+	out.gauge("presence_provider_keys", "Keys of the identity provider that can verify tokens.", float64(keys))
+	out.gauge("presence_provider_keys_age_seconds", "Time since the keys of the identity provider were fetched; zero means never.", age)
+	out.gauge("presence_provider_failing", "1 while the last fetch of the keys of the identity provider failed; otherwise 0.", one(failing))
+}
+
 func now(out sink, m *presence.Metrics) {
 	const users = "Registered users, by normal status."
 	out.gauge("presence_users", users, float64(m.Users.Online), "status", "online")
 	out.gauge("presence_users", users, float64(m.Users.Offline), "status", "offline")
 	out.gauge("presence_users", users, float64(m.Users.Unlogined), "status", "unlogined")
+	const availability = "Registered users with an availability, as the server side sees them; at most one for each user."
+	out.gauge("presence_users_availability", availability, float64(m.Availability.Away), "availability", "away")
+	out.gauge("presence_users_availability", availability, float64(m.Availability.Busy), "availability", "busy")
+	out.gauge("presence_users_availability", availability, float64(m.Availability.DND), "availability", "dnd")
 	out.gauge("presence_streams", "Open event streams.", float64(m.Streams))
 	out.gauge("presence_status_version", "Version of the latest change.", float64(m.Version))
 	out.gauge("presence_queue_length", "Operations waiting to be written to the database.", float64(m.Queue))

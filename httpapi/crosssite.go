@@ -17,7 +17,9 @@ type crossOrigin struct {
 	shared     http.Handler // serves all requests, with the CORS headers
 }
 
-func newCrossOrigin(origins []string) (*crossOrigin, error) {
+// newCrossOrigin returns the rules for a list of origins. With cookies, pages of those
+// that are listed may send cookies and read the responses.
+func newCrossOrigin(origins []string, cookies bool) (*crossOrigin, error) {
 	c := new(crossOrigin)
 	var listed []string
 	for _, origin := range origins {
@@ -32,7 +34,7 @@ func newCrossOrigin(origins []string) (*crossOrigin, error) {
 		}
 	}
 	if len(listed) > 0 { // for package cors, an empty list means all origins
-		c.listed = allowOrigins(listed)
+		c.listed = allowOrigins(listed, cookies)
 	}
 	return c, nil
 }
@@ -41,22 +43,23 @@ func newCrossOrigin(origins []string) (*crossOrigin, error) {
 func (c *crossOrigin) share(serve http.Handler) http.Handler {
 	switch {
 	case c.any:
-		return allowOrigins([]string{AnyOrigin}).Handler(serve)
+		return allowOrigins([]string{AnyOrigin}, false).Handler(serve)
 	case c.listed != nil:
 		return c.listed.Handler(serve)
 	}
 	return serve
 }
 
-func allowOrigins(origins []string) *cors.Cors {
+func allowOrigins(origins []string, cookies bool) *cors.Cors {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders: slices.Concat(
 			[]string{"Authorization", "Content-Type", "Last-Event-ID", "Cache-Control", versionHeader},
 			[]string{"traceparent", "tracestate", "baggage", "sentry-trace"}), // tracing libraries add these to every request
-		ExposedHeaders: []string{"Retry-After", requestIDHeader, "Presence-Kicked", versionHeader},
-		MaxAge:         3600,
+		ExposedHeaders:   []string{"Retry-After", requestIDHeader, "Presence-Kicked", versionHeader},
+		AllowCredentials: cookies,
+		MaxAge:           3600,
 	})
 }
 

@@ -9,6 +9,10 @@
 //	…
 //	mux.Handle("/presence/", http.StripPrefix("/presence", api))
 //
+// Config.Authenticate is the one function from a request to [Credentials]. A program
+// with cookie sessions returns the session's user and device; see the example of this
+// package, which is a whole program with a page that uses the browser SDK.
+//
 // A middleware in front of the Handler that wraps the ResponseWriter must have
 // an Unwrap method, as [http.ResponseController] requires. Otherwise event
 // streams can't be opened.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,7 +30,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := h.stillTrusted(c); err != nil {
+		if err := stillTrusted(c); err != nil {
 			session.Close()
 			return nil, nil, err
 		}
@@ -142,7 +143,7 @@ func deviceOf(r *http.Request, c Credentials) presence.Device {
 	query := r.URL.Query()
 	d := presence.Device{
 		UserID:    c.UserID,
-		ID:        query.Get("deviceID"),
+		ID:        cmp.Or(c.DeviceID, query.Get("deviceID")),
 		Platform:  presence.Platform(query.Get("platform")),
 		IssuedAt:  c.IssuedAt,
 		ExpiresAt: c.ExpiresAt,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Routes returns every "METHOD /path" that is served, and "METHOD /folder/"
@@ -45,6 +46,11 @@ const (
 	MaxRemembered = maxRemembered
 	MaxOfUser     = maxOfUser
 )
+
+// NewProviderWithPause is NewProvider with another pause between two fetches.
+func NewProviderWithPause(config ProviderConfig, pause time.Duration) (*Provider, error) {
+	return newProvider(config, pause)
+}
 
 // Remembered returns how many verified tokens are remembered.
 func (t *Tokens) Remembered() int {

@@ -12,12 +12,37 @@ import (
 )
 
 func (t *Tokens) verifyJWT(trust *trust, token string) (Credentials, error) {
+	if header, ok := headerOf(token); ok && trust.provider != nil && isPublic(header.alg) {
+		payload, err := trust.provider.verify(token, header)
+		if err != nil {
+			return Credentials{}, err
+		}
+		return t.credentialsOf(token, payload, trust.provider.name(), &trust.provider.config)
+	}
 	for _, secret := range trust.secrets {
 		if payload, ok := payloadOf(token, jwt.SigningMethodHS256, secret.key); ok {
-			return t.credentialsOf(token, payload, secret.name)
+			return t.credentialsOf(token, payload, secret.name, &ProviderConfig{UserClaim: "sub"})
 		}
 	}
 	return Credentials{}, errForged()
+}
+
+// jwtHeader has those members of the header of a JWT that select its key.
+type jwtHeader struct {
+	alg, kid  string
+	bringsKey bool // it has jwk, jku or x5u, by which a token would choose its own key
+}
+
+// headerOf returns the header of a JWT, which is not verified yet.
+func headerOf(token string) (header jwtHeader, ok bool) {
+	encoded, _, _ := strings.Cut(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	in := membersOf(text, "the header")
+	if err != nil || in.err != nil {
+		return header, false
+	}
+	header = jwtHeader{alg: in.text("alg"), kid: in.someText("kid"), bringsKey: in.has("jwk") || in.has("jku") || in.has("x5u")}
+	return header, in.err == nil
 }
 
 // payloadOf returns the payload of a JWT, if that is signed with a key by a method.
@@ -30,12 +55,12 @@ func payloadOf(token string, method jwt.SigningMethod, key any) (payload []byte,
 
 // credentialsOf returns the credentials in the payload of a JWT whose signature is
 // valid. key names what has verified it.
-func (t *Tokens) credentialsOf(token string, payload []byte, key string) (Credentials, error) {
+func (t *Tokens) credentialsOf(token string, payload []byte, key string, want *ProviderConfig) (Credentials, error) {
 	in := membersOf(payload, "the claims")
 	checkHeader(in, token)
 	c := Credentials{
 		key:       key,
-		UserID:    in.subject(),
+		UserID:    in.claim(want.UserClaim),
 		IssuedAt:  in.date("iat", noIssue),
 		ExpiresAt: in.date("exp", time.Time{}),
 	}
@@ -47,6 +72,9 @@ func (t *Tokens) credentialsOf(token string, payload []byte, key string) (Creden
 	}
 	if in.err != nil {
 		return Credentials{}, t.refuse(in.err.Error(), c.UserID)
+	}
+	if reason := want.check(in); reason != "" {
+		return Credentials{}, t.refuse(reason, c.UserID)
 	}
 	return c, nil
 }
@@ -97,12 +125,12 @@ func checkHeader(claims *fields, token string) {
 	}
 }
 
-// subject returns the claim sub, which is required.
-func (f *fields) subject() string {
-	if !f.has("sub") && f.err == nil {
-		f.err = malformed("sub is missing")
+// claim returns the claim with a user ID, which is required.
+func (f *fields) claim(name string) string {
+	if !f.has(name) && f.err == nil {
+		f.err = malformed("%s is missing", name)
 	}
-	return f.text("sub")
+	return f.text(name)
 }
 
 // maxDate is the largest date in a token, in seconds since 1970: the year 36812.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"fmt"
 	"sync"
 
 	"github.com/presence-server/presence/presence"
@@ -13,7 +14,8 @@ import (
 // trust is what tokens are verified with. It is replaced as a whole, and with it the
 // tokens that it has verified.
 type trust struct {
-	secrets  []secret // the first one signs new tokens
+	secrets  []secret  // the first one signs new tokens
+	provider *Provider // nil means that there is none
 	verified remembered
 }
 
@@ -23,9 +25,10 @@ type secret struct {
 	name string // Credentials.key of what it verifies
 }
 
-// newTrust returns the trust in a secret, and in those that it has replaced.
-func newTrust(current []byte, previous [][]byte) *trust {
-	t := new(trust)
+// newTrust returns the trust in a secret, in those that it has replaced, and in a
+// provider, which may be nil.
+func newTrust(current []byte, previous [][]byte, provider *Provider) *trust {
+	t := &trust{provider: provider}
 	for _, key := range append([][]byte{current}, previous...) {
 		digest := sha256.Sum256(key)
 		t.secrets = append(t.secrets, secret{bytes.Clone(key), hex.EncodeToString(digest[:])})
@@ -40,23 +43,30 @@ func (t *trust) trusts(name string) bool {
 			return true
 		}
 	}
-	return false
+	return t.provider != nil && t.provider.name() == name
 }
 
-// SetSecrets replaces the secret of Config.Tokens and those that it accepts besides.
-// New tokens are signed with current, which must not be empty. The event streams that
-// were opened with a token of a secret that is no longer accepted end as if the token
-// had expired.
+// name is Credentials.key of what the provider verifies. It says which tokens that are.
+func (p *Provider) name() string {
+	return fmt.Sprintf("%q %q %q %q", p.config.URL, p.config.Issuer, p.config.Audience, p.config.UserClaim)
+}
+
+// SetKeys replaces what Config.Tokens verifies tokens with: its Secret, which must not be
+// empty and signs new tokens, its PreviousSecrets, and its Provider; the caller closes the
+// earlier one. The event streams that were opened with tokens that are no longer accepted
+// end as if these had expired.
 //
-// It panics if Config.Tokens is nil.
-func (h *Handler) SetSecrets(current []byte, previous [][]byte) {
-	h.tokens.trust.Store(newTrust(current, previous))
-	h.service.Expire(h.tokens.load().trusts)
+// It panics if Config.Tokens is nil. Streams with tokens that other Tokens verified
+// continue.
+func (h *Handler) SetKeys(secret []byte, previous [][]byte, provider *Provider) {
+	h.tokens.load() // what is in its fields counts as replaced
+	replaced := h.tokens.trust.Swap(newTrust(secret, previous, provider))
+	h.service.Expire(func(key string) bool { return !replaced.trusts(key) || h.tokens.load().trusts(key) })
 }
 
 // stillTrusted returns an error if what c was verified with was replaced since.
-func (h *Handler) stillTrusted(c Credentials) error {
-	if c.key == "" || h.tokens == nil || h.tokens.load().trusts(c.key) {
+func stillTrusted(c Credentials) error {
+	if c.by == nil || c.by.load().trusts(c.key) {
 		return nil
 	}
 	return errForged()
@@ -98,9 +108,10 @@ func (a *adminKeys) any() bool {
 
 // accept reports whether key is one of the keys.
 func (a *adminKeys) accept(key string) bool {
+	digest := sha256.Sum256([]byte(key))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.has(sha256.Sum256([]byte(key)))
+	return a.has(digest)
 }
 
 // has compares in constant time. a.mu must be held.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,9 +27,9 @@ func (h *Handler) route() {
 		"/v1/subscriptions":         get(h.user(h.watched(h.service.Subscriptions))),
 		"/v1/friends":               get(h.user(h.watched(h.service.FriendStatuses))),
 		"/v1/self":                  get(h.user(h.self)),
-		"/v1/setIdle":               post(h.user(h.setIdle)),
+		"/v1/setIdle":               post(h.admitted(h.setIdle)),
 		"/v1/setVisibility":         post(h.user(h.setVisibility)),
-		"/v1/logout":                post(h.user(h.logout)),
+		"/v1/logout":                post(h.admitted(h.logout)),
 		"/v1/events":                {http.MethodGet: h.events}, // no HEAD, which would log a device in
 
 		"/v1/admin/importUsers":   post(h.admin(editUsers(h.service.Import))),
@@ -46,7 +47,7 @@ func (h *Handler) route() {
 		"/v1/admin/logout":        post(h.admin(h.logoutUser)),
 		"/v1/admin/issueToken":    post(h.admin(h.issueToken)),
 		"/v1/admin/explain":       get(h.admin(h.explain, "userID")),
-		"/v1/admin/stats":         get(h.admin(h.stats, "deliveries")),
+		"/v1/admin/stats":         get(h.admin(h.stats, "deliveries", "availability")),
 		"/v1/admin/webhooks":      get(h.admin(h.listWebhooks)),
 		"/v1/admin/config":        get(h.admin(h.config)),
 		"/v1/admin/events":        {http.MethodGet: h.adminEvents},
@@ -155,6 +156,13 @@ type call func(w http.ResponseWriter, r *http.Request, userID string) (object, e
 
 // user returns a handler that serves a call to registered users.
 func (h *Handler) user(serve call) http.HandlerFunc {
+	return h.admitted(func(w http.ResponseWriter, r *http.Request, c Credentials) (object, error) {
+		return serve(w, r, c.UserID)
+	})
+}
+
+// admitted is like user, for a call that needs all of the credentials.
+func (h *Handler) admitted(serve func(http.ResponseWriter, *http.Request, Credentials) (object, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, err := h.admit(r)
 		resp := responseOf(w)
@@ -163,7 +171,7 @@ func (h *Handler) user(serve call) http.HandlerFunc {
 			h.respond(w, r, nil, err)
 			return
 		}
-		data, err := serve(w, r, c.UserID)
+		data, err := serve(w, r, c)
 		h.respond(w, r, data, err)
 	}
 }
@@ -185,6 +193,9 @@ func (h *Handler) identify(r *http.Request) (Credentials, error) {
 	if err == nil {
 		if c.UserID == "" {
 			return c, fail(CodeNoToken, "the request has no credentials")
+		}
+		if c.DeviceID != "" && presence.CheckID(c.DeviceID) != nil {
+			return c, fmt.Errorf("httpapi: Authenticate returned a DeviceID that is not valid: %v", presence.CheckID(c.DeviceID))
 		}
 		prove(r)
 		return c, nil

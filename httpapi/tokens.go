@@ -24,15 +24,27 @@ type Credentials struct {
 	// them.
 	IssuedAt time.Time
 
+	// DeviceID is the device that the request belongs to, such as the program's own
+	// session of a browser. It replaces any deviceID that the request names: the
+	// event stream is that of this device, and logout ends no other. Empty, which is
+	// what Tokens returns, means that the request names the device.
+	//
+	// It must be an ID as for [presence.CheckID]; otherwise the request fails with
+	// CodeInternal, and the log has the reason. The user's client receives it, and
+	// the log and the server API show it. It must therefore not be the secret of the
+	// session, such as the value of its cookie.
+	DeviceID string
+
 	// ExpiresAt is when an event stream that was opened with these credentials
 	// ends. The zero time means never.
 	ExpiresAt time.Time
 
-	key string // names what Tokens has verified them with; empty if a program returns credentials of its own
+	by  *Tokens // has verified them; nil if a program returns credentials of its own
+	key string  // names what by has verified them with
 }
 
 // Tokens issues and verifies tokens, the built-in credentials. Its fields must not
-// change after its first use; see [Handler.SetSecrets]. Its methods are safe for
+// change after its first use; see [Handler.SetKeys]. Its methods are safe for
 // concurrent use.
 //
 // A token is one of two kinds. A JWT is signed with HS256: its claim sub is the
@@ -48,6 +60,10 @@ type Tokens struct {
 	// PreviousSecrets are accepted too, but don't sign new tokens, so that the secret
 	// can be changed while tokens of the previous one are in use. Nil means none.
 	PreviousSecrets [][]byte
+
+	// Provider verifies the tokens of an identity provider, which are accepted too. Nil
+	// means that there is none. The caller closes it.
+	Provider *Provider
 
 	// SDKAppID is the application for which a UserSig must be issued. Others are
 	// rejected with CodeWrongApp. It doesn't concern JWTs.
@@ -122,7 +138,9 @@ func (t *Tokens) Verify(token string) (Credentials, error) {
 		if c, err = t.verify(trust, token); err != nil {
 			return Credentials{}, err
 		}
-		trust.verified.put(digest, c)
+		if trust.provider == nil || c.key != trust.provider.name() { // a provider may withdraw a key
+			trust.verified.put(digest, c)
+		}
 	}
 	if c.IssuedAt.Equal(noIssue) {
 		t.warn("a token without iat is accepted: once its user is kicked, it and all others without iat are refused", c.UserID)
@@ -132,7 +150,7 @@ func (t *Tokens) Verify(token string) (Credentials, error) {
 
 // load returns what tokens are verified with now.
 func (t *Tokens) load() *trust {
-	t.once.Do(func() { t.trust.CompareAndSwap(nil, newTrust(t.Secret, t.PreviousSecrets)) })
+	t.once.Do(func() { t.trust.CompareAndSwap(nil, newTrust(t.Secret, t.PreviousSecrets, t.Provider)) })
 	return t.trust.Load()
 }
 
@@ -146,7 +164,7 @@ func isForeign(r rune) bool {
 // errForged returns the error for all tokens without a valid signature. It is the
 // same for all, so that it reveals nothing.
 func errForged() *presence.Error {
-	return fail(CodeInvalidToken, "the token is not valid: it must be a JWT (HS256) or a UserSig, signed with the secret of this server")
+	return fail(CodeInvalidToken, "the token is not valid: it must be a JWT or a UserSig, signed with a key that this server accepts")
 }
 
 // noIssue is the time at which a token without iat counts as issued. It is before
@@ -162,6 +180,7 @@ func (t *Tokens) verify(trust *trust, token string) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, err
 	}
+	c.by = t
 	switch {
 	case c.IssuedAt.After(t.latest().Add(maxSkew)):
 		return Credentials{}, t.refuse("it is issued in the future", c.UserID)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -27,19 +28,18 @@ func (h *Handler) setSelfStatus(w http.ResponseWriter, r *http.Request, userID s
 	return statusObject(status), err
 }
 
-// entry returns the entry of the members of setSelfStatus and admin/setUserStatus.
+// entry returns the entry of the members of setSelfStatus and admin/setUserStatus. Of
+// several wrong members, the error is that of the one that is read first.
 func (f *fields) entry() presence.Entry {
-	e := presence.Entry{
-		Source:       f.someText("source"),
-		Availability: f.availability(),
-		Priority:     f.priority(),
-		StartsAt:     f.timestamp("startsAt"),
-		ExpiresIn:    f.seconds("expiresIn"),
-		ExpiresAt:    f.timestamp("expiresAt"),
+	if f.has("expiresIn") && f.has("expiresAt") && f.err == nil {
+		f.err = malformed("expiresIn and expiresAt can't be given together")
 	}
+	e := presence.Entry{Source: f.someText("source"), Availability: f.availability()}
 	if f.has("customStatus") || e.Source == "" && e.Availability == presence.Available {
 		e.CustomStatus = f.text("customStatus")
 	}
+	e.ExpiresIn, e.ExpiresAt = f.seconds("expiresIn"), f.timestamp("expiresAt")
+	e.StartsAt, e.Priority = f.timestamp("startsAt"), f.priority()
 	return e
 }
 
@@ -51,13 +51,16 @@ func (h *Handler) self(_ http.ResponseWriter, _ *http.Request, userID string) (o
 	return members(self)
 }
 
-func (h *Handler) setIdle(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+func (h *Handler) setIdle(w http.ResponseWriter, r *http.Request, c Credentials) (object, error) {
 	in := body(w, r)
-	deviceID, idle := in.text("deviceID"), in.bool("idle")
+	deviceID, idle := c.DeviceID, in.bool("idle")
+	if deviceID == "" {
+		deviceID = in.text("deviceID")
+	}
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	return nil, h.service.SetIdle(r.Context(), userID, deviceID, idle)
+	return nil, h.service.SetIdle(r.Context(), c.UserID, deviceID, idle)
 }
 
 func (h *Handler) setVisibility(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
@@ -152,11 +155,11 @@ func (h *Handler) watched(statuses func(ctx context.Context, userID string) ([]p
 	}
 }
 
-func (h *Handler) logout(w http.ResponseWriter, r *http.Request, userID string) (object, error) {
+func (h *Handler) logout(w http.ResponseWriter, r *http.Request, c Credentials) (object, error) {
 	in := body(w, r)
-	deviceID := in.deviceID()
+	deviceID := cmp.Or(c.DeviceID, in.deviceID())
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	return nil, h.service.Logout(r.Context(), userID, deviceID)
+	return nil, h.service.Logout(r.Context(), c.UserID, deviceID)
 }

@@ -28,6 +28,12 @@ func (a Availability) String() string {
 // MarshalText returns the name.
 func (a Availability) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
+// UnmarshalText sets a to the availability with a name, as ParseAvailability does.
+func (a *Availability) UnmarshalText(name []byte) (err error) {
+	*a, err = ParseAvailability(string(name))
+	return err
+}
+
 // ParseAvailability returns the availability with a name. It returns an [*Error] with
 // CodeMalformed for any other name than "", "away", "busy" and "dnd".
 func ParseAvailability(name string) (Availability, error) {

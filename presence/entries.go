@@ -272,8 +272,10 @@ func newSetEntry(userID string, e *Entry) (*setEntry, error) {
 		return nil, malformed("expiresIn and expiresAt can't be given together")
 	case e.Source != "" && op.entry.says() && e.ExpiresIn == 0 && e.ExpiresAt.IsZero():
 		return nil, malformed("an entry with a source must have expiresIn or expiresAt")
-	case !e.StartsAt.IsZero() && op.entry.startsAt <= 0, !e.ExpiresAt.IsZero() && op.entry.expiresAt <= 0:
-		return nil, malformed("startsAt and expiresAt must be after 1970")
+	case !e.StartsAt.IsZero() && op.entry.startsAt <= 0:
+		return nil, malformed("startsAt must be after 1970")
+	case !e.ExpiresAt.IsZero() && op.entry.expiresAt <= 0:
+		return nil, expiresTooEarlyOrLate()
 	}
 	if e.Priority != nil {
 		if *e.Priority < -maxPriority || *e.Priority > maxPriority {
@@ -309,6 +311,10 @@ func (op *setEntry) apply(b *batch) error {
 	return nil
 }
 
+func expiresTooEarlyOrLate() *Error {
+	return malformed("expiresAt must be in the future, at most 365 days ahead")
+}
+
 // at returns the entry as it is stored at now.
 func (op *setEntry) at(now micros) (entry, error) {
 	e := op.entry
@@ -316,7 +322,7 @@ func (op *setEntry) at(now micros) (entry, error) {
 		return e, malformed("startsAt must be at most 365 days ahead")
 	}
 	if e.expiresAt != 0 && (e.expiresAt <= now || e.expiresAt > now+toMicros(maxExpiry)) {
-		return e, malformed("expiresAt must be in the future, at most 365 days ahead")
+		return e, expiresTooEarlyOrLate()
 	}
 	if op.expiresIn > 0 {
 		e.expiresAt = cmp.Or(e.startsAt, now) + toMicros(op.expiresIn)

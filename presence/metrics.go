@@ -11,6 +11,7 @@ type Metrics struct {
 	// The fields of this group describe the present.
 
 	Users         UserCounts
+	Availability  AvailabilityCounts
 	Streams       int           // the open sessions and feeds
 	Version       int64         // the last version given out
 	Queue         int           // the operations that wait for the writer
@@ -214,6 +215,7 @@ func (s *Service) readModel(to *Metrics) {
 	defer s.mu.RUnlock()
 	m := &s.model
 	to.Users = m.userCounts()
+	to.Availability = m.availabilityCounts()
 	to.Streams, to.Version = m.streams, m.version
 	if due := m.nextDue(); due != 0 {
 		to.Overdue = time.Duration(max(0, now-due)) * time.Microsecond

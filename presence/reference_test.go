@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// reference is what the design says about status and who is told, written
-// down naively: everything is looked at, always, and nothing is remembered
-// that follows from something else. It calls nothing of the package.
+// reference is a naive implementation of what the design says about statuses and who
+// receives them. It computes everything each time, and stores nothing that follows
+// from something else. It calls nothing of the package.
 type reference struct {
 	settings Settings
 	users    map[string]*refUser
-	kicked   map[string]time.Time // device → until when it is refused
+	kicked   map[string]time.Time // device → time until which it is refused
 }
 
 type refUser struct {
@@ -203,7 +203,7 @@ func (r *reference) dropDevice(d *refDevice, now time.Time, grace time.Duration)
 	d.graceUntil, d.retainUntil = now.Add(grace), now.Add(r.settings.OfflineRetention)
 }
 
-// expel forgets devices of a user: the one named, or all.
+// expel removes devices of a user: the named one, or all.
 func (r *reference) expel(user, device string, now time.Time) {
 	for _, v := range r.users[user].views() {
 		for _, id := range v.expel(device, now) {
@@ -291,7 +291,7 @@ func (r *reference) set(user, source string, e refEntry) {
 	entries[source] = &e
 }
 
-// subscribe returns whom it evicts.
+// subscribe returns the users whose subscriptions it evicts.
 func (r *reference) subscribe(user string, targets ...string) []string {
 	u := r.users[user]
 	for _, target := range targets {
@@ -331,7 +331,7 @@ func (r *reference) rename(user, to string, now time.Time) {
 	}
 }
 
-// mayWatch tells whether watcher is to be told about target now.
+// mayWatch reports whether watcher must receive target's changes now.
 func (r *reference) mayWatch(watcher, target string) bool {
 	u := r.users[watcher]
 	if u == nil || r.users[target] == nil {

@@ -10,6 +10,10 @@ export const fail = (code, message = "", data = {}) => Object.assign(new Error(m
 const EXPIRED = "userSigExpired";
 const ENDINGS = { 70001: EXPIRED, 70002: EXPIRED, 70003: EXPIRED, 70014: EXPIRED, 70052: "REST_API_Kick" };
 
+/** What fetch needs to send a token; an empty token means the cookies of the page. */
+export const sending = (token, headers) =>
+  token ? { headers: { ...headers, Authorization: `Bearer ${token}` } } : { headers, credentials: "include" };
+
 /** The answer in a response; code 2800 if another party gave it. */
 export async function answerOf(response) {
   const { status } = response;
@@ -22,7 +26,7 @@ export async function answerOf(response) {
 export async function call(url, token, body, isLast) {
   const response = await fetch(url, {
     method: body ? "POST" : "GET",
-    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+    ...sending(token, { "Content-Type": "application/json" }),
     body: JSON.stringify(body),
     signal: AbortSignal.timeout(TIMEOUT),
   }).catch((error) => {

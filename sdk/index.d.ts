@@ -12,6 +12,11 @@ export interface CreateOptions {
   platform?: Platform;
   /** The ID of this device. Default: a random one, which tabs that share a stream keep for their origin. */
   deviceID?: string;
+  /**
+   * True makes the SDK send the cookies of the page instead of a userSig, to a server that identifies users by them.
+   * Default false.
+   */
+  cookies?: boolean;
   /** An option of the original that is ignored here, like the next three. */
   proxyServer?: unknown;
   fileUploadProxy?: unknown;
@@ -48,7 +53,8 @@ export interface ChatError extends Error {
    * The server's code, or the SDK's own: 2002 no userID, 2003 no userSig, 2024 not logged in, 2025 logged in already,
    * 2800 network error, or an answer that isn't a presence server's, 2801 timeout, 2905 unknown API, 2996 too many calls,
    * 3000 logging in, 3001 login failed, 3002 kicked by another device, 3004 userSig expired, 3005 logged out,
-   * 3006 kicked by the server, 60022 the server is starting, stopping or overloaded, 70013 the userSig is another user's,
+   * 3006 kicked by the server, 60022 the server is starting, stopping or overloaded, 70013 the userSig is, or
+   * the cookies are, another user's,
    * 70206 no IDs, 70402 malformed.
    */
   code: number;
@@ -86,11 +92,12 @@ export interface EventData {
 
 export interface ChatSDK {
   /**
-   * Connects, as a device of userID. userSig is a UserSig or a JWT. SDK_READY follows the promise. A login waits for a
+   * Connects, as a device of userID. userSig is a UserSig or a JWT. With create({cookies: true}) it is not needed and is
+   * ignored, and userID must be the user whom the cookies identify; otherwise the error is 70013. SDK_READY follows the promise. A login waits for a
    * logout of the same page that is in progress, and tries again for up to 15 seconds while the server can't be reached.
    * Call it again before the userSig expires: the new one then serves all tabs of the user.
    */
-  login(options: { userID: string; userSig: string }): Promise<Response<LoginData>>;
+  login(options: { userID: string; userSig?: string | undefined }): Promise<Response<LoginData>>;
   /**
    * Logs out this device, and so all tabs of the user that share its stream: the others get KICKED_OUT "logout".
    * Resolves to {code: 0, data: {}}. The type is any, because the original declares Promise<void>, and so do the pages

@@ -1,6 +1,7 @@
 // The leader holds the one stream of all tabs of a user, and passes on what it receives. It runs in one of the tabs, or
 // in a SharedWorker.
 
+import { sending } from "./calls.js";
 import { Silence } from "./pauses.js";
 import { Stream } from "./stream.js";
 
@@ -73,9 +74,9 @@ export class Leader {
   request() {
     const { base, platform, deviceID } = this.#options;
     this.#silence.heard();
-    const headers = { Authorization: `Bearer ${(this.#sentToken = this.#tokens.at(-1))}` };
-    if (this.#cursor >= 0) headers["Last-Event-ID"] = this.#cursor;
-    return [`${base}/v1/events?${new URLSearchParams({ platform, deviceID })}`, headers];
+    this.#sentToken = this.#tokens.at(-1);
+    const headers = this.#cursor >= 0 ? { "Last-Event-ID": this.#cursor } : {};
+    return [`${base}/v1/events?${new URLSearchParams({ platform, deviceID })}`, sending(this.#sentToken, headers)];
   }
 
   /** Throws before anything of a malformed event takes effect. */
@@ -113,7 +114,7 @@ export class Leader {
   #begin(ready) {
     const { userID } = this.#options;
     if (ready.self.userID !== userID) {
-      this.#expire("userSigExpired", 70013, "userSig of another user");
+      this.#expire("userSigExpired", 70013, "the credentials are another user's");
       this.#stream.cut();
       return false;
     }

@@ -64,15 +64,17 @@ class Chat {
   #ready = false;
   #reason = 2024; // zero means logged in
 
-  constructor({ SDKAppID, serverURL = "", platform = "web", deviceID, staleAfter = 60 }) {
+  constructor({ SDKAppID, serverURL = "", platform = "web", deviceID, staleAfter = 60, cookies }) {
     const base = `${serverURL}`.replace(/\/+$/, "");
-    this.#options = { SDKAppID, base, platform, deviceID, staleAfter: staleAfter >= 0 ? staleAfter : 60 };
+    this.#options = { SDKAppID, base, platform, deviceID, cookies, staleAfter: staleAfter >= 0 ? staleAfter : 60 };
   }
 
   async login(options) {
-    const { userID, userSig: token } = options ?? {};
+    const { userID, userSig } = options ?? {};
+    const { cookies } = this.#options;
+    const token = cookies ? "" : userSig;
     check(userID && typeof userID === "string", 2002, "userID must be a string");
-    check(token && typeof token === "string", 2003, "userSig must be a string");
+    check(cookies || (token && typeof token === "string"), 2003, "userSig must be a string");
     if (this.#session) return this.#loginAgain(userID, token);
 
     const session = new Session({

@@ -83,8 +83,8 @@ export class Stream {
     this.#endPause?.();
   }
 
-  async #connect(url, headers) {
-    const response = await fetch(url, { headers, cache: "no-store", signal: this.#controller.signal });
+  async #connect(url, init) {
+    const response = await fetch(url, { ...init, cache: "no-store", signal: this.#controller.signal });
     if (response.status !== 200) return this.#refused(response);
     if (!/^text\/event-stream/i.test(response.headers.get("Content-Type"))) return; // a portal's page
     const feed = parser((event) => this.#receive(event), (ms) => (this.#asked = ms));

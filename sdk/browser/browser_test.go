@@ -82,7 +82,7 @@ func (p *profile) tab(url string) *tab {
 // demo opens the demo page as someone, and waits until it is ready.
 func (p *profile) demo(url, userID string) *tab {
 	p.t.Helper()
-	tab := p.tab(url + "/#" + userID)
+	tab := p.tab(url + "/person.html#" + userID)
 	tab.await("window.chat?.isReady()")
 	tab.record()
 	return tab
@@ -115,6 +115,12 @@ func (p *tab) login(s *server, userID string, seconds int) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.loginWith(userID, token)
+}
+
+// loginWith is login with a token.
+func (p *tab) loginWith(userID, token string) {
+	p.t.Helper()
 	p.eval(`import("/sdk/presence.js").then(async ({ default: sdk }) => {
 		window.TencentCloudChat = sdk;
 		window.chat = sdk.create({ SDKAppID: 1 });

@@ -53,7 +53,7 @@ class Fake {
     const { headers, url } = request;
     const taken = {
       name: /^\/v1\/(\w+)/.exec(url)[1],
-      token: headers.authorization.slice("Bearer ".length),
+      token: headers.authorization?.slice("Bearer ".length),
       cursor: headers["last-event-id"],
       body: JSON.parse(text || "{}"),
       response,

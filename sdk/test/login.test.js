@@ -243,3 +243,30 @@ test("a snapshot that is cut before its first part is asked for again", async (t
   await seen.status("bob", ({ version }) => version === 50);
   await seen.status("bob", ({ version }) => version === 2);
 });
+
+test("with cookies no request has a token, and the login ends once the server refuses them", async (t) => {
+  skipPauses(t);
+  const fake = await startFake(t);
+  const { call } = fake;
+  const { chat, seen } = fake.create(t, { cookies: true });
+  for (const userSig of [undefined, "ignored"]) {
+    fake.call = call;
+    await chat.login({ userID: "alice", userSig });
+    await seen.next("SDK_READY");
+    assert.equal((await chat.login({ userID: "alice" })).data.repeatLogin, true);
+    const opened = fake.requests.filter(({ name }) => name === "events").length;
+    (await fake.nth("events", opened)).response.destroy();
+    await fake.nth("events", opened + 1); // connected again
+    await seen.next("NET_STATE_CHANGE", ({ state }) => state === "connected");
+    fake.call = ({ response }) => json(response, 401, { code: 70002, message: "no session" });
+    await rejects(chat.getUserStatus({ userIDList: ["bob"] }), 70002);
+    assert.equal((await seen.next("KICKED_OUT")).type, TYPES.KICKED_OUT_USERSIG_EXPIRED);
+  }
+  assert.deepEqual([...new Set(fake.requests.map(({ token }) => token))], [undefined]);
+});
+
+test("the cookies of another user end the login", async (t) => {
+  const fake = await startFake(t);
+  fake.stream = ({ response }) => fake.ready(response, "bob");
+  await rejects(fake.create(t, { cookies: true }).chat.login({ userID: "alice" }), 70013);
+});

@@ -59,3 +59,6 @@ export async function typed(chat: ChatSDK): Promise<string | undefined> {
 }
 
 export default Store;
+
+export const withCookies = (userID: string) =>
+  TencentCloudChat.create({ SDKAppID: 1, serverURL: "/presence", cookies: true }).login({ userID });
