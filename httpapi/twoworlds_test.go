@@ -62,9 +62,12 @@ func recordOf(t *testing.T, invisible bool) string {
 	alice.post("/v1/setSelfStatus", `{"customStatus":"x","availability":"dnd","source":"call","expiresAt":"`+tomorrow+`"}`)
 	w.sees("she says something")
 	w.calls()
-	w.stream.cancel()
-	w.stream = w.bob.stream("deviceID", "d", "Last-Event-ID", cursor).ready()
-	w.sees("bob resumes")
+	w.resumes(cursor)
+	if invisible {
+		alice.post("/v1/setIdle", `{"deviceID":"new","idle":true}`)
+		alice.post("/v1/setIdle", `{"deviceID":"new","idle":false}`)
+	}
+	w.resumes(w.stream.Cursor())
 
 	if invisible {
 		alice.post("/v1/setVisibility", `{"invisible":false}`)
@@ -113,6 +116,14 @@ func (w *witness) sees(what string) {
 			return
 		}
 	}
+}
+
+// resumes opens the stream anew, from a cursor.
+func (w *witness) resumes(cursor string) {
+	w.t.Helper()
+	w.stream.cancel()
+	w.stream = w.bob.stream("deviceID", "d", "Last-Event-ID", cursor).ready()
+	w.sees("bob resumes")
 }
 
 // calls makes every call that may show alice.
