@@ -64,8 +64,8 @@ func recordOf(t *testing.T, invisible bool) string {
 	w.calls()
 	w.resumes(cursor)
 	if invisible {
-		alice.post("/v1/setIdle", `{"deviceID":"new","idle":true}`)
-		alice.post("/v1/setIdle", `{"deviceID":"new","idle":false}`)
+		alice.post("/v1/logout", "")
+		alice.stream("deviceID", "new").ready()
 	}
 	w.resumes(w.stream.Cursor())
 
