@@ -18,7 +18,22 @@
 //
 // A user is registered by [Service.Import], or when one of their devices first
 // connects. Everything about a user that others may see is a [Status]: the normal
-// status, such as ONLINE, and the custom status, a text that [Service.Set] sets.
+// status, such as ONLINE, the custom status, a text that [Service.Set] sets, and an
+// availability, such as busy.
+//
+// What is said about a user is kept in entries, one for each source: the user's own, and
+// those of named sources such as a calendar. [Service.SetEntry] replaces one. The status
+// shows the text with the highest priority and the strongest [Availability]. It is
+// computed from all entries whenever one of them changes, begins or ends, so nothing has
+// to be saved and restored.
+//
+// A user who is online and whose connected devices are all idle is away; see
+// [Service.SetIdle].
+//
+// A user has two views. The user's own devices and the server side see the user as they
+// are. While a user is invisible, all others see what they would see had the user logged
+// out; see [Service.SetVisibility]. Each view has a version, which grows only when that
+// view changes.
 //
 // A device belongs to one user and is logged in from its first Connect until it
 // logs out, is kicked, or has been disconnected for too long. The normal status of

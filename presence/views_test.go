@@ -230,7 +230,7 @@ entry "": the custom status, and no availability
 			w.say(hour("b", "b", Available, 10))
 			w.say(Entry{Source: "later", CustomStatus: "later", StartsAt: w.Now().Add(time.Hour), ExpiresIn: time.Hour})
 		}, `
-said: the custom status is that of the entry b, which has the highest priority (10) of the 3 entries with a text, or was set last of equals; dnd, because the entry call says so
+said: the custom status is that of the entry b, which was set last of the 2 entries with the highest priority (10); dnd, because the entry call says so
 entry "": a text that is not shown, because the entry b has a higher priority, and the availability away, which is weaker than dnd
 entry "b": the custom status, and no availability
 entry "calendar": no text, and the availability busy, which is weaker than dnd
