@@ -31,7 +31,7 @@ func FuzzStatusJSON(f *testing.F) {
 	f.Add("\"\\", int8(3), "a\r\n\x00\u2028\U0001F642", int64(1)<<53-1, int64(0), int8(0), int64(29924100), true)
 	f.Fuzz(func(t *testing.T, userID string, statusType int8, text string, version, expiresMilli int64, availability int8, seen int64, invisible bool) {
 		if !utf8.ValidString(userID) || !utf8.ValidString(text) || expiresMilli < 0 || expiresMilli > 1<<47 || seen < 0 || seen > 1<<31 {
-			t.Skip("no status of a service")
+			t.Skip("not a status of a service")
 		}
 		s := Status{UserID: userID, StatusType: StatusType(statusType), CustomStatus: text, Version: version,
 			Availability: Availability(uint8(availability) % 4), Invisible: invisible}

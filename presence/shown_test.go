@@ -334,6 +334,7 @@ var shownCases = []struct {
 		w.hide(true)
 		first := w.ios("alice", "1")
 		w.ios("alice", "2").Close()
+		w.pass(time.Second)
 		w.hide(false)
 		first.Close()
 		w.pass(time.Minute)
