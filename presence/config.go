@@ -70,8 +70,8 @@ type Settings struct {
 	// none. The default is 8.
 	Entries int
 
-	// LastSeen makes the status of a user who isn't ONLINE say when the user was last
-	// ONLINE. That is stored even while LastSeen is false. The default is false.
+	// LastSeen adds to the status of a user who isn't ONLINE when the user was last
+	// ONLINE. That time is stored even while LastSeen is false. The default is false.
 	LastSeen bool
 
 	// ReconnectGrace is how long a device that disconnected still counts as
@@ -90,9 +90,9 @@ type Settings struct {
 	// over. The default is 168 hours.
 	OfflineRetention time.Duration
 
-	// CustomStatusTTL is how long a user who is UNLOGINED keeps a custom
-	// status that has no expiry of its own. Zero means that it is cleared as
-	// soon as the user is UNLOGINED. The default is 5 minutes.
+	// CustomStatusTTL is how long a user who is UNLOGINED, or invisible, keeps
+	// their own entry, if that has no expiry. Zero means that it ends
+	// as soon as the user is UNLOGINED or invisible. The default is 5 minutes.
 	CustomStatusTTL time.Duration
 
 	// Keepalive is how long a session may be silent before it sends a

@@ -13,7 +13,7 @@ type Metrics struct {
 	Users         UserCounts
 	Availability  AvailabilityCounts
 	Streams       int           // the open sessions and feeds
-	Version       int64         // the last version given out
+	Version       int64         // the last version issued
 	Queue         int           // the operations that wait for the writer
 	QueueCapacity int           // the length of Queue at which calls return [ErrOverloaded]
 	Overdue       time.Duration // how long ago the earliest deadline passed that is not applied yet; zero means that there is none

@@ -44,8 +44,8 @@ func New(svc *presence.Service, log *slog.Logger) *Senders {
 // URLs that are removed end before it returns. c must be valid; see [Config.Validate].
 // After [Senders.Close] it does nothing.
 //
-// The error is for removed URLs that could not be forgotten. They are at the next call.
-// Everything else is in effect.
+// The error means that the service could not forget removed URLs, which the next call
+// tries again. Everything else is in effect.
 func (s *Senders) Configure(ctx context.Context, c Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
