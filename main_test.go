@@ -43,8 +43,8 @@ func TestReadme(t *testing.T) {
 	readme := strings.ReplaceAll(string(text), "localhost:8080", c.Address)
 	shell := blocks(readme, "sh")
 	shown := blocks(readme, "text")[1:] // after the picture
-	if len(shell) != 6 || len(shown) != 2 {
-		t.Fatalf("the README has %d blocks of shell and %d of output: this test knows 6 and 2", len(shell), len(shown))
+	if len(shell) != 8 || len(shown) != 3 {
+		t.Fatalf("the README has %d blocks of shell and %d of output: this test knows 8 and 3", len(shell), len(shown))
 	}
 	everyTerminal := "export ADMIN_KEY='" + server.AdminKey + "'\n" + shell[0]
 
@@ -65,7 +65,14 @@ func TestReadme(t *testing.T) {
 	if got := alike(bob.String()); got != alike(shown[1]) {
 		t.Errorf("the first terminal shows:\n%s\nand in the README:\n%s", got, alike(shown[1]))
 	}
-	admin, adminEnds := c.terminal(everyTerminal + shell[5])
+	alice, _ := c.terminal(everyTerminal + shell[5])
+	alice.awaits(t, "event: READY")
+	more, moreEnds := c.terminal(everyTerminal + shell[6])
+	<-moreEnds
+	if got := alike(more.String()); got != alike(shown[2]) {
+		t.Errorf("More than online: the third terminal shows:\n%s\nand in the README:\n%s", got, alike(shown[2]))
+	}
+	admin, adminEnds := c.terminal(everyTerminal + shell[7])
 	<-adminEnds
 	if n := strings.Count(admin.String(), `{"code":0,`); n != 4 {
 		t.Errorf("of the 4 calls of the server API %d succeed:\n%s", n, admin)
@@ -84,8 +91,8 @@ func blocks(markdown, language string) (all []string) {
 // versions in the text, so that their order is compared.
 func alike(text string) string {
 	for pattern, same := range map[string]string{
-		`"expiresAt":"[^"]+"`:    `"expiresAt":"then"`,
-		`"deviceID":"[A-Z0-9]+"`: `"deviceID":"random"`,
+		`"(expiresAt|since|setAt)":"[^"]+"`: `"$1":"then"`,
+		`"deviceID":"[A-Z0-9]+"`:            `"deviceID":"random"`,
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, same)
 	}

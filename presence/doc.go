@@ -20,21 +20,26 @@
 // connects. What can be seen of a user is a [Status]. Its normal status, such as
 // ONLINE, follows from the user's devices and the time alone; see [StatusType]. Its
 // custom status, which is a text, and its availability, such as busy, come from
-// entries. If no entry states an availability, idle devices make their user away.
+// entries. If no entry states an availability, a user who is ONLINE and whose devices
+// are all idle is away; see [Service.SetIdle].
+//
+// An entry is what one source says about a user. There is one entry for each source: the
+// user's own, and those of named sources such as a calendar. [Service.Set] sets the text
+// of the user's own, and [Service.SetEntry] replaces any entry. The status shows the text
+// with the highest priority and the strongest [Availability]. It is computed from all
+// entries whenever one of them changes, begins or ends, so nothing has to be saved and
+// restored.
+//
+// A user has two views. The user's own devices and the server side see the user as they
+// are. While a user is invisible, all others see what they would see had the user logged
+// out; see [Service.SetVisibility]. Each view has a version, which grows only when that
+// view changes. The server side is the program that uses this package, and any backend
+// that it gives access to all users.
 //
 // A device belongs to one user and is logged in from its first Connect until it
 // logs out, is kicked, or has been disconnected for too long. A device that
 // disconnects counts as connected for a grace period. After that, a native device
 // makes its user OFFLINE for a retention period; see [Settings].
-//
-// An entry is what one source says about a user. The user is a source, and a
-// calendar may be another. [Service.Set] sets the user's own text, and
-// [Service.SetEntry] any entry.
-//
-// A user has two views: the user's own devices and the server side see one, and
-// everybody else sees the other. They differ when the user is, or was, invisible; see
-// [Service.SetVisibility]. The server side is the program that uses this package,
-// and any backend that it gives access to all users.
 //
 // A session is one stream of events to one device. A device that connects again
 // replaces its earlier session.
@@ -63,11 +68,12 @@
 // Everything that changes state is an operation. One goroutine, the writer, takes
 // the operations that wait, applies them in order, and commits them in one SQLite
 // transaction. Only then does it update the model, which is the state of all users
-// in memory, notify the sessions and answer the callers, so nothing is announced or acknowledged before it is
-// durable. Each operation sees the changes of those before it in its batch. The
-// work of an operation is bounded: a call with a long list becomes several
-// operations, and the friends and subscriptions of a deleted user are removed
-// later, in pieces. Statuses are read from the model and never wait for the disk.
+// in memory, notify the sessions and answer the callers. So nothing is announced or
+// acknowledged before it is durable. Each operation sees the changes of those before
+// it in its batch. The work of an operation is bounded: a call with a long list
+// becomes several operations, and the friends and subscriptions of a deleted user are
+// removed later, in pieces. Statuses are read from the model and never wait for the
+// disk.
 //
 // The model stores twice who watches whom. A connected user has a list of the users
 // they watch, which is loaded with their first session. A watched user has an

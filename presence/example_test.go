@@ -95,6 +95,29 @@ func ExampleService_Set() {
 	// ends by itself: false
 }
 
+// A call has an entry of its own. While it lasts, its text is shown, because the entry of a
+// named source has a higher priority; once it ends, the text below it is shown again.
+func ExampleService_SetEntry() {
+	svc, done := openTemp()
+	defer done()
+	ctx := context.Background()
+	svc.Import(ctx, []string{"alice"})
+	set := func(e presence.Entry) {
+		status, err := svc.SetEntry(ctx, "alice", e)
+		fmt.Printf("%s, %s, %v\n", status.CustomStatus, status.Availability, err)
+	}
+
+	set(presence.Entry{CustomStatus: "Writing", Availability: presence.Busy})
+	set(presence.Entry{Source: "call", CustomStatus: "In a call", Availability: presence.DND, ExpiresIn: time.Hour})
+	set(presence.Entry{Source: "call"}) // the call has ended
+	set(presence.Entry{Source: "calendar", CustomStatus: "In a meeting"})
+	// Output:
+	// Writing, busy, <nil>
+	// In a call, dnd, <nil>
+	// Writing, busy, <nil>
+	// , , an entry with a source must have expiresIn or expiresAt
+}
+
 // A device that comes back with its cursor receives what it has missed: the last
 // status of each user, not the history.
 func ExampleService_Connect_resume() {
