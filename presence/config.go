@@ -79,9 +79,10 @@ type Settings struct {
 	// is 10 seconds.
 	ReconnectGrace time.Duration
 
-	// RestartGrace is ReconnectGrace for the devices that were connected when
-	// an earlier run of the service ended. Zero means that a restart makes
-	// everyone who was ONLINE visibly disconnect. The default is 30 seconds.
+	// RestartGrace is how long the devices that were connected, or in their grace
+	// period, when an earlier run of the service ended count as connected after the
+	// next start. Zero means that a device that was connected then counts as
+	// disconnected until it reconnects. The default is 30 seconds.
 	RestartGrace time.Duration
 
 	// OfflineRetention is how long a native device that disconnected without

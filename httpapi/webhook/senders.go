@@ -117,12 +117,13 @@ type State struct {
 	// means that its feed isn't open yet.
 	Version int64
 
-	// Behind is at most how long ago the oldest change happened that the URL has
-	// not received, counting from this start. Zero means that it has received
-	// everything.
+	// Behind is an upper bound on the age of the oldest change that the URL has not
+	// received. Time before this start doesn't count. Zero means that the URL has
+	// received everything.
 	Behind time.Duration
 
-	// Failing is why the last attempt failed. Empty means that it didn't.
+	// Failing is the reason why the last attempt failed. Empty means that it succeeded,
+	// or that there was none.
 	Failing string
 
 	// Sent is the number of messages that were received, and Failed that of

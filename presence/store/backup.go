@@ -99,10 +99,10 @@ func checkCopy(ctx context.Context, copied, path string) error {
 	return checkIntegrity(ctx, db, path)
 }
 
-// OpenToRead opens a database of ours, which others may have open, to read it. It
-// reads through SQLite alone: opening and closing the file itself would take away
-// the locks of a service in this process. The error is [fs.ErrNotExist] if there is
-// no file.
+// OpenToRead opens a database of this program for reading, while others may have it
+// open. Only SQLite opens the file: closing a file releases all locks that this process
+// has on it, and a service in this process needs its locks. The error is
+// [fs.ErrNotExist] if there is no file.
 func OpenToRead(ctx context.Context, path string) (*sql.DB, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err

@@ -45,8 +45,8 @@ func (d *DB) rememberFiles() error {
 }
 
 // Moved returns an error when a file of the database was removed, moved or
-// replaced while it is open: SQLite goes on writing to it, and doesn't notice that
-// nobody will find what it has written. Before Start it returns nil.
+// replaced while it is open: SQLite doesn't notice it, and what it writes from
+// then on would be lost. Before Start it returns nil.
 func (d *DB) Moved() error {
 	for _, f := range d.files {
 		if now, err := os.Stat(f.name); err != nil || !os.SameFile(now, f.file) {

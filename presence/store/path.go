@@ -16,8 +16,8 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ApplicationID marks a database of ours in the header of the file: "Pres" in
-// ASCII. See PRAGMA application_id.
+// ApplicationID, in the header of the file, marks a database of this program: "Pres"
+// in ASCII. See PRAGMA application_id.
 const ApplicationID = 0x50726573
 
 // touch creates the file, empty, if there is none, and returns its path without
