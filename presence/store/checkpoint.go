@@ -23,11 +23,13 @@ type checkpointer struct {
 }
 
 const (
-	// checkpointAfter is the number of rows that make a checkpoint worth it: they
-	// leave a log of about 10 MiB. Its fsyncs delay those of the writer.
+	// checkpointAfter is the number of rows after which a checkpoint is worthwhile:
+	// they leave a log of about 10 MiB. The fsyncs of a checkpoint delay those of the
+	// writer.
 	checkpointAfter = 8192
 
-	// longLog is the size, in pages, from which the log has to start anew.
+	// longLog is the size, in pages, above which the log must start again from its
+	// beginning.
 	longLog = 1 << 16
 )
 
