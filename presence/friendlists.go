@@ -32,11 +32,12 @@ func (s *Service) AddFriendPairs(ctx context.Context, pairs []FriendPair) (faile
 	}
 }
 
-// SetFriends replaces the friend list of userID with friends. It first calls
-// RemoveFriends for those in the list who are not in friends, and then AddFriends for
-// friends, both with mutual. So if mutual is true, userID is also removed from the
-// lists of those who are removed, and added to the lists of those in friends. The list
-// of a user who is in neither list doesn't change.
+// SetFriends replaces the friend list of userID with friends. It has the effect of
+// RemoveFriends for those in the list who are not in friends, and then that of
+// AddFriends for friends, both with mutual. So if mutual is true, userID is also
+// removed from the lists of those who are removed, and added to the lists of those in
+// friends. The list of a user who is neither in the earlier list nor in friends doesn't
+// change.
 //
 // SetFriends returns the IDs that failed, for the reasons of AddFriends. If friends is
 // empty or nil, the list becomes empty. A long list is set in several steps, between

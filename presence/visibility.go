@@ -6,8 +6,8 @@ import "context"
 // somebody is using it again. A user is away while they are ONLINE and nobody uses any
 // of the devices that make them so. A device that logs in begins as not idle. In its
 // grace period a device counts as it last reported, and if it reconnects within that
-// period, this stays so. There is one exception: if the user became visible while the device
-// was disconnected, it logs in anew when it reconnects.
+// period, this stays so. There is one exception: if the user became visible while the
+// device was disconnected, it logs in anew when it reconnects.
 //
 // Errors: CodeMalformed for deviceID and when that device isn't connected,
 // CodeUnknownUser, CodeUnavailable.

@@ -7,15 +7,15 @@
 // client are not queued here; they wait in the session, where newer changes replace
 // older ones.
 //
-// A stream lasts for hours and sends little. Its cost is therefore the memory that
-// it holds, and the time that it takes to wake it when there is a change. To reduce the memory, an HTTP/1
-// connection is taken over from net/http (Hijack), which then frees its buffers
-// and goroutines. One goroutine for each stream remains, which waits for the client
-// to disconnect. To reduce the time, a few loops, one for each processor, write
-// to all of these connections without ever waiting for one: bytes that the
-// connection doesn't accept immediately are passed to a goroutine, which ends when
-// they are written. Where a connection can't be written without waiting (TLS,
-// HTTP/2, Windows), each stream has a loop of its own.
+// A stream lasts for hours and sends little. Its cost is therefore the memory that it
+// holds, and the time that it takes to wake it when there is a change. To reduce the
+// memory, an HTTP/1 connection is taken over from net/http (Hijack), which then frees
+// its buffers and goroutines. One goroutine for each stream remains, which waits for
+// the client to disconnect. To reduce the time, a few loops, one for each processor,
+// write to all of these connections without ever waiting for one: bytes that the
+// connection doesn't accept immediately are passed to a goroutine, which ends when they
+// are written. Where a connection can't be written without waiting (TLS, HTTP/2,
+// Windows), each stream has a loop of its own.
 //
 //	session ─┐ wake               ┌→ connection
 //	session ─┼──────→ loop ───────┼→ connection
@@ -104,10 +104,10 @@ func Check(w http.ResponseWriter, r *http.Request) error {
 // continues; the handler must then return too. Otherwise it returns at the end of
 // the stream.
 //
-// The response ends properly only if the client has no reason to reconnect,
-// because it was kicked or its device has opened a newer stream. Otherwise
-// Serve aborts it, for which it may panic with [http.ErrAbortHandler]. The client then
-// sees that the response is incomplete, and reconnects.
+// The response ends properly only if the client has no reason to reconnect, because it
+// was kicked or its device has opened a newer stream. Otherwise Serve aborts it, for
+// which it may panic with [http.ErrAbortHandler]. The client then sees that the
+// response is incomplete, and reconnects.
 func (v *Server) Serve(w http.ResponseWriter, r *http.Request, source Source, timing Timing, done func(error)) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
