@@ -51,13 +51,12 @@ func (p *Provider) name() string {
 	return fmt.Sprintf("%q %q %q %q", p.config.URL, p.config.Issuer, p.config.Audience, p.config.UserClaim)
 }
 
-// SetKeys replaces what Config.Tokens verifies tokens with: its Secret, which must not be
-// empty and signs new tokens, its PreviousSecrets, and its Provider; the caller closes the
-// earlier one. The event streams that were opened with tokens that are no longer accepted
-// end as if these had expired.
+// SetKeys replaces the Secret, the PreviousSecrets and the Provider of Config.Tokens.
+// secret signs new tokens, and must not be empty. The caller closes the earlier Provider.
+// If the token of an event stream is no longer accepted, the stream ends as if the token
+// had expired. Streams whose tokens were not verified by Config.Tokens continue.
 //
-// It panics if Config.Tokens is nil. Streams with tokens that other Tokens verified
-// continue.
+// SetKeys panics if Config.Tokens is nil.
 func (h *Handler) SetKeys(secret []byte, previous [][]byte, provider *Provider) {
 	h.tokens.load() // what is in its fields counts as replaced
 	replaced := h.tokens.trust.Swap(newTrust(secret, previous, provider))

@@ -2,14 +2,14 @@ package presence
 
 import "fmt"
 
-// Availability says how far a user wants to be disturbed. The values are in ascending
-// order of strength: of several, the strongest is shown.
+// Availability says whether a user can be, and wants to be, disturbed. The values are in
+// ascending order of strength: of several, the strongest is shown.
 type Availability int8
 
 // The availabilities, by their names in the public protocol.
 const (
-	Available Availability = iota // nothing is said; the empty name
-	Away                          // "away": nobody is at the device
+	Available Availability = iota // none is stated; its name is empty
+	Away                          // "away": nobody is using the user's devices
 	Busy                          // "busy": the user is occupied
 	DND                           // "dnd": the user is not to be disturbed
 )

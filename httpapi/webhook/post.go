@@ -89,10 +89,9 @@ func post(ctx context.Context, client *http.Client, url string, key []byte, m me
 	return response, response.check()
 }
 
-// Test sends a sample of a message to a URL, once. The sample reports that a user is
-// UNKNOWN who can't exist, so a receiver has nothing to do. secret and url must be
-// valid; see [Config]. The error is for a response that didn't arrive, or that is not
-// 2xx.
+// Test sends a sample message to a URL, once. The sample reports as UNKNOWN a user who
+// can't exist, so the receiver has nothing to do. secret and url must be valid; see
+// [Config]. Test returns an error if there was no response, or one other than 2xx.
 func Test(ctx context.Context, url, secret string) (Response, error) {
 	key, err := decodeSecret(secret)
 	if err != nil {

@@ -76,9 +76,10 @@ func checkpoint(db Queryer) (pages int, err error) {
 // Wrote reports between two transactions that rows were written, which may make a
 // checkpoint due.
 //
-// SQLite starts its log from the beginning only if all of it has been moved when a
-// write begins. If the writer never rests, this doesn't happen, so when the log is
-// long the writer moves the rest itself.
+// SQLite reuses the beginning of its log only if a write finds all of the log moved
+// into the database. While writes follow each other without a pause, the checkpoints
+// of the other goroutine never get that far. So once the log is long, Wrote makes a
+// checkpoint itself.
 func (d *DB) Wrote(rows int) {
 	c := d.checkpointer
 	if c.long.CompareAndSwap(true, false) {
