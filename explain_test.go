@@ -38,7 +38,7 @@ func TestCommandExplain(t *testing.T) {
 	c.Do("/v1/setIdle", c.TokenOf("alice"), map[string]any{"deviceID": "d", "idle": true}, nil)
 	c.Do("/v1/setVisibility", c.TokenOf("alice"), map[string]any{"invisible": true}, nil)
 	out, _ = c.calls(0, "explain", "alice")
-	c.mentions(out, "said ", " the custom status is that of the entry call, which has the highest priority (10) of the 2 entries with a text, or was set last of equals; "+
+	c.mentions(out, "said ", " the custom status is that of the entry call, which has the highest priority (10) of the 2 entries with a text; "+
 		"busy, because the entry call says so\n",
 		"others ", " others see UNLOGINED, because the user is invisible: to others, no device of the user exists\n",
 		"device ", ", idle: ONLINE, and away unless another device is in use; nothing for others, because the user is invisible\n",

@@ -37,8 +37,8 @@ type ProviderConfig struct {
 	// UserClaim is the claim that holds the user ID. Empty means sub.
 	UserClaim string
 
-	// Logger receives a warning when the keys can't be fetched, and when that succeeds
-	// again. Nil means that nothing is logged.
+	// Logger receives a warning when the keys can't be fetched, and a message when that
+	// succeeds again. Nil means that nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -77,7 +77,7 @@ type Provider struct {
 	asked     time.Time            // when the last fetch began
 	fetched   time.Time            // when the last fetch that succeeded began
 	next      chan struct{}        // closed when the next fetch ends
-	unknown   map[string]time.Time // when a token first named a key that isn't there
+	unknown   map[string]time.Time // when a token first named a key that is unknown
 	lastError error                // of the last fetch; nil means that it succeeded
 }
 
@@ -337,7 +337,7 @@ func (p *Provider) candidates(header jwtHeader) (named bool, fitting []*provider
 	return named, fitting
 }
 
-// firstNamed returns when a token first named a key that is unknown, as far as this is
+// firstNamed returns when a token first named an unknown key, as far as this is
 // remembered. A name that was forgotten is looked up once more.
 func (p *Provider) firstNamed(kid string) time.Time {
 	now := time.Now()
@@ -390,8 +390,8 @@ func (p *Provider) read() (keys int, fetched time.Time, failing bool) {
 	return len(p.keys), p.fetched, p.lastError != nil
 }
 
-// check returns why the claims of a token are not those that the configuration asks for,
-// or "".
+// check returns why the claims of a token are not those that the configuration
+// requires, or "".
 func (c *ProviderConfig) check(claims *fields) string {
 	if c.Issuer != "" && (!claims.has("iss") || claims.text("iss") != c.Issuer) {
 		return "iss is not the issuer that is configured"
@@ -402,7 +402,7 @@ func (c *ProviderConfig) check(claims *fields) string {
 	return ""
 }
 
-// hasAudience reports whether the claim aud is a text, or a list that has it.
+// hasAudience reports whether the claim aud is the text, or a list that contains it.
 func (f *fields) hasAudience(audience string) bool {
 	var one string
 	var list []string

@@ -53,7 +53,7 @@ func newIdentityProvider(t *testing.T) *identityProvider {
 	return p
 }
 
-// publish makes the server answer with keys by name.
+// publish makes the server respond with these keys, by name.
 func (p *identityProvider) publish(keys map[string]crypto.Signer) {
 	text := keySet(p.t, keys)
 	p.answer(func(w http.ResponseWriter, _ *http.Request) { w.Write(text) })
@@ -132,8 +132,8 @@ func providerToken(t *testing.T, method jwt.SigningMethod, key any, header, clai
 	return text
 }
 
-// codeOf verifies a token until the keys that it needs could be looked up, and returns
-// the code of the result.
+// codeOf verifies a token until the keys that it needs have been looked up, and
+// returns the code of the result.
 func codeOf(t *testing.T, tokens *httpapi.Tokens, token string) presence.Code {
 	t.Helper()
 	for {
@@ -197,8 +197,8 @@ func TestProviderAcceptsItsTokens(t *testing.T) {
 	}
 }
 
-// TestProviderThatLies: nothing that a token says makes the server accept it, or request
-// anything but the keys.
+// TestProviderThatLies checks that nothing in a token makes the server accept it, or
+// request anything but the keys.
 func TestProviderThatLies(t *testing.T) {
 	p := newIdentityProvider(t)
 	p.publish(map[string]crypto.Signer{"r": rsaKey(), "r2": rsaKey()})
@@ -236,8 +236,8 @@ func TestProviderThatLies(t *testing.T) {
 	}
 }
 
-// TestProviderRotatesItsKeys while the server runs: new keys are accepted at once, and
-// those that were withdrawn no longer once that is known.
+// TestProviderRotatesItsKeys checks that, while the server runs, new keys are accepted
+// immediately, and withdrawn keys are refused once the server knows of it.
 func TestProviderRotatesItsKeys(t *testing.T) {
 	p := newIdentityProvider(t)
 	p.publish(map[string]crypto.Signer{"1": ecKey()})
@@ -324,7 +324,8 @@ func TestProviderIsSlow(t *testing.T) {
 	s.counts("presence_provider_keys 1")
 }
 
-// TestProviderOutage: a provider that is down, slow or broken makes no token wrong.
+// TestProviderOutage checks that a provider that is down, slow or broken makes no
+// token invalid.
 func TestProviderOutage(t *testing.T) {
 	p := newIdentityProvider(t)
 	for name, serve := range map[string]http.HandlerFunc{
@@ -361,7 +362,7 @@ func TestProviderOutage(t *testing.T) {
 			t.Errorf("%s: an unknown key that can't be looked up: %v, want CodeUnavailable", name, err)
 		}
 		if code := codeOf(t, tokens, token); code != 0 {
-			t.Errorf("%s: a key that is known is forgotten: code %d", name, code)
+			t.Errorf("%s: a known key was forgotten: code %d", name, code)
 		}
 	}
 	if _, other := p.counts(); other > 0 {
@@ -369,7 +370,8 @@ func TestProviderOutage(t *testing.T) {
 	}
 }
 
-// TestProviderWithStrangeKeys: good keys work next to malformed ones, however many.
+// TestProviderWithStrangeKeys checks that good keys work next to malformed ones,
+// however many there are.
 func TestProviderWithStrangeKeys(t *testing.T) {
 	var set struct{ Keys []json.RawMessage }
 	json.Unmarshal(keySet(t, map[string]crypto.Signer{"good": ecKey(), "weak": smallKey()}), &set)
@@ -407,8 +409,8 @@ func TestProviderWithStrangeKeys(t *testing.T) {
 	}
 }
 
-// TestProviderIsNotFlooded: many tokens with unknown keys cause few fetches, and are
-// refused or told to come back.
+// TestProviderIsNotFlooded checks that many tokens with unknown keys cause few
+// fetches, and are refused or asked to retry.
 func TestProviderIsNotFlooded(t *testing.T) {
 	p := newIdentityProvider(t)
 	p.publish(map[string]crypto.Signer{"1": ecKey()})

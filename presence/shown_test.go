@@ -329,6 +329,17 @@ var shownCases = []struct {
 		w.hide(false)
 		s.resume()
 	}, "ONLINE", ""},
+	{"a hidden device takes no room", func(w *world) {
+		w.configure(func(s *Settings) { s.DevicesPerPlatform = 2 })
+		w.hide(true)
+		first := w.ios("alice", "1")
+		w.ios("alice", "2").Close()
+		w.hide(false)
+		first.Close()
+		w.pass(time.Minute)
+		w.ios("alice", "3")
+		w.logout("alice", "3")
+	}, "OFFLINE, last seen 00:01", ""},
 
 	{"last seen is the end of the grace", func(w *world) {
 		w.pass(50 * time.Second)

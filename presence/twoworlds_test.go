@@ -19,7 +19,7 @@ func TestInvisibleUserLeaksNothing(t *testing.T) {
 	seeds := []uint64{*seed}
 	if *seed == 0 {
 		seeds = nil
-		for n := range uint64(60) {
+		for n := range uint64(100) {
 			seeds = append(seeds, n+1)
 		}
 	}
@@ -137,9 +137,9 @@ func (a *actor) step(n int) {
 		weight int
 		move   func()
 	}{
-		{10, a.toggle}, {60, a.ivyActs}, {15, a.ivySays}, {3, a.ivyIsRenamed}, {1, a.ivyIsDeleted},
-		{15, a.connectOther}, {10, a.resumeOther}, {10, a.dropOther}, {30, a.readOther}, {10, a.otherActs},
-		{20, a.query}, {10, a.subscribe}, {5, a.unsubscribe}, {5, a.befriend}, {3, a.toggleSwitch},
+		{15, a.toggle}, {10, a.comeBack}, {60, a.ivyActs}, {15, a.ivySays}, {3, a.ivyIsRenamed}, {1, a.ivyIsDeleted},
+		{15, a.connectOther}, {10, a.resumeOther}, {10, a.dropOther}, {20, a.readOther}, {15, a.otherActs},
+		{20, a.query}, {10, a.subscribe}, {5, a.unsubscribe}, {10, a.befriend}, {3, a.toggleSwitch},
 		{25, a.passSome}, {3, a.restartAll},
 	}
 	total := 0
@@ -212,9 +212,7 @@ func (a *actor) ivyActs() {
 	}
 	switch {
 	case n < 4:
-		session, err := a.Connect(a.t.Context(), Device{UserID: a.ivy, ID: id, Platform: []Platform{Web, IOS}[platform]})
-		a.must(err)
-		a.own[id] = session
+		a.connectOwn(id, []Platform{Web, IOS}[platform])
 	case n < 6:
 		if a.own[id] != nil {
 			a.own[id].Close()
@@ -230,6 +228,29 @@ func (a *actor) ivyActs() {
 	}
 }
 
+// comeBack makes ivy visible while a device of hers is idle and in its grace, and then
+// connects it.
+func (a *actor) comeBack() {
+	id := fmt.Sprint(Web, a.rand.IntN(3))
+	if !a.hidden {
+		a.toggle()
+	}
+	if a.acts() && a.own[id] != nil {
+		a.SetIdle(a.t.Context(), a.ivy, id, true)
+		a.own[id].Close()
+		synctest.Wait()
+	}
+	a.toggle()
+	a.otherActs()
+	a.connectOwn(id, Web)
+}
+
+func (a *actor) connectOwn(id string, p Platform) {
+	session, err := a.Connect(a.t.Context(), Device{UserID: a.ivy, ID: id, Platform: p})
+	a.must(err)
+	a.own[id] = session
+}
+
 // ivyActsHidden does what is not a matter of devices.
 func (a *actor) ivyActsHidden() {
 	a.must(a.SetVisibility(a.t.Context(), a.ivy, true))
@@ -243,7 +264,7 @@ func (a *actor) ivyActsHidden() {
 func (a *actor) ivySays() {
 	e := Entry{Source: a.pick("", "", "call", "x", "y"), CustomStatus: a.pick("", "a", "b"), Availability: Availability(a.rand.IntN(4))}
 	if e.Source != "" || a.rand.IntN(3) == 0 {
-		e.ExpiresIn = time.Duration(1 + a.rand.Int64N(int64(20*time.Minute)))
+		e.ExpiresAt = time.Now().Add(time.Duration(a.rand.Int64N(int64(20 * time.Minute)))).Truncate(time.Millisecond)
 	}
 	if a.rand.IntN(3) == 0 {
 		e.StartsAt = time.Now().Add(time.Duration(a.rand.Int64N(int64(20 * time.Minute))))
@@ -378,7 +399,7 @@ func (a *actor) toggleSwitch() {
 }
 
 func (a *actor) passSome() {
-	most := []time.Duration{100 * time.Millisecond, 15 * time.Second, time.Minute, 10 * time.Minute, 3 * time.Hour}
+	most := []time.Duration{100 * time.Millisecond, time.Second, 15 * time.Second, time.Minute, 10 * time.Minute, 3 * time.Hour}
 	a.pass(time.Duration(a.rand.Int64N(int64(most[a.rand.IntN(len(most))]))))
 }
 

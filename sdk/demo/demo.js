@@ -14,11 +14,11 @@ window.BroadcastChannel = undefined;
 class Network {
   #plug = new AbortController();
 
-  cut() {
+  fail() {
     this.#plug.abort(new TypeError("the plug is pulled"));
   }
 
-  mend() {
+  restore() {
     this.#plug = new AbortController();
     window.dispatchEvent(new Event("online")); // what a browser reports when the network is back
   }
@@ -155,7 +155,7 @@ const SWITCHES = [
   { name: "At lunch", on: "Nobody is at Alice's device", off: "Alice is back at her device", set: (isOn) => alice.chat.setIdle(isOn) },
   { name: "Do not disturb", on: "Alice wants to focus", off: "Alice may be disturbed again", set: entry("focus", { availability: "dnd" }) },
   { name: "Invisible", on: "Alice becomes invisible", off: "Alice becomes visible", set: (invisible) => alice.chat.setVisibility({ invisible }) },
-  { name: "Pull the plug", on: "Alice's network is gone", off: "Alice's network is back", set: (isOn) => (isOn ? alice.network.cut() : alice.network.mend()) },
+  { name: "Pull the plug", on: "Alice's network is gone", off: "Alice's network is back", set: (isOn) => (isOn ? alice.network.fail() : alice.network.restore()) },
 ];
 
 function switchButton({ name, on, off, set }) {

@@ -24,7 +24,7 @@ const statuses = new Map(); // userID → status, the newest known
 const subscribed = new Set();
 let token = "";
 
-// Being someone
+// Logging in as a user
 
 async function become(userID) {
   await chat.logout().catch(() => {}); // nobody was logged in
@@ -59,7 +59,7 @@ async function devToken(userID) {
   return data.token;
 }
 
-/** Shows everybody as they are now; from here on events keep the page fresh. */
+/** Shows the current status of all users. Later, events update the page. */
 async function start() {
   const { data } = await call("getUserStatus", { userIDList: PEOPLE });
   data.successUserList.forEach(show);
@@ -128,10 +128,10 @@ chat.on(EVENT.SDK_NOT_READY, () => {
 
 // The page
 
-/** Tells whether the page looks different now. */
+/** Returns whether the page looks different now. */
 function show(status) {
   const before = statuses.get(status.userID);
-  // What is reported as unknown, and then known again, keeps its version.
+  // A status that was reported as UNKNOWN and is then reported again has the same version.
   if (before?.version > status.version) return false;
   statuses.set(status.userID, status);
   draw(status.userID);
@@ -250,7 +250,7 @@ function notice(text, action, act) {
   $("notice").hidden = false;
 }
 
-/** Keeps the keyboard where one was, when the notice goes with its button. */
+/** Keeps the focus where it was, when the notice disappears with its button. */
 function hideNotice() {
   if ($("notice").contains(document.activeElement)) $("main").focus({ preventScroll: true });
   $("notice").hidden = true;
@@ -323,7 +323,7 @@ $("status-form").addEventListener("submit", (event) => {
 $("log-out").addEventListener("click", () => attempt(async () => {
   await call("logout", {});
   notice("You are logged out.", "Log in again", logInAgain);
-  $("notice").querySelector("button").focus(); // the one that was pressed is gone
+  $("notice").querySelector("button").focus(); // the button that was pressed is gone
 }));
 
 $("clear-log").addEventListener("click", () => $("log").replaceChildren());
