@@ -53,7 +53,7 @@ export class Feed {
 
   request() {
     this.#silence.heard();
-    return [this.#api.url("events"), { Authorization: `Bearer ${this.#api.key}` }];
+    return [this.#api.url("events"), { headers: { Authorization: `Bearer ${this.#api.key}` } }];
   }
 
   receive({ event, data }) {

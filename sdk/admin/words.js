@@ -4,7 +4,7 @@ import { bdi, h } from "./dom.js";
 
 const TYPES = ["Unknown", "Online", "Offline", "Not logged in"];
 const KINDS = ["unknown", "online", "offline", "gone"];
-const AVAILABILITY = { away: "Away", busy: "Busy", dnd: "Do not disturb" };
+export const AVAILABILITY = { away: "Away", busy: "Busy", dnd: "Do not disturb" };
 const NAMES = { ONLINE: "Online", OFFLINE: "Offline", UNLOGINED: "Not logged in" };
 
 /** Returns which of the icons of the page shows a status. */
@@ -63,9 +63,9 @@ const TIME_OR_STATUS = /(\d{4}-\d\d-\d\dT[\d:.]+Z|\b(?:ONLINE|OFFLINE|UNLOGINED)
 const THEN = /(?<=the user is then )(ONLINE|OFFLINE|UNLOGINED)/; // the ID of a device in the same text stays as it is
 
 /** A sentence of the server as nodes: its times are the reader's, and its names of statuses those of this page. */
-export function sentence(text, now) {
+export function sentence(text, now, isWhole = true) {
   const nodes = translated(text, TIME_OR_STATUS, now);
-  if (typeof nodes[0] === "string") nodes[0] = nodes[0][0].toUpperCase() + nodes[0].slice(1);
+  if (isWhole && typeof nodes[0] === "string") nodes[0] = nodes[0][0].toUpperCase() + nodes[0].slice(1);
   return [...nodes, "."];
 }
 

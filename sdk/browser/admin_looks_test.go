@@ -54,6 +54,9 @@ func TestAdminLooks(t *testing.T) {
 	s.importUsers(strings.Repeat("W", 128))
 	s.Set("alice", "In a call")
 	s.device("alice", "platform=ios&deviceID=phone")
+	s.Admin("setUserStatus", map[string]any{"userID": "alice", "source": strings.Repeat("w", 64), "customStatus": strings.Repeat("W", 128), "availability": "busy",
+		"expiresIn": 600}, nil)
+	s.Do("/v1/setVisibility", s.TokenOf("alice"), map[string]any{"invisible": true}, nil)
 	s.Do("/v1/subscribeUserStatus", s.TokenOf("alice"), map[string]any{"userIDList": []string{"bob"}}, nil)
 	admin := startBrowser(t).profile().tab(s.URL + "/admin/")
 	admin.do(chromedp.Evaluate[chromedp.Void](script))

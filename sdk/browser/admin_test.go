@@ -105,6 +105,39 @@ func TestAdminExplainsAUser(t *testing.T) {
 	admin.isFine()
 }
 
+// TestAdminShowsAvailability: what is said about a user, what each device and entry adds, and
+// what others see.
+func TestAdminShowsAvailability(t *testing.T) {
+	s := startServer(t, false)
+	s.importUsers("bob")
+	s.device("alice", "platform=ios&deviceID=phone")
+	admin := startBrowser(t).profile().admin(s.URL, "")
+	admin.reads("#counts", "Away0")
+	s.Do("/v1/setIdle", s.TokenOf("alice"), map[string]any{"deviceID": "phone", "idle": true}, nil)
+	admin.reads("#users", "aliceOnline, away")
+	admin.reads("#counts", "Away1")
+	s.Admin("setUserStatus", map[string]any{"userID": "bob", "availability": "dnd"}, nil)
+	admin.reads("#users", "bobNot logged in, do not disturb")
+	admin.reads("#counts", "Busy1")
+
+	admin.eval(`location.hash = "user=alice"`)
+	admin.reads("#entries-state", "Nothing.")
+	admin.reads("#said", "away, because nobody is using any of the devices")
+	admin.reads("#devices", "nobody is using it since")
+	admin.reads("#devices", "Adds Online, and away unless another device is in use.")
+	admin.await(`document.querySelector("#others-box").hidden`)
+	s.Admin("setUserStatus", map[string]any{"userID": "alice", "source": "call", "customStatus": "<b>In a call", "availability": "busy", "expiresIn": 600}, nil)
+	s.Do("/v1/setVisibility", s.TokenOf("alice"), map[string]any{"invisible": true}, nil)
+	admin.reads("#user-status", "Online, busy · invisible to others · <b>In a call · until ")
+	admin.reads("#entries", "call<b>In a call · Busy · priority 10 · until ")
+	admin.reads("#entries", "Adds the custom status, and the availability busy.")
+	admin.reads("#others", "Others see Not logged in, because the user is invisible")
+	admin.reads("#devices", "nothing for others, because the user is invisible.")
+	s.Do("/v1/setVisibility", s.TokenOf("alice"), map[string]any{"invisible": false}, nil)
+	admin.await(`document.querySelector("#others-box").hidden`)
+	admin.isFine()
+}
+
 // TestAdminCharts checks that the charts show what happens within seconds.
 func TestAdminCharts(t *testing.T) {
 	s := startServer(t, false)
