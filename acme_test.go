@@ -18,17 +18,17 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// pebble is a real ACME server, for tests, of Let's Encrypt.
+// pebble is a running ACME server that Let's Encrypt publishes for tests.
 type pebble struct {
-	folder      string // the working folder, with its certificate
-	directory   string // the URL of ACME
-	root        string // of its certificate for HTTPS
-	management  string // address
-	tls, http   string // the addresses at which it validates; TLS comes first
+	folder      string // the working folder, which holds its certificate
+	directory   string // the URL of the ACME directory
+	root        string // the file of the certificate for its own HTTPS
+	management  string // the address of its management API
+	tls, http   string // the addresses at which it validates; the one for TLS comes first
 	transcripts *screen
 }
 
-// startPebble builds it from the Go proxy, and starts it.
+// startPebble builds pebble from the Go module proxy, and starts it.
 func startPebble(t *testing.T) *pebble {
 	t.Helper()
 	p := &pebble{folder: t.TempDir(), transcripts: &screen{grown: make(chan struct{}, 1)}}
@@ -77,8 +77,8 @@ func port(address string) int {
 	return at.Port
 }
 
-// serveDNS answers every question about a host with 127.0.0.1, over TCP as pebble asks,
-// and returns its address.
+// serveDNS answers every question about a host with 127.0.0.1, over TCP as pebble
+// asks, and returns the address of the DNS server.
 func serveDNS(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -106,7 +106,7 @@ func serveDNS(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// answerDNS answers one question; before each message is its length.
+// answerDNS answers one question. Each message is preceded by its length.
 func answerDNS(conn net.Conn) error {
 	var size [2]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
@@ -136,7 +136,7 @@ func answerDNS(conn net.Conn) error {
 	return err
 }
 
-// issuer returns a pool with the root of the certificates that pebble issues.
+// issuer returns a pool with the root certificate that pebble issues under.
 func (p *pebble) issuer(t *testing.T) *x509.CertPool {
 	t.Helper()
 	text, err := os.ReadFile(p.root)
@@ -158,8 +158,9 @@ func (p *pebble) issuer(t *testing.T) *x509.CertPool {
 	return issued
 }
 
-// TestCertificatesFromAnACMEServer: a server with acme_domains has a certificate soon after
-// its start, by a challenge over TLS or HTTP, and the next run uses the same.
+// TestCertificatesFromAnACMEServer checks that a server with acme_domains has a
+// certificate soon after its start, by a challenge over TLS or HTTP, and that the next
+// run uses the same certificate.
 func TestCertificatesFromAnACMEServer(t *testing.T) {
 	p := startPebble(t)
 	for name, listen := range map[string]string{"TLS": p.tls, "HTTP": free(t)} {
@@ -193,7 +194,7 @@ func TestCertificatesFromAnACMEServer(t *testing.T) {
 	}
 }
 
-// issued returns the certificate of a server, which must be for domain.
+// issued returns the certificate of a server and checks that it is for domain.
 func issued(t *testing.T, address, domain string, roots *x509.CertPool) *x509.Certificate {
 	t.Helper()
 	conn, err := tls.Dial("tcp", address, &tls.Config{ServerName: domain, RootCAs: roots})
@@ -204,7 +205,7 @@ func issued(t *testing.T, address, domain string, roots *x509.CertPool) *x509.Ce
 	return conn.ConnectionState().PeerCertificates[0]
 }
 
-// redirected checks that HTTP leads to HTTPS.
+// redirected checks that HTTP redirects to HTTPS.
 func redirected(t *testing.T, address, domain string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/demo?x=y", nil)
@@ -218,11 +219,12 @@ func redirected(t *testing.T, address, domain string) {
 	}
 	response.Body.Close()
 	if got := response.Header.Get("Location"); response.StatusCode != http.StatusFound || got != "https://"+domain+"/demo?x=y" {
-		t.Errorf("HTTP is answered %s, %q", response.Status, got)
+		t.Errorf("HTTP was answered %s, %q", response.Status, got)
 	}
 }
 
-// TestACMEMistakes are reported, and the defaults suit a public server.
+// TestACMEMistakes checks that mistakes are reported, and that the defaults suit a
+// public server.
 func TestACMEMistakes(t *testing.T) {
 	const domains = "tls.acme_domains = ['a.example']\n"
 	for text, want := range map[string]string{

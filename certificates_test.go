@@ -19,7 +19,7 @@ import (
 	"github.com/presence-server/presence/httpapi"
 )
 
-// replace replaces a file by another one.
+// replace replaces a file with another one.
 func replace(t *testing.T, file, by string) {
 	t.Helper()
 	text, err := os.ReadFile(by)
@@ -40,8 +40,8 @@ func presented(t *testing.T, address string) string {
 	return conn.ConnectionState().PeerCertificates[0].DNSNames[0]
 }
 
-// TestHalfRenewedCertificate: while the files are no pair, the server presents the last
-// pair, and logs the reason once.
+// TestHalfRenewedCertificate checks that the server presents the last pair while the
+// files don't match, and logs the reason once.
 func TestHalfRenewedCertificate(t *testing.T) {
 	cert, key, _ := server.Certificate(t, t.TempDir(), "old.example")
 	newCert, newKey, _ := server.Certificate(t, t.TempDir(), "new.example")
@@ -63,7 +63,7 @@ func TestHalfRenewedCertificate(t *testing.T) {
 	replace(t, cert, newCert)
 	presents("with the certificate of another key", "old.example")
 	if n := strings.Count(log.String(), "certificate not changed"); n != 1 {
-		t.Errorf("that the files are no pair is logged %d times, want once:\n%s", n, log)
+		t.Errorf("the mismatch of the files is logged %d times, want once:\n%s", n, log)
 	}
 	write(t, cert, "-----BEGIN CERT")
 	presents("with half a file", "old.example")
@@ -73,7 +73,7 @@ func TestHalfRenewedCertificate(t *testing.T) {
 	replace(t, key, newKey)
 	presents("with a new pair", "new.example")
 	if n := strings.Count(log.String(), "certificate changed"); n != 1 {
-		t.Errorf("that the certificate has changed is logged %d times, want once:\n%s", n, log)
+		t.Errorf("the change of the certificate is logged %d times, want once:\n%s", n, log)
 	}
 	if err := v.use("no such file", key); err == nil {
 		t.Error("files that don't exist are used")
@@ -81,9 +81,9 @@ func TestHalfRenewedCertificate(t *testing.T) {
 	presents("after a reload that failed", "new.example")
 }
 
-// TestRenewedCertificate: it is presented without a signal, and 100 open streams continue
-// on their connections, while the files are no pair and afterwards. After SIGHUP, the
-// server presents a new pair at once.
+// TestRenewedCertificate checks that a renewed certificate is presented without a
+// signal, while 100 open streams continue on their connections, before and after the
+// files are a pair again, and that after SIGHUP the server presents a new pair at once.
 func TestRenewedCertificate(t *testing.T) {
 	t.Parallel() // it waits for certificateInterval
 	c := newChild(t, "OPS__LISTEN=127.0.0.1:0")
@@ -131,7 +131,7 @@ func TestRenewedCertificate(t *testing.T) {
 	s.reach("third")
 }
 
-// expiry returns when the certificate expires, from the metrics.
+// expiry returns when the certificate expires, according to the metrics.
 func expiry(t *testing.T, ops string) time.Time {
 	t.Helper()
 	response, err := http.Get(ops + "metrics")
@@ -174,7 +174,7 @@ func (s *secureStreams) open(n, version int, trust *x509.CertPool) {
 		response := s.send(http.MethodGet, "/v1/events?platform=web", token, "")
 		s.c.t.Cleanup(func() { response.Body.Close() })
 		if response.ProtoMajor != version {
-			s.c.t.Fatalf("a stream is %s, want HTTP/%d", response.Proto, version)
+			s.c.t.Fatalf("a stream was %s, want HTTP/%d", response.Proto, version)
 		}
 		s.all[user] = server.Read(response.Body)
 		if e := s.c.Next(s.all[user]); e.Type != "READY" {
@@ -192,7 +192,7 @@ func (s *secureStreams) send(method, path, token, body string) *http.Response {
 	request.Header.Set("Authorization", "Bearer "+token)
 	response, err := s.http.Do(request)
 	if err != nil || response.StatusCode != http.StatusOK {
-		s.c.t.Fatalf("%s is answered %v, %v", path, response, err)
+		s.c.t.Fatalf("%s was answered %v, %v", path, response, err)
 	}
 	return response
 }

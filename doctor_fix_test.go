@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestDoctorPrintsAKeepalive: it is one that the server accepts, and well within the
-// measured silence.
+// TestDoctorPrintsAKeepalive checks that the printed value is accepted by the server,
+// and is well below the measured silence.
 func TestDoctorPrintsAKeepalive(t *testing.T) {
 	for silence, want := range map[time.Duration]string{
 		60*time.Second + 31*time.Millisecond: `"30s"`, 10 * time.Second: `"5s"`, time.Millisecond: `"100ms"`,
@@ -19,8 +19,8 @@ func TestDoctorPrintsAKeepalive(t *testing.T) {
 	}
 }
 
-// TestDoctorPrintsLinesOfOneProxy: it prints those of all proxies only if the proxy isn't
-// known.
+// TestDoctorPrintsLinesOfOneProxy checks that lines for all proxies are printed only
+// if the proxy isn't known.
 func TestDoctorPrintsLinesOfOneProxy(t *testing.T) {
 	for said, want := range map[string][]string{
 		"nginx/1.22.1": {"nginx"}, "Caddy": {"Caddy"}, "1.1 Caddy": {"Caddy"},
@@ -35,7 +35,8 @@ func TestDoctorPrintsLinesOfOneProxy(t *testing.T) {
 	}
 }
 
-// TestDoctorPrintsNoTerminalEscapes: what a proxy or server sends can't control the terminal.
+// TestDoctorPrintsNoTerminalEscapes checks that what a proxy or server sends can't
+// control the terminal.
 func TestDoctorPrintsNoTerminalEscapes(t *testing.T) {
 	text := printed(doctorReport{proxy: "nginx\x1b[31m", findings: []finding{{verdict: verdictGood, found: "HTTP/1.1 200 \x1b]0;owned\a"}}})
 	if strings.ContainsAny(text, "\x1b\a") || !strings.Contains(text, `nginx\x1b[31m`) {

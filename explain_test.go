@@ -16,7 +16,7 @@ func TestCommandExplain(t *testing.T) {
 	defer stream.Close()
 	c.Set("alice", hostile)
 	out, _ := c.calls(0, "explain", "alice")
-	c.tells(out, "user ", " alice\n",
+	c.mentions(out, "user ", " alice\n",
 		"status ", " ONLINE because 1 device is connected; the last connected at ",
 		"next ", " ONLINE while a device is connected; after the last one disconnects, for 10s more (reconnect_grace), then UNLOGINED\n",
 		`"\x1b[31m\a\u009b1m\u202e\r\nnot a line"`+"\n",
@@ -36,8 +36,8 @@ func TestCommandExplain(t *testing.T) {
 
 	c.calls(0, "kick", "alice")
 	out, _ = c.calls(0, "explain", "alice")
-	c.tells(out, "revoked ", " all tokens issued up to 20", "refused ", ` device "d", if only reconnecting, until 20`, "(REST_API_Kick)\n",
+	c.mentions(out, "revoked ", " all tokens issued up to 20", "refused ", ` device "d", if only reconnecting, until 20`, "(REST_API_Kick)\n",
 		" devices without an ID, if only reconnecting, until 20")
 	_, complaint := c.calls(1, "explain", "nobody")
-	c.tells(complaint, `there is no such user: "nobody"`)
+	c.mentions(complaint, `there is no such user: "nobody"`)
 }

@@ -12,7 +12,7 @@ import (
 
 const mebibyte = 1 << 20
 
-// malformed are bodies that no call takes.
+// malformed are bodies that every call refuses.
 var malformed = map[string]string{
 	"no JSON":                     `{`,
 	"white space":                 "  \n",
@@ -20,7 +20,7 @@ var malformed = map[string]string{
 	"a list":                      `[]`,
 	"a string":                    `"customStatus"`,
 	"a second value":              `{"customStatus":"x","userID":"alice","userIDList":["alice"],"friendIDList":["bob"]} {}`,
-	"a second value of no worth":  `{"customStatus":"x","userID":"alice","userIDList":["alice"],"friendIDList":["bob"]}x`,
+	"a second value that is null": `{"customStatus":"x","userID":"alice","userIDList":["alice"],"friendIDList":["bob"]}x`,
 	"invalid UTF-8":               "{\"customStatus\":\"\xff\",\"userID\":\"alice\",\"userIDList\":[\"\xff\"]}",
 	"invalid UTF-8 in a key":      "{\"\xff\":1,\"customStatus\":\"x\",\"userID\":\"alice\",\"userIDList\":[\"alice\"]}",
 	"a lone surrogate":            `{"customStatus":"\ud800","userID":"\ud800","userIDList":["\ud800"]}`,
@@ -31,7 +31,7 @@ var malformed = map[string]string{
 	"an unknown key with no JSON": `{"customStatus":"x","userID":"alice","userIDList":["alice"],"x":tru}`,
 }
 
-// posts are all calls with a body, and whose they are.
+// posts are all calls with a body, and who makes them.
 var posts = map[string]string{
 	"/v1/setSelfStatus": "alice", "/v1/getUserStatus": "alice", "/v1/subscribeUserStatus": "alice",
 	"/v1/unsubscribeUserStatus": "alice", "/v1/logout": "alice",
@@ -50,8 +50,8 @@ func (s *server) whose(name string) caller {
 	return s.user(name)
 }
 
-// changesNothing fails unless the version, the users and the subscriptions
-// stay as they are.
+// changesNothing fails unless the version, the users and the subscriptions stay the
+// same.
 func (s *server) changesNothing(why string, do func()) {
 	s.t.Helper()
 	before, _ := s.svc.Stats(s.t.Context())

@@ -14,7 +14,7 @@ import (
 
 const webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// hook is a server that receives webhooks.
+// hook returns a server that receives webhooks.
 func hook(t *testing.T, respond http.HandlerFunc) string {
 	t.Helper()
 	h := httptest.NewServer(respond)
@@ -22,8 +22,8 @@ func hook(t *testing.T, respond http.HandlerFunc) string {
 	return h.URL
 }
 
-// TestWebhooks: the server API and the metrics report how far each URL has come, without
-// user and query, and Shutdown ends the deliveries.
+// TestWebhooks checks that the server API and the metrics report how far each URL has
+// come, without its user and query, and that Shutdown ends the deliveries.
 func TestWebhooks(t *testing.T) {
 	received := make(chan string, 1)
 	working := hook(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func TestWebhooks(t *testing.T) {
 		t.Errorf("a query is shown:\n%s", text)
 	}
 	s.admin().get("/v1/admin/webhooks?x=1").fails(400, "70402", "an unknown parameter is an error")
-	s.user("alice").get("/v1/admin/webhooks").fails(403, "70403", "only the admin sees the webhooks")
+	s.user("alice").get("/v1/admin/webhooks").fails(403, "70403", "only admins see the webhooks")
 
 	s.api.SetWebhooks(webhook.Config{})
 	s.admin().get("/v1/admin/webhooks").is(`{"webhooks":[]}`, "removed webhooks are not listed")
@@ -71,7 +71,8 @@ func TestWebhooks(t *testing.T) {
 	}
 }
 
-// TestWebhooksMustBeValid: New refuses what can't be sent.
+// TestWebhooksMustBeValid checks that New refuses an invalid configuration of
+// webhooks.
 func TestWebhooksMustBeValid(t *testing.T) {
 	s := newServer(t)
 	for _, config := range []webhook.Config{{URLs: []string{"https://a.example"}}, {Secret: "x"}, {Batch: -time.Second}} {

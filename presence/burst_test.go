@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// burst makes several moves that share one batch: what each operation sees is
-// what the ones before it have done, committed or not.
+// burst makes several moves that share one batch. Each operation sees what the
+// operations before it have done, although nothing is committed yet.
 func (k *walk) burst(user, other string) {
 	first := k.rand.IntN(2) == 0
 	now := time.Now()
@@ -20,7 +20,7 @@ func (k *walk) burst(user, other string) {
 		k.steps = append(k.steps, "in one batch: "+name)
 		ops, hold = append(ops, op), append(hold, then)
 	}
-	opened := make(map[string]*viewer) // by device; those that the burst has ended are nil
+	opened := make(map[string]*viewer) // by device; sessions that the burst has ended are nil
 	for range 2 + k.rand.IntN(4) {
 		if k.rand.IntN(4) == 0 {
 			user, other = other, user
@@ -72,7 +72,7 @@ func (k *walk) connectInBurst(do doInBurst, opened map[string]*viewer, user stri
 func (k *walk) expelInBurst(do doInBurst, opened map[string]*viewer, user, device string, now time.Time) {
 	name := fmt.Sprintf("logout %s %q", user, device)
 	if k.ref.users[user] == nil {
-		do(name, &logout{userID: user, deviceID: device}, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody logs out") })
+		do(name, &logout{userID: user, deviceID: device}, func(err error) { wantCode(k.t, err, CodeUnknownUser, "there must be no such user") })
 		return
 	}
 	do(name, &logout{userID: user, deviceID: device}, k.must)
@@ -116,7 +116,7 @@ func (k *walk) loseInBurst(opened map[string]*viewer, user string) {
 	}
 }
 
-// endInBurst notes that streams are ended, whether they were open before or are
+// endInBurst records that streams are ended, whether they were open before or were
 // opened by the same burst.
 func (k *walk) endInBurst(opened map[string]*viewer, user, device string) {
 	for _, d := range []string{"tab", "phone", "pc"} {
@@ -139,10 +139,10 @@ func (k *walk) subscribeInBurst(do doInBurst, user, target string) {
 	evicted := k.ref.subscribe(user, target)
 	do("subscribe "+user+" to "+target, op, func(err error) {
 		k.must(err)
-		wantList(k.t, op.result.Evicted, evicted, "the earliest give way")
+		wantList(k.t, op.result.Evicted, evicted, "the earliest are evicted")
 		for _, v := range k.streams {
 			for _, s := range op.result.Statuses {
-				if v.device.UserID == user { // the clients of a user share the answer
+				if v.device.UserID == user { // the clients of a user share the result
 					v.fold(s)
 				}
 			}
@@ -150,8 +150,8 @@ func (k *walk) subscribeInBurst(do doInBurst, user, target string) {
 	})
 }
 
-// settleBurst closes what the burst has opened and ended, and goes on with the
-// rest as clients that come back with a snapshot.
+// settleBurst closes the streams that the burst has opened and ended, and continues
+// with the others as clients that come back with a snapshot.
 func (k *walk) settleBurst(opened map[string]*viewer) {
 	for _, key := range slices.Sorted(maps.Keys(opened)) {
 		v := opened[key]
@@ -168,7 +168,7 @@ func (k *walk) settleBurst(opened map[string]*viewer) {
 			k.t.Errorf("%s gets %s, want READY", key, v.ready.Type)
 		}
 		if err := v.failedEarly(); err != nil {
-			k.t.Errorf("%s, which nothing has ended, ends with %v", key, err)
+			k.t.Errorf("%s should be open, but ends with %v", key, err)
 		}
 		d := v.device
 		v.Close()
@@ -190,7 +190,7 @@ func (v *viewer) drainToEnd() {
 	}
 }
 
-// failedEarly returns why a stream has ended that should be open.
+// failedEarly returns the reason why a stream has ended that should be open.
 func (v *viewer) failedEarly() error {
 	v.w.mu.RLock()
 	defer v.w.mu.RUnlock()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The same operations in the same batches give the same rows, whatever the
-// clock of the machine says: what a replica of the log will rely on.
+// The same operations in the same batches give the same rows, whatever the machine's
+// clock says. A replica of the log will rely on this.
 func TestSameOperationsGiveTheSameState(t *testing.T) {
 	adjust := func(s *Settings) { s.Subscriptions, s.Friends, s.DevicesPerPlatform = 3, 2, 2 }
 	one, other := open(t, adjust), open(t, adjust)
@@ -28,8 +28,8 @@ func TestSameOperationsGiveTheSameState(t *testing.T) {
 	}
 }
 
-// applyScript is the writer's work at times of its own, on a service whose
-// writer and janitor have stopped.
+// applyScript does the writer's work at times of its own, on a service whose writer
+// and janitor have stopped.
 func applyScript(w *world) {
 	w.t.Helper()
 	w.janitor.close()
@@ -50,7 +50,7 @@ func applyScript(w *world) {
 	}
 }
 
-// script has every operation, and batches whose operations meet.
+// script contains every operation, and batches whose operations affect one another.
 func script(w *world) [][]operation {
 	streams := int64(0)
 	device := func(user, id string, p Platform) operation {
@@ -77,7 +77,7 @@ func script(w *world) [][]operation {
 		{&configure{changed}, &endRun{clock: 9_000_000}, beginRun{}},
 		{&settle{users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, probe{}},
 	}
-	for i := range 20 { // a crowd, so that the order of maps would show
+	for i := range 20 { // a crowd, so that the order of maps would be visible
 		batches[0] = append(batches[0], &setStatus{userID: everyone[i%6], text: fmt.Sprint(i)})
 		batches[5] = append(batches[5], device(fmt.Sprint("u", i), "1", Linux))
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// openTemp opens a service that the example may forget.
+// openTemp opens a service that the example need not remove.
 func openTemp() (svc *presence.Service, done func()) {
 	folder, err := os.MkdirTemp("", "presence")
 	if err != nil {
@@ -23,7 +23,7 @@ func openTemp() (svc *presence.Service, done func()) {
 	return svc, func() { svc.Close(); os.RemoveAll(folder) }
 }
 
-// Register users, connect a device of one, and read its stream.
+// Register users, connect a device of one of them, and read its stream.
 func Example() {
 	svc, done := openTemp()
 	defer done()
@@ -53,7 +53,7 @@ func Example() {
 	// alice ONLINE
 }
 
-// The answer has the statuses as they are; what follows comes as events.
+// Subscribe returns the statuses as they are. Later changes arrive as events.
 func ExampleService_Subscribe() {
 	svc, done := openTemp()
 	defer done()
@@ -95,8 +95,8 @@ func ExampleService_Set() {
 	// ends by itself: false
 }
 
-// A device that comes back with its cursor is told what it has missed: the
-// last status of everyone, not the history.
+// A device that comes back with its cursor receives what it has missed: the last
+// status of each user, not the history.
 func ExampleService_Connect_resume() {
 	svc, done := openTemp()
 	defer done()

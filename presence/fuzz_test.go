@@ -31,7 +31,7 @@ func FuzzStatusJSON(f *testing.F) {
 	f.Add("\"\\", int8(3), "a\r\n\x00\u2028\U0001F642", int64(1)<<53-1, int64(0))
 	f.Fuzz(func(t *testing.T, userID string, statusType int8, text string, version, expiresMilli int64) {
 		if !utf8.ValidString(userID) || !utf8.ValidString(text) || expiresMilli < 0 || expiresMilli > 1<<47 {
-			t.Skip("no status of a service")
+			t.Skip("not a status of a service")
 		}
 		s := Status{UserID: userID, StatusType: StatusType(statusType), CustomStatus: text, Version: version}
 		if expiresMilli != 0 {
@@ -41,7 +41,7 @@ func FuzzStatusJSON(f *testing.F) {
 		if bytes.ContainsAny(line, "\r\n\x00") {
 			t.Errorf("%q is not one line: it could forge a field of the stream", line)
 		}
-		var back Status // whose fields have the names of the wire, but for case
+		var back Status // the fields have the names of the wire format, except for case
 		if err := json.Unmarshal(line, &back); err != nil || back != s {
 			t.Errorf("%s reads back as %+v, want %+v (%v)", line, back, s, err)
 		}

@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-var seed = flag.Uint64("seed", 0, "replay this walk of TestModel; 0: a few of them")
+var seed = flag.Uint64("seed", 0, "replay this walk of TestModel; zero means a few random ones")
 
 const walkSteps = 400
 
-// TestModel walks at random through all that users, devices and time can do,
-// and compares what every stream has been told with the reference.
+// TestModel walks at random through everything that users, devices and time can do,
+// and compares what every stream has sent with the reference.
 func TestModel(t *testing.T) {
 	seeds := []uint64{1, 2, 3, 4, 5, 6}
 	if *seed != 0 {
@@ -31,19 +31,19 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// walk is a service, the reference, and the clients as they see it.
+// walk is a service, the reference, and the clients with what they have received.
 type walk struct {
 	*world
 	seed    uint64
 	rand    *rand.Rand
 	ref     *reference
-	streams map[string]*viewer // open, by device
-	left    map[string]*viewer // cut, and able to resume
-	last    map[string]Status  // as of the step before
+	streams map[string]*viewer // open streams, by device
+	left    map[string]*viewer // cut streams, which can resume
+	last    map[string]Status  // the state before the current step
 	steps   []string
 }
 
-// viewer is a client: its stream folded into what it shows.
+// viewer is a client. It folds its stream into what it shows.
 type viewer struct {
 	*stream
 	view map[string]Status
@@ -70,7 +70,7 @@ func (k *walk) run() {
 			k.must(checkConditions(k.t.Context(), k.store.Reader(), k.path, false))
 		}
 		for _, key := range slices.Sorted(maps.Keys(k.streams)) {
-			if k.rand.IntN(3) > 0 { // the others are slow readers
+			if k.rand.IntN(3) > 0 { // the other clients are slow readers
 				k.checkView(k.streams[key])
 			}
 		}
@@ -118,7 +118,7 @@ func (k *walk) anyDevice(user string) Device {
 	return d
 }
 
-// checkStatuses holds what a query answers to the reference.
+// checkStatuses compares the results of a query with the reference.
 func (k *walk) checkStatuses() {
 	now := time.Now()
 	found, _ := k.Get("a", "b", "c", "d", "e")
@@ -129,7 +129,7 @@ func (k *walk) checkStatuses() {
 	for _, s := range found {
 		u := k.ref.users[s.UserID]
 		if s.StatusType != u.statusType(now) || s.CustomStatus != u.text || !s.ExpiresAt.Equal(u.expires) {
-			k.t.Errorf("a query answers %v, want %s %q %v", s, u.statusType(now), u.text, u.expires)
+			k.t.Errorf("a query returns %v, want %s %q %v", s, u.statusType(now), u.text, u.expires)
 		}
 		before := k.last[s.UserID]
 		if s.Version < before.Version || s.Version == before.Version && s != before {
@@ -139,14 +139,14 @@ func (k *walk) checkStatuses() {
 	}
 }
 
-// checkView reads the stream until it is silent, and holds what the client
-// then shows to the reference.
+// checkView reads the stream until it is silent, and compares what the client then
+// shows with the reference.
 func (k *walk) checkView(v *viewer) {
 	me := v.device.UserID
 	for _, event := range v.drain() {
 		for _, s := range event.Statuses {
 			if s.StatusType != Unknown && !k.ref.mayWatch(me, s.UserID) {
-				k.t.Errorf("%s is told %v, whom no rule allows to watch", me, s)
+				k.t.Errorf("%s receives %v, whom no rule allows it to watch", me, s)
 			}
 			v.fold(s)
 		}
@@ -168,7 +168,7 @@ func (v *viewer) fold(s Status) {
 // drain returns all events that wait.
 func (v *viewer) drain() []Event {
 	ctx, cancel := context.WithCancel(v.w.t.Context())
-	cancel() // Next gives what waits even so
+	cancel() // Next returns what waits even so
 	var events []Event
 	for {
 		event, err := v.Next(ctx)
@@ -182,7 +182,7 @@ func (v *viewer) drain() []Event {
 	}
 }
 
-// attach connects a device, and takes over what the client has shown so far.
+// attach connects a device, and continues with what the client has shown so far.
 func (k *walk) attach(d Device, view map[string]Status) *viewer {
 	key := d.UserID + "/" + d.ID
 	if d.Resume && k.ref.refuses(d.UserID, d.ID, time.Now()) {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// The moves of the walk: each is made on the service and on the reference.
+// The moves of the walk. Each is made on the service and on the reference.
 
-// connectFresh is a client that knows nothing and asks for what it watches.
+// connectFresh is a client that knows nothing and queries what it watches.
 func (k *walk) connectFresh(user, _ string) {
 	v := k.attach(k.anyDevice(user), make(map[string]Status))
 	found, _ := k.Get(k.ref.watchedBy(user)...)
@@ -19,7 +19,7 @@ func (k *walk) connectFresh(user, _ string) {
 	}
 }
 
-// snapshot is a client that knows nothing and resumes from 0.
+// snapshot is a client that knows nothing and resumes from zero.
 func (k *walk) snapshot(user, _ string) {
 	d := k.anyDevice(user)
 	d.Resume = true
@@ -53,7 +53,7 @@ func (k *walk) readOne(string, string) {
 	}
 	k.steps = append(k.steps, "is "+key)
 	ctx, cancel := context.WithCancel(k.t.Context())
-	cancel() // Next gives what waits even so
+	cancel() // Next returns what waits even so
 	event, err := v.Next(ctx)
 	if err == context.Canceled {
 		return
@@ -77,7 +77,7 @@ func (k *walk) oneOf(viewers map[string]*viewer) (string, *viewer) {
 func (k *walk) setSome(user, text string) { k.setFor(user, k.long(text), 0) }
 func (k *walk) clear(user, _ string)      { k.setFor(user, "", 0) }
 
-// long makes a text so long, in every other walk, that few fit into one event.
+// long lengthens a text, in every other walk, so that few fit into one event.
 func (k *walk) long(text string) string {
 	return text + strings.Repeat(".", k.rand.IntN(20_000)*int(k.seed%2))
 }
@@ -89,7 +89,7 @@ func (k *walk) setExpiring(user, text string) {
 func (k *walk) setFor(user, text string, expiresIn time.Duration) {
 	if k.ref.users[user] == nil {
 		_, err := k.Set(k.t.Context(), user, text, expiresIn)
-		wantCode(k.t, err, CodeUnknownUser, "setting for nobody")
+		wantCode(k.t, err, CodeUnknownUser, "setting a status without a user")
 		return
 	}
 	now := time.Now()
@@ -117,7 +117,7 @@ func (k *walk) logoutFrom(user, device string) {
 func (k *walk) kick(user, _ string) {
 	if k.ref.users[user] != nil {
 		now := time.Now()
-		k.must(k.Kick(k.t.Context(), user)) // which waits for the end of the second
+		k.must(k.Kick(k.t.Context(), user)) // the kick waits for the end of the second
 		k.ref.expel(user, "", now)
 		k.gone(user, "")
 	}
@@ -135,10 +135,10 @@ func (k *walk) subscribeSome(user, other string) {
 		return
 	}
 	k.must(err)
-	wantList(k.t, answer.Evicted, k.ref.subscribe(user, unique(targets)...), "the earliest give way")
+	wantList(k.t, answer.Evicted, k.ref.subscribe(user, unique(targets)...), "the earliest are evicted")
 	for _, v := range k.streams {
 		for _, s := range answer.Statuses {
-			if v.device.UserID == user { // the clients of a user share the answer
+			if v.device.UserID == user { // the clients of a user share the result
 				v.fold(s)
 			}
 		}
@@ -214,18 +214,18 @@ func (k *walk) toggleFriends(string, string) {
 	k.ref.settings = k.settings
 }
 
-// deleteOne also reads the streams of all who watch: they are told UNKNOWN.
+// deleteOne also reads the streams of all watchers, who receive UNKNOWN.
 func (k *walk) deleteOne(user, _ string) {
 	if k.ref.users[user] == nil {
 		return
 	}
 	told, now := k.watchersOf(user), time.Now()
-	k.remove(user) // which waits for the end of the second
+	k.remove(user) // the deletion waits for the end of the second
 	k.ref.delete(user, now)
 	k.lose(user, told)
 }
 
-// renameOne reads the streams of those who watch in every other case.
+// renameOne reads the streams of the watchers in every other case.
 func (k *walk) renameOne(user, to string) {
 	switch {
 	case k.ref.users[user] == nil:
@@ -238,7 +238,7 @@ func (k *walk) renameOne(user, to string) {
 		return
 	}
 	told, now := k.watchersOf(user), time.Now()
-	k.rename(user, to) // which waits for the end of the second
+	k.rename(user, to) // the rename waits for the end of the second
 	k.ref.rename(user, to, now)
 	if k.rand.IntN(2) == 0 {
 		told = nil
@@ -246,7 +246,7 @@ func (k *walk) renameOne(user, to string) {
 	k.lose(user, told)
 }
 
-// watchersOf returns the streams that are to be told UNKNOWN when the user is gone.
+// watchersOf returns the streams that must receive UNKNOWN when the user is gone.
 func (k *walk) watchersOf(user string) (told []*viewer) {
 	for _, v := range k.streams {
 		if v.device.UserID != user && k.ref.mayWatch(v.device.UserID, user) {
@@ -256,7 +256,8 @@ func (k *walk) watchersOf(user string) (told []*viewer) {
 	return told
 }
 
-// lose ends the clients of an ID that has no user any more, and checks those told.
+// lose ends the clients of an ID that no longer belongs to a user, and checks what the
+// watchers received.
 func (k *walk) lose(user string, told []*viewer) {
 	k.gone(user, "")
 	for _, v := range told {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// reference is what the design says about status and who is told, written
-// down naively: everything is looked at, always, and nothing is remembered
-// that follows from something else. It calls nothing of the package.
+// reference is a naive implementation of what the design says about statuses and who
+// receives them. It computes everything each time, and stores nothing that follows
+// from something else. It calls nothing of the package.
 type reference struct {
 	settings Settings
 	users    map[string]*refUser
-	kicked   map[string]time.Time // device → until when it is refused
+	kicked   map[string]time.Time // device → time until which it is refused
 }
 
 type refUser struct {
@@ -53,7 +53,7 @@ func (u *refUser) statusType(now time.Time) StatusType {
 	return best
 }
 
-// advance lets the time be now.
+// advance sets the current time.
 func (r *reference) advance(now time.Time) {
 	for _, u := range r.users {
 		for id, d := range u.devices {
@@ -62,7 +62,7 @@ func (r *reference) advance(now time.Time) {
 				delete(u.devices, id)
 			}
 		}
-		end := u.expires // by that alone, if there is one
+		end := u.expires // only the expiry counts, if there is one
 		if end.IsZero() && u.statusType(now) == Unlogined {
 			end = later(u.setAt, u.leftAt).Add(r.settings.CustomStatusTTL)
 		}
@@ -102,7 +102,7 @@ func (r *reference) dropDevice(d *refDevice, now time.Time, grace time.Duration)
 	d.graceUntil, d.retainUntil = now.Add(grace), now.Add(r.settings.OfflineRetention)
 }
 
-// expel forgets devices of a user: the one named, or all.
+// expel removes devices of a user: the named one, or all.
 func (r *reference) expel(user, device string, now time.Time) {
 	for id := range r.users[user].devices {
 		if device == "" || device == id {
@@ -117,7 +117,7 @@ func (r *reference) refuses(user, device string, now time.Time) bool {
 	return now.Before(r.kicked[user+"/"+device])
 }
 
-// restart is of a process that ran until stopped and runs again from now.
+// restart models a process that ran until stopped and runs again from now.
 func (r *reference) restart(stopped, now time.Time) {
 	r.advance(stopped)
 	for _, u := range r.users {
@@ -137,7 +137,7 @@ func (r *reference) set(user, text string, expires, now time.Time) {
 	u.text, u.expires, u.setAt = text, expires, now
 }
 
-// subscribe returns whom it evicts.
+// subscribe returns the users whose subscriptions it evicts.
 func (r *reference) subscribe(user string, targets ...string) []string {
 	u := r.users[user]
 	for _, target := range targets {
@@ -177,7 +177,7 @@ func (r *reference) rename(user, to string, now time.Time) {
 	}
 }
 
-// mayWatch tells whether watcher is to be told about target now.
+// mayWatch reports whether watcher must receive target's changes now.
 func (r *reference) mayWatch(watcher, target string) bool {
 	u := r.users[watcher]
 	if u == nil || r.users[target] == nil {

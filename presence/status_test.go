@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// In these tables it is 100, and whatever is later is written as a larger number.
+// In these tables the current time is 100, and larger numbers are later.
 const testNow micros = 100
 
 var (
@@ -69,7 +69,7 @@ func TestSettleAppliesWhatIsDue(t *testing.T) {
 		{"the grace of a web device, late",
 			account{statusType: Online, devices: []device{{platform: Web, graceUntil: 80}}, customStatus: "x"},
 			account{statusType: Unlogined, customStatus: "x", clearAt: 80 + ttl}},
-		{"the retention, so late that the TTL is over too",
+		{"the retention, so late that the TTL is over, too",
 			account{statusType: Offline, devices: []device{{platform: IOS, graceUntil: 10, retainUntil: 20}}, customStatus: "x"},
 			account{statusType: Unlogined}},
 		{"a logout",
@@ -81,7 +81,7 @@ func TestSettleAppliesWhatIsDue(t *testing.T) {
 		{"the TTL of a status with an expiry of its own",
 			account{statusType: Unlogined, customStatus: "x", expiresAt: 300, clearAt: 100},
 			account{statusType: Unlogined, customStatus: "x", expiresAt: 300}},
-		{"coming back before the TTL",
+		{"coming back before the TTL is over",
 			account{statusType: Unlogined, devices: []device{webConnected}, customStatus: "x", clearAt: 100},
 			account{statusType: Online, devices: []device{webConnected}, customStatus: "x"}},
 	}
@@ -168,7 +168,7 @@ func TestAppendListIsNeverNull(t *testing.T) {
 	}
 }
 
-func TestSettingsFaultsAreToldTogether(t *testing.T) {
+func TestSettingsErrorsAreReportedTogether(t *testing.T) {
 	if err := DefaultSettings().Validate(); err != nil {
 		t.Errorf("the defaults are refused: %v", err)
 	}
@@ -177,7 +177,7 @@ func TestSettingsFaultsAreToldTogether(t *testing.T) {
 	err := s.Validate()
 	for _, key := range []string{"Friends = -1", "CustomStatusBytes = 65537", `Keepalive = "0s"`} {
 		if err == nil || !strings.Contains(err.Error(), key) {
-			t.Errorf("the faults are %v, want %s among them", err, key)
+			t.Errorf("the errors are %v, want %s among them", err, key)
 		}
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestSetUntil: a custom status may end at a time, which is in the future when the status is stored.
+// TestSetUntil checks that a custom status can end at a time, which must be in the
+// future when the status is stored.
 func TestSetUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -20,7 +21,7 @@ func TestSetUntil(t *testing.T) {
 			t.Fatalf("the status ends at %v, %v; want %v: in whole milliseconds, rounded up", first.ExpiresAt, err, at)
 		}
 		if again, _ := set("Call", at); again != first {
-			t.Errorf("setting what is set already changes nothing, but gives %v after %v", again, first)
+			t.Errorf("setting the same status again changes nothing, but gives %v after %v", again, first)
 		}
 		if later, _ := set("Call", at.Add(time.Second)); later.Version == first.Version {
 			t.Error("another expiry is a change, but has the same version")

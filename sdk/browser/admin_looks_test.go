@@ -125,8 +125,8 @@ func reverse(t *testing.T, s *server) http.Handler {
 	return httputil.NewSingleHostReverseProxy(target)
 }
 
-// TestAdminToldToWait: the page says that a limit is reached, and what still works goes on.
-func TestAdminToldToWait(t *testing.T) {
+// TestAdminReachesALimit: the page says that a limit is reached, and what still works goes on.
+func TestAdminReachesALimit(t *testing.T) {
 	s := startServer(t, false, "LIMITS__STREAMS=1")
 	s.importUsers("bob")
 	stream := s.device("alice", "deviceID=phone")
