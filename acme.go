@@ -31,7 +31,8 @@ type acmeCertificates struct {
 }
 
 // acmeInterval is how often the server checks that there is a certificate for each
-// domain, and asks for those that are missing. Let's Encrypt tolerates 5 failures an hour.
+// domain, and requests those that are missing. Let's Encrypt tolerates 5 failures an
+// hour.
 const acmeInterval = 20 * time.Minute
 
 func (c *config) openACME(log *slog.Logger) *acmeCertificates {
@@ -57,7 +58,8 @@ func (v *acmeCertificates) expires() time.Time {
 	return time.Time{}
 }
 
-// use does nothing: these certificates are in no files of tls.cert and tls.key.
+// use does nothing, because these certificates are not in the files of tls.cert and
+// tls.key.
 func (v *acmeCertificates) use(string, string) error { return nil }
 
 func (v *acmeCertificates) start() (stop func(), err error) {
@@ -109,9 +111,9 @@ func withoutPort(h http.Handler) http.Handler {
 	})
 }
 
-// watch asks for the certificates that are missing, at once and then regularly, until
-// ctx is done. Without it the first visitor would have to wait, and the operator would
-// not know of an error.
+// watch requests the certificates that are missing, immediately and then regularly,
+// until ctx is done. Without it the first visitor would have to wait, and the operator
+// would not learn of an error.
 func (v *acmeCertificates) watch(ctx context.Context) {
 	tick := time.NewTicker(acmeInterval)
 	defer tick.Stop()
@@ -125,7 +127,8 @@ func (v *acmeCertificates) watch(ctx context.Context) {
 	}
 }
 
-// refresh asks for the certificates that are missing, and notes when the first expires.
+// refresh requests the certificates that are missing, and stores when the first one
+// expires.
 func (v *acmeCertificates) refresh(ctx context.Context) {
 	var first *time.Time
 	missing := false

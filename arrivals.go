@@ -37,7 +37,7 @@ func (a *arrivals) follow(conn net.Conn, state http.ConnState) {
 		if _, first := a.all[conn]; first {
 			a.all[conn] = true
 		}
-	case http.StateIdle, http.StateHijacked, http.StateClosed: // HTTP/2 is idle from the start: it tells its clients what to repeat
+	case http.StateIdle, http.StateHijacked, http.StateClosed: // HTTP/2 is idle from the start: its clients learn which requests they must repeat
 		delete(a.all, conn)
 		select {
 		case a.changed <- struct{}{}:

@@ -58,7 +58,7 @@ func TestPromise1NoGhostAfterKill(t *testing.T) {
 	}
 }
 
-// TestStop checks that streams end immediately, that each is told when to reconnect,
+// TestStop checks that streams end immediately, that each receives a retry,
 // and that the exit code is zero.
 func TestStop(t *testing.T) {
 	c := newChild(t)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -41,5 +42,24 @@ func TestDoctorPrintsNoTerminalEscapes(t *testing.T) {
 	text := printed(doctorReport{proxy: "nginx\x1b[31m", findings: []finding{{verdict: verdictGood, found: "HTTP/1.1 200 \x1b]0;owned\a"}}})
 	if strings.ContainsAny(text, "\x1b\a") || !strings.Contains(text, `nginx\x1b[31m`) {
 		t.Errorf("the report is %q", text)
+	}
+}
+
+// TestTraefikSample checks that the sample for Traefik has the lines that doctor prints, and
+// none of the middlewares that doctor warns about.
+func TestTraefikSample(t *testing.T) {
+	text, err := os.ReadFile("deploy/traefik.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(fixCut(0)["Traefik"]) {
+		if line = strings.TrimSpace(line); !strings.Contains(string(text), line) {
+			t.Errorf("the sample has no %q", line)
+		}
+	}
+	for _, middleware := range []string{"buffering:", "compress:"} {
+		if strings.Contains(string(text), middleware) {
+			t.Errorf("the sample has the middleware %s", middleware)
+		}
 	}
 }

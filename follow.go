@@ -56,7 +56,7 @@ func startFollow(set *flag.FlagSet) action {
 type follower struct {
 	client   *client
 	out      *output
-	notes    io.Writer // for what concerns the connection
+	notes    io.Writer // for messages about the connection
 	asJSON   bool
 	only     []string      // the users to show; empty means all
 	patience time.Duration // how long a stream may be silent before it counts as dead

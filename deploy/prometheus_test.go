@@ -272,7 +272,7 @@ func (m *monitoring) isCounted() {
 		`presence_disk_free_bytes > 0`,
 		`presence_status_version > 1e15`,
 		`presence_queue_capacity > 0`,
-		`presence_write_faults_total == 0`,
+		`presence_write_errors_total == 0`,
 		`process_open_fds > 10`,
 		`go_goroutines > 10`,
 	} {

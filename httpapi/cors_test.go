@@ -73,8 +73,8 @@ func TestPreflightAllowsWhatTracingAdds(t *testing.T) {
 	}
 }
 
-// TestCORSWithCookies: pages of the origins that are listed may send the cookies of a program with an Authenticate, and
-// pages of others may not, also when all origins are listed.
+// TestCORSWithCookies checks that pages of listed origins may send the cookies of a program with an Authenticate, and that
+// other pages may not, also when all origins are listed.
 func TestCORSWithCookies(t *testing.T) {
 	const friend, stranger = "https://chat.example.com", "https://evil.example.com"
 	for _, c := range []struct {
@@ -103,7 +103,7 @@ func TestCORSWithCookies(t *testing.T) {
 	}
 }
 
-// TestCORSWithCookiesAfterAChange: origins that are listed later are treated as those of the configuration are.
+// TestCORSWithCookiesAfterAChange checks that origins that are listed later are treated like those of the configuration.
 func TestCORSWithCookiesAfterAChange(t *testing.T) {
 	const friend = "https://chat.example.com"
 	s := newServer(t, cookies())

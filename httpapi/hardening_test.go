@@ -172,7 +172,7 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// TestAStreamReadsNothingAfterItsRequest checks that the server doesn't go on reading what follows the
+// TestAStreamReadsNothingAfterItsRequest checks that the server reads nothing after the
 // request of a stream.
 func TestAStreamReadsNothingAfterItsRequest(t *testing.T) {
 	s := newServer(t)

@@ -213,15 +213,15 @@ func TestEveryLineHasItsRequest(t *testing.T) {
 
 	seen := make(map[string]int)
 	for line := range strings.Lines(log.String()) {
-		var told struct{ Msg, Request, User, Level string }
-		if err := json.Unmarshal([]byte(line), &told); err != nil {
+		var logged struct{ Msg, Request, User, Level string }
+		if err := json.Unmarshal([]byte(line), &logged); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		user, known := want[told.Request]
-		if !known || user != told.User {
-			t.Errorf("a line has request %q of user %q, want one of %v:\n%s", told.Request, told.User, want, line)
+		user, known := want[logged.Request]
+		if !known || user != logged.User {
+			t.Errorf("a line has request %q of user %q, want one of %v:\n%s", logged.Request, logged.User, want, line)
 		}
-		seen[told.Msg]++
+		seen[logged.Msg]++
 	}
 	if got := fmt.Sprint(seen); got != "map[a handler panicked:1 changed through the server API:1 request refused:7 stream ended:1 stream opened:1]" {
 		t.Errorf("the log has %s:\n%s", got, log)

@@ -100,8 +100,8 @@ func TestPromise7NothingMoreIsSent(t *testing.T) {
 			s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"waits for the window"}`)
 			c.end(s)
 			s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"after"}`)
-			s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"told to himself"}`)
-			want := status("bob", presence.Online, "told to himself")
+			s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"sent to himself"}`)
+			want := status("bob", presence.Online, "sent to himself")
 			if c.stillOne {
 				want = status("alice", presence.Unlogined, "after") + "," + want
 			}

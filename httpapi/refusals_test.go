@@ -146,13 +146,13 @@ func TestStartingDrainingAndClosed(t *testing.T) {
 // TestInternalErrorsRevealNothing makes the credentials of an embedding program fail
 // in ways that the client can't cause.
 func TestInternalErrorsRevealNothing(t *testing.T) {
-	for name, fault := range map[string]func() error{
+	for name, failure := range map[string]func() error{
 		"panic":        func() error { panic("the wires are crossed") },
 		"unknown code": func() error { return &presence.Error{Code: 4711, Message: "the wires are crossed"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, func(o *options) {
-				o.config.Authenticate = func(*http.Request) (httpapi.Credentials, error) { return httpapi.Credentials{}, fault() }
+				o.config.Authenticate = func(*http.Request) (httpapi.Credentials, error) { return httpapi.Credentials{}, failure() }
 			})
 			a := s.as("").post("/v1/setSelfStatus", `{"customStatus":"x"}`)
 			a.fails(500, "70500", "an internal error")

@@ -17,7 +17,7 @@ var migrations embed.FS
 
 // Backup copies the database at path, as it is at one moment, into a new file that
 // only its owner may read. It may be called at any time: a service that has the
-// database open, in this process or another, goes on.
+// database open, in this process or another, continues.
 //
 // The new file appears under its name only once it is complete, on the disk, and
 // checked by reading all of it. Its folder must exist. An existing file is never

@@ -26,7 +26,7 @@ func TestPromise5HoldsForAFileThatIsGone(t *testing.T) {
 			w.isRefused("away")
 			w.must(os.WriteFile(name, nil, 0o600))
 			w.isRefused("replaced")
-			w.is("alice ONLINE before", "reads go on")
+			w.is("alice ONLINE before", "reads continue")
 			alice.wants("alice ONLINE before")
 			alice.quiet("nothing that was refused is sent")
 

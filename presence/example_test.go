@@ -70,11 +70,11 @@ func ExampleService_Subscribe() {
 	bob, _ := svc.Connect(ctx, presence.Device{UserID: "bob"})
 	defer bob.Close()
 	event, _ := alice.Next(ctx)
-	fmt.Println("told:", event.Statuses[0].UserID, event.Statuses[0].StatusType)
+	fmt.Println("later:", event.Statuses[0].UserID, event.Statuses[0].StatusType)
 	// Output:
 	// now: bob UNLOGINED
 	// failed: nobody no such user
-	// told: bob ONLINE
+	// later: bob ONLINE
 }
 
 // A custom status may end by itself.

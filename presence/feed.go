@@ -54,7 +54,7 @@ type Feed struct {
 
 // Follow opens a feed. It first sends the current status of every user whose version
 // is above cursor, and then all later changes. Zero means every user; a cursor that this
-// database never gave out counts as zero. [FromNow], like every negative number, means
+// database never issued counts as zero. [FromNow], like every negative number, means
 // later changes only. Users who were deleted in the meantime are not sent; those deleted
 // later are, as [Unknown].
 //

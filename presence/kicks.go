@@ -39,7 +39,7 @@ type kicked struct {
 	deviceKey
 	kick    KickReason
 	at      micros // by the later of the service's clock and the machine's, because credentials are dated by the latter
-	version int64  // the last version given out before it
+	version int64  // the last version issued before it
 	until   micros // when the service forgets it
 }
 

@@ -142,15 +142,15 @@ func TestMetricsOfJanitor(t *testing.T) {
 		if m.Overdue < 9*time.Second || m.Overdue > 11*time.Second {
 			t.Errorf("the janitor is overdue by %s, want about 10s", m.Overdue)
 		}
-		if m.Fault == nil || m.WriteFaults < 5 || time.Since(m.FaultAt) > 2*time.Second {
-			t.Errorf("error %v, %d errors, the last at %s: want one for each try, a second apart", m.Fault, m.WriteFaults, m.FaultAt)
+		if m.WriteError == nil || m.WriteErrors < 5 || time.Since(m.WriteErrorAt) > 2*time.Second {
+			t.Errorf("error %v, %d errors, the last at %s: want one for each try, a second apart", m.WriteError, m.WriteErrors, m.WriteErrorAt)
 		}
 		w.writable(true)
 		w.pass(10 * time.Second)
 		m = w.Metrics()
 		is(t, "deadlines met ten seconds late", m.Lateness.Count()-m.Lateness.below(5), 1)
 		is(t, "work overdue", m.Overdue, 0)
-		is(t, "fault", m.Fault, nil)
+		is(t, "error of the last write", m.WriteError, nil)
 	})
 }
 

@@ -219,10 +219,10 @@ func (k *walk) deleteOne(user, _ string) {
 	if k.ref.users[user] == nil {
 		return
 	}
-	told, now := k.watchersOf(user), time.Now()
+	watchers, now := k.watchersOf(user), time.Now()
 	k.remove(user) // the deletion waits for the end of the second
 	k.ref.delete(user, now)
-	k.lose(user, told)
+	k.lose(user, watchers)
 }
 
 // renameOne reads the streams of the watchers in every other case.
@@ -237,30 +237,30 @@ func (k *walk) renameOne(user, to string) {
 		wantCode(k.t, err, CodeMalformed, "the new ID is taken")
 		return
 	}
-	told, now := k.watchersOf(user), time.Now()
+	watchers, now := k.watchersOf(user), time.Now()
 	k.rename(user, to) // the rename waits for the end of the second
 	k.ref.rename(user, to, now)
 	if k.rand.IntN(2) == 0 {
-		told = nil
+		watchers = nil
 	}
-	k.lose(user, told)
+	k.lose(user, watchers)
 }
 
 // watchersOf returns the streams that must receive UNKNOWN when the user is gone.
-func (k *walk) watchersOf(user string) (told []*viewer) {
+func (k *walk) watchersOf(user string) (watchers []*viewer) {
 	for _, v := range k.streams {
 		if v.device.UserID != user && k.ref.mayWatch(v.device.UserID, user) {
-			told = append(told, v)
+			watchers = append(watchers, v)
 		}
 	}
-	return told
+	return watchers
 }
 
 // lose ends the clients of an ID that no longer belongs to a user, and checks what the
 // watchers received.
-func (k *walk) lose(user string, told []*viewer) {
+func (k *walk) lose(user string, watchers []*viewer) {
 	k.gone(user, "")
-	for _, v := range told {
+	for _, v := range watchers {
 		k.checkView(v)
 		if got := v.view[user].StatusType; got != Unknown {
 			k.t.Errorf("%s shows %s, who is gone, as %s, want UNKNOWN", v.device.UserID, user, got)

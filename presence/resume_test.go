@@ -138,10 +138,10 @@ func TestConnectDuringSubscribe(t *testing.T) {
 	for _, target := range targets {
 		w.set(target, "Hi", 0)
 	}
-	for told := make(map[string]bool); len(told) < len(targets); {
+	for received := make(map[string]bool); len(received) < len(targets); {
 		for _, s := range alice.next().Statuses {
 			if s.CustomStatus == "Hi" {
-				told[s.UserID] = true
+				received[s.UserID] = true
 			}
 		}
 	}

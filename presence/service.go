@@ -130,7 +130,7 @@ func (s *Service) beginRun(ctx context.Context, settings Settings) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// The jump comes first: a version given out before it could equal one that a
+	// The jump comes first: a version issued before it could equal one that a
 	// client holds from a history that was lost when a backup was restored.
 	if err := s.writer.doFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRun{clock: s.writer.lastBatch}); err != nil {
 		return err

@@ -21,7 +21,7 @@ type Device struct {
 	// Resume means that the device had an earlier session, and Cursor is the
 	// cursor of the last event that it received there. The new session then
 	// first sends what the device missed. A cursor that this database never
-	// gave out counts as zero. Zero means that the device missed everything.
+	// issued counts as zero. Zero means that the device missed everything.
 	// Cursor is ignored if Resume is false.
 	Resume bool
 	Cursor int64

@@ -7,7 +7,7 @@ type Stats struct {
 	Users         UserCounts `json:"users"`
 	Streams       int        `json:"streams"`             // the open sessions and feeds
 	Subscriptions int        `json:"subscriptions"`       // the stored subscriptions
-	Version       int64      `json:"version"`             // the last version given out
+	Version       int64      `json:"version"`             // the last version issued
 	Deliveries    int64      `json:"deliveries,omitzero"` // the statuses sent as events since Open
 }
 

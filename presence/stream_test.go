@@ -203,11 +203,11 @@ func TestKeepaliveAfterSilence(t *testing.T) {
 		alice.wants("alice ONLINE Hi")
 		spoke := time.Now()
 		version := w.set("bob", "unwatched", 0).Version
-		told := w.settings.Keepalive // READY contains it, and the client relies on it
+		keepalive := w.settings.Keepalive // READY contains it, and the client relies on it
 		w.configure(func(s *Settings) { s.Keepalive = time.Hour })
 		event := alice.next()
-		if silence := time.Since(spoke); event.Type != EventKeepalive || silence != told {
-			t.Errorf("%s after %v, want KEEPALIVE after %v", event.Type, silence, told)
+		if silence := time.Since(spoke); event.Type != EventKeepalive || silence != keepalive {
+			t.Errorf("%s after %v, want KEEPALIVE after %v", event.Type, silence, keepalive)
 		}
 		if event.Cursor != version {
 			t.Errorf("the cursor is %d, want %d: everything up to it that concerns the device is sent", event.Cursor, version)

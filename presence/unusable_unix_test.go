@@ -35,15 +35,15 @@ func unprivileged(path string) {
 // TestAFolderThatCantBeWritten checks that the errors say that the folder must be
 // writable. SQLite's own errors only mention the database.
 func TestAFolderThatCantBeWritten(t *testing.T) {
-	for _, beside := range [][]string{nil, {"-lock"}, {"-lock", "-wal"}, {"-lock", "-wal", "-shm"}} {
+	for _, others := range [][]string{nil, {"-lock"}, {"-lock", "-wal"}, {"-lock", "-wal", "-shm"}} {
 		w := open(t)
 		w.register("alice")
 		path := filepath.Join(t.TempDir(), "presence.db")
-		for _, suffix := range append([]string{""}, beside...) {
+		for _, suffix := range append([]string{""}, others...) {
 			copyFile(t, w.path+suffix, path+suffix)
 			w.must(os.Chmod(path+suffix, 0o666))
 		}
-		if !slices.Contains(beside, "-wal") {
+		if !slices.Contains(others, "-wal") {
 			w.must(w.Close())
 			copyFile(t, w.path, path)
 		}
@@ -61,7 +61,7 @@ func TestAFolderThatCantBeWritten(t *testing.T) {
 				continue // the call needs none of the missing files
 			}
 			if !strings.Contains(reason, "folder "+folder) {
-				t.Errorf("with %q next to it, %s doesn't say that the folder must be writable: %s", beside, call, reason)
+				t.Errorf("with %q next to it, %s doesn't say that the folder must be writable: %s", others, call, reason)
 			}
 		}
 	}

@@ -7,14 +7,14 @@ import { Stream } from "./stream.js";
 
 const isStatus = (status) => typeof status?.userID === "string" && status.version >= 0;
 
-// The events that are of interest, with what their data has to be.
+// The events that the SDK uses, with the check of their data.
 const EVENTS = {
   READY: (data) => isStatus(data.self) && typeof data.deviceID === "string",
   USER_STATUS_UPDATED: (data) => data.every(isStatus),
   KICKED_OUT: (data) => typeof data.type === "string",
 };
 
-/** Adds what is missing. Few are kept: the newest serves, the others only if it expires before them. */
+/** Adds the missing tokens. Few are kept: the newest is used, and the others only if it expires before them. */
 export function addTokens(tokens, more) {
   for (const token of more) if (!tokens.includes(token)) tokens.push(token);
   tokens.splice(0, tokens.length - 3);
@@ -58,7 +58,7 @@ export class Leader {
     this.#stream.stop();
   }
 
-  /** Takes a message of a tab, or of another leader. */
+  /** Receives a message of a tab, or of another leader. */
   hear({ event, data }) {
     if (this.#isStopped) return;
     if (event === "HELLO") this.#welcome(data);
@@ -79,7 +79,7 @@ export class Leader {
     return [`${base}/v1/events?${new URLSearchParams({ platform, deviceID })}`, sending(this.#sentToken, headers)];
   }
 
-  /** Throws before anything of a malformed event takes effect. */
+  /** Throws before any part of a malformed event takes effect. */
   receive({ event: name, data, id }) {
     const event = Object.hasOwn(EVENTS, name) ? name : "KEEPALIVE";
     if (EVENTS[event]?.(data) === false) throw new Error("malformed data");
@@ -145,7 +145,7 @@ export class Leader {
 
   #welcome({ tokens }) {
     addTokens(this.#tokens, tokens);
-    // Behind an alert Firefox stops timers and streams, but not messages. The tab that asks has to take over.
+    // Behind an alert Firefox stops timers and streams, but not messages. The tab that asked must take over.
     if (this.#silence.length > this.#silence.ms - 500) return;
     if (!this.#ready) return this.#post({ event: "NET", data: this.#net });
     this.#post({ event: "WELCOME", data: this.#ready, id: this.#cursor, net: this.#net, tokens: this.#tokens });
@@ -156,7 +156,7 @@ export class Leader {
     if (this.#silence.length > this.#silence.ms / 2 + 1000) this.#stream.cut(); // a KEEPALIVE is overdue
   }
 
-  /** Resumes from where a tab is that has missed something. */
+  /** Resumes from the cursor of a tab that has missed something. */
   #goBack(cursor) {
     if (cursor >= this.#cursor) return;
     this.#cursor = cursor;

@@ -21,7 +21,7 @@ import (
 
 // TestNode runs the tests that are written in JavaScript, against the binary.
 func TestNode(t *testing.T) {
-	node := testserver.Require(t, "node", "it runs the tests in sdk/test")
+	node := testserver.Require(t, "node", "Node runs the tests in sdk/test")
 	path, err := testserver.Build(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -39,9 +39,10 @@ func TestNode(t *testing.T) {
 	}
 }
 
-// TestTypes compiles the snippets of the original's documentation, and code with the types spelled out.
+// TestTypes compiles the snippets of the original's documentation, and code that names
+// the types.
 func TestTypes(t *testing.T) {
-	node := testserver.Require(t, "node", "it runs the TypeScript compiler")
+	node := testserver.Require(t, "node", "Node runs the TypeScript compiler")
 	compiler := filepath.Join("node_modules", "typescript", "bin", "tsc")
 	if _, err := os.Stat(compiler); err != nil {
 		testserver.Missing(t, "typescript is not installed: run npm install in sdk/")
@@ -53,7 +54,7 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// TestSize keeps what a page loads within 9 KiB.
+// TestSize checks that a page loads at most 9 KiB.
 func TestSize(t *testing.T) {
 	var size counter
 	zip, _ := gzip.NewWriterLevel(&size, gzip.BestCompression)
@@ -98,9 +99,10 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestComments checks that what is served has no comments, and is otherwise what was written: both have the same words.
+// TestComments checks that what is served has no comments, and otherwise contains the
+// same words as the source.
 func TestComments(t *testing.T) {
-	node := testserver.Require(t, "node", "it reads JavaScript")
+	node := testserver.Require(t, "node", "Node reads JavaScript")
 	folder := t.TempDir()
 	for name, text := range sdk.Served() {
 		if filepath.Ext(name) != ".js" {

@@ -59,14 +59,14 @@ export class Session {
     }
   }
 
-  /** Replaces the token, for all tabs. */
+  /** Replaces the token in all tabs. */
   renew(token) {
     dropToken(this.tokens, token);
     addTokens(this.tokens, [token]);
     this.tabs.post(this.hello);
   }
 
-  /** Logs out all tabs, which learn of it only when it is done, so that none of them logs in too early. */
+  /** Logs out all tabs. They are notified only when it is done, so that none of them logs in too early. */
   logout() {
     return this.#part(() => this.#logOut());
   }
@@ -81,7 +81,7 @@ export class Session {
 
   async #logOut() {
     const { deviceID } = this;
-    if (deviceID) await this.call("logout", { deviceID }).catch(() => {}); // without: of all devices
+    if (deviceID) await this.call("logout", { deviceID }).catch(() => {}); // without an ID, all devices are logged out
     this.tabs.post({ event: "KICKED_OUT", data: { type: "logout" } });
   }
 
@@ -130,7 +130,7 @@ export class Session {
     return { event: "HELLO", data: { tokens: this.tokens } };
   }
 
-  /** What other tabs need to know: the users that this one holds, or null if it is about to be gone. */
+  /** What other tabs need to know: the users that this one holds, or null if it is about to leave. */
   get answer() {
     return this.#isOver ? null : this.subscriptions.held;
   }
@@ -147,10 +147,10 @@ export class Session {
     else if (from) this.#follow(message);
   }
 
-  /** Takes a message of the leader. */
+  /** Receives a message of the leader. */
   #follow({ event, data, id, net = "connected", tokens = [], silence }) {
     this.#silence.heard();
-    this.tokens = tokens.concat(this.tokens.filter((token) => !tokens.includes(token))); // ours may be newer
+    this.tokens = tokens.concat(this.tokens.filter((token) => !tokens.includes(token))); // the tokens of this tab may be newer
     const isStart = event === "READY" || event === "WELCOME";
     if (isStart && id > this.#cursor) this.tabs.post({ event: "BEHIND", data: this.#cursor });
     this.#cursor = id ?? this.#cursor;
@@ -215,7 +215,7 @@ export class Session {
     this.#unhide();
   }
 
-  /** Back after being stale: the stream reports what changed, this the rest. */
+  /** Ends a stale period: the stream reports what changed, and this reports the rest. */
   async #unhide() {
     const { hidden } = this.statuses;
     if (!hidden.length) return;

@@ -1,16 +1,16 @@
-// What a tab knows of users. What was reported of a user never goes back to a lower version.
+// What a tab knows about users. After a status was reported, none of the same user with a lower version is.
 
 export class Statuses {
   // userID → {status, newest: its version, reported: the version reported last, hidden: reported as UNKNOWN since}
   #known = new Map();
   #report;
 
-  /** report is called with each list of statuses that is news. */
+  /** report is called with each list of new statuses. */
   constructor(report) {
     this.#report = report;
   }
 
-  /** Returns the statuses of an answer, or what is known to be newer. */
+  /** Returns the statuses of a response, or newer ones that are known. */
   note(statuses) {
     return statuses.map((status) => {
       const known = this.#known.get(status.userID);
@@ -20,7 +20,7 @@ export class Statuses {
     });
   }
 
-  /** Reports what is neither older than an answer nor reported already. */
+  /** Reports the statuses that are neither older than a response nor reported already. */
   update(statuses) {
     const news = statuses.filter((status) => {
       const { userID, version } = status;
@@ -32,12 +32,12 @@ export class Statuses {
     if (news.length) this.#report(news.map((status) => ({ ...status })));
   }
 
-  /** Counts as reported what the page receives in another way. */
+  /** Records as reported what the page receives in another way. */
   skip({ userID, version }) {
     this.#known.get(userID).reported = version;
   }
 
-  /** What follows may be of another history, whose versions are lower. */
+  /** Accepts lower versions from now on, because they may be of another history. */
   restart() {
     for (const known of this.#known.values()) known.newest = known.reported = -1;
   }
@@ -54,7 +54,7 @@ export class Statuses {
     return this.userIDs.filter((userID) => this.#known.get(userID).hidden);
   }
 
-  /** Reports everybody as UNKNOWN. */
+  /** Reports all users as UNKNOWN. */
   hide() {
     const unknown = [];
     for (const known of this.#known.values()) {

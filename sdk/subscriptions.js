@@ -1,4 +1,4 @@
-// Whom this tab has subscribed to. The server keeps one list for each user, not for each tab, so a tab that unsubscribes
+// The users that this tab has subscribed to. The server keeps one list for each user, not for each tab, so a tab that unsubscribes
 // asks the others first, and leaves what one of them holds. A tab that is gone doesn't answer, and so holds nothing.
 
 export class Subscriptions {
@@ -15,7 +15,7 @@ export class Subscriptions {
 
   async subscribe(userIDList) {
     const added = userIDList.filter((userID) => !this.#held.has(userID));
-    this.#hold(userIDList); // first: another tab may ask meanwhile
+    this.#hold(userIDList); // before the call, because another tab may ask meanwhile
     try {
       const data = await this.#session.callForAll("subscribeUserStatus", 100, userIDList);
       this.#release(data.failureUserList.map(({ userID }) => userID));
@@ -27,7 +27,7 @@ export class Subscriptions {
     }
   }
 
-  /** An empty list means everybody. */
+  /** An empty list means all users. */
   async unsubscribe(userIDList) {
     const elsewhere = new Set((await this.#session.tabs.ask()).flatMap((held) => held ?? []));
     let free = userIDList;
@@ -42,7 +42,7 @@ export class Subscriptions {
     return data;
   }
 
-  /** Subscribes again to what this tab holds, and another tab has unsubscribed from without an answer of this one. */
+  /** Subscribes again to users that this tab holds, but another tab has unsubscribed from without an answer of this one. */
   async restore(userIDList) {
     const lost = this.held.filter((userID) => !userIDList.length || userIDList.includes(userID));
     if (!lost.length) return;

@@ -85,7 +85,7 @@ func hostile(t *testing.T, redirects *atomic.Int32) map[string]struct{ url, fail
 			conn.Read(make([]byte, 1))
 			conn.Close()
 		}), "connection reset by peer"},
-		"closes":         {listen(t, responses("", "", 0)), "the connection was closed before a response came"},
+		"closes":         {listen(t, responses("", "", 0)), "the connection was closed before a response arrived"},
 		"no name":        {"http://user:geheim@no-such-name.invalid/hook?geheim", "no-such-name.invalid"},
 		"not listening":  {"http://127.0.0.1:1/hook?geheim", "connection refused"},
 		"gigabytes":      {listen(t, responses("HTTP/1.1 500 x\r\nContent-Length: 99999999999\r\n\r\n", megabyte, 2000)), "the response is 500 Internal Server Error"},

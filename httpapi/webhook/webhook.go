@@ -7,7 +7,7 @@
 //	{"type":"user_status.updated","timestamp":"2026-11-26T19:30:00.123Z","data":{"statuses":[…]}}
 //
 // The goroutine sends the message, ID and body unchanged, until the URL responds with
-// 2xx within 10 seconds. It retries for ever: after 1 second, then with a delay that
+// 2xx within 10 seconds. It retries without end: after 1 second, then with a delay that
 // doubles up to 5 minutes. Only then does it store the feed's cursor and read on, so
 // what happens in the meantime is conflated by the feed, and memory is bounded by one
 // message for each URL. After a restart the feed resumes after the stored cursor: a URL

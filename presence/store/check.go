@@ -14,7 +14,7 @@ import (
 // error unless it is whole and has exactly this schema or an earlier one. The
 // error is every problem joined, each with what to do about it. Zero and no error
 // mean a database without a schema: a first start was cut short, and the next one
-// goes on.
+// continues.
 func (s Schema) Check(ctx context.Context, db *sql.DB, path string) (number int, err error) {
 	number, err = numberOf(ctx, db, path)
 	if err != nil {

@@ -23,11 +23,13 @@ type checkpointer struct {
 }
 
 const (
-	// checkpointAfter is the number of rows that make a checkpoint worth it: they
-	// leave a log of about 10 MiB. Its fsyncs delay those of the writer.
+	// checkpointAfter is the number of rows after which a checkpoint is worthwhile:
+	// they leave a log of about 10 MiB. The fsyncs of a checkpoint delay those of the
+	// writer.
 	checkpointAfter = 8192
 
-	// longLog is the size, in pages, from which the log has to start anew.
+	// longLog is the size, in pages, above which the log must start again from its
+	// beginning.
 	longLog = 1 << 16
 )
 
@@ -74,9 +76,9 @@ func checkpoint(db Queryer) (pages int, err error) {
 // Wrote reports between two transactions that rows were written, which may make a
 // checkpoint due.
 //
-// SQLite starts its log anew only when all of it is moved at the moment of a
-// write. Next to a writer that never rests this moment doesn't come, so when the
-// log has grown long the writer moves the rest itself.
+// SQLite starts its log from the beginning only if all of it has been moved when a
+// write begins. If the writer never rests, this doesn't happen, so when the log is
+// long the writer moves the rest itself.
 func (d *DB) Wrote(rows int) {
 	c := d.checkpointer
 	if c.long.CompareAndSwap(true, false) {

@@ -5,7 +5,7 @@ import { Poll } from "./api.js";
 import { Chart } from "./charts.js";
 import { number, problem } from "./words.js";
 
-// The most versions in a second that can be changes: a server that starts again leaves out many more.
+// The maximum number of versions per second that can be changes. A server that restarts skips many more.
 const FASTEST = 500_000;
 
 const COUNTS = [
@@ -52,7 +52,7 @@ export class Overview {
     this.#plot(stats, performance.now() / 1000);
   }
 
-  /** Two answers in quick succession, as after a connection, give no rate that means something. */
+  /** Two responses in quick succession, as after a connection, give no meaningful rate. */
   #plot(stats, now) {
     if (now - this.#before?.now < 1) return;
     this.#charts.streams.add(now, stats.streams);
@@ -61,7 +61,7 @@ export class Overview {
     this.#before = { ...stats, now };
   }
 
-  /** How much a total grows in a second; undefined if it isn't known, as after a start of the server. */
+  /** Returns how much a total grows per second; undefined if it isn't known, as after a start of the server. */
   #rate(name, stats, now) {
     const rate = (stats[name] - this.#before?.[name]) / (now - this.#before?.now);
     return rate >= 0 && rate < FASTEST ? rate : undefined;

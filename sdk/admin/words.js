@@ -1,4 +1,4 @@
-// How the page says things.
+// The words and formats of the page.
 
 import { bdi, h } from "./dom.js";
 
@@ -7,7 +7,7 @@ const KINDS = ["unknown", "online", "offline", "gone"];
 const AVAILABILITY = { away: "Away", busy: "Busy", dnd: "Do not disturb" };
 const NAMES = { ONLINE: "Online", OFFLINE: "Offline", UNLOGINED: "Not logged in" };
 
-/** Which of the signs of the page shows a status. */
+/** Returns which of the icons of the page shows a status. */
 export function kindOf({ statusType, availability }) {
   if (statusType === 1 && availability) return availability === "away" ? "away" : "busy";
   return KINDS[statusType] ?? "unknown";
@@ -28,7 +28,7 @@ export function statusNodes(status, now) {
   return nodes;
 }
 
-/** A text of a user inside a sentence, which it can't turn around. */
+/** A text of a user inside a sentence, whose direction it can't change. */
 export const quoted = (text) => `“\u2068${text}\u2069”`;
 
 /** A sentence about a user. */

@@ -23,7 +23,7 @@ const statuses = new Map(); // userID → status, the newest known
 const subscribed = new Set();
 let token = "";
 
-// Being someone
+// Logging in as a user
 
 async function become(userID) {
   await chat.logout().catch(() => {}); // nobody was logged in
@@ -58,7 +58,7 @@ async function devToken(userID) {
   return data.token;
 }
 
-/** Shows everybody as they are now; from here on events keep the page fresh. */
+/** Shows the current status of all users. Later, events update the page. */
 async function start() {
   const { data } = await call("getUserStatus", { userIDList: PEOPLE });
   data.successUserList.forEach(show);
@@ -127,10 +127,10 @@ chat.on(EVENT.SDK_NOT_READY, () => {
 
 // The page
 
-/** Tells whether the page looks different now. */
+/** Returns whether the page looks different now. */
 function show(status) {
   const before = statuses.get(status.userID);
-  // What is reported as unknown, and then known again, keeps its version.
+  // A status that was reported as UNKNOWN and is then reported again has the same version.
   if (before?.version > status.version) return false;
   statuses.set(status.userID, status);
   draw(status.userID);
@@ -249,7 +249,7 @@ function notice(text, action, act) {
   $("notice").hidden = false;
 }
 
-/** Keeps the keyboard where one was, when the notice goes with its button. */
+/** Keeps the focus where it was, when the notice disappears with its button. */
 function hideNotice() {
   if ($("notice").contains(document.activeElement)) $("main").focus({ preventScroll: true });
   $("notice").hidden = true;
@@ -268,7 +268,7 @@ async function attempt(action) {
 }
 
 function inWords({ statusType, customStatus }) {
-  // Isolated, lest a text from right to left turns around what follows.
+  // Isolated, so that a text written from right to left doesn't reverse what follows.
   return STATUS[statusType].toLowerCase() + (customStatus ? `, “\u2068${customStatus}\u2069”` : "");
 }
 
@@ -294,14 +294,14 @@ const chat = TencentCloudChat.create({ SDKAppID: 1, serverURL: "${base}" });
 const show = ({ userID, statusType, customStatus }) => console.log(userID, statusType, customStatus);
 
 chat.on(TencentCloudChat.EVENT.USER_STATUS_UPDATED, ({ data }) => data.forEach(show));
-await chat.login({ userID: "${userID}", userSig: token }); // a token that your backend made
+await chat.login({ userID: "${userID}", userSig: token }); // a token that your backend created
 
 const { data } = await chat.subscribeUserStatus({ userIDList: ["dave"] });
 data.successUserList.forEach(show);
 await chat.setSelfStatus({ customStatus: "In a call", expiresIn: 3600 });`;
 }
 
-/** The code as nodes: keywords and strings coloured, nothing parsed. */
+/** Returns the code as nodes. Keywords and strings are coloured, and nothing is parsed. */
 function highlighted(code) {
   return code.split(/("[^"]*"|\/\/ .*|\b(?:import|from|const|await)\b)/).map((part, i) => {
     if (i % 2 === 0) return part;
@@ -341,7 +341,7 @@ $("status-form").addEventListener("submit", (event) => {
 $("log-out").addEventListener("click", () => attempt(async () => {
   await call("logout", {});
   notice("You are logged out.", "Log in again", logInAgain);
-  $("notice").querySelector("button").focus(); // the one that was pressed is gone
+  $("notice").querySelector("button").focus(); // the button that was pressed is gone
 }));
 
 $("clear-log").addEventListener("click", () => $("log").replaceChildren());
