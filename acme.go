@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -61,6 +63,9 @@ func (v *acmeCertificates) expires() time.Time {
 func (v *acmeCertificates) use(string, string) error { return nil }
 
 func (v *acmeCertificates) start() (stop func(), err error) {
+	if err := v.checkFolder(); err != nil {
+		return nil, fmt.Errorf("certificates can't be stored next to the database: %w", err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	v.manager.Client.HTTPClient = &http.Client{Transport: untilDone{ctx}}
 	closeHTTP := func() {}
@@ -68,7 +73,7 @@ func (v *acmeCertificates) start() (stop func(), err error) {
 		l, err := listenTCP("tls.acme_listen", v.listen)
 		if err != nil {
 			cancel()
-			return nil, err
+			return nil, fmt.Errorf(`%w; or set tls.acme_listen to "": challenges over TLS suffice`, err)
 		}
 		web := serveOn([]net.Listener{l}, nil, v.log)
 		web.show(withoutPort(v.manager.HTTPHandler(nil))) // redirects everything else to HTTPS
@@ -82,6 +87,17 @@ func (v *acmeCertificates) start() (stop func(), err error) {
 		running.Wait()
 		closeHTTP()
 	}, nil
+}
+
+// checkFolder returns an error if nothing can be stored in the folder. autocert would
+// ignore that, and ask for new certificates at each start, which Let's Encrypt limits.
+func (v *acmeCertificates) checkFolder() error {
+	const name = "writable"
+	cache := v.manager.Cache
+	if err := cache.Put(context.Background(), name, nil); err != nil {
+		return err
+	}
+	return cache.Delete(context.Background(), name)
 }
 
 // withoutPort removes the port from the host of a request. autocert answers only for
@@ -123,7 +139,7 @@ func (v *acmeCertificates) refresh(ctx context.Context) {
 			return
 		case err != nil:
 			missing = true
-			v.log.Error("there is no certificate yet: the ACME server must reach this server under this name, on port 443 or 80", "domain", domain, "error", err)
+			v.log.Error("there is no certificate yet: "+whatToDo(err), "domain", domain, "retry", acmeInterval, "error", err)
 		case first == nil || cert.Leaf.NotAfter.Before(*first):
 			first = &cert.Leaf.NotAfter
 		}
@@ -134,6 +150,19 @@ func (v *acmeCertificates) refresh(ctx context.Context) {
 		v.log.Info("certificates are ready", "domains", v.domains, "expires", *first)
 	}
 	v.expiry.Store(first)
+}
+
+// whatToDo returns what the operator can do about an error of autocert.
+func whatToDo(err error) string {
+	var unreachable *url.Error
+	var refused *acme.Error
+	switch {
+	case errors.As(err, &unreachable):
+		return "this server can't reach the ACME server; check tls.acme_url and the network"
+	case errors.As(err, &refused):
+		return "the ACME server refused it, for the reason in error"
+	}
+	return "the ACME server must reach this server under this name, on port 443 or 80"
 }
 
 // helloTo returns what a browser sends to this host. All browsers accept ECDSA.
@@ -157,6 +186,9 @@ func (t untilDone) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r.WithContext(ctx))
 }
 
+// hostNames are the names of hosts, in any language.
+var hostNames = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+
 // checkACME returns the key and the value that are wrong, and why, and brings domains
 // into the form that clients send. Without a domain, nothing is wrong.
 func (c *config) checkACME(dev bool) (key string, value any, reason string) {
@@ -165,8 +197,8 @@ func (c *config) checkACME(dev bool) (key string, value any, reason string) {
 		return "", nil, ""
 	}
 	for i, domain := range t.ACMEDomains {
-		ascii, err := idna.Lookup.ToASCII(domain)
-		if err != nil || net.ParseIP(domain) != nil || !strings.Contains(domain, ".") || strings.ContainsAny(domain, "*:/") {
+		ascii, err := hostNames.ToASCII(strings.TrimSuffix(domain, "."))
+		if err != nil || net.ParseIP(ascii) != nil || !strings.Contains(ascii, ".") {
 			return "tls.acme_domains", domain, `must be the name of a host, such as "presence.example.com"`
 		}
 		t.ACMEDomains[i] = ascii

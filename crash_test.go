@@ -1,11 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	server "github.com/presence-server/presence/deploy/testserver"
 )
 
 // TestPromise4RestartAnnouncesNothing checks that nothing is announced when all users
@@ -55,6 +59,47 @@ func TestPromise1NoGhostAfterKill(t *testing.T) {
 	c.Awaits(bob, "alice", "3")
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("promise 1: alice was shown ONLINE for %s after a restart with a grace of 1s", took)
+	}
+}
+
+// TestARenameIsWhole kills the server while many users receive another ID. It checks that
+// each is then a friend under exactly one ID: under the new one, if that was announced.
+func TestARenameIsWhole(t *testing.T) {
+	c := newChild(t)
+	c.Start()
+	const users = 40
+	for i := range users {
+		c.Befriend("bob", fmt.Sprint("old", i))
+	}
+	bob := c.Open("bob", "")
+	var calls sync.WaitGroup
+	for i := range users {
+		body := map[string]any{"userID": fmt.Sprint("old", i), "to": fmt.Sprint("new", i)}
+		calls.Go(func() { c.Call(c.Ctx, "/v1/admin/renameUser", server.AdminKey, body) }) // ended by the kill
+	}
+	announced, err := c.Next(bob).Statuses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Kill()
+	calls.Wait()
+	c.Start()
+
+	var friends struct{ UserList []server.Status }
+	c.Do("/v1/friends", c.TokenOf("bob"), nil, &friends)
+	exists := make(map[string]bool)
+	for _, friend := range friends.UserList {
+		exists[friend.UserID] = true
+	}
+	for i := range users {
+		if before, after := exists[fmt.Sprint("old", i)], exists[fmt.Sprint("new", i)]; before == after {
+			t.Errorf("user %d is a friend under the old ID: %v, under the new one: %v", i, before, after)
+		}
+	}
+	for _, s := range announced {
+		if unknown := s.StatusType == 0; exists[s.UserID] == unknown {
+			t.Errorf("%s was announced as %q, but is a friend: %v", s.UserID, s, exists[s.UserID])
+		}
 	}
 }
 

@@ -257,6 +257,34 @@ func TestShutdownEndsAServerWithOpenStreams(t *testing.T) {
 	}
 }
 
+// TestAStreamBreaksOffDuringTheStop requests a stream on an HTTP/2 connection that is
+// still open, and checks that the response is not a 503, after which an EventSource would
+// never reconnect.
+func TestAStreamBreaksOffDuringTheStop(t *testing.T) {
+	cert, key, trust := certificate(t)
+	v := listenHere(t, cert, key)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport}
+	ctx, cancel := context.WithTimeout(t.Context(), server.Patience)
+	defer cancel()
+	v.stream(ctx, client)
+	v.web.stopListening()
+	v.svc.Drain()
+	for path, want := range map[string]string{"readyz": "503 Service Unavailable", "v1/events?access_token=" + v.token("alice"): "INTERNAL_ERROR"} {
+		got := ""
+		if response, err := client.Get(v.web.url() + path); err != nil {
+			got = err.Error()
+		} else {
+			got = response.Status
+			response.Body.Close()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("/%s: got %s, want %s", path, got, want)
+		}
+	}
+}
+
 // TestOps checks that metrics and profiles are served, and nothing else.
 func TestOps(t *testing.T) {
 	ops := httptest.NewServer(metricsAndProfiles(listenHere(t, "", "").api.Metrics()))

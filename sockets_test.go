@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	server "github.com/presence-server/presence/deploy/testserver"
 )
@@ -156,46 +155,137 @@ func passed(t *testing.T) *child {
 	return c
 }
 
-// TestARestartLosesNoWaitingConnection makes clients connect continually while the
-// server is stopped and started again, and checks that each receives a response.
-func TestARestartLosesNoWaitingConnection(t *testing.T) {
+// TestARestartLosesNothing makes users change their statuses over new connections while
+// the server is stopped and started again. It checks that each request receives a
+// response, and that the stream of each user, resumed from its cursor, sends each change
+// once.
+func TestARestartLosesNothing(t *testing.T) {
 	c := passed(t)
 	c.Start()
-	ctx, cancel := context.WithCancel(c.Ctx)
-	defer cancel()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	var answered atomic.Int64
+	var changes atomic.Int64
+	var stop atomic.Bool
 	ended := make(chan error)
-	for range 8 {
-		go func() {
-			for ctx.Err() == nil {
-				response, err := client.Get(c.URL + "/livez")
-				if err != nil {
-					ended <- err
-					return
-				}
-				io.Copy(io.Discard, response.Body)
-				response.Body.Close()
-				answered.Add(1)
-			}
-			ended <- nil
-		}()
+	const users = 40
+	for i := range users {
+		u := user{c: c, token: c.TokenOf(fmt.Sprint("user", i)), http: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+		go func() { ended <- u.change(&changes, &stop) }()
 	}
 	for range 3 {
+		for want := changes.Load() + 5*users; changes.Load() < want && c.Ctx.Err() == nil; {
+			status(t, c.URL+"/livez")
+		}
 		c.Signal(syscall.SIGTERM)
 		if code := c.Wait(); code != 0 {
 			t.Errorf("exit code %d\n%s", code, c.Log())
 		}
 		c.Start() // returns when the new run has answered
 	}
-	cancel()
-	for range 8 {
+	stop.Store(true)
+	for range users {
 		if err := <-ended; err != nil {
-			t.Errorf("a connection was lost after %d responses: %v\n%s", answered.Load(), err, c.Log())
+			t.Error(err)
 		}
 	}
-	if answered.Load() == 0 {
-		t.Error("nothing was answered")
+}
+
+// user changes its own status, and reads its own stream.
+type user struct {
+	c      *child
+	token  string
+	http   http.Client
+	stream *server.Stream
+}
+
+// change changes the status again and again until stop is true, and counts the changes.
+// After each, it waits until the stream has sent it.
+func (u *user) change(changes *atomic.Int64, stop *atomic.Bool) error {
+	if err := u.open(""); err != nil {
+		return err
+	}
+	for n := 1; ; n++ {
+		want := fmt.Sprint(n)
+		if err := u.set(want); err != nil {
+			return fmt.Errorf("change %s: %w", want, err)
+		}
+		switch got, err := u.next(); {
+		case err != nil:
+			return fmt.Errorf("after change %s: %w", want, err)
+		case got != want:
+			return fmt.Errorf("the stream sent change %q, want %q", got, want)
+		case stop.Load():
+			u.stream.Close()
+			return nil
+		}
+		changes.Add(1)
+	}
+}
+
+func (u *user) open(cursor string) (err error) {
+	u.stream, err = u.c.Follow(u.c.Ctx, u.token, "deviceID=d", cursor)
+	return err
+}
+
+// set repeats the request while the server starts.
+func (u *user) set(text string) error {
+	for {
+		request, err := http.NewRequestWithContext(u.c.Ctx, http.MethodPost, u.c.URL+"/v1/setSelfStatus", strings.NewReader(`{"customStatus":"`+text+`"}`))
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Authorization", "Bearer "+u.token)
+		response, err := u.http.Do(request)
+		if err != nil {
+			return err
+		}
+		response.Body.Close()
+		switch response.StatusCode {
+		case http.StatusOK:
+			return nil
+		case http.StatusServiceUnavailable:
+		default:
+			return fmt.Errorf("it was answered %s", response.Status)
+		}
+	}
+}
+
+// next returns the next custom status that the stream sends, and resumes the stream when it
+// breaks off.
+func (u *user) next() (string, error) {
+	for {
+		e, err := u.stream.Next()
+		if err != nil {
+			if err := u.open(u.stream.Cursor()); err != nil {
+				return "", err
+			}
+			continue
+		}
+		if e.Type == "USER_STATUS_UPDATED" {
+			statuses, err := e.Statuses()
+			if err != nil {
+				return "", err
+			}
+			return statuses[0].CustomStatus, nil
+		}
+	}
+}
+
+// TestASilentConnectionDelaysNoStop checks that the server stops without waiting for a
+// request on a connection that a browser has opened in advance. net/http alone would
+// wait 5 s for it.
+func TestASilentConnectionDelaysNoStop(t *testing.T) {
+	c := newChild(t)
+	c.Start()
+	conn, err := net.Dial("tcp", c.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	status(t, c.URL+"/livez") // was accepted later
+	began := time.Now()
+	c.Signal(syscall.SIGTERM)
+	c.Wait()
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the stop took %s", took)
 	}
 }
 
