@@ -19,23 +19,38 @@ import (
 	"github.com/presence-server/presence/sdk"
 )
 
-// TestNode runs the tests that are written in JavaScript, against the binary.
+// TestNode runs the tests that are written in JavaScript, with the SDK as it is served, against the binary.
 func TestNode(t *testing.T) {
 	node := testserver.Require(t, "node", "it runs the tests in sdk/test")
 	path, err := testserver.Build(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests, err := filepath.Glob("test/*.test.js")
+	folder := t.TempDir()
+	writeServed(t, folder)
+	if err := os.CopyFS(filepath.Join(folder, "test"), os.DirFS("test")); err != nil {
+		t.Fatal(err)
+	}
+	tests, err := filepath.Glob(filepath.Join(folder, "test", "*.test.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, node, append([]string{"--test"}, tests...)...)
 	command.Env = append(os.Environ(), "PRESENCE_BINARY="+path)
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("node --test: %v\n%s", err, out)
+	}
+}
+
+// writeServed writes what is served under /sdk/ to a folder.
+func writeServed(t *testing.T, folder string) {
+	t.Helper()
+	for name, text := range sdk.Served() {
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -85,7 +100,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range served {
-		for _, match := range regexp.MustCompile(`(?:from |new URL\()"\./([^"]+)"`).FindAllSubmatch(text, -1) {
+		for _, match := range regexp.MustCompile(`(?:from ?|new URL\()"\./([^"]+)"`).FindAllSubmatch(text, -1) {
 			if imported := string(match[1]); strings.HasSuffix(name, ".js") && !slices.Contains(manifest.Files, imported) {
 				t.Errorf("%s imports %s, which the package leaves out", name, imported)
 			}
@@ -98,10 +113,11 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestComments checks that what is served has no comments, and is otherwise what was written: both have the same words.
-func TestComments(t *testing.T) {
+// TestMinified checks that what is served has no comments and no indentation, and that Node accepts it.
+func TestMinified(t *testing.T) {
 	node := testserver.Require(t, "node", "it reads JavaScript")
 	folder := t.TempDir()
+	writeServed(t, folder)
 	for name, text := range sdk.Served() {
 		if filepath.Ext(name) != ".js" {
 			continue
@@ -109,11 +125,7 @@ func TestComments(t *testing.T) {
 		if found := regexp.MustCompile(`(?m)^[ \t]|/\*|(^|\s)//|[ \t]$`).Find(text); found != nil {
 			t.Errorf("%s is served with %q", name, found)
 		}
-		path := filepath.Join(folder, strings.TrimSuffix(name, ".js")+".mjs")
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command(node, "--check", path).CombinedOutput(); err != nil {
+		if out, err := exec.Command(node, "--check", filepath.Join(folder, name)).CombinedOutput(); err != nil {
 			t.Errorf("%s as it is served: %v\n%s", name, err, out)
 		}
 	}
