@@ -33,6 +33,7 @@ var ownedBy = map[string]string{
 	"github.com/r3labs/sse/v2":               "sse",
 	"github.com/golang-jwt/jwt/v5":           "httpapi",
 	"github.com/rs/cors":                     "httpapi",
+	"github.com/tdewolff/minify/v2":          "sdk",
 	"github.com/prometheus/client_golang":    "httpapi",
 	"github.com/knadh/koanf/v2":              "",
 	"github.com/knadh/koanf/parsers/toml/v2": "",

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/presence-server/presence/sdk"
@@ -39,7 +40,7 @@ const adminPolicy = pagePolicy + "; require-trusted-types-for 'script'; trusted-
 
 // serveSDK serves the files of the browser SDK.
 func (h *Handler) serveSDK() http.HandlerFunc {
-	serve := h.serveFiles("/sdk/", sdk.Served())
+	serve := h.serveFiles("/sdk/", sdk.Served)
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/sdk/worker.js" {
 			w.Header().Set("Content-Security-Policy", workerPolicy)
@@ -50,7 +51,7 @@ func (h *Handler) serveSDK() http.HandlerFunc {
 
 // serveAdmin serves the admin page.
 func (h *Handler) serveAdmin() http.HandlerFunc {
-	serve := h.serveFiles("/admin/", sdk.Admin())
+	serve := h.serveFiles("/admin/", sdk.Admin)
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", adminPolicy)
 		serve(w, r)
@@ -66,10 +67,14 @@ func toAdmin(w http.ResponseWriter, r *http.Request) {
 
 // serveFiles serves the files of a folder; the folder itself is index.html. Browsers
 // must revalidate their copies each time (no-cache), so that all files are of the
-// same version.
-func (h *Handler) serveFiles(folder string, files map[string][]byte) http.HandlerFunc {
-	tags := entityTags(files)
+// same version. The files are prepared at the first request, not at the start.
+func (h *Handler) serveFiles(folder string, files func() map[string][]byte) http.HandlerFunc {
+	prepare := sync.OnceValues(func() (texts map[string][]byte, tags map[string]string) {
+		texts = files()
+		return texts, entityTags(texts)
+	})
 	return func(w http.ResponseWriter, r *http.Request) {
+		files, tags := prepare()
 		name := cmp.Or(strings.TrimPrefix(r.URL.Path, folder), "index.html")
 		text, ok := files[name]
 		if !ok {

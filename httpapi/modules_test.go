@@ -34,6 +34,8 @@ github.com/prometheus/procfs
 github.com/r3labs/sse/v2
 github.com/remyoudompheng/bigfft
 github.com/rs/cors
+github.com/tdewolff/minify/v2
+github.com/tdewolff/parse/v2
 golang.org/x/net
 golang.org/x/sys
 golang.org/x/text

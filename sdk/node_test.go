@@ -19,18 +19,23 @@ import (
 	"github.com/presence-server/presence/sdk"
 )
 
-// TestNode runs the tests that are written in JavaScript, against the binary.
+// TestNode runs the tests that are written in JavaScript, with the SDK as it is served, against the binary.
 func TestNode(t *testing.T) {
 	node := testserver.Require(t, "node", "Node runs the tests in sdk/test")
 	path, err := testserver.Build(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests, err := filepath.Glob("test/*.test.js")
+	folder := t.TempDir()
+	writeServed(t, folder)
+	if err := os.CopyFS(filepath.Join(folder, "test"), os.DirFS("test")); err != nil {
+		t.Fatal(err)
+	}
+	tests, err := filepath.Glob(filepath.Join(folder, "test", "*.test.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, node, append([]string{"--test"}, tests...)...)
 	command.Env = append(os.Environ(), "PRESENCE_BINARY="+path)
@@ -39,8 +44,22 @@ func TestNode(t *testing.T) {
 	}
 }
 
+<<<<<<< HEAD
 // TestTypes compiles the snippets of the original's documentation, and code that names
 // the types.
+=======
+// writeServed writes what is served under /sdk/ to a folder.
+func writeServed(t *testing.T, folder string) {
+	t.Helper()
+	for name, text := range sdk.Served() {
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTypes compiles the snippets of the original's documentation, and code with the types spelled out.
+>>>>>>> sdk12
 func TestTypes(t *testing.T) {
 	node := testserver.Require(t, "node", "Node runs the TypeScript compiler")
 	compiler := filepath.Join("node_modules", "typescript", "bin", "tsc")
@@ -86,7 +105,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range served {
-		for _, match := range regexp.MustCompile(`(?:from |new URL\()"\./([^"]+)"`).FindAllSubmatch(text, -1) {
+		for _, match := range regexp.MustCompile(`(?:from ?|new URL\()"\./([^"]+)"`).FindAllSubmatch(text, -1) {
 			if imported := string(match[1]); strings.HasSuffix(name, ".js") && !slices.Contains(manifest.Files, imported) {
 				t.Errorf("%s imports %s, which the package leaves out", name, imported)
 			}
@@ -99,11 +118,18 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+<<<<<<< HEAD
 // TestComments checks that what is served has no comments, and otherwise contains the
 // same words as the source.
 func TestComments(t *testing.T) {
 	node := testserver.Require(t, "node", "Node reads JavaScript")
+=======
+// TestMinified checks that what is served has no comments and no indentation, and that Node accepts it.
+func TestMinified(t *testing.T) {
+	node := testserver.Require(t, "node", "it reads JavaScript")
+>>>>>>> sdk12
 	folder := t.TempDir()
+	writeServed(t, folder)
 	for name, text := range sdk.Served() {
 		if filepath.Ext(name) != ".js" {
 			continue
@@ -111,11 +137,7 @@ func TestComments(t *testing.T) {
 		if found := regexp.MustCompile(`(?m)^[ \t]|/\*|(^|\s)//|[ \t]$`).Find(text); found != nil {
 			t.Errorf("%s is served with %q", name, found)
 		}
-		path := filepath.Join(folder, strings.TrimSuffix(name, ".js")+".mjs")
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command(node, "--check", path).CombinedOutput(); err != nil {
+		if out, err := exec.Command(node, "--check", filepath.Join(folder, name)).CombinedOutput(); err != nil {
 			t.Errorf("%s as it is served: %v\n%s", name, err, out)
 		}
 	}

@@ -147,9 +147,19 @@ class Chat {
 
   async setSelfStatus(options) {
     const session = this.#current();
-    const { customStatus, expiresIn } = options ?? {};
-    check(typeof customStatus === "string", 70402, "customStatus must be a string");
-    return ok(session.statuses.note([await session.call("setSelfStatus", { customStatus, expiresIn })])[0]);
+    const { customStatus, availability, source, priority, expiresIn, expiresAt, startsAt } = options ?? {};
+    check(availability || source || typeof customStatus === "string", 70402, "customStatus must be a string");
+    const entry = { customStatus, availability, source, priority, expiresIn, expiresAt, startsAt };
+    return ok(session.statuses.note([await session.call("setSelfStatus", entry)])[0]);
+  }
+
+  async setVisibility(options) {
+    return ok(await this.#current().call("setVisibility", { invisible: options?.invisible }));
+  }
+
+  async setIdle(idle) {
+    const session = this.#current();
+    return ok(await session.call("setIdle", { deviceID: session.deviceID, idle }));
   }
 
   async getUserStatus(options) {

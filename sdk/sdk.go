@@ -1,13 +1,18 @@
 // Package sdk holds the browser SDK and its demo page, embedded so that one binary serves them.
 //
 // The folder is also the npm package @presence-server/chat; its README describes how to use it. There is no build step:
-// the package contains the JavaScript as it is written, and the server serves it without its comments.
+// the package contains the JavaScript as it is written, and the server minifies it when it is first requested.
 package sdk
 
 import (
+	"bytes"
 	"embed"
 	"io/fs"
-	"regexp"
+	"path"
+	"sync"
+
+	"github.com/tdewolff/minify/v2"
+	"github.com/tdewolff/minify/v2/js"
 )
 
 //go:embed *.js index.d.ts package.json README.md LICENSE
@@ -30,21 +35,36 @@ func Admin() map[string][]byte {
 	return page
 }
 
-// Served returns what the server serves under /sdk/, by file name: the files of the npm package, of which the
-// JavaScript has neither comments nor indentation, so that pages load half as much.
+// Served returns what the server serves under /sdk/, by file name: the files of the npm package, of which the JavaScript
+// is minified, so that pages load less than half as much. The first call takes some milliseconds. The result is shared:
+// it must not be changed.
 func Served() map[string][]byte {
-	served := make(map[string][]byte)
+	return served()
+}
+
+var served = sync.OnceValue(func() map[string][]byte {
+	texts := make(map[string][]byte)
 	entries, _ := files.ReadDir(".") // embedded: it can't fail
 	for _, e := range entries {
 		text, _ := files.ReadFile(e.Name())
-		if javascript.MatchString(e.Name()) {
-			text = comments.ReplaceAll(text, nil)
+		if path.Ext(e.Name()) == ".js" {
+			text = minified(text)
 		}
-		served[e.Name()] = text
+		texts[e.Name()] = text
 	}
-	return served
+	return texts
+})
+
+// minified returns a module that does the same in fewer bytes.
+func minified(module []byte) []byte {
+	var out bytes.Buffer
+	if err := js.Minify(minify.New(), &out, bytes.NewReader(module), nil); err != nil {
+		panic(err) // the modules are embedded, and tests minify each of them
+	}
+	return out.Bytes()
 }
 
+<<<<<<< HEAD
 var (
 	javascript = regexp.MustCompile(`\.js$`)
 
@@ -54,6 +74,9 @@ var (
 )
 
 // Demo returns the files of the demo pages: index.html with two people, and person.html with one. They request the SDK at sdk/ and the API at
+=======
+// Demo returns the files of the demo page, index.html at the top. The page requests the SDK at sdk/ and the API at
+>>>>>>> sdk12
 // v1/, relative to where it is mounted.
 func Demo() fs.FS {
 	page, err := fs.Sub(demo, "demo")

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { Stream } from "../stream.js";
+import { isPause } from "./fake.js";
 
 const READY = "event: READY\ndata: {}\nid: 1\n\n";
 const STREAM = { "Content-Type": "text/event-stream; charset=utf-8" };
@@ -44,7 +45,7 @@ function pauses(t, skip) {
   const noted = [];
   const wait = globalThis.setTimeout;
   t.mock.method(globalThis, "setTimeout", (run, ms, ...rest) => {
-    if (!new Error().stack.includes("#pause ")) return wait(run, ms, ...rest); // fetch uses it too
+    if (!isPause(run)) return wait(run, ms, ...rest); // fetch uses it too
     noted.push(ms);
     return wait(run, skip ? 0 : ms, ...rest);
   });
