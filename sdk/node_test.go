@@ -44,10 +44,6 @@ func TestNode(t *testing.T) {
 	}
 }
 
-<<<<<<< HEAD
-// TestTypes compiles the snippets of the original's documentation, and code that names
-// the types.
-=======
 // writeServed writes what is served under /sdk/ to a folder.
 func writeServed(t *testing.T, folder string) {
 	t.Helper()
@@ -58,8 +54,8 @@ func writeServed(t *testing.T, folder string) {
 	}
 }
 
-// TestTypes compiles the snippets of the original's documentation, and code with the types spelled out.
->>>>>>> sdk12
+// TestTypes compiles the snippets of the original's documentation, and code that names
+// the types.
 func TestTypes(t *testing.T) {
 	node := testserver.Require(t, "node", "Node runs the TypeScript compiler")
 	compiler := filepath.Join("node_modules", "typescript", "bin", "tsc")
@@ -118,16 +114,9 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-<<<<<<< HEAD
-// TestComments checks that what is served has no comments, and otherwise contains the
-// same words as the source.
-func TestComments(t *testing.T) {
-	node := testserver.Require(t, "node", "Node reads JavaScript")
-=======
 // TestMinified checks that what is served has no comments and no indentation, and that Node accepts it.
 func TestMinified(t *testing.T) {
 	node := testserver.Require(t, "node", "it reads JavaScript")
->>>>>>> sdk12
 	folder := t.TempDir()
 	writeServed(t, folder)
 	for name, text := range sdk.Served() {

@@ -64,20 +64,8 @@ func minified(module []byte) []byte {
 	return out.Bytes()
 }
 
-<<<<<<< HEAD
-var (
-	javascript = regexp.MustCompile(`\.js$`)
-
-	// comments matches comments and the white space around them. It relies on how the SDK is written: a comment begins
-	// its line, or follows a space, and no string contains one.
-	comments = regexp.MustCompile(`(?m)^[ \t]*/\*\*(?s:.*?)\*/\n|^[ \t]*//( .*)?\n|[ \t]+// .*$|^[ \t]+|^\n`)
-)
-
-// Demo returns the files of the demo pages: index.html with two people, and person.html with one. They request the SDK at sdk/ and the API at
-=======
-// Demo returns the files of the demo page, index.html at the top. The page requests the SDK at sdk/ and the API at
->>>>>>> sdk12
-// v1/, relative to where it is mounted.
+// Demo returns the files of the demo pages: index.html with two people, and person.html with one. They request the SDK at
+// sdk/ and the API at v1/, relative to where they are mounted.
 func Demo() fs.FS {
 	page, err := fs.Sub(demo, "demo")
 	if err != nil {
