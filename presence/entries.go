@@ -184,18 +184,12 @@ func (b *batch) checkRoom(a *account, e *entry) error {
 // place among the others.
 func (a *account) say(e entry, now, ttl micros) {
 	before := a.said.of(e.source)
-	before.waiting = e.waiting
-	e.setAt = before.setAt
-	if e.says() && e != before {
-		e.setAt = now
-		for _, other := range a.said.orNothing().entries { // operations of one batch have the same time
-			e.setAt = max(e.setAt, other.setAt+1)
-		}
+	same := e
+	same.waiting, same.setAt = before.waiting, before.setAt
+	if !e.says() || same != before {
+		e.setAt = a.said.nextPlace(now)
+		a.said = a.said.with(e)
 	}
-	if e.says() && e == before {
-		e = a.said.of(e.source)
-	}
-	a.said = a.said.with(e)
 	if e.source == "" && e.says() {
 		a.said = newSaid(a.said.entries, now+ttl)
 	}

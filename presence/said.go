@@ -108,6 +108,15 @@ func (s *said) with(e entry) *said {
 	return newSaid(entries, s.orNothing().clearAt)
 }
 
+// nextPlace returns the setAt of an entry that is set at now, after all others: operations
+// of one batch have the same time.
+func (s *said) nextPlace(now micros) micros {
+	for _, e := range s.orNothing().entries {
+		now = max(now, e.setAt+1)
+	}
+	return now
+}
+
 // named returns the number of entries of named sources.
 func (s *said) named() int {
 	n := len(s.orNothing().entries)
