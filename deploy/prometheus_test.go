@@ -45,7 +45,7 @@ func TestPrometheus(t *testing.T) {
 	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(hook.Close)
 	m := &monitoring{t: t, ctx: bounded(t), server: startServer(t, "OPS__LISTEN=127.0.0.1:0", "TIMING__RECONNECT_GRACE=100ms",
-		"WEBHOOKS__URLS="+hook.URL, "WEBHOOKS__SECRET="+webhookSecret)}
+		"WEBHOOKS__URLS="+hook.URL, "WEBHOOKS__SECRET="+webhookSecret, "AUTH__JWKS_URL="+hook.URL)}
 	m.ops = m.logged(m.server, `msg="metrics and profiles" url=http://(\S+)/`)
 	m.startPrometheus(server.Require(t, "prometheus", "Prometheus scrapes the server"))
 	m.awaits(`up{job="presence"} == 1`) // so that Prometheus sees the numbers increase
