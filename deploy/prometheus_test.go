@@ -42,7 +42,7 @@ func TestAlertRules(t *testing.T) {
 // and makes all queries of the dashboard and the rules.
 func TestPrometheus(t *testing.T) {
 	server.Require(t, "promtool", "promtool tests the alerts")
-	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, keySet) }))
 	t.Cleanup(hook.Close)
 	m := &monitoring{t: t, ctx: bounded(t), server: startServer(t, "OPS__LISTEN=127.0.0.1:0", "TIMING__RECONNECT_GRACE=100ms",
 		"WEBHOOKS__URLS="+hook.URL, "WEBHOOKS__SECRET="+webhookSecret, "AUTH__JWKS_URL="+hook.URL)}
@@ -57,6 +57,10 @@ func TestPrometheus(t *testing.T) {
 	m.server.Kill()
 	m.awaits(`count(ALERTS{alertname="PresenceDown",alertstate="pending"})`)
 }
+
+// keySet is what an identity provider publishes: the first key of RFC 7517, appendix A.1.
+const keySet = `{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+	"y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`
 
 // monitoring is a server, and the Prometheus that watches it.
 type monitoring struct {
