@@ -9,10 +9,13 @@ test("the function is called before the token expires, and the login goes on", a
   const server = await startServer(t);
   const { chat, seen } = server.create(t);
   let calls = 0;
+  let expiry = Infinity; // of the token before
   let renewed;
   const third = new Promise((resolve) => (renewed = resolve));
   const userSig = async () => {
+    assert.ok(Date.now() < expiry, "before it expires");
     if (++calls === 3) renewed();
+    expiry = 1000 * (Math.floor(Date.now() / 1000) + 3);
     return server.token("alice", calls < 3 ? 3 : 3600);
   };
   await chat.login({ userID: "alice", userSig });

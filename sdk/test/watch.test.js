@@ -75,10 +75,11 @@ test("a hundred components that begin together take one call, and one that begin
   const fake = await startFake(t);
   const { chat } = await fake.login(t);
   const { listener, until } = listen();
-  const unwatch = Array.from({ length: 100 }, () => chat.watch(["bob"], listener));
-  unwatch.pop()();
-  await until(({ userID }) => userID === "bob");
-  chat.watch(["bob"], listener);
+  const begin = () => Array.from({ length: 100 }, (_, i) => chat.watch([`user${i % 10}`], listener));
+  begin().forEach((end) => end()); // as React's StrictMode does
+  const unwatch = begin();
+  await until(({ userID }) => userID === "user9");
+  begin();
   for (const end of unwatch) end();
   await chat.getUserStatus({ userIDList: ["bob"] });
   const names = fake.requests.map(({ name }) => name).filter((name) => name.endsWith("subscribeUserStatus"));
