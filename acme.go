@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,7 +31,8 @@ type acmeCertificates struct {
 }
 
 // acmeInterval is how often the server checks that there is a certificate for each
-// domain, and asks for those that are missing. Let's Encrypt tolerates 5 failures an hour.
+// domain, and requests those that are missing. Let's Encrypt tolerates 5 failures an
+// hour.
 const acmeInterval = 20 * time.Minute
 
 func (c *config) openACME(log *slog.Logger) *acmeCertificates {
@@ -55,10 +58,14 @@ func (v *acmeCertificates) expires() time.Time {
 	return time.Time{}
 }
 
-// use does nothing: these certificates are in no files of tls.cert and tls.key.
+// use does nothing, because these certificates are not in the files of tls.cert and
+// tls.key.
 func (v *acmeCertificates) use(string, string) error { return nil }
 
 func (v *acmeCertificates) start() (stop func(), err error) {
+	if err := v.checkFolder(); err != nil {
+		return nil, fmt.Errorf("certificates can't be stored next to the database: %w", err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	v.manager.Client.HTTPClient = &http.Client{Transport: untilDone{ctx}}
 	closeHTTP := func() {}
@@ -66,7 +73,7 @@ func (v *acmeCertificates) start() (stop func(), err error) {
 		l, err := listenTCP("tls.acme_listen", v.listen)
 		if err != nil {
 			cancel()
-			return nil, err
+			return nil, fmt.Errorf(`%w; or set tls.acme_listen to "": challenges over TLS suffice`, err)
 		}
 		web := serveOn([]net.Listener{l}, nil, v.log)
 		web.show(withoutPort(v.manager.HTTPHandler(nil))) // redirects everything else to HTTPS
@@ -82,6 +89,17 @@ func (v *acmeCertificates) start() (stop func(), err error) {
 	}, nil
 }
 
+// checkFolder returns an error if nothing can be stored in the folder. autocert would
+// ignore that, and ask for new certificates at each start, which Let's Encrypt limits.
+func (v *acmeCertificates) checkFolder() error {
+	const name = "writable"
+	cache := v.manager.Cache
+	if err := cache.Put(context.Background(), name, nil); err != nil {
+		return err
+	}
+	return cache.Delete(context.Background(), name)
+}
+
 // withoutPort removes the port from the host of a request. autocert answers only for
 // domains, and what forwards port 80 to another port may name that.
 func withoutPort(h http.Handler) http.Handler {
@@ -93,9 +111,9 @@ func withoutPort(h http.Handler) http.Handler {
 	})
 }
 
-// watch asks for the certificates that are missing, at once and then regularly, until
-// ctx is done. Without it the first visitor would have to wait, and the operator would
-// not know of an error.
+// watch requests the certificates that are missing, immediately and then regularly,
+// until ctx is done. Without it the first visitor would have to wait, and the operator
+// would not learn of an error.
 func (v *acmeCertificates) watch(ctx context.Context) {
 	tick := time.NewTicker(acmeInterval)
 	defer tick.Stop()
@@ -109,7 +127,8 @@ func (v *acmeCertificates) watch(ctx context.Context) {
 	}
 }
 
-// refresh asks for the certificates that are missing, and notes when the first expires.
+// refresh requests the certificates that are missing, and stores when the first one
+// expires.
 func (v *acmeCertificates) refresh(ctx context.Context) {
 	var first *time.Time
 	missing := false
@@ -120,7 +139,7 @@ func (v *acmeCertificates) refresh(ctx context.Context) {
 			return
 		case err != nil:
 			missing = true
-			v.log.Error("there is no certificate yet: the ACME server must reach this server under this name, on port 443 or 80", "domain", domain, "error", err)
+			v.log.Error("there is no certificate yet: "+whatToDo(err), "domain", domain, "retry", acmeInterval, "error", err)
 		case first == nil || cert.Leaf.NotAfter.Before(*first):
 			first = &cert.Leaf.NotAfter
 		}
@@ -131,6 +150,19 @@ func (v *acmeCertificates) refresh(ctx context.Context) {
 		v.log.Info("certificates are ready", "domains", v.domains, "expires", *first)
 	}
 	v.expiry.Store(first)
+}
+
+// whatToDo returns what the operator can do about an error of autocert.
+func whatToDo(err error) string {
+	var unreachable *url.Error
+	var refused *acme.Error
+	switch {
+	case errors.As(err, &unreachable):
+		return "this server can't reach the ACME server; check tls.acme_url and the network"
+	case errors.As(err, &refused):
+		return "the ACME server refused it, for the reason in error"
+	}
+	return "the ACME server must reach this server under this name, on port 443 or 80"
 }
 
 // helloTo returns what a browser sends to this host. All browsers accept ECDSA.
@@ -154,6 +186,9 @@ func (t untilDone) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r.WithContext(ctx))
 }
 
+// hostNames are the names of hosts, in any language.
+var hostNames = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+
 // checkACME returns the key and the value that are wrong, and why, and brings domains
 // into the form that clients send. Without a domain, nothing is wrong.
 func (c *config) checkACME(dev bool) (key string, value any, reason string) {
@@ -162,8 +197,8 @@ func (c *config) checkACME(dev bool) (key string, value any, reason string) {
 		return "", nil, ""
 	}
 	for i, domain := range t.ACMEDomains {
-		ascii, err := idna.Lookup.ToASCII(domain)
-		if err != nil || net.ParseIP(domain) != nil || !strings.Contains(domain, ".") || strings.ContainsAny(domain, "*:/") {
+		ascii, err := hostNames.ToASCII(strings.TrimSuffix(domain, "."))
+		if err != nil || net.ParseIP(ascii) != nil || !strings.Contains(ascii, ".") {
 			return "tls.acme_domains", domain, `must be the name of a host, such as "presence.example.com"`
 		}
 		t.ACMEDomains[i] = ascii

@@ -51,7 +51,7 @@ func checkSocketPath(path string) (reason string) {
 	case len(path) > maxSocketPath:
 		return fmt.Sprintf("the path of a socket has at most %d bytes", maxSocketPath)
 	case err == nil && info.Mode().Type() != os.ModeSocket:
-		return "this file exists and is no socket: remove it, or choose another path"
+		return "this file exists and is not a socket: remove it, or choose another path"
 	}
 	return ""
 }

@@ -66,23 +66,23 @@ func (c *config) secure() bool { return c.TLS.Cert != "" || len(c.TLS.ACMEDomain
 
 // certificateFiles are the certificate and the private key that the server presents,
 // from tls.cert and tls.key. When the files change, it presents the new pair from the
-// next connection on; those that are open are not affected. While the files are no
-// pair, it presents the last pair.
+// next connection on; open connections are not affected. While the files don't match,
+// it presents the last pair.
 type certificateFiles struct {
 	log    *slog.Logger
 	served atomic.Pointer[tls.Certificate]
 
 	mu         sync.Mutex
-	cert, key  string // the files
+	cert, key  string // the paths of the files
 	text       []byte // what was read from them last
-	lastReason string // why they are no pair; "" means that they are one
+	lastReason string // why they don't match; "" means that they do
 }
 
 // certificateInterval is how often the files are read. Their contents are compared,
 // because the times of files say nothing where a renewal replaces symbolic links.
 const certificateInterval = 10 * time.Second
 
-// openCertificates returns an error if the files are no pair.
+// openCertificates returns an error if the files don't match.
 func openCertificates(cert, key string, log *slog.Logger) (*certificateFiles, error) {
 	v := &certificateFiles{log: log}
 	return v, v.use(cert, key)
@@ -94,7 +94,7 @@ func (v *certificateFiles) tlsConfig() *tls.Config {
 
 func (v *certificateFiles) expires() time.Time { return v.served.Load().Leaf.NotAfter }
 
-// use presents the pair in these files from now on. If they are no pair, it changes
+// use presents the pair in these files from now on. If they don't match, it changes
 // nothing, and returns an error.
 func (v *certificateFiles) use(cert, key string) error {
 	v.mu.Lock()
@@ -116,8 +116,8 @@ func (v *certificateFiles) present(text []byte, pair *tls.Certificate) {
 	v.text, v.lastReason = text, ""
 }
 
-// refresh presents the pair in the files if they have changed. If they are no pair, it
-// logs why, once for each reason.
+// refresh presents the pair in the files if they have changed. If they don't match, it
+// logs the reason, once for each reason.
 func (v *certificateFiles) refresh() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -127,7 +127,7 @@ func (v *certificateFiles) refresh() {
 		v.present(text, pair)
 	case err.Error() != v.lastReason:
 		v.lastReason = err.Error()
-		v.log.Error("certificate not changed: tls.cert and tls.key are no pair; the last pair stays in use", "error", err)
+		v.log.Error("certificate not changed: tls.cert and tls.key don't match; the last pair stays in use", "error", err)
 	}
 }
 

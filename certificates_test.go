@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,9 +16,10 @@ import (
 	"time"
 
 	server "github.com/presence-server/presence/deploy/testserver"
+	"github.com/presence-server/presence/httpapi"
 )
 
-// replace replaces a file by another one.
+// replace replaces a file with another one.
 func replace(t *testing.T, file, by string) {
 	t.Helper()
 	text, err := os.ReadFile(by)
@@ -39,8 +40,8 @@ func presented(t *testing.T, address string) string {
 	return conn.ConnectionState().PeerCertificates[0].DNSNames[0]
 }
 
-// TestHalfRenewedCertificate: while the files are no pair, the server presents the last
-// pair, and logs the reason once.
+// TestHalfRenewedCertificate checks that the server presents the last pair while the
+// files don't match, and logs the reason once.
 func TestHalfRenewedCertificate(t *testing.T) {
 	cert, key, _ := server.Certificate(t, t.TempDir(), "old.example")
 	newCert, newKey, _ := server.Certificate(t, t.TempDir(), "new.example")
@@ -62,7 +63,7 @@ func TestHalfRenewedCertificate(t *testing.T) {
 	replace(t, cert, newCert)
 	presents("with the certificate of another key", "old.example")
 	if n := strings.Count(log.String(), "certificate not changed"); n != 1 {
-		t.Errorf("that the files are no pair is logged %d times, want once:\n%s", n, log)
+		t.Errorf("the mismatch of the files is logged %d times, want once:\n%s", n, log)
 	}
 	write(t, cert, "-----BEGIN CERT")
 	presents("with half a file", "old.example")
@@ -72,7 +73,7 @@ func TestHalfRenewedCertificate(t *testing.T) {
 	replace(t, key, newKey)
 	presents("with a new pair", "new.example")
 	if n := strings.Count(log.String(), "certificate changed"); n != 1 {
-		t.Errorf("that the certificate has changed is logged %d times, want once:\n%s", n, log)
+		t.Errorf("the change of the certificate is logged %d times, want once:\n%s", n, log)
 	}
 	if err := v.use("no such file", key); err == nil {
 		t.Error("files that don't exist are used")
@@ -80,8 +81,9 @@ func TestHalfRenewedCertificate(t *testing.T) {
 	presents("after a reload that failed", "new.example")
 }
 
-// TestRenewedCertificate: it is presented without a signal, and 100 open streams continue.
-// After SIGHUP, the server presents the pair in other files.
+// TestRenewedCertificate checks that a renewed certificate is presented without a
+// signal, while 100 open streams continue on their connections, before and after the
+// files are a pair again, and that after SIGHUP the server presents a new pair at once.
 func TestRenewedCertificate(t *testing.T) {
 	t.Parallel() // it waits for certificateInterval
 	c := newChild(t, "OPS__LISTEN=127.0.0.1:0")
@@ -93,19 +95,24 @@ func TestRenewedCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.untilLogged("msg=ready")
-	streams := secureStreams(t, c, 100, &tls.Config{RootCAs: trust})
+	s := secureStreams{c: c, all: make(map[string]*server.Stream)}
+	s.open(50, 1, trust)
+	s.open(50, 2, trust)
+	s.reach("before")
 
 	replace(t, cert, newCert)
+	c.Signal(syscall.SIGHUP)
+	c.untilLogged(`msg="configuration not changed"`)
+	if got := presented(t, c.Address); got != "old.example" {
+		t.Errorf("with the certificate of another key, the server presents %s", got)
+	}
+	s.reach("half")
 	replace(t, key, newKey)
 	c.untilLogged(`msg="certificate changed"`)
 	if got := presented(t, c.Address); got != "new.example" {
 		t.Errorf("the server presents %s", got)
 	}
-	for _, stream := range streams {
-		if e, err := stream.Next(); err != nil {
-			t.Fatalf("a stream ended, after %v: %v", e, err)
-		}
-	}
+	s.reach("renewed")
 	ops := regexp.MustCompile(`msg="metrics and profiles" url=(\S+)`).FindStringSubmatch(c.Log())[1]
 	if got, want := expiry(t, ops), time.Now().AddDate(0, 3, 0); got.Sub(want).Abs() > time.Hour {
 		t.Errorf("the metric says that the certificate expires at %s, want %s", got, want)
@@ -121,9 +128,10 @@ func TestRenewedCertificate(t *testing.T) {
 	if got := presented(t, c.Address); got != "third.example" {
 		t.Errorf("after SIGHUP the server presents %s", got)
 	}
+	s.reach("third")
 }
 
-// expiry returns when the certificate expires, from the metrics.
+// expiry returns when the certificate expires, according to the metrics.
 func expiry(t *testing.T, ops string) time.Time {
 	t.Helper()
 	response, err := http.Get(ops + "metrics")
@@ -143,29 +151,61 @@ func expiry(t *testing.T, ops string) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// secureStreams opens streams over TLS, which send a KEEPALIVE after a while.
-func secureStreams(t *testing.T, c *child, n int, trust *tls.Config) (all []*server.Stream) {
-	t.Helper()
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}
+// secureStreams are streams over TLS, by user.
+type secureStreams struct {
+	c    *child
+	http *http.Client // of the streams opened last
+	all  map[string]*server.Stream
+}
+
+// open opens streams over a version of HTTP: over HTTP/1.1 each has a connection of its
+// own, over HTTP/2 they share one.
+func (s *secureStreams) open(n, version int, trust *x509.CertPool) {
+	s.c.t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}, ForceAttemptHTTP2: version == 2}
+	s.c.t.Cleanup(transport.CloseIdleConnections)
+	s.http = &http.Client{Transport: transport}
 	for i := range n {
-		token, _ := c.calls(0, "token", fmt.Sprint("user", i))
-		ctx, cancel := context.WithCancel(c.Ctx)
-		t.Cleanup(cancel)
-		request, wrong := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/v1/events?platform=web", nil)
-		if wrong != nil {
-			t.Fatal(wrong)
+		user := fmt.Sprint("user", version, "-", i)
+		token, _, err := (&httpapi.Tokens{Secret: []byte(server.Secret)}).Issue(user, time.Hour)
+		if err != nil {
+			s.c.t.Fatal(err)
 		}
-		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(token))
-		response, wrong := client.Do(request)
-		if wrong != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("a stream is answered %v, %v", response, wrong)
+		response := s.send(http.MethodGet, "/v1/events?platform=web", token, "")
+		s.c.t.Cleanup(func() { response.Body.Close() })
+		if response.ProtoMajor != version {
+			s.c.t.Fatalf("a stream was %s, want HTTP/%d", response.Proto, version)
 		}
-		t.Cleanup(func() { response.Body.Close() })
-		stream := server.Read(response.Body)
-		if e, err := stream.Next(); err != nil || e.Type != "READY" {
-			t.Fatalf("the first event is %v, %v, want READY", e, err)
+		s.all[user] = server.Read(response.Body)
+		if e := s.c.Next(s.all[user]); e.Type != "READY" {
+			s.c.t.Fatalf("the first event is %q, want READY", e.Raw)
 		}
-		all = append(all, stream)
 	}
-	return all
+}
+
+func (s *secureStreams) send(method, path, token, body string) *http.Response {
+	s.c.t.Helper()
+	request, err := http.NewRequestWithContext(s.c.Ctx, method, s.c.URL+path, strings.NewReader(body))
+	if err != nil {
+		s.c.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := s.http.Do(request)
+	if err != nil || response.StatusCode != http.StatusOK {
+		s.c.t.Fatalf("%s was answered %v, %v", path, response, err)
+	}
+	return response
+}
+
+// reach sets the status of each user, and waits until the stream of the user has sent it.
+// The requests use the HTTP/2 connection of the streams: on another one, the client would
+// not trust a certificate that has replaced the first.
+func (s *secureStreams) reach(text string) {
+	s.c.t.Helper()
+	for user := range s.all {
+		s.send(http.MethodPost, "/v1/admin/setUserStatus", server.AdminKey, fmt.Sprintf(`{"userID":%q,"customStatus":%q}`, user, text)).Body.Close()
+	}
+	for user, stream := range s.all {
+		s.c.Awaits(stream, user, "1 "+text)
+	}
 }

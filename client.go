@@ -120,7 +120,7 @@ func nameIn(cert *x509.Certificate) string {
 	return cert.Subject.CommonName
 }
 
-// outage is an error that may be gone when the request is repeated later.
+// outage is an error that may not occur again when the request is repeated later.
 type outage struct{ error }
 
 // Unwrap returns the cause.
@@ -181,7 +181,7 @@ func (c *client) unreachable(err error) error {
 	}
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist): // of the latter there is no socket
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist): // the latter means that there is no socket
 		return fmt.Errorf("no server runs at %s: start it, or name its configuration with -config (%w)", c.name, err)
 	case untrusted:
 		return fmt.Errorf("%s has another certificate than tls.cert, or one that is not valid: restart the server if the file was changed (%w)", c.name, err)

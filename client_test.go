@@ -21,8 +21,8 @@ import (
 // serverCommands are the commands that call the server API.
 var serverCommands = [][]string{{"users"}, {"explain", "alice"}, {"kick", "alice"}, {"follow"}}
 
-// TestServerCommandsFail: each error says what to do, in one line, and nothing is
-// printed on standard output.
+// TestServerCommandsFail checks that each error explains what to do, in one line, and
+// that nothing is printed on standard output.
 func TestServerCommandsFail(t *testing.T) {
 	running := newChild(t)
 	running.Start()
@@ -40,19 +40,19 @@ func TestServerCommandsFail(t *testing.T) {
 		c := newChild(t, one.env...)
 		for _, args := range serverCommands {
 			out, complaint := c.calls(1, args...)
-			c.tells(complaint, one.says...)
+			c.mentions(complaint, one.says...)
 			if out != "" || strings.Contains(complaint, "not the key") {
-				t.Errorf("%q %q: it prints %q, and complains %q", one.env, args, out, complaint)
+				t.Errorf("%q %q: it prints %q, and the error is %q", one.env, args, out, complaint)
 			}
 		}
 	}
 }
 
-// listens returns the setting with which a command reaches this server.
+// listens returns the setting through which a command reaches this server.
 func (c *child) listens() string { return "LISTEN=" + strings.TrimPrefix(c.URL, "http://") }
 
-// TestAdminKeyGoesNowhereElse: another program at the address is reported, and where
-// it redirects to is never called.
+// TestAdminKeyGoesNowhereElse checks that another program at the address is reported,
+// and that its redirects are not followed.
 func TestAdminKeyGoesNowhereElse(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))
 	defer elsewhere.Close()
@@ -61,12 +61,12 @@ func TestAdminKeyGoesNowhereElse(t *testing.T) {
 	c := newChild(t, "LISTEN="+strings.TrimPrefix(other.URL, "http://"))
 	for _, args := range serverCommands {
 		_, complaint := c.calls(1, args...)
-		c.tells(complaint, other.URL+" is not the presence server: it answers 307 Temporary Redirect")
+		c.mentions(complaint, other.URL+" is not the presence server: it answers 307 Temporary Redirect")
 	}
 }
 
-// TestServerCommandsOverTLS: a certificate that the team has issued itself is trusted
-// because it is in tls.cert, and no other is.
+// TestServerCommandsOverTLS checks that a certificate issued by the team itself is
+// trusted because it is in tls.cert, and that no other certificate is.
 func TestServerCommandsOverTLS(t *testing.T) {
 	authority := newAuthority(t)
 	for name, template := range map[string]*x509.Certificate{
@@ -81,12 +81,12 @@ func TestServerCommandsOverTLS(t *testing.T) {
 			c.calls(0, "users")
 			authority.issue(t, c.Folder, template) // the server still has the first one
 			_, complaint := c.calls(1, "users")
-			c.tells(complaint, "has another certificate than tls.cert, or one that is not valid: restart the server if the file was changed")
+			c.mentions(complaint, "has another certificate than tls.cert, or one that is not valid: restart the server if the file was changed")
 		})
 	}
 }
 
-// launch starts a server that readyz can't be read of, and returns when it is ready.
+// launch starts a server whose /readyz can't be read, and returns when it is ready.
 func (c *child) launch() {
 	c.t.Helper()
 	if err := c.Launch(); err != nil {
@@ -97,7 +97,7 @@ func (c *child) launch() {
 			return
 		}
 	}
-	c.t.Fatalf("it never becomes ready\n%s", c.Log())
+	c.t.Fatalf("the server never becomes ready\n%s", c.Log())
 }
 
 // authority is a certificate authority that no system trusts.
@@ -132,8 +132,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// issue writes cert.pem and key.pem, without the certificate of the authority, to a
-// folder.
+// issue writes cert.pem and key.pem, without the authority's certificate, to a folder.
 func (a authority) issue(t *testing.T, folder string, template *x509.Certificate) {
 	t.Helper()
 	template.SerialNumber, template.NotAfter = big.NewInt(2), time.Now().AddDate(0, 3, 0)

@@ -20,7 +20,8 @@ import (
 )
 
 // calls runs a command of the program, in the server's folder and with its
-// configuration, and returns what it prints. What goes wrong is one line.
+// configuration, and returns what it prints. It checks that an error is printed as one
+// line.
 func (c *child) calls(wantCode int, args ...string) (out, complaint string) {
 	c.t.Helper()
 	command := c.Command(args...)
@@ -33,17 +34,17 @@ func (c *child) calls(wantCode int, args ...string) (out, complaint string) {
 	}
 	failed := strings.Contains("\n"+strings.ReplaceAll(complaint, "presence: warning: ", ""), "\npresence: ")
 	if failed != (wantCode != 0) {
-		c.t.Errorf("presence %q: complains %q with exit code %d", args, complaint, wantCode)
+		c.t.Errorf("presence %q: the error is %q with exit code %d", args, complaint, wantCode)
 	}
 	return out, complaint
 }
 
-// tells compares parts of a text.
-func (c *child) tells(text string, parts ...string) {
+// mentions checks that a text contains the given parts.
+func (c *child) mentions(text string, parts ...string) {
 	c.t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(text, part) {
-			c.t.Errorf("not told: %q, but:\n%s", part, text)
+			c.t.Errorf("missing: %q, in:\n%s", part, text)
 		}
 	}
 }
@@ -62,23 +63,23 @@ func TestCommandsMisused(t *testing.T) {
 	} {
 		out, complaint := c.calls(2, args...)
 		if out != "" || strings.Count(complaint, "\n") != 1 {
-			t.Errorf("presence %q: prints %q and complains in %q", args, out, complaint)
+			t.Errorf("presence %q: prints %q and the error is %q", args, out, complaint)
 		}
 	}
 	for _, args := range [][]string{{"-h"}, {"token", "-h"}, {"check", "-help"}, {"backup", "-h"}, {"restore", "-h"}, {"doctor", "x", "-h"},
 		{"users", "-h"}, {"explain", "-h"}, {"kick", "-h"}, {"follow", "a", "b", "-h"}, {"webhook", "test", "-h"}} {
 		out, _ := c.calls(0, args...)
-		c.tells(out, "Usage: presence ", "Exit code: 0 ", "-config FILE")
+		c.mentions(out, "Usage: presence ", "Exit code: 0 ", "-config FILE")
 	}
 	if found, _ := os.ReadDir(c.Folder); len(found) > 0 {
-		t.Errorf("it leaves %v", found)
+		t.Errorf("it created %v", found)
 	}
 }
 
 func TestCommandToken(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=")
 	_, complaint := c.calls(1, "token", "alice")
-	c.tells(complaint, "there is no secret: start the server once")
+	c.mentions(complaint, "there is no secret: start the server once")
 	if found, _ := os.ReadDir(c.Folder); len(found) > 0 {
 		t.Errorf("without a server there is %v", found)
 	}
@@ -95,7 +96,7 @@ func TestCommandToken(t *testing.T) {
 			break
 		}
 		if time.Since(begun) > 5*time.Second {
-			t.Fatalf("a token for a nanosecond is answered %+v 5 s later", answer)
+			t.Fatalf("a token that is valid for a nanosecond was answered %+v 5 s later", answer)
 		}
 	}
 	other := newChild(t)
@@ -107,14 +108,14 @@ func TestCommandToken(t *testing.T) {
 func TestCommandCheck(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=")
 	out, _ := c.calls(0, "check")
-	c.tells(out, "the configuration is good", "the next start creates presence.db")
+	c.mentions(out, "the configuration is good", "the next start creates presence.db")
 	c.Start()
 	c.Befriend("alice", "bob")
 	out, _ = c.calls(0, "check")
-	c.tells(out, "the configuration is good", "presence.db is good: schema ", ", 2 users")
+	c.mentions(out, "the configuration is good", "presence.db is good: schema ", ", 2 users")
 	c.Kill()
 	out, _ = c.calls(0, "check")
-	c.tells(out, ", 2 users")
+	c.mentions(out, ", 2 users")
 
 	half := filepath.Join(c.Folder, "half")
 	c.calls(0, "backup", half)
@@ -126,10 +127,10 @@ func TestCommandCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _ = c.calls(0, "check")
-	c.tells(out, "the next start creates presence.db.secret")
+	c.mentions(out, "the next start creates presence.db.secret")
 	write(t, secret, "short")
 	_, complaint := c.calls(1, "check")
-	c.tells(complaint, "presence.db.secret must have at least 16 bytes")
+	c.mentions(complaint, "presence.db.secret must have at least 16 bytes")
 
 	write(t, filepath.Join(c.Folder, "presence.toml"), "nonsense = 1\n[log]\nlevel = \"loud\"\n")
 	database := filepath.Join(c.Folder, "presence.db")
@@ -137,17 +138,17 @@ func TestCommandCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, complaint = c.calls(1, "check")
-	c.tells(complaint, "nonsense: there is no such key", `log.level = "loud": must be`, "presence.db is damaged: restore a backup")
+	c.mentions(complaint, "nonsense: there is no such key", `log.level = "loud": must be`, "presence.db is damaged: restore a backup")
 	file := filepath.Join(t.TempDir(), "other.toml")
 	write(t, file, "database.path = \"elsewhere.db\"")
 	for _, args := range [][]string{{"-config", file, "check"}, {"check", "-config", file}} {
 		out, _ := c.calls(0, args...)
-		c.tells(out, "the next start creates elsewhere.db")
+		c.mentions(out, "the next start creates elsewhere.db")
 	}
 }
 
-// TestCommandsBackupAndRestore: a backup under load, and back to it. Clients who
-// have seen what is lost end up with what there is.
+// TestCommandsBackupAndRestore checks a backup under load, and the return to it.
+// Clients that have received what is lost end up with what is stored.
 func TestCommandsBackupAndRestore(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=")
 	c.Start()
@@ -171,12 +172,12 @@ func TestCommandsBackupAndRestore(t *testing.T) {
 		}
 	})
 	out, _ := c.calls(0, "backup", "backup.db")
-	c.tells(out, "presence.db is backed up to backup.db", "keep presence.db.secret too")
+	c.mentions(out, "presence.db is backed up to backup.db", "keep presence.db.secret too")
 	if file, err := os.Stat(filepath.Join(c.Folder, "backup.db")); err != nil || file.Mode().Perm() != 0o600 {
 		t.Errorf("the backup: %v %v", file, err)
 	}
 	_, complaint := c.calls(1, "backup", "backup.db")
-	c.tells(complaint, "backup.db: file already exists")
+	c.mentions(complaint, "backup.db: file already exists")
 	close(stop)
 	load.Wait()
 
@@ -185,19 +186,19 @@ func TestCommandsBackupAndRestore(t *testing.T) {
 	c.Set("carol", "lost too")
 	c.Awaits(alice, "carol", "3 lost too")
 	_, complaint = c.calls(1, "restore", "backup.db")
-	c.tells(complaint, "presence.db is in use by another process")
+	c.mentions(complaint, "presence.db is in use by another process")
 	if got := c.Status("bob"); got != "1 lost" {
-		t.Errorf("refusing to restore has made bob %s", got)
+		t.Errorf("a restore that was refused changed bob to %s", got)
 	}
 
 	c.Kill()
 	out, _ = c.calls(0, "restore", "backup.db")
-	c.tells(out, "presence.db is restored from backup.db", "the database that was there is now "+c.Folder+"/presence.db.before-restore-")
+	c.mentions(out, "presence.db is restored from backup.db", "the database that was there is now "+c.Folder+"/presence.db.before-restore-")
 	c.Start()
 	alice = c.Open("alice", alice.Cursor())
 	got := c.snapshot(alice)
 	if want := []string{"alice 1", "bob 1 kept", "carol 3"}; !slices.Equal(got, want) {
-		t.Errorf("who has seen what is lost is told %q, want %q", got, want)
+		t.Errorf("a client that received what is lost then receives %q, want %q", got, want)
 	}
 	c.Open("bob", bob.Cursor())
 	c.Set("bob", "after")
@@ -218,20 +219,21 @@ func (c *child) snapshot(stream *server.Stream) (all []string) {
 	return all
 }
 
-// TestRestoreWithoutItsSecret: on a new machine nobody thinks of it.
+// TestRestoreWithoutItsSecret restores on a new machine, where the secret is easily
+// forgotten.
 func TestRestoreWithoutItsSecret(t *testing.T) {
 	old := newChild(t)
 	old.Start()
 	backup := filepath.Join(t.TempDir(), "backup.db")
 	out, _ := old.calls(0, "backup", backup)
-	old.tells(out, "keep auth.secret too")
+	old.mentions(out, "keep auth.secret too")
 	c := newChild(t, "AUTH__SECRET=")
 	out, _ = c.calls(0, "restore", backup)
-	c.tells(out, "put presence.db.secret back too")
+	c.mentions(out, "put presence.db.secret back too")
 }
 
-// TestBackupKilled: kill -9 leaves all of a backup or none, however much of it
-// was written by then.
+// TestBackupKilled checks that after kill -9 a backup is complete or absent, however
+// much of it had been written.
 func TestBackupKilled(t *testing.T) {
 	c := newChild(t)
 	c.Start()
@@ -253,7 +255,7 @@ func TestBackupKilled(t *testing.T) {
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
-		c.writes(file, whole.Size()*i/(kills-5)) // the last few are killed when it has its name
+		c.writes(file, whole.Size()*i/(kills-5)) // the last few are killed when the backup has its final name
 		command.Process.Kill()
 		command.Wait()
 		if _, err := os.Stat(file); err == nil {
@@ -264,13 +266,13 @@ func TestBackupKilled(t *testing.T) {
 		}
 	}
 	if made < 4 || made == kills {
-		t.Errorf("%d of %d were complete: some must be, and some not", made, kills)
+		t.Errorf("%d of %d backups were complete: some must be complete, and some must not", made, kills)
 	}
 	c.Set("user0", "goes on")
 }
 
-// writes returns when a file that is being made under a passing name has a size,
-// or its own name.
+// writes waits until a file that is written under a temporary name has reached a size,
+// or has its final name.
 func (c *child) writes(file string, size int64) {
 	c.t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
@@ -291,15 +293,15 @@ func (c *child) writes(file string, size int64) {
 func TestCommandDoctor(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=", "TIMING__KEEPALIVE=300ms")
 	_, complaint := c.calls(2, "doctor", c.URL)
-	c.tells(complaint, "connection refused")
+	c.mentions(complaint, "connection refused")
 	c.Start()
 	out, _ := c.calls(0, "doctor", c.URL, "-patience", "10s")
-	c.tells(out, ", a change of status after ", "ok      silence", "ok      Last-Event-ID")
+	c.mentions(out, ", a change of status after ", "ok      silence", "ok      Last-Event-ID")
 	if got := c.Status("presence-doctor"); got != "3" {
-		t.Errorf("it leaves its user as %s", got)
+		t.Errorf("afterwards its user is %s", got)
 	}
 	out, _ = c.calls(0, "doctor", c.URL, "-patience", "10s", "-watch", "1s", "-token", c.TokenOf("alice"))
-	c.tells(out, "watched for 1s")
+	c.mentions(out, "watched for 1s")
 
 	upstream, err := url.Parse(c.URL)
 	if err != nil {
@@ -311,11 +313,11 @@ func TestCommandDoctor(t *testing.T) {
 	}})
 	defer proxy.Close()
 	out, complaint = c.calls(1, "doctor", proxy.URL, "-patience", "10s", "-origin", "https://www.example.com")
-	c.tells(out, "PROBLEM Last-Event-ID", "proxy_set_header Last-Event-ID $http_last_event_id;", "PROBLEM CORS", `origins = ["https://www.example.com"]`)
-	c.tells(complaint, "there are problems")
+	c.mentions(out, "PROBLEM Last-Event-ID", "proxy_set_header Last-Event-ID $http_last_event_id;", "PROBLEM CORS", `origins = ["https://www.example.com"]`)
+	c.mentions(complaint, "there are problems")
 
 	away := newChild(t, "AUTH__SECRET=") // on a machine without the secret
 	out, complaint = away.calls(2, "doctor", c.URL)
-	c.tells(out, "?       stream")
-	c.tells(complaint, "not everything could be measured")
+	c.mentions(out, "?       stream")
+	c.mentions(complaint, "not everything could be measured")
 }

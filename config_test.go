@@ -15,8 +15,8 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// TestSampleHoldsTheDefaults: who imports the packages and who runs the program
-// start from the same.
+// TestSampleHoldsTheDefaults checks that programs that import the packages and
+// operators who run the program start with the same values.
 func TestSampleHoldsTheDefaults(t *testing.T) {
 	t.Chdir(t.TempDir())
 	c, err := flags{}.config()
@@ -31,8 +31,8 @@ func TestSampleHoldsTheDefaults(t *testing.T) {
 	}
 }
 
-// TestSampleIsCommented: every key of the sample stands below a comment, or
-// right below another key.
+// TestSampleIsCommented checks that every key of the sample is below a comment, or
+// directly below another key.
 func TestSampleIsCommented(t *testing.T) {
 	before := ""
 	for line := range strings.Lines(string(sample)) {
@@ -43,7 +43,8 @@ func TestSampleIsCommented(t *testing.T) {
 	}
 }
 
-// TestConfigTakesOver: each key of the file and of the environment arrives.
+// TestConfigTakesOver checks that each key of the file and of the environment takes
+// effect.
 func TestConfigTakesOver(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "presence.toml", `
@@ -66,28 +67,28 @@ func TestConfigTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, ok := range map[string]bool{
-		"the environment goes before the file": slices.Equal(c.Listen, []string{":2"}),
-		"features.user_status":                 !c.settings.UserStatus,
-		"features.friend_notifications":        !c.settings.FriendNotifications,
-		"limits.streams":                       c.limits.Streams == 7,
-		"limits.window":                        c.limits.Window.Seconds() == 3,
-		"limits.friends":                       c.settings.Friends == 8,
-		"timing.custom_status_ttl":             c.settings.CustomStatusTTL.Hours() == 1,
-		"cors.origins":                         slices.Equal(c.CORS.Origins, []string{"https://a.example", "http://b.example:81"}),
-		"proxy.trusted":                        fmt.Sprint(c.proxies) == "[10.0.0.0/8 ::1/128]",
-		"limits.failures":                      c.limits.Failures == 30,
-		"log.level":                            c.level == -4,
-		"what is left out stays":               c.settings.Subscriptions == 200,
+		"the environment takes precedence over the file": slices.Equal(c.Listen, []string{":2"}),
+		"features.user_status":                           !c.settings.UserStatus,
+		"features.friend_notifications":                  !c.settings.FriendNotifications,
+		"limits.streams":                                 c.limits.Streams == 7,
+		"limits.window":                                  c.limits.Window.Seconds() == 3,
+		"limits.friends":                                 c.settings.Friends == 8,
+		"timing.custom_status_ttl":                       c.settings.CustomStatusTTL.Hours() == 1,
+		"cors.origins":                                   slices.Equal(c.CORS.Origins, []string{"https://a.example", "http://b.example:81"}),
+		"proxy.trusted":                                  fmt.Sprint(c.proxies) == "[10.0.0.0/8 ::1/128]",
+		"limits.failures":                                c.limits.Failures == 30,
+		"log.level":                                      c.level == -4,
+		"an absent key keeps its default":                c.settings.Subscriptions == 200,
 	} {
 		if !ok {
-			t.Errorf("not so: %s\n%+v", what, c)
+			t.Errorf("not true: %s\n%+v", what, c)
 		}
 	}
 }
 
-// TestConfigTellsAllFaults: at once, each with key, value and reason, and
-// without a secret.
-func TestConfigTellsAllFaults(t *testing.T) {
+// TestConfigReportsAllErrors checks that all errors are reported together, each with
+// key, value and reason, and without a secret.
+func TestConfigReportsAllErrors(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "presence.toml", `
 		listen = "nowhere"
@@ -114,7 +115,7 @@ func TestConfigTellsAllFaults(t *testing.T) {
 	t.Setenv("PRESENCE_LIMITS__NONSENSE", "1")
 	_, err := flags{dev: true}.config()
 	if err == nil {
-		t.Fatal("no fault found")
+		t.Fatal("no error was found")
 	}
 	for _, want := range []string{
 		`listen = "nowhere": must be host:port`,
@@ -135,16 +136,16 @@ func TestConfigTellsAllFaults(t *testing.T) {
 		`log.format = "xml": must be text or json`,
 	} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("not told: %s\nbut:\n%v", want, err)
+			t.Errorf("not reported: %s\nbut:\n%v", want, err)
 		}
 	}
 	if strings.Contains(err.Error(), "too short") {
-		t.Errorf("a secret is told:\n%v", err)
+		t.Errorf("a secret is in the report:\n%v", err)
 	}
 }
 
-// FuzzConfig: any file and environment is refused, with reasons in which no
-// secret stands, or gives what a server can run with.
+// FuzzConfig checks that any file and environment is either refused, with reasons that
+// contain no secret, or yields a configuration with which a server can run.
 func FuzzConfig(f *testing.F) {
 	for _, c := range []struct{ text, name, value string }{
 		{string(sample), "LISTEN", ":1"},
@@ -170,17 +171,18 @@ func FuzzConfig(f *testing.F) {
 		c, err := flags{file: file}.config()
 		if err != nil {
 			if strings.Contains(err.Error(), "geheim") && !strings.Contains(text+name+value, "geheim") {
-				t.Errorf("a secret is told: %v", err)
+				t.Errorf("a secret is in the error: %v", err)
 			}
 			return
 		}
 		if err := errors.Join(c.settings.Validate(), c.limits.Validate()); err != nil || len(c.Listen) == 0 || c.Database.Path == "" {
-			t.Errorf("%q and %s=%q are taken as %+v: %v", text, name, value, c, err)
+			t.Errorf("%q and %s=%q are accepted as %+v: %v", text, name, value, c, err)
 		}
 	})
 }
 
-// TestDevStaysOnLoopback: tokens for anyone are for nobody else.
+// TestDevStaysOnLoopback checks that -dev, which issues tokens for any user, refuses
+// every other address.
 func TestDevStaysOnLoopback(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("PRESENCE_LISTEN", ":8080")
@@ -189,7 +191,8 @@ func TestDevStaysOnLoopback(t *testing.T) {
 	}
 }
 
-// TestReload: SIGHUP changes what can change live, and says what can't.
+// TestReload checks that SIGHUP changes what can change while the server runs, and
+// reports what can't.
 func TestReload(t *testing.T) {
 	c := newChild(t)
 	file := filepath.Join(c.Folder, "presence.toml")
@@ -204,24 +207,24 @@ func TestReload(t *testing.T) {
 	c.Signal(syscall.SIGHUP)
 	c.awaitsLog("configuration changed")
 	if answer, _ := c.Call(c.Ctx, "/v1/getUserStatus", token, ask); answer.Code != 72001 || answer.Status != 403 {
-		t.Errorf("with the switch off asking is answered %+v", answer)
+		t.Errorf("with the switch off, a query was answered %+v", answer)
 	}
 	if answer, _ := c.Call(c.Ctx, "/v1/setSelfStatus", token, map[string]any{"customStatus": "12345"}); answer.Code != 70402 {
-		t.Errorf("over the new limit setting is answered %+v", answer)
+		t.Errorf("setting a status over the new limit was answered %+v", answer)
 	}
 	if !strings.Contains(c.Log(), "key=database") {
-		t.Errorf("it isn't said that the database stays the same:\n%s", c.Log())
+		t.Errorf("the log doesn't say that the database stays the same:\n%s", c.Log())
 	}
 
 	write(t, file, "[features]\nuser_status = 3\n")
 	c.Signal(syscall.SIGHUP)
 	c.awaitsLog("configuration not changed")
 	if answer, _ := c.Call(c.Ctx, "/v1/getUserStatus", token, ask); answer.Code != 72001 {
-		t.Errorf("a faulty configuration changed something: %+v", answer)
+		t.Errorf("an invalid configuration changed something: %+v", answer)
 	}
 }
 
-// awaitsLog calls the server until its log has a text.
+// awaitsLog calls the server until its log contains a text.
 func (c *child) awaitsLog(text string) {
 	c.t.Helper()
 	for !strings.Contains(c.Log(), text) {
@@ -229,8 +232,8 @@ func (c *child) awaitsLog(text string) {
 	}
 }
 
-// TestStartRefused: what keeps it from starting is told in one line, and the
-// file is left as it was.
+// TestStartRefused checks that the reason why the server can't start is printed in one
+// line, and that the file is left unchanged.
 func TestStartRefused(t *testing.T) {
 	folder := t.TempDir()
 	foreign := filepath.Join(folder, "foreign.db")
@@ -252,7 +255,7 @@ func TestStartRefused(t *testing.T) {
 				t.Errorf("exit code %d, want 1", code)
 			}
 			if lines := strings.Split(strings.TrimSpace(c.Log()), "\n"); len(lines) != 1 || !strings.Contains(lines[0], test.want) {
-				t.Errorf("it says\n%s\nwant one line with %q", c.Log(), test.want)
+				t.Errorf("it prints\n%s\nwant one line with %q", c.Log(), test.want)
 			}
 		})
 	}
@@ -261,7 +264,8 @@ func TestStartRefused(t *testing.T) {
 	}
 }
 
-// TestSecretFile: without a secret one is made, and found again.
+// TestSecretFile checks that without a secret one is created, and that the next start
+// reads it.
 func TestSecretFile(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=")
 	c.Start()
@@ -274,7 +278,7 @@ func TestSecretFile(t *testing.T) {
 	c.Start()
 	c.Do("/v1/setSelfStatus", token, map[string]any{"customStatus": "still me"}, nil)
 	if strings.Contains(c.Log(), server.AdminKey) || strings.Contains(c.Log(), token) {
-		t.Error("the log tells secrets")
+		t.Error("the log contains secrets")
 	}
 }
 

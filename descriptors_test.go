@@ -29,7 +29,8 @@ func few(t *testing.T) *child {
 	return c
 }
 
-// idle opens n connections that are idle after a request, or at once if path is "".
+// idle opens n connections that are idle after a request, or from the beginning if
+// path is "".
 func (c *child) idle(n int, path, token string) {
 	c.t.Helper()
 	for range n {
@@ -45,13 +46,14 @@ func (c *child) idle(n int, path, token string) {
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || response.StatusCode != http.StatusOK {
-			c.t.Fatalf("GET %s is answered %v, %v", path, response, err)
+			c.t.Fatalf("GET %s was answered %v, %v", path, response, err)
 		}
 	}
 }
 
-// TestIdleConnectionsKeepOutNobody: at 256 file descriptors, more connections than that, each idle after a request
-// without credentials, keep out neither a user nor an admin.
+// TestIdleConnectionsKeepOutNobody checks that more idle connections than the server
+// has file descriptors, each idle after a request without credentials, keep out
+// neither a user nor an admin.
 func TestIdleConnectionsKeepOutNobody(t *testing.T) {
 	c := few(t)
 	c.Admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
@@ -66,8 +68,9 @@ func TestIdleConnectionsKeepOutNobody(t *testing.T) {
 	}
 }
 
-// TestDescriptorsAreDivided: when all streams are taken, and as many idle connections with and without a credential
-// as there can be, calls are answered.
+// TestDescriptorsAreDivided checks that calls are answered when all streams are taken
+// and there are as many idle connections, with and without a credential, as there can
+// be.
 func TestDescriptorsAreDivided(t *testing.T) {
 	c := few(t)
 	token := c.TokenOf("alice")

@@ -48,10 +48,14 @@ func addDemoUsers(ctx context.Context, svc *presence.Service) error {
 // greetDev prints what to try. url ends in a slash.
 func greetDev(w io.Writer, url, adminKey string) {
 	fmt.Fprintf(w, `
-Open these pages in two windows:
+Open this page, which shows two people side by side:
 
-    %[1]s#alice
-    %[1]s#bob
+    %[1]s
+
+and these, to be one person in each of two windows:
+
+    %[1]sperson.html#alice
+    %[1]sperson.html#bob
 
 alice, bob and carol are friends; dave knows nobody. Anyone gets a token at
 POST %[1]sv1/dev/token. The server API has a key of its own for this run:

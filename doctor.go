@@ -27,7 +27,7 @@ func startDoctor(set *flag.FlagSet) action {
 	var o doctorOptions
 	set.StringVar(&o.token, "token", "", "measure with this `TOKEN`")
 	set.StringVar(&o.origin, "origin", "", "measure whether pages of this `ORIGIN` may use the server, such as https://www.example.com")
-	set.DurationVar(&o.patience, "patience", 3*time.Second, "how long what should come at once may take: a `TIME`")
+	set.DurationVar(&o.patience, "patience", 3*time.Second, "how long an event that should arrive immediately may take: a `TIME`")
 	set.DurationVar(&o.watch, "watch", 0, "watch a stream for this `TIME` (default until the server has broken the silence, at most 1m)")
 	return func(ctx context.Context, read reader, operands []string) error {
 		if o.patience <= 0 || o.watch < 0 {

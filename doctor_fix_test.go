@@ -1,14 +1,15 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// TestDoctorPrintsAKeepalive: it is one that the server accepts, and well within the
-// measured silence.
+// TestDoctorPrintsAKeepalive checks that the printed value is accepted by the server,
+// and is well below the measured silence.
 func TestDoctorPrintsAKeepalive(t *testing.T) {
 	for silence, want := range map[time.Duration]string{
 		60*time.Second + 31*time.Millisecond: `"30s"`, 10 * time.Second: `"5s"`, time.Millisecond: `"100ms"`,
@@ -19,8 +20,8 @@ func TestDoctorPrintsAKeepalive(t *testing.T) {
 	}
 }
 
-// TestDoctorPrintsLinesOfOneProxy: it prints those of all proxies only if the proxy isn't
-// known.
+// TestDoctorPrintsLinesOfOneProxy checks that lines for all proxies are printed only
+// if the proxy isn't known.
 func TestDoctorPrintsLinesOfOneProxy(t *testing.T) {
 	for said, want := range map[string][]string{
 		"nginx/1.22.1": {"nginx"}, "Caddy": {"Caddy"}, "1.1 Caddy": {"Caddy"},
@@ -35,10 +36,30 @@ func TestDoctorPrintsLinesOfOneProxy(t *testing.T) {
 	}
 }
 
-// TestDoctorPrintsNoTerminalEscapes: what a proxy or server sends can't control the terminal.
+// TestDoctorPrintsNoTerminalEscapes checks that what a proxy or server sends can't
+// control the terminal.
 func TestDoctorPrintsNoTerminalEscapes(t *testing.T) {
 	text := printed(doctorReport{proxy: "nginx\x1b[31m", findings: []finding{{verdict: verdictGood, found: "HTTP/1.1 200 \x1b]0;owned\a"}}})
 	if strings.ContainsAny(text, "\x1b\a") || !strings.Contains(text, `nginx\x1b[31m`) {
 		t.Errorf("the report is %q", text)
+	}
+}
+
+// TestTraefikSample checks that the sample for Traefik has the lines that doctor prints, and
+// none of the middlewares that doctor warns about.
+func TestTraefikSample(t *testing.T) {
+	text, err := os.ReadFile("deploy/traefik.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(fixCut(0)["Traefik"]) {
+		if line = strings.TrimSpace(line); !strings.Contains(string(text), line) {
+			t.Errorf("the sample has no %q", line)
+		}
+	}
+	for _, middleware := range []string{"buffering:", "compress:"} {
+		if strings.Contains(string(text), middleware) {
+			t.Errorf("the sample has the middleware %s", middleware)
+		}
 	}
 }

@@ -8,8 +8,9 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// nginx runs nginx with the content of its http block. In the block, ADDRESS is a free
-// address, OTHER another one, and SERVER that of the presence server.
+// nginx runs nginx with the given content of its http block. In the block, ADDRESS is
+// a free address, OTHER is another free address, and SERVER is the address of the
+// presence server.
 func (c *doctorTest) nginx(folder, block string) (address string) {
 	c.t.Helper()
 	address = freeAddress(c.t)
@@ -27,7 +28,8 @@ func freeAddress(t *testing.T) string {
 	return address
 }
 
-// TestDoctorOfNginx reports each problem that a real one causes, and only its lines.
+// TestDoctorOfNginx checks that each problem that nginx can cause is reported, with
+// the lines for nginx only.
 func TestDoctorOfNginx(t *testing.T) {
 	c := newDoctorTest(t)
 	impatient := func(o *doctorOptions) { o.patience = 400 * time.Millisecond }
@@ -47,7 +49,7 @@ func TestDoctorOfNginx(t *testing.T) {
 			problems: []string{"buffering"},
 			prints:   []string{"behind nginx/", "proxy_buffering off;"},
 		},
-		"that ignores what the server says of buffering": {
+		"that ignores the server's header about buffering": {
 			block:    `server { listen ADDRESS; location / { proxy_pass SERVER; proxy_ignore_headers X-Accel-Buffering; } }`,
 			adjust:   impatient,
 			problems: []string{"buffering"},
@@ -65,7 +67,7 @@ func TestDoctorOfNginx(t *testing.T) {
 			adjust:   impatient,
 			problems: []string{"compression", "buffering"},
 		},
-		"that has little patience": {
+		"with a short timeout": {
 			block:    `server { listen ADDRESS; location / { proxy_pass SERVER; proxy_read_timeout 300ms; } }`,
 			problems: []string{"silence"},
 			prints:   []string{"of silence, but the server sends KEEPALIVE only every 700ms", "proxy_read_timeout 1h;", `keepalive = "`},

@@ -21,7 +21,7 @@ import (
 // pageOrigin is an origin that the server allows.
 const pageOrigin = "https://www.example.com"
 
-// doctorTest is a presence server to put proxies before.
+// doctorTest is a presence server that proxies are put in front of.
 type doctorTest struct {
 	*testserver.Child
 	t *testing.T
@@ -34,14 +34,15 @@ func newDoctorTest(t *testing.T) *doctorTest {
 	return c
 }
 
-// options returns those for an address, with enough patience for a busy machine.
+// options returns the options for an address, with a timeout that is long enough for a
+// busy machine.
 func (c *doctorTest) options(address string) doctorOptions {
-	c.t.Helper() // a user of its own: another's changes would replace its own before they are sent
+	c.t.Helper() // a user of its own, because changes of another test would replace its changes before they are sent
 	return doctorOptions{url: address, token: c.TokenOf(c.t.Name()), own: true, origin: pageOrigin, patience: 10 * time.Second}
 }
 
 // examine returns the report of an examination that trusts the given certificate
-// authorities; none means those of the system.
+// authorities; nil means those of the system.
 func (c *doctorTest) examine(o doctorOptions, roots ...*x509.CertPool) doctorReport {
 	c.t.Helper()
 	d, err := newDoctor(o)
@@ -64,7 +65,7 @@ func printed(r doctorReport) string {
 	return text.String()
 }
 
-// wants compares the checks that found a problem.
+// wants checks which checks found a problem.
 func (c *doctorTest) wants(r doctorReport, problems ...string) {
 	c.t.Helper()
 	var found []string
@@ -72,7 +73,7 @@ func (c *doctorTest) wants(r doctorReport, problems ...string) {
 		if f.verdict == verdictProblem {
 			found = append(found, f.check)
 			if f.means == "" {
-				c.t.Errorf("%s: the report doesn't say what it means", f.check)
+				c.t.Errorf("%s: the report doesn't explain the problem", f.check)
 			}
 		}
 	}
@@ -94,8 +95,8 @@ func (c *doctorTest) prints(r doctorReport, parts ...string) {
 	}
 }
 
-// TestDoctorFindsNothing: without a proxy there is no problem, all checks are made, and
-// the user is left as it was.
+// TestDoctorFindsNothing checks that without a proxy there is no problem, that all
+// checks are made, and that the user is left unchanged.
 func TestDoctorFindsNothing(t *testing.T) {
 	c := newDoctorTest(t)
 	r := c.examine(c.options(c.URL + "/"))
@@ -112,7 +113,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	}
 }
 
-// TestDoctorOfAnotherUser: the custom status of another user isn't changed.
+// TestDoctorOfAnotherUser checks that the custom status of another user isn't changed.
 func TestDoctorOfAnotherUser(t *testing.T) {
 	c := newDoctorTest(t)
 	c.Admin("importUsers", map[string]any{"userIDList": []string{t.Name()}}, nil)
@@ -179,7 +180,7 @@ func (c *doctorTest) proxy(request func(*http.Request), response func(*http.Resp
 	}
 }
 
-// heldBack is a body of which nothing can be read before its end.
+// heldBack is a body that can only be read once it has ended.
 type heldBack struct {
 	io.ReadCloser
 	all io.Reader
@@ -196,7 +197,7 @@ func (h *heldBack) Read(p []byte) (int, error) {
 	return h.all.Read(p)
 }
 
-// firstOnly is a body of which only the beginning can be read before its end.
+// firstOnly is a body of which only the first event can be read before its end.
 type firstOnly struct {
 	io.ReadCloser
 	given bool
@@ -212,7 +213,8 @@ func (f *firstOnly) Read(p []byte) (int, error) {
 
 func isStream(r *http.Response) bool { return r.Request.URL.Path == "/v1/events" }
 
-// TestDoctorOfProxies reports the problem that a proxy causes, and no other.
+// TestDoctorOfProxies checks that the problem that a proxy causes is reported, and no
+// other.
 func TestDoctorOfProxies(t *testing.T) {
 	c := newDoctorTest(t)
 	for name, test := range map[string]struct {
@@ -244,7 +246,7 @@ func TestDoctorOfProxies(t *testing.T) {
 			request:  func(r *http.Request) { r.Header.Del("Authorization"); r.URL.RawQuery = "" },
 			problems: []string{"Authorization", "access_token"},
 		},
-		"keeps events back": {
+		"holds events back": {
 			response: func(r *http.Response) {
 				if isStream(r) {
 					r.Body = &heldBack{ReadCloser: r.Body}
@@ -254,7 +256,7 @@ func TestDoctorOfProxies(t *testing.T) {
 			problems: []string{"buffering"},
 			prints:   []string{"the first event arrived only when the stream ended", "proxy_buffering off;", "response_buffers", "buffering"},
 		},
-		"keeps all but the first back": {
+		"holds back all but the first event": {
 			response: func(r *http.Response) {
 				if isStream(r) {
 					r.Body = &firstOnly{ReadCloser: r.Body}
@@ -264,7 +266,7 @@ func TestDoctorOfProxies(t *testing.T) {
 			problems: []string{"buffering"},
 			prints:   []string{"a change of status didn't arrive within"},
 		},
-		"keeps all but the first back from somebody else": {
+		"holds back all but the first event of other users": {
 			response: func(r *http.Response) {
 				if isStream(r) {
 					r.Body = &firstOnly{ReadCloser: r.Body}
@@ -286,7 +288,7 @@ func TestDoctorOfProxies(t *testing.T) {
 			problems: []string{"silence"},
 			prints:   []string{"the stream was cut after 3", "writeTimeout: 0s"},
 		},
-		"has another time": {
+		"has a wrong clock": {
 			response: func(r *http.Response) {
 				r.Header.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat))
 			},
@@ -344,8 +346,8 @@ func TestDoctorOfOrigin(t *testing.T) {
 	c.wants(c.examine(o))
 }
 
-// TestDoctorOfHTTPS: no problem, HTTP/1.1 only, and a certificate that browsers don't
-// trust.
+// TestDoctorOfHTTPS covers HTTPS without a problem, HTTP/1.1 only, and a certificate
+// that browsers don't trust.
 func TestDoctorOfHTTPS(t *testing.T) {
 	c := newDoctorTest(t)
 	for _, version2 := range []bool{true, false} {

@@ -14,8 +14,8 @@ import (
 )
 
 const helpExplain = `Explains the status of USER on the server on this machine: what it follows from,
-what changes it next, who is notified of a change, the user's devices, and what
-will happen when. The server must be running, with auth.admin_key set.
+what changes it next, who is notified of a change, what others see instead, what
+each device and entry adds, and what will happen when. The server must be running, with auth.admin_key set.
 
 With -json it prints the same as one JSON object: data of /v1/admin/explain.
 
@@ -59,13 +59,20 @@ func (o *output) explain(e presence.Explanation) {
 	row("status\t%s", printable(e.Why))
 	row("next\t%s", printable(e.Next))
 	row("custom status\t%s", shown)
+	row("said\t%s", printable(e.Said))
+	if e.Public != nil {
+		row("others\t%s", printable(e.Others))
+	}
 	row("notified\t%s", printable(e.Audience))
 	row("counts\tfriends: %d, followers: %d, open streams: %d", e.Friends, e.Followers, e.Streams)
 	if !e.KickedAt.IsZero() {
 		row("revoked\tall tokens issued up to %s", e.KickedAt.Format(time.RFC3339))
 	}
 	for _, d := range e.Devices {
-		row("device\t%s, %s, %s since %s", strconv.Quote(d.DeviceID), d.Platform, d.State, d.Since.Format(time.RFC3339))
+		row("device\t%s, %s, %s since %s%s: %s", strconv.Quote(d.DeviceID), d.Platform, d.State, d.Since.Format(time.RFC3339), idle(d), printable(d.Adds))
+	}
+	for _, entry := range e.Entries {
+		row("entry\t%s: %s", saying(entry.EntryState), printable(entry.Adds))
 	}
 	for _, r := range e.Refused {
 		row("refused\t%s", refused(r))
@@ -74,6 +81,29 @@ func (o *output) explain(e presence.Explanation) {
 		row("%s\t%s", d.At.Format(time.RFC3339), printable(d.What))
 	}
 	table.Flush()
+}
+
+func idle(d presence.DeviceState) string {
+	if d.Idle {
+		return ", idle"
+	}
+	return ""
+}
+
+// saying returns the source of an entry and what it says.
+func saying(e presence.EntryState) string {
+	source := "own"
+	if e.Source != "" {
+		source = printable(e.Source)
+	}
+	said := fmt.Sprintf("%s, priority %d", source, e.Priority)
+	if e.CustomStatus != "" {
+		said += ", " + strconv.Quote(e.CustomStatus)
+	}
+	if e.Availability != presence.Available {
+		said += ", " + e.Availability.String()
+	}
+	return said
 }
 
 // refused says which device can't reconnect, and until when.

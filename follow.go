@@ -13,14 +13,15 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/presence-server/presence/presence"
 )
 
 const helpFollow = `Shows each change of status on the server on this machine as it happens, until
-Ctrl+C: the time, the user, the status before and after, and the custom status. With
-USERs it shows only theirs. A user who doesn't exist before or after is UNKNOWN then.
+Ctrl+C: the time, the user, the status before and after, the custom status, and what
+else others or the server side see. With USERs it shows only theirs. A user who doesn't exist before or after is UNKNOWN then.
 The server must be running, with auth.admin_key set.
 
 If the server stops, it waits until the server is back, shows what has changed in the
@@ -56,7 +57,7 @@ func startFollow(set *flag.FlagSet) action {
 type follower struct {
 	client   *client
 	out      *output
-	notes    io.Writer // for what concerns the connection
+	notes    io.Writer // for messages about the connection
 	asJSON   bool
 	only     []string      // the users to show; empty means all
 	patience time.Duration // how long a stream may be silent before it counts as dead
@@ -241,5 +242,17 @@ func (o *output) change(at time.Time, was, now presence.Status) error {
 	if text == "" && was.CustomStatus != "" {
 		text = `""`
 	}
-	return o.line(at.Format(time.DateTime), o.id(now.UserID), status, text)
+	return o.line(at.Format(time.DateTime), o.id(now.UserID), status, text, moreThan(was, now))
+}
+
+// moreThan is like more, but also names what has ended.
+func moreThan(was, now presence.Status) string {
+	all := []string{more(now)}
+	if was.Availability != presence.Available && now.Availability == presence.Available {
+		all = append(all, "no longer "+was.Availability.String())
+	}
+	if was.Invisible && !now.Invisible {
+		all = append(all, "no longer invisible")
+	}
+	return strings.TrimPrefix(strings.Join(all, ", "), ", ")
 }

@@ -30,7 +30,7 @@ type following struct {
 	ended    chan struct{}
 }
 
-// follows starts the command, and returns when it shows what changes from then on.
+// follows starts the command, and returns when it shows new changes.
 func (c *child) follows(args ...string) *following {
 	c.t.Helper()
 	f := &following{
@@ -53,13 +53,13 @@ func (c *child) follows(args ...string) *following {
 	return f
 }
 
-// stops ends it as Ctrl+C does, which is no error.
+// stops ends the command as Ctrl+C does, which is not an error.
 func (f *following) stops(t *testing.T) {
 	t.Helper()
 	f.command.Process.Signal(syscall.SIGINT)
 	<-f.ended
 	if code := f.command.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("it ends with the exit code %d\n%s", code, f.err)
+		t.Errorf("the command ends with the exit code %d\n%s", code, f.err)
 	}
 }
 
@@ -116,8 +116,8 @@ func TestCommandFollow(t *testing.T) {
 	}
 }
 
-// TestCommandFollowAfterAnOutage: what changes while there is no stream is shown when
-// there is one again, and nothing is shown twice.
+// TestCommandFollowAfterAnOutage checks that changes made while there is no stream are
+// shown when there is one again, and that nothing is shown twice.
 func TestCommandFollowAfterAnOutage(t *testing.T) {
 	c := newChild(t)
 	c.Start()
@@ -146,8 +146,8 @@ func TestCommandFollowAfterAnOutage(t *testing.T) {
 	f.stops(t)
 }
 
-// TestCommandFollowAfterARestore: the feed sends everybody again, of whom only those are
-// shown whose status is another one now.
+// TestCommandFollowAfterARestore checks that, although the feed sends all users again,
+// only those whose status differs are shown.
 func TestCommandFollowAfterARestore(t *testing.T) {
 	c := newChild(t)
 	c.Start()
@@ -169,7 +169,7 @@ func TestCommandFollowAfterARestore(t *testing.T) {
 	}
 }
 
-// TestCommandFollowEnds: with an exit code that says why.
+// TestCommandFollowEnds checks that the exit code reports the reason.
 func TestCommandFollowEnds(t *testing.T) {
 	c := newChild(t)
 	c.Start()
@@ -184,11 +184,12 @@ func TestCommandFollowEnds(t *testing.T) {
 	c.Start()
 	<-f.ended
 	if code := f.command.ProcessState.ExitCode(); code != 1 || !strings.Contains(f.err.String(), "the admin key is wrong") {
-		t.Errorf("with a key that has become wrong: exit code %d\n%s", code, f.err)
+		t.Errorf("with a key that is no longer valid: exit code %d\n%s", code, f.err)
 	}
 }
 
-// TestCommandFollowIntoAPipe: it ends without an error when nobody reads any further.
+// TestCommandFollowIntoAPipe checks that the command ends without an error when the
+// reader of the pipe is gone.
 func TestCommandFollowIntoAPipe(t *testing.T) {
 	c := newChild(t)
 	c.Start()
@@ -205,7 +206,7 @@ func TestCommandFollowIntoAPipe(t *testing.T) {
 		select {
 		case err := <-ended:
 			if err != nil {
-				t.Errorf("it ends with %v\n%s", err, complaints)
+				t.Errorf("the command ends with %v\n%s", err, complaints)
 			}
 			return
 		default:
@@ -214,14 +215,14 @@ func TestCommandFollowIntoAPipe(t *testing.T) {
 	}
 }
 
-// TestFollowerConnectsAgain: keepalives keep a stream open for any time. One that is
-// silent, although its connection isn't closed, is replaced. An outage is reported
-// once, however many attempts fail.
+// TestFollowerConnectsAgain checks that keepalives keep a stream open for any time,
+// and that a silent stream is replaced although its connection isn't closed. An outage
+// is reported once, however many attempts fail.
 func TestFollowerConnectsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var notes bytes.Buffer
-		var opened []time.Duration // when, since the beginning
+		var opened []time.Duration // when each stream was opened, since the beginning
 		began, dials := time.Now(), 0
 		serve := func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/v1/admin/events" {
@@ -255,12 +256,12 @@ func TestFollowerConnectsAgain(t *testing.T) {
 			},
 		}}}
 		if err := f.run(ctx); ctx.Err() == nil {
-			t.Errorf("it ends with %v", err)
+			t.Errorf("the command ends with %v", err)
 		}
 		f.client.http.CloseIdleConnections()
 		silent := 10*15*time.Second + f.patience
 		if len(opened) != 2 || opened[1] < silent+7*time.Second || opened[1] > silent+16*time.Second {
-			t.Errorf("it opens streams at %v; the second should follow %v, and 7 to 16 s of pauses for 4 failures", opened, silent)
+			t.Errorf("the streams were opened at %v; the second should follow %v and the pauses of 4 failures, which are 7 to 16 s", opened, silent)
 		}
 		want := "following http://in.memory; press Ctrl+C to stop\n" +
 			"presence: warning: nothing has arrived from http://in.memory for 50s; connecting again until this works\n" +
@@ -272,7 +273,7 @@ func TestFollowerConnectsAgain(t *testing.T) {
 }
 
 // dialInMemory returns a connection to a server of its own. Unlike with a socket, time
-// in a bubble of synctest passes while the other end is waited for.
+// in a synctest bubble advances while a goroutine waits for the other end.
 func dialInMemory(t *testing.T, handler http.Handler) net.Conn {
 	here, there := net.Pipe()
 	host := &http.Server{Handler: handler}
@@ -313,7 +314,7 @@ func (l *oneConn) Close() error {
 
 func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestEvents reads a stream of which the parts arrive in pieces of any size.
+// TestEvents reads a stream whose parts arrive in pieces of any size.
 func TestEvents(t *testing.T) {
 	long := strings.Repeat("x", 400<<10)
 	text := "event: READY\nid: 0\ndata: {}\n\nretry: 100\n\nid: 12\nretry: 250\nevent: USER_STATUS_UPDATED\ndata: [" + long + "]\n\nevent: cut\nid: 13\n"
@@ -329,6 +330,6 @@ func TestEvents(t *testing.T) {
 		got = append(got, fmt.Sprintf("%q %q %q %d %v", e.id, e.name, e.retry, len(e.data), err))
 	}
 	if want := []string{`"0" "READY" "" 2 <nil>`, `"12" "USER_STATUS_UPDATED" "250" 409602 <nil>`, `"" "" "" 0 EOF`}; !slices.Equal(got, want) {
-		t.Errorf("it reads %q, want %q", got, want)
+		t.Errorf("the events are %q, want %q", got, want)
 	}
 }

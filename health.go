@@ -11,10 +11,10 @@ import (
 )
 
 const helpHealth = `Asks the server that runs on this machine, with the same configuration, whether
-it is ready: the health check of an image in which there is nothing else to ask
+it is ready: it is the health check of an image that has no other program to ask
 with. It waits for 5 seconds at most.
 
-Exit code: 0 ready, 1 not ready, or not there, 2 misused.`
+Exit code: 0 ready, 1 not ready, or no server responds, 2 misused.`
 
 func startHealth(*flag.FlagSet) action {
 	return func(ctx context.Context, read reader, _ []string) error {

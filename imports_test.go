@@ -13,9 +13,9 @@ import (
 
 const module = "github.com/presence-server/presence"
 
-// mayImport is the architecture: data flows in one direction, and each heavy
-// library has one package that knows it. A package that is not listed here is for
-// tests and measurements, and no other may import it.
+// mayImport is the architecture: data flows in one direction, and each heavy library
+// is used by one package. A package that is not listed here is for tests and
+// measurements, and no other may import it.
 var mayImport = map[string][]string{
 	"":                {"httpapi", "httpapi/webhook", "presence", "presence/store"},
 	"httpapi":         {"httpapi/webhook", "sse", "presence", "sdk"},
@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"sdk":             {},
 }
 
-// ownedBy names the only package that may import a library.
+// ownedBy maps a library to the only package that may import it.
 var ownedBy = map[string]string{
 	"modernc.org/sqlite":                     "presence/store",
 	"github.com/gofrs/flock":                 "presence/store",
@@ -39,8 +39,8 @@ var ownedBy = map[string]string{
 	"github.com/knadh/koanf/parsers/toml/v2": "",
 }
 
-// TestImports: the packages import one another in one direction only, and each
-// heavy library is imported by one of them.
+// TestImports checks that the packages import one another in one direction only, and
+// that each heavy library is imported by one of them.
 func TestImports(t *testing.T) {
 	seen := make(map[string]bool)
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
@@ -60,7 +60,7 @@ func TestImports(t *testing.T) {
 		for _, one := range file.Imports {
 			name, _ := strconv.Unquote(one.Path.Value)
 			if ours, ok := strings.CutPrefix(name, module+"/"); ok && !slices.Contains(allowed, ours) {
-				t.Errorf("%s imports %s: the package may import only %q of ours", path, ours, allowed)
+				t.Errorf("%s imports %s: the package may import only %q of this module", path, ours, allowed)
 			}
 			for library, owner := range ownedBy {
 				if (name == library || strings.HasPrefix(name, library+"/")) && owner != folder {

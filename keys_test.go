@@ -71,8 +71,8 @@ func TestReadmeChangesAKey(t *testing.T) {
 	newStream.next("new")
 }
 
-// stepsOfChangingAKey returns the configurations before, during and after, as the README
-// has them, with the files in folder.
+// stepsOfChangingAKey returns the configurations of the README before, during and
+// after the change, with the files in folder.
 func stepsOfChangingAKey(t *testing.T, folder string) (steps []string) {
 	readme, err := os.ReadFile("deploy/README.md")
 	if err != nil {
@@ -110,7 +110,7 @@ func (c *child) reconfigure(text string) {
 	}
 }
 
-// openStream is a stream of users or of the server side.
+// openStream is an event stream or a feed.
 type openStream struct {
 	t      *testing.T
 	events *server.Stream
@@ -131,7 +131,7 @@ func (c *child) open(path, token string) openStream {
 	return openStream{c.t, server.Read(response.Body)}
 }
 
-// next waits for an event that has a text.
+// next waits for an event that contains a text.
 func (s openStream) next(text string) {
 	s.t.Helper()
 	for {
@@ -157,7 +157,7 @@ func (s openStream) ends() {
 	}
 }
 
-// TestKeyMistakes: each is named, and no key is shown.
+// TestKeyMistakes checks that each mistake is named, and that no key is shown.
 func TestKeyMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const key = "a key that must not be shown"
@@ -202,7 +202,8 @@ func sameLines(got, want string) bool {
 	return slices.Equal(x, y)
 }
 
-// TestAKeyInPlaceOfAFileIsNotShown: base64 contains slashes.
+// TestAKeyInPlaceOfAFileIsNotShown checks this because base64, and so a key, contains
+// slashes like a path.
 func TestAKeyInPlaceOfAFileIsNotShown(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, key := range []string{
@@ -215,8 +216,8 @@ func TestAKeyInPlaceOfAFileIsNotShown(t *testing.T) {
 	}
 }
 
-// TestAKeyFileIsReadAgain on SIGHUP, with the origins. A configuration that has errors
-// changes neither, and all its errors are logged.
+// TestAKeyFileIsReadAgain checks that SIGHUP re-reads key files and origins. A
+// configuration with errors changes neither, and all its errors are logged.
 func TestAKeyFileIsReadAgain(t *testing.T) {
 	const before, after = "the first secret of the test", "the second secret of the test"
 	c := newChild(t, "AUTH__SECRET=")
@@ -251,7 +252,7 @@ func TestAKeyFileIsReadAgain(t *testing.T) {
 	}
 }
 
-// allows returns which origin the server allows to a page of an origin.
+// allows returns the origin that the server allows to a page of a given origin.
 func (c *child) allows(origin string) string {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.Ctx, http.MethodGet, c.URL+"/livez", nil)

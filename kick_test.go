@@ -12,7 +12,7 @@ func TestCommandKick(t *testing.T) {
 	token := c.TokenOf("alice")
 	out, _ := c.calls(0, "kick", "alice")
 	if want := "alice is kicked: devices logged out: 1, streams ended: 1; all tokens issued up to now are revoked\n"; out != want {
-		t.Errorf("it prints %q, want %q", out, want)
+		t.Errorf("kick prints %q, want %q", out, want)
 	}
 	for e := c.Next(stream); e.Type != "KICKED_OUT"; {
 		e = c.Next(stream)

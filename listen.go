@@ -34,6 +34,7 @@ type webServer struct {
 	start     context.CancelFunc
 	arrivals  *arrivals
 	deaf      atomic.Bool // the listeners are closed on purpose
+	stopping  atomic.Bool // requests arrive on old connections only
 	failed    chan error  // receives the error because of which the server has stopped; nothing after closeListeners
 	running   sync.WaitGroup
 }
@@ -110,9 +111,9 @@ func (l serverLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// ServeHTTP passes the request to the handler of the last call of show. Before the
-// first, an event stream waits, because an EventSource never reconnects after a
-// response other than 200.
+// ServeHTTP passes the request to the handler of the last call of show. An event stream
+// waits for the first call, and breaks off after stopListening, because an EventSource
+// never reconnects after a response other than 200.
 func (s *webServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	isStream := r.URL.Path == "/v1/events"
 	serving := s.serving.Load()
@@ -124,6 +125,8 @@ func (s *webServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		serving = s.serving.Load()
 	}
 	switch {
+	case isStream && s.stopping.Load():
+		panic(http.ErrAbortHandler) // a new connection leads to the next run
 	case serving != nil:
 		(*serving).ServeHTTP(w, r)
 	case isStream:
@@ -167,6 +170,7 @@ func (s *webServer) urlOf(l net.Listener) string {
 func (s *webServer) stopListening() {
 	s.closeListeners()
 	s.arrivals.wait()
+	s.stopping.Store(true)
 }
 
 func (s *webServer) closeListeners() {

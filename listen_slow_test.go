@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// TestASlowRequestIsCut: who sends a request byte by byte, or never ends it, is cut after 10 s, and delays no one
-// meanwhile.
+// TestASlowRequestIsCut checks that a client that sends a request byte by byte, or
+// never finishes it, is cut after 10 s, and delays no other client meanwhile.
 func TestASlowRequestIsCut(t *testing.T) {
-	t.Parallel() // it waits for what the program waits
+	t.Parallel() // the test waits for as long as the server
 	v := listenHere(t, "", "")
 	address, token := v.web.listeners[0].Addr().String(), v.token("alice")
 	began := time.Now()
@@ -43,13 +43,13 @@ func TestASlowRequestIsCut(t *testing.T) {
 		}
 		response.Body.Close()
 		if took := time.Since(asked); took > time.Second {
-			t.Errorf("next to slow requests an answer took %s", took)
+			t.Errorf("next to slow requests a response took %s", took)
 		}
 	}
 	slow.Wait()
 }
 
-// trickle sends a byte now and then, until the other side has had enough.
+// trickle sends a byte from time to time, until the connection is closed.
 func trickle(address, begin string) error {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {

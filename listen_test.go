@@ -26,7 +26,7 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// listening is a server in this process, and the API that it shows.
+// listening is a server in this process, and the API that it serves.
 type listening struct {
 	t   *testing.T
 	web *webServer
@@ -34,7 +34,7 @@ type listening struct {
 	svc *presence.Service
 }
 
-// listenHere returns a server that shows the API.
+// listenHere returns a server that serves the API.
 func listenHere(t *testing.T, cert, key string, change ...func(*presence.Settings, *httpapi.Limits)) *listening {
 	t.Helper()
 	settings, limits := presence.DefaultSettings(), httpapi.DefaultLimits()
@@ -55,7 +55,7 @@ func listenHere(t *testing.T, cert, key string, change ...func(*presence.Setting
 	return v
 }
 
-// listenQuietly returns a server that shows nothing yet.
+// listenQuietly returns a server that doesn't serve the API yet.
 func listenQuietly(t *testing.T, cert, key string) *webServer {
 	t.Helper()
 	c := config{Listen: []string{"127.0.0.1:0"}}
@@ -87,7 +87,7 @@ func (v *listening) stream(ctx context.Context, client *http.Client) (*http.Resp
 	request.Header.Set("Authorization", "Bearer "+v.token("alice"))
 	response, err := client.Do(request)
 	if err != nil || response.StatusCode != http.StatusOK {
-		v.t.Fatalf("a stream is answered %v, %v", response, err)
+		v.t.Fatalf("a stream was answered %v, %v", response, err)
 	}
 	v.t.Cleanup(func() { response.Body.Close() })
 	stream := server.Read(response.Body)
@@ -97,7 +97,7 @@ func (v *listening) stream(ctx context.Context, client *http.Client) (*http.Resp
 	return response, stream
 }
 
-// certificate writes one for 127.0.0.1, and returns who trusts it.
+// certificate writes a certificate for 127.0.0.1, and returns a pool that trusts it.
 func certificate(t *testing.T) (cert, key string, trust *x509.CertPool) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -128,7 +128,8 @@ func certificate(t *testing.T) (cert, key string, trust *x509.CertPool) {
 	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER), trust
 }
 
-// TestAStreamWaitsForTheStart: an EventSource takes a 503 for the end. Everything else is answered meanwhile.
+// TestAStreamWaitsForTheStart checks this because an EventSource gives up after a 503.
+// Other requests are answered during the start.
 func TestAStreamWaitsForTheStart(t *testing.T) {
 	web := listenQuietly(t, "", "")
 	ctx, cancel := context.WithTimeout(t.Context(), server.Patience)
@@ -152,14 +153,14 @@ func TestAStreamWaitsForTheStart(t *testing.T) {
 	<-asked
 	for path, want := range map[string]int{"livez": 200, "readyz": 503, "v1/subscriptions": 503} {
 		if got := status(t, web.url()+path); got != want {
-			t.Errorf("while the server starts, %s is answered %d, want %d", path, got, want)
+			t.Errorf("while the server starts, %s was answered %d, want %d", path, got, want)
 		}
 	}
 	web.show(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	if response := <-early; response != nil {
 		response.Body.Close()
 		if response.StatusCode != http.StatusTeapot {
-			t.Errorf("a stream that was requested before the start is answered %d, want the response of the handler", response.StatusCode)
+			t.Errorf("a stream that was requested before the start was answered %d, want the response of the handler", response.StatusCode)
 		}
 	}
 }
@@ -191,12 +192,13 @@ func TestHugeHeader(t *testing.T) {
 		io.Copy(io.Discard, response.Body)
 		response.Body.Close()
 		if response.StatusCode != want {
-			t.Errorf("a header of %d bytes is answered %s, want %d", size, response.Status, want)
+			t.Errorf("a header of %d bytes was answered %s, want %d", size, response.Status, want)
 		}
 	}
 }
 
-// TestHTTP2StreamOutlivesTheWriteTimeout: each silence is longer than a write may take.
+// TestHTTP2StreamOutlivesTheWriteTimeout uses silences that are longer than a write
+// may take.
 func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
 	cert, key, trust := certificate(t)
 	v := listenHere(t, cert, key, func(s *presence.Settings, l *httpapi.Limits) {
@@ -212,7 +214,7 @@ func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
 	}
 	for began := time.Now(); time.Since(began) < 1500*time.Millisecond; {
 		if e, err := stream.Next(); err != nil || e.Type != "KEEPALIVE" {
-			t.Fatalf("nothing but KEEPALIVE happens, but %v came, %v", e, err)
+			t.Fatalf("only KEEPALIVE may arrive, but %v arrived, %v", e, err)
 		}
 	}
 	if _, err := v.svc.Set(ctx, "alice", "x", 0); err != nil {
@@ -223,11 +225,11 @@ func TestHTTP2StreamOutlivesTheWriteTimeout(t *testing.T) {
 		e, err = stream.Next()
 	}
 	if err != nil || e.Type != "USER_STATUS_UPDATED" {
-		t.Errorf("a stream outlives write_timeout, but after a change it has %v, %v", e, err)
+		t.Errorf("a stream must outlive write_timeout, but after a change it sends %v, %v", e, err)
 	}
 }
 
-// TestShutdownEndsAServerWithOpenStreams over either protocol.
+// TestShutdownEndsAServerWithOpenStreams checks this for both versions of HTTP.
 func TestShutdownEndsAServerWithOpenStreams(t *testing.T) {
 	cert, key, trust := certificate(t)
 	for protocol, v := range map[int]*listening{1: listenHere(t, "", ""), 2: listenHere(t, cert, key)} {
@@ -244,7 +246,7 @@ func TestShutdownEndsAServerWithOpenStreams(t *testing.T) {
 			t.Errorf("HTTP/%d: the last event has no retry: %v, %v", protocol, e, err)
 		}
 		if e, err := stream.Next(); err == nil || err == io.EOF {
-			t.Errorf("HTTP/%d: a stream breaks off when the service drains, but %v came, %v", protocol, e, err)
+			t.Errorf("HTTP/%d: a stream must be truncated when the service drains, but %v arrived, %v", protocol, e, err)
 		}
 		if err := <-ended; err != nil {
 			t.Errorf("HTTP/%d: Shutdown returns %v", protocol, err)
@@ -255,7 +257,35 @@ func TestShutdownEndsAServerWithOpenStreams(t *testing.T) {
 	}
 }
 
-// TestOps: metrics and profiles, and nothing else.
+// TestAStreamBreaksOffDuringTheStop requests a stream on an HTTP/2 connection that is
+// still open, and checks that the response is not a 503, after which an EventSource would
+// never reconnect.
+func TestAStreamBreaksOffDuringTheStop(t *testing.T) {
+	cert, key, trust := certificate(t)
+	v := listenHere(t, cert, key)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport}
+	ctx, cancel := context.WithTimeout(t.Context(), server.Patience)
+	defer cancel()
+	v.stream(ctx, client)
+	v.web.stopListening()
+	v.svc.Drain()
+	for path, want := range map[string]string{"readyz": "503 Service Unavailable", "v1/events?access_token=" + v.token("alice"): "INTERNAL_ERROR"} {
+		got := ""
+		if response, err := client.Get(v.web.url() + path); err != nil {
+			got = err.Error()
+		} else {
+			got = response.Status
+			response.Body.Close()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("/%s: got %s, want %s", path, got, want)
+		}
+	}
+}
+
+// TestOps checks that metrics and profiles are served, and nothing else.
 func TestOps(t *testing.T) {
 	ops := httptest.NewServer(metricsAndProfiles(listenHere(t, "", "").api.Metrics()))
 	defer ops.Close()
@@ -263,7 +293,7 @@ func TestOps(t *testing.T) {
 		"/metrics": 200, "/debug/pprof/": 200, "/debug/pprof/goroutine?debug=1": 200, "/v1/admin/stats": 404, "/": 404,
 	} {
 		if got := status(t, ops.URL+path); got != want {
-			t.Errorf("%s is answered %d, want %d", path, got, want)
+			t.Errorf("%s was answered %d, want %d", path, got, want)
 		}
 	}
 }

@@ -19,7 +19,7 @@ var program server.Program
 
 func TestMain(m *testing.M) { os.Exit(program.Run(m)) }
 
-// child is the built program in a test.
+// child is the built program, run by a test.
 type child struct {
 	*server.Child
 	t *testing.T
@@ -31,7 +31,7 @@ func newChild(t *testing.T, env ...string) *child {
 	return &child{server.NewChild(t, program.Path(t), env...), t}
 }
 
-// TestReadme does what the README says, word for word, on a free port.
+// TestReadme runs the commands of the README, word for word, on a free port.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
@@ -42,9 +42,9 @@ func TestReadme(t *testing.T) {
 	c.Start()
 	readme := strings.ReplaceAll(string(text), "localhost:8080", c.Address)
 	shell := blocks(readme, "sh")
-	shown := blocks(readme, "text")[1:] // behind the picture
-	if len(shell) != 6 || len(shown) != 2 {
-		t.Fatalf("the README has %d blocks of shell and %d of output: this test knows 6 and 2", len(shell), len(shown))
+	shown := blocks(readme, "text")[1:] // after the picture
+	if len(shell) != 8 || len(shown) != 3 {
+		t.Fatalf("the README has %d blocks of shell and %d of output: this test knows 8 and 3", len(shell), len(shown))
 	}
 	everyTerminal := "export ADMIN_KEY='" + server.AdminKey + "'\n" + shell[0]
 
@@ -65,7 +65,14 @@ func TestReadme(t *testing.T) {
 	if got := alike(bob.String()); got != alike(shown[1]) {
 		t.Errorf("the first terminal shows:\n%s\nand in the README:\n%s", got, alike(shown[1]))
 	}
-	admin, adminEnds := c.terminal(everyTerminal + shell[5])
+	alice, _ := c.terminal(everyTerminal + shell[5])
+	alice.awaits(t, "event: READY")
+	more, moreEnds := c.terminal(everyTerminal + shell[6])
+	<-moreEnds
+	if got := alike(more.String()); got != alike(shown[2]) {
+		t.Errorf("More than online: the third terminal shows:\n%s\nand in the README:\n%s", got, alike(shown[2]))
+	}
+	admin, adminEnds := c.terminal(everyTerminal + shell[7])
 	<-adminEnds
 	if n := strings.Count(admin.String(), `{"code":0,`); n != 4 {
 		t.Errorf("of the 4 calls of the server API %d succeed:\n%s", n, admin)
@@ -80,12 +87,12 @@ func blocks(markdown, language string) (all []string) {
 	return all
 }
 
-// alike replaces what differs from run to run. A version becomes its rank among
-// the versions of the text, so that their order is compared.
+// alike replaces what differs from run to run. A version becomes its rank among the
+// versions in the text, so that their order is compared.
 func alike(text string) string {
 	for pattern, same := range map[string]string{
-		`"expiresAt":"[^"]+"`:    `"expiresAt":"then"`,
-		`"deviceID":"[A-Z0-9]+"`: `"deviceID":"random"`,
+		`"(expiresAt|since|setAt)":"[^"]+"`: `"$1":"then"`,
+		`"deviceID":"[A-Z0-9]+"`:            `"deviceID":"random"`,
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, same)
 	}
@@ -98,7 +105,7 @@ func alike(text string) string {
 	})
 }
 
-// terminal runs a script, whose output can be read while it runs.
+// terminal runs a script whose output can be read while it runs.
 func (c *child) terminal(script string) (*screen, <-chan struct{}) {
 	c.t.Helper()
 	out := &screen{grown: make(chan struct{}, 1)}
@@ -147,7 +154,7 @@ func (s *screen) awaits(t *testing.T, text string) {
 		select {
 		case <-s.grown:
 		case <-time.After(server.Patience):
-			t.Fatalf("never shown: %s\n%s", text, s)
+			t.Fatalf("not shown: %s\n%s", text, s)
 		}
 	}
 }

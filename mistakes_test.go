@@ -10,7 +10,7 @@ import (
 
 const mistyped = "geheim-geheim-geheim"
 
-// configOf returns the configuration of a file with this text, and of the
+// configOf returns the configuration from a file with this text and from the
 // environment.
 func configOf(t *testing.T, text string, variables ...string) (config, error) {
 	t.Helper()
@@ -24,8 +24,8 @@ func configOf(t *testing.T, text string, variables ...string) (config, error) {
 	return flags{}.config()
 }
 
-// TestAMistypedKeyShowsNoSecret: what is given under a name that isn't a key may
-// be a secret, and so may a line that isn't TOML.
+// TestAMistypedKeyShowsNoSecret checks this because the value of an unknown key may be
+// a secret, and so may a line that isn't TOML.
 func TestAMistypedKeyShowsNoSecret(t *testing.T) {
 	for _, c := range []struct {
 		text, variable string
@@ -63,7 +63,8 @@ func TestAMistypedKeyShowsNoSecret(t *testing.T) {
 	}
 }
 
-// TestAReloadShowsNoSecret: the log of a reload has no value of an unknown key.
+// TestAReloadShowsNoSecret checks that the log of a reload contains no value of an
+// unknown key.
 func TestAReloadShowsNoSecret(t *testing.T) {
 	c := newChild(t)
 	file := filepath.Join(c.Folder, "presence.toml")
@@ -77,8 +78,8 @@ func TestAReloadShowsNoSecret(t *testing.T) {
 	}
 }
 
-// TestTablesMayBeEmpty, as in a file whose keys are all commented out. One that
-// isn't ours is still an error, and so is one in the place of a key.
+// TestTablesMayBeEmpty checks this because all keys of a file may be commented out. An
+// unknown table is still an error, and so is a table in the place of a key.
 func TestTablesMayBeEmpty(t *testing.T) {
 	for _, text := range []string{"[limits]", "[auth]\n# secret = 'x'\n[features]\n[cors]\n[log]\nlevel = 'info'", "timing = {}"} {
 		if _, err := configOf(t, text); err != nil {
@@ -97,8 +98,8 @@ func TestTablesMayBeEmpty(t *testing.T) {
 	}
 }
 
-// TestVariablesOfServicesAreIgnored: Kubernetes and Docker create them in every
-// container next to a service called presence.
+// TestVariablesOfServicesAreIgnored checks this because Kubernetes and Docker create
+// such variables in every container near a service called presence.
 func TestVariablesOfServicesAreIgnored(t *testing.T) {
 	_, err := configOf(t, "",
 		"PRESENCE_SERVICE_HOST=10.0.0.1", "PRESENCE_SERVICE_PORT=8080", "PRESENCE_SERVICE_PORT_HTTP=8080",
@@ -124,7 +125,8 @@ func TestVariablesOfServicesAreIgnored(t *testing.T) {
 	}
 }
 
-// TestOriginsAreCanonical: an origin that no browser sends could never match.
+// TestOriginsAreCanonical checks this because an origin that no browser sends could
+// never match.
 func TestOriginsAreCanonical(t *testing.T) {
 	c, err := configOf(t, `cors.origins = ["capacitor://localhost", "tauri://localhost", "app://chat", "https://Chat.Example.com:443", "https://bücher.example", "https://*.example.com"]`)
 	if err != nil {
@@ -139,8 +141,8 @@ func TestOriginsAreCanonical(t *testing.T) {
 	}
 }
 
-// TestTextOfOtherEditors: a byte order mark and the line ends of Windows are
-// accepted, UTF-16 is reported.
+// TestTextOfOtherEditors checks that a byte order mark and the line ends of Windows
+// are accepted, and that UTF-16 is reported.
 func TestTextOfOtherEditors(t *testing.T) {
 	c, err := configOf(t, "\xef\xbb\xbflisten = ':1'\r\n[log]\r\nlevel = 'debug'\r\n")
 	if err != nil || !slices.Equal(c.Listen, []string{":1"}) || c.Log.Level != "debug" {
@@ -156,7 +158,8 @@ func TestTextOfOtherEditors(t *testing.T) {
 	}
 }
 
-// TestCommandsNeedOnlyWhatTheyUse: what is wrong with other keys is a warning.
+// TestCommandsNeedOnlyWhatTheyUse checks that an error in another key is only a
+// warning.
 func TestCommandsNeedOnlyWhatTheyUse(t *testing.T) {
 	c := newChild(t)
 	c.Start()
@@ -171,16 +174,16 @@ func TestCommandsNeedOnlyWhatTheyUse(t *testing.T) {
 		if out == "" {
 			t.Errorf("%v prints nothing", args)
 		}
-		c.tells(complaint, "warning: limts: there is no such key", "warning: tls.cert", "warning: limits.friends = -1")
+		c.mentions(complaint, "warning: limts: there is no such key", "warning: tls.cert", "warning: limits.friends = -1")
 	}
 	_, complaint := c.calls(1, "check")
-	c.tells(complaint, "limts: there is no such key", "limits.friends = -1")
+	c.mentions(complaint, "limts: there is no such key", "limits.friends = -1")
 
 	c.Env = append(c.Env, "DATABASE__PATH=", "AUTH__SECRET=short")
 	_, complaint = c.calls(1, "backup", "another.db")
-	c.tells(complaint, `PRESENCE_DATABASE__PATH = "": must not be empty`)
+	c.mentions(complaint, `PRESENCE_DATABASE__PATH = "": must not be empty`)
 	_, complaint = c.calls(1, "token", "alice")
-	c.tells(complaint, "PRESENCE_AUTH__SECRET = …: must have at least 16 bytes")
+	c.mentions(complaint, "PRESENCE_AUTH__SECRET = …: must have at least 16 bytes")
 	if strings.Contains(complaint, "short") {
 		t.Errorf("a secret is shown: %s", complaint)
 	}

@@ -91,6 +91,22 @@ func custom(s presence.Status) string {
 	return fmt.Sprintf("%q until %s", s.CustomStatus, s.ExpiresAt.UTC().Format(time.RFC3339))
 }
 
+// more returns what else a status says: the availability, invisibility, and when the user
+// was last seen. It is "" if there is none of these.
+func more(s presence.Status) string {
+	var all []string
+	if s.Availability != presence.Available {
+		all = append(all, s.Availability.String())
+	}
+	if s.Invisible {
+		all = append(all, "invisible")
+	}
+	if !s.LastSeenAt.IsZero() {
+		all = append(all, "last seen "+s.LastSeenAt.UTC().Format(time.RFC3339))
+	}
+	return strings.Join(all, ", ")
+}
+
 // line prints the parts of a line that are not empty, and ends it.
 func (o *output) line(parts ...string) error {
 	text := ""

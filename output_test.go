@@ -14,10 +14,10 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// TestColours: a terminal is written to in colour, unless its user doesn't want any.
-// Nothing else is.
+// TestColours checks that output to a terminal is coloured, unless its user doesn't
+// want colours, and that other output is not.
 func TestColours(t *testing.T) {
-	script := server.Require(t, "script", "it runs a command in a terminal")
+	script := server.Require(t, "script", "script runs a command in a terminal")
 	c := newChild(t)
 	c.Start()
 	c.Admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
@@ -38,8 +38,8 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// TestOutputIsPrintable: whatever a text contains, a terminal receives only
-// characters that it shows.
+// TestOutputIsPrintable checks that, whatever a text contains, a terminal receives
+// only printable characters.
 func TestOutputIsPrintable(t *testing.T) {
 	for text, want := range map[string]string{
 		"alice": "alice", "日本": "日本", "a\u202eb": `"a\u202eb"`, "\x1b[0m": `"\x1b[0m"`, "a\u00a0b": `"a\u00a0b"`,
@@ -54,7 +54,7 @@ func TestOutputIsPrintable(t *testing.T) {
 		}
 	}
 	if got, want := jsonOf(t, "a\u007f\u0085\u009b\u202e\U000e0001\U0001f600日"), `"a\u007f\u0085\u009b\u202e\udb40\udc01😀日"`+"\n"; got != want {
-		t.Errorf("it prints %s, want %s", got, want)
+		t.Errorf("the line is %s, want %s", got, want)
 	}
 }
 
@@ -72,7 +72,8 @@ func jsonOf(t *testing.T, text string) string {
 	return printed.String()
 }
 
-// FuzzOutput: every text is printed in printable characters, and JSON keeps its meaning.
+// FuzzOutput checks that every text is printed in printable characters, and that JSON
+// keeps its meaning.
 func FuzzOutput(f *testing.F) {
 	f.Add(hostile)
 	f.Add("a\u007f\u0085\u009b\u202e\U000e0001\U0001f600日")

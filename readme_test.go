@@ -14,8 +14,8 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// TestReadmeTokens runs each program of the README that creates a token, and
-// makes a call with the token.
+// TestReadmeTokens runs each program of the README that creates a token, and makes a
+// call with the token.
 func TestReadmeTokens(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
@@ -28,7 +28,7 @@ func TestReadmeTokens(t *testing.T) {
 		"node": {"node", "program.js"}, "python": {"python3", "program.py"}, "php": {"php", "program.php"}, "golang": {"go", "run"},
 	} {
 		t.Run(language, func(t *testing.T) {
-			server.Require(t, run[0], "it runs the program in "+language+" of the README")
+			server.Require(t, run[0], "this runs the program in "+language+" of the README")
 			found := blocks(string(text), language)
 			if len(found) != 1 {
 				t.Fatalf("the README has %d blocks of %s, want 1", len(found), language)
@@ -45,8 +45,8 @@ func TestReadmeTokens(t *testing.T) {
 	}
 }
 
-// tokenProgram returns the command that runs a program of the README in a
-// folder with the server's key.
+// tokenProgram returns the command that runs a program of the README in a folder with
+// the server's key.
 func tokenProgram(t *testing.T, language string, run []string, text, key string) *exec.Cmd {
 	t.Helper()
 	folder := t.TempDir()
@@ -70,15 +70,15 @@ func tokenProgram(t *testing.T, language string, run []string, text, key string)
 	return command
 }
 
-// TestDevPrintsWhatToTry: -dev prints the pages of two demo users and a call of
-// the server API. It prints no key that is configured.
+// TestDevPrintsWhatToTry checks that -dev prints the pages of two demo users and a
+// call of the server API, and that it prints no configured key.
 func TestDevPrintsWhatToTry(t *testing.T) {
 	var out bytes.Buffer
 	greetDev(&out, "http://127.0.0.1:8080/", "key of this run")
-	for _, want := range []string{"    http://127.0.0.1:8080/#alice\n", "    http://127.0.0.1:8080/#bob\n",
+	for _, want := range []string{"    http://127.0.0.1:8080/\n", "    http://127.0.0.1:8080/person.html#alice\n",
 		`curl -H "Authorization: Bearer key of this run" http://127.0.0.1:8080/v1/admin/stats`} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it doesn't print %q, but:\n%s", want, &out)
+			t.Errorf("-dev doesn't print %q, but:\n%s", want, &out)
 		}
 	}
 	for _, key := range []string{"", "a key that is configured"} {
@@ -90,15 +90,15 @@ func TestDevPrintsWhatToTry(t *testing.T) {
 		}
 		remove()
 		if _, err := os.Stat(filepath.Dir(c.Database.Path)); !os.IsNotExist(err) {
-			t.Errorf("the folder of the database is still there: %v", err)
+			t.Errorf("the folder of the database still exists: %v", err)
 		}
 		if len(c.Auth.AdminKey) < 16 || (shown == c.Auth.AdminKey) != (key == "") {
-			t.Errorf("with the key %q configured it shows %q", key, shown)
+			t.Errorf("with the key %q configured -dev prints %q", key, shown)
 		}
 	}
 }
 
-// TestPortInUse: the error for an address in use says what to do.
+// TestPortInUse checks that the error for an address in use says what to do.
 func TestPortInUse(t *testing.T) {
 	first := newChild(t)
 	first.Start()
@@ -113,6 +113,6 @@ func TestPortInUse(t *testing.T) {
 	command.Env = append(os.Environ(), "PRESENCE_LISTEN="+first.Address)
 	command.Stderr = &out
 	if err := command.Run(); err == nil || !strings.Contains(out.String(), "choose another address") {
-		t.Errorf("it ends with %v and prints %s", err, &out)
+		t.Errorf("the server ends with %v and prints %s", err, &out)
 	}
 }

@@ -20,7 +20,7 @@ func TestSecretFileIsCreatedOnce(t *testing.T) {
 		t.Errorf("only its owner can read the secret, but its mode is %v", info.Mode())
 	}
 	if files, _ := os.ReadDir(folder); len(files) != 1 {
-		t.Errorf("there are the files %v, want only the secret", files)
+		t.Errorf("the folder has the files %v, want only the secret", files)
 	}
 	if again, err := secretFile(path); err != nil || !bytes.Equal(again, created) {
 		t.Errorf("a restart keeps the secret: %v", err)

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestEveryThreatHasATest checks that SECURITY.md names a test for each threat,
-// and that each test named there exists. A name in quotation marks is the
-// beginning of the name of a test of the SDK.
+// TestEveryThreatHasATest checks that SECURITY.md names a test for each threat, and
+// that each test named there exists. A name in quotation marks is the beginning of the
+// name of a test of the SDK.
 func TestEveryThreatHasATest(t *testing.T) {
 	text, err := os.ReadFile("SECURITY.md")
 	if err != nil {

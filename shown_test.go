@@ -37,8 +37,9 @@ func (c *child) shownKeys() *koanf.Koanf {
 	return k
 }
 
-// TestTheConfigurationInForceIsShown: every key of presence.toml, no secret, and after
-// SIGHUP only those values anew that have taken effect.
+// TestTheConfigurationInForceIsShown checks that every key of presence.toml is shown,
+// that no secret is, and that after SIGHUP only the values that have taken effect are
+// new.
 func TestTheConfigurationInForceIsShown(t *testing.T) {
 	c := newChild(t, "CORS__ORIGINS=https://a.example")
 	file := filepath.Join(c.Folder, "presence.toml")
@@ -75,7 +76,8 @@ func TestTheConfigurationInForceIsShown(t *testing.T) {
 	check(map[string]string{"timing.keepalive": "25s"})
 }
 
-// TestTheConfigurationOfDevIsShown: its database and key are not those of the file.
+// TestTheConfigurationOfDevIsShown checks that the database and key shown are not
+// those of the file.
 func TestTheConfigurationOfDevIsShown(t *testing.T) {
 	t.Chdir(t.TempDir())
 	c, err := flags{dev: true}.config()

@@ -12,8 +12,9 @@ import (
 )
 
 const helpUsers = `Lists the users of the server on this machine whose ID begins with PREFIX, or all
-users, in order of ID: the status, the ID and the custom status, if there is one.
-The server must be running, with auth.admin_key set.
+users, in order of ID: the status, the ID, and what there is of the custom status, the
+availability, invisibility, and when the user was last seen. The server must be running,
+with auth.admin_key set.
 
 With -json each line is a status object as in the API, for scripts:
 
@@ -79,7 +80,7 @@ func (o *output) user(object json.RawMessage, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	return o.line(o.status(s.StatusType)+fill(s.StatusType), o.id(s.UserID), custom(s))
+	return o.line(o.status(s.StatusType)+fill(s.StatusType), o.id(s.UserID), custom(s), more(s))
 }
 
 // statusOf decodes a status object.

@@ -11,8 +11,8 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// hostile is a custom status that would colour the terminal, ring it and turn the line
-// around.
+// hostile is a custom status that would colour the terminal, ring its bell and reverse
+// the line.
 const hostile = "\x1b[31m\a\u009b1m\u202e\r\nnot a line"
 
 func TestCommandUsers(t *testing.T) {
@@ -48,8 +48,8 @@ func TestCommandUsers(t *testing.T) {
 	}
 }
 
-// TestCommandUsersOfSeveralPages: all of them are listed, and a pipe that is read no
-// further is no error.
+// TestCommandUsersOfSeveralPages checks that all users are listed, and that a pipe
+// whose reader is gone is not an error.
 func TestCommandUsersOfSeveralPages(t *testing.T) {
 	c := newChild(t)
 	c.Start()
@@ -63,7 +63,7 @@ func TestCommandUsersOfSeveralPages(t *testing.T) {
 	}
 	out, _ := c.calls(0, "users")
 	if got := strings.Fields(strings.ReplaceAll(out, "UNLOGINED", "")); !slices.Equal(got, want) {
-		t.Errorf("it lists %d users, want %d", len(got), users)
+		t.Errorf("the command lists %d users, want %d", len(got), users)
 	}
 	for _, args := range []string{"users", "users -json"} {
 		command := exec.CommandContext(c.Ctx, "bash", "-o", "pipefail", "-c", c.Command().Path+" "+args+" | head -n 1")

@@ -54,7 +54,7 @@ func (h *hook) up() {
 
 func (h *hook) url() string { return "http://user:geheim@" + h.address + "/hook?token=geheim" }
 
-// ServeHTTP gathers a message.
+// ServeHTTP stores a message.
 func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	var message struct {
@@ -96,14 +96,14 @@ func (h *hook) awaits(c *child, what string, condition func() bool) {
 		select {
 		case <-h.arrived:
 		case <-c.Ctx.Done():
-			h.t.Fatalf("not so: %s\n%s", what, c.Log())
+			h.t.Fatalf("never true: %s\n%s", what, c.Log())
 		}
 	}
 }
 
-// TestWebhookMissesNothing: a receiver that is down while users change and are deleted gets
-// the last status of each once it is back, and each once, although the server is killed in
-// between.
+// TestWebhookMissesNothing checks that a receiver that is down while users change and
+// are deleted receives the last status of each user once it is back, and only once,
+// although the server is killed in between.
 func TestWebhookMissesNothing(t *testing.T) {
 	h := newHook(t)
 	c := newChild(t, "WEBHOOKS__URLS="+h.url(), "WEBHOOKS__SECRET="+webhookSecret, "WEBHOOKS__BATCH=10ms")
@@ -152,7 +152,7 @@ func TestWebhookMissesNothing(t *testing.T) {
 	}
 }
 
-// webhookOf is how far a webhook has come.
+// webhookOf returns how far a webhook has come.
 type webhookOf struct {
 	URL     string
 	Version int64
@@ -172,7 +172,7 @@ func awaitsWebhook(c *child, is func(webhookOf) bool) {
 	}
 }
 
-// TestReloadChangesWebhooks: SIGHUP re-reads [webhooks].
+// TestReloadChangesWebhooks checks that SIGHUP re-reads [webhooks].
 func TestReloadChangesWebhooks(t *testing.T) {
 	h := newHook(t)
 	c := newChild(t)
@@ -197,7 +197,7 @@ func TestReloadChangesWebhooks(t *testing.T) {
 	}
 }
 
-// TestWebhookErrorsShowNoSecret: of URLs and secrets that can't be used.
+// TestWebhookErrorsShowNoSecret covers URLs and secrets that can't be used.
 func TestWebhookErrorsShowNoSecret(t *testing.T) {
 	for text, want := range map[string]string{
 		"secret = '" + mistyped + "'":                                         "webhooks.secret = …: must be \"whsec_\" and",
@@ -223,19 +223,20 @@ func TestWebhookErrorsShowNoSecret(t *testing.T) {
 	}
 }
 
-// TestCommandWebhookTest: the command reports what came back, and shows no secret.
+// TestCommandWebhookTest checks that the command reports the response, and shows no
+// secret.
 func TestCommandWebhookTest(t *testing.T) {
 	h := newHook(t)
 	c := newChild(t)
 	_, complaint := c.calls(1, "webhook", "test", h.url())
-	c.tells(complaint, "webhooks.secret is not set")
+	c.mentions(complaint, "webhooks.secret is not set")
 	c.Env = append(c.Env, "WEBHOOKS__SECRET="+mistyped)
 	_, complaint = c.calls(1, "webhook", "test", h.url())
-	c.tells(complaint, "PRESENCE_WEBHOOKS__SECRET = …: must be")
+	c.mentions(complaint, "PRESENCE_WEBHOOKS__SECRET = …: must be")
 
 	c.Env = append(c.Env, "WEBHOOKS__SECRET="+webhookSecret)
 	out, _ := c.calls(0, "webhook", "test", h.url())
-	c.tells(out, "http://"+h.address+"/hook responds 204 No Content after ")
+	c.mentions(out, "http://"+h.address+"/hook responds 204 No Content after ")
 	if !strings.Contains(h.message, `"data":{"statuses":[{"userID":"presence-webhook-test","statusType":0,"customStatus":"","version":0}]}`) {
 		t.Errorf("the sample is %s", h.message)
 	}
@@ -244,11 +245,11 @@ func TestCommandWebhookTest(t *testing.T) {
 	}))
 	defer rejecting.Close()
 	out, complaint = c.calls(1, "webhook", "test", rejecting.URL+"/?token=geheim")
-	c.tells(out, "responds 401 Unauthorized after ", "the signature\\x1b[31m is wrong")
-	c.tells(complaint, "not received by "+rejecting.URL+"/: the response is 401 Unauthorized")
+	c.mentions(out, "responds 401 Unauthorized after ", "the signature\\x1b[31m is wrong")
+	c.mentions(complaint, "not received by "+rejecting.URL+"/: the response is 401 Unauthorized")
 	h.server.Close()
 	_, complaint = c.calls(1, "webhook", "test", h.url())
-	c.tells(complaint, "connection refused")
+	c.mentions(complaint, "connection refused")
 	if strings.Contains(out+complaint, "geheim") {
 		t.Errorf("a secret is shown: %s %s", out, complaint)
 	}

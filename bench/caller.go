@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// caller makes calls over a connection of its own, one at a time, without a
-// goroutine: the load must not take what the server needs.
+// caller makes calls over a connection of its own, one at a time, without a goroutine.
+// The load must not use CPU time that the server needs.
 type caller struct {
 	conn    net.Conn
 	answers *bufio.Reader
 	request []byte
-	answer  []byte // of the last call
+	answer  []byte // body of the last call
 }
 
 func (t *target) dial() (*caller, error) {
@@ -44,15 +44,14 @@ func (c *caller) post(path, token string, body []byte) error {
 	}
 	defer response.Body.Close()
 	if c.answer, err = io.ReadAll(response.Body); err == nil && response.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s does not answer 200: %s", path, c.answer)
+		err = fmt.Errorf("%s was not answered 200: %s", path, c.answer)
 	}
 	return err
 }
 
-// callers makes the calls below n and returns how long each took. As many
-// clients share them: client i%clients makes call i. With a pace of 0 each
-// calls as soon as it is answered; else call i waits for its time, i*pace after
-// the start.
+// callers makes the calls 0 to n-1 and returns how long each took. Client i%clients
+// makes call i. With a pace of zero, each client makes its next call as soon as the
+// last is answered; otherwise call i waits until i*pace after the start.
 func (t *target) callers(n, clients int, pace time.Duration, call func(c *caller, i int) error) ([]time.Duration, error) {
 	delays := make([]time.Duration, n)
 	start := time.Now()

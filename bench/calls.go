@@ -13,14 +13,14 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// set is clients that set their statuses, each as soon as the last is answered.
+// set is clients that set their statuses, each as soon as its last call is answered.
 func (b *bench) set() load {
 	const clients = 64
 	calls := b.Scale(50_000, 5000)
 	all := tokens(clients)
 	set := func(c *caller, i int) error { return c.setStatus(all[i%clients], i) }
 	measure := func(_ context.Context, t *target) ([]float64, error) {
-		if _, err := t.callers(10*clients, clients, 0, set); err != nil { // everyone is registered
+		if _, err := t.callers(10*clients, clients, 0, set); err != nil { // all users are registered
 			return nil, err
 		}
 		began := time.Now()
@@ -32,7 +32,7 @@ func (b *bench) set() load {
 	}
 	return load{
 		name:  "set, 64 clients",
-		shape: "saturated; 64 users without a stream, each as fast as it is answered; nobody watches; floor: stores nothing",
+		shape: "saturated; 64 users without a stream, each calls again as soon as it is answered; nobody watches; floor: stores nothing",
 		figures: []figure{
 			{what: "CPU µs", ratioMost: 2},
 			{what: "setSelfStatus/s"},
@@ -45,8 +45,8 @@ func (b *bench) set() load {
 	}
 }
 
-// checkpointed fails if many statuses were set without a checkpoint: the delays
-// would not be those of a server that goes on.
+// checkpointed fails if many statuses were set without a checkpoint. Otherwise the
+// delays would not be those of a server that runs for long.
 func checkpointed(t *target, calls int, began time.Time) error {
 	const many = 40_000
 	info, err := os.Stat(t.ours.Database())
@@ -56,9 +56,9 @@ func checkpointed(t *target, calls int, began time.Time) error {
 	return err
 }
 
-const queried = 500 // users in one getUserStatus
+const queried = 500 // number of users in one getUserStatus
 
-// get is one client that asks for many users.
+// get is one client that requests the statuses of many users.
 func (b *bench) get() load {
 	users := make([]string, queried)
 	for i := range users {
@@ -67,7 +67,7 @@ func (b *bench) get() load {
 	ask, _ := json.Marshal(map[string]any{"userIDList": users})
 	calls, all := b.Scale(2000, 200), tokens(queried)
 	measure := func(ctx context.Context, t *target) ([]float64, error) {
-		if t.ours.Server != nil { // everyone has a status
+		if t.ours.Server != nil { // all users have a status
 			if _, err := t.callers(queried, 64, 0, func(c *caller, i int) error { return c.setStatus(all[i], i) }); err != nil {
 				return nil, err
 			}
@@ -81,7 +81,7 @@ func (b *bench) get() load {
 	}
 	return load{
 		name:    "get 500",
-		shape:   fmt.Sprintf("saturated; one client asks for the same %d users", queried),
+		shape:   fmt.Sprintf("saturated; one client requests the same %d users", queried),
 		figures: []figure{{what: "CPU µs", ratioMost: 1}, {what: "ms, median"}},
 		ours:    b.onOurs(nil, measure),
 		floor:   b.onFloor("statuses", measure),

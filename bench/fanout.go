@@ -10,8 +10,8 @@ import (
 	"github.com/presence-server/presence/bench/lab"
 )
 
-// changePace is longer than batch_window: each change is the first after a
-// silence.
+// changePace is longer than batch_window, so that each change is the first after a
+// pause.
 const changePace = 70 * time.Millisecond
 
 // fanOut is one user whom all streams watch. The user has no stream.
@@ -29,9 +29,9 @@ func (b *bench) fanOut(name string, n, changes int) load {
 	}
 	return load{
 		name:  name,
-		shape: fmt.Sprintf("paced, at most 14 changes/s, one at a time; %d streams, all watch the one user", n),
+		shape: fmt.Sprintf("paced, at most 14 changes/s, one at a time; %d streams, all watch one user", n),
 		figures: []figure{
-			{what: "CPU µs a delivery", ratioMost: 0.9, peerMost: 0.9},
+			{what: "CPU µs per delivery", ratioMost: 0.9, peerMost: 0.9},
 			{what: "deliveries/s"},
 			{what: "ms to the last receipt, median"},
 		},
@@ -42,7 +42,7 @@ func (b *bench) fanOut(name string, n, changes int) load {
 	}
 }
 
-// readyStatuses is the data of an event as ours would be.
+// readyStatuses is the data of an event in the format of our server.
 func readyStatuses(i int) []byte {
 	return fmt.Appendf(nil, `[{"userID":"user-000000","statusType":3,"customStatus":"In call %d","version":1882842187431948}]`, i)
 }
@@ -51,9 +51,9 @@ func readyEvent(i int) []byte {
 	return fmt.Appendf(nil, "id: 1882842187431948\nevent: USER_STATUS_UPDATED\ndata: %s\n\n", readyStatuses(i))
 }
 
-// fan measures changes that each go to all of n streams, at changePace or as soon
-// as the last one has been received. The delays are from the change to its last
-// receipt.
+// fan measures changes that each go to all of n streams. They are made at changePace,
+// or as soon as the last one has been received. A delay is the time from a change to
+// its last receipt.
 func fan(ctx context.Context, t *target, n, changes int, change func(c *caller, i int) error) (cost, error) {
 	s, err := t.open(ctx, requests(n), nil)
 	if err != nil {
@@ -91,7 +91,7 @@ func (b *bench) idle() load {
 	return load{
 		name:    "idle 10,000",
 		shape:   fmt.Sprintf("%d streams on which nothing happens, their users' sessions included", n),
-		figures: []figure{{what: "KiB of RSS a stream", most: 10}},
+		figures: []figure{{what: "KiB of RSS per stream", most: 10}},
 		ours: b.onOurs(nil, func(ctx context.Context, t *target) ([]float64, error) {
 			users := make([]string, n)
 			for i := range users {
@@ -115,7 +115,8 @@ func (b *bench) idle() load {
 	}
 }
 
-// million is a start with many registered users, each of whom watches another.
+// million is a server that starts with many registered users, each of whom watches
+// another.
 func (b *bench) million() load {
 	n := b.Scale(1_000_000, 100_000)
 	return load{

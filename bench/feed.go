@@ -15,18 +15,18 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// feedRequest is the request for a feed.
+// feedRequest is the request that opens a feed.
 func feedRequest(query string) string {
 	return fmt.Sprintf("GET /v1/admin/events%s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", query, testserver.AdminKey)
 }
 
-// feedMillion is a feed that begins with every user.
+// feedMillion is a feed that starts with the status of every user.
 func (b *bench) feedMillion() load {
 	n := b.Scale(1_000_000, 100_000)
 	return load{
 		name:    "feed from 0",
 		shape:   fmt.Sprintf("a feed that is sent %d users", n),
-		figures: []figure{{what: "s until all are received", most: 2}, {what: "MiB of RSS gained", most: 50}},
+		figures: []figure{{what: "s until all users are received", most: 2}, {what: "MiB of RSS gained", most: 50}},
 		ours: b.onOurs(func(context.Context) (string, error) {
 			return b.seed("million", n, subscriptions{watchers: n, targets: n, each: 1})
 		}, func(ctx context.Context, t *target) ([]float64, error) {
@@ -50,8 +50,8 @@ func (b *bench) feedMillion() load {
 	}
 }
 
-// followed is what a change costs while a feed and a webhook receive it, next to what it
-// costs without them.
+// followed measures what a change costs while a feed and a webhook receive it,
+// compared with what it costs without them.
 func (b *bench) followed() load {
 	const clients = 64
 	calls := b.Scale(50_000, 5000)
@@ -68,14 +68,14 @@ func (b *bench) followed() load {
 	}
 }
 
-// feedPaced is a feed of 10,000 changes a second.
+// feedPaced is a feed of 10,000 changes per second.
 func (b *bench) feedPaced() load {
 	const clients, pace = 64, time.Second / 10_000
 	calls := b.Scale(50_000, 10_000)
 	return load{
 		name:    "feed of 10,000 changes/s",
-		shape:   "paced; 64 users, each of whom has changed again before the next event; floor: the same server without a feed",
-		figures: []figure{{what: "CPU µs a change, all included"}, {what: "changes/s"}},
+		shape:   "paced; 64 users, each of whom changes again before the next event; floor: the same server without a feed",
+		figures: []figure{{what: "CPU µs per change, including calls and commits"}, {what: "changes/s"}},
 		ours: b.onOurs(nil, func(ctx context.Context, t *target) ([]float64, error) {
 			return changesUnderFeed(ctx, t, calls, clients, pace, true)
 		}),
@@ -85,7 +85,8 @@ func (b *bench) feedPaced() load {
 	}
 }
 
-// onFollowed is onOurs for a server with a webhook, which is answered at once.
+// onFollowed is onOurs for a server with a webhook, whose receiver answers
+// immediately.
 func (b *bench) onFollowed(work func(ctx context.Context, t *target) ([]float64, error)) side {
 	return func(ctx context.Context) ([]float64, error) {
 		var messages atomic.Int64
@@ -105,13 +106,13 @@ func (b *bench) onFollowed(work func(ctx context.Context, t *target) ([]float64,
 	}
 }
 
-// changesUnderFeed measures calls that set statuses, while a feed receives them or not.
-// It returns the CPU time of a change and the changes per second. It fails if the feed
-// doesn't receive the last one.
+// changesUnderFeed measures calls that set statuses, with or without a feed that
+// receives them. It returns the CPU time per change and the changes per second. It
+// fails if the feed doesn't receive the last change.
 func changesUnderFeed(ctx context.Context, t *target, calls, clients int, pace time.Duration, fed bool) ([]float64, error) {
 	all := tokens(clients)
 	set := func(c *caller, i int) error { return c.setStatus(all[i%clients], i) }
-	if _, err := t.callers(10*clients, clients, 0, set); err != nil { // everyone is registered
+	if _, err := t.callers(10*clients, clients, 0, set); err != nil { // all users are registered
 		return nil, err
 	}
 	var s *streams

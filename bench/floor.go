@@ -14,9 +14,9 @@ import (
 	"sync"
 )
 
-// The floors: what can't be avoided, in as few lines as possible.
+// The floors: minimal servers that do only what can't be avoided.
 
-// serveFloor is one of them, until ctx is done.
+// serveFloor serves one of the floors until ctx is done.
 func serveFloor(ctx context.Context, name, address string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
@@ -41,7 +41,7 @@ func serveFloor(ctx context.Context, name, address string) error {
 	return nil
 }
 
-// streamFloor writes ready bytes to every stream.
+// streamFloor writes bytes that were prepared in advance to every stream.
 type streamFloor struct {
 	mu      sync.Mutex
 	streams []chan []byte
@@ -77,8 +77,8 @@ func (f *streamFloor) route(mux *http.ServeMux) {
 	})
 }
 
-// watchers returns all streams, or those that a query names: so many, each step
-// after the one before.
+// watchers returns all streams, or those that a query names: a number of streams, each
+// a number of steps after the one before.
 func (f *streamFloor) watchers(query url.Values) []chan []byte {
 	count, _ := strconv.Atoi(query.Get("count"))
 	if count == 0 {
@@ -94,8 +94,8 @@ func (f *streamFloor) watchers(query url.Values) []chan []byte {
 	return some
 }
 
-// routeStatusesFloor answers with the statuses of all that are asked for,
-// which are encoded beforehand.
+// routeStatusesFloor answers with the statuses of all requested users, which were
+// encoded in advance.
 func routeStatusesFloor(mux *http.ServeMux) {
 	rows := make(map[string][]byte)
 	for i := range queried {

@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command bench measures what the server costs. It drives the built binary
-// over loopback and prints a table: each figure next to its floor, a minimal
+// Command bench measures what the server costs. It drives the built binary over
+// loopback and prints a table. It compares each figure with its floor, a minimal
 // program that does only what can't be avoided, measured in the same run.
 //
-// It needs Linux. README.md says what the lines are.
+// It needs Linux. README.md explains the lines of the table.
 package main
 
 import (
@@ -18,9 +18,9 @@ import (
 )
 
 func main() {
-	short := flag.Bool("short", false, "show that it works, in less time, with worse figures")
-	only := flag.String("run", "", "measure only what has `TEXT` in its name")
-	floor := flag.String("floor", "", "be the floor `NAME` on the address given; used by bench itself")
+	short := flag.Bool("short", false, "run less of each load, to show that it works; the figures mean little")
+	only := flag.String("run", "", "measure only loads whose name contains `TEXT`")
+	floor := flag.String("floor", "", "act as the floor `NAME` on the given address; used by bench itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// loads are the table, from top to bottom.
+// loads returns the parts of the table, from top to bottom.
 func loads(l *lab.Lab) (items []lab.Item) {
 	b := &bench{Lab: l, seeds: make(map[string]string)}
 	for _, load := range []load{

@@ -15,11 +15,11 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// nchanModule is where Debian's libnginx-mod-nchan puts it.
+// nchanModule is where Debian's libnginx-mod-nchan installs its module.
 const nchanModule = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
-// nchanConfig makes one worker send what is published to all streams. What it stores for
-// streams that open later costs nothing that can be measured.
+// nchanConfig configures one worker that sends every published message to all streams.
+// The cost of storing messages for streams that open later is too small to measure.
 const nchanConfig = `load_module %s;
 daemon off; pid nginx.pid; error_log stderr error; user root; worker_processes 1; worker_rlimit_nofile 20000;
 events { worker_connections 19000; }
@@ -74,7 +74,7 @@ func (b *bench) startNchan() (*target, error) {
 	return t, nil
 }
 
-// onlyChild returns the process that a master has: nginx's worker.
+// onlyChild returns the only child of a process, which is nginx's worker.
 func onlyChild(pid int) (int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {

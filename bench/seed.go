@@ -14,16 +14,16 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// subscriptions are rows of a database: each of users 0 to watchers-1 watches
-// so many of the targets, which are users first to first+targets-1. They are
-// spread so that as many watch each.
+// subscriptions describes rows of a database. Each of the users 0 to watchers-1
+// watches a number of targets, which are the users first to first+targets-1. The rows
+// are spread so that every target has the same number of watchers.
 type subscriptions struct{ watchers, targets, first, each int }
 
 // spread is the distance between two targets of one watcher.
 const spread = 199
 
 // seed returns the closed database of a server that has users 0 to n-1, who are
-// UNLOGINED. It is filled by SQL: by calls it would take minutes.
+// UNLOGINED. SQL inserts the rows; calls would take minutes.
 func (b *bench) seed(name string, n int, all ...subscriptions) (path string, err error) {
 	if path, found := b.seeds[name]; found {
 		return path, nil
@@ -48,10 +48,10 @@ func (b *bench) seed(name string, n int, all ...subscriptions) (path string, err
 }
 
 func fill(db *sql.DB, n int, all []subscriptions) error {
-	db.SetMaxOpenConns(1) // a pragma holds for one
+	db.SetMaxOpenConns(1) // a pragma applies to one connection
 	_, err := db.Exec(`PRAGMA synchronous = OFF; BEGIN;
 		WITH RECURSIVE i(i) AS (VALUES (0) UNION ALL SELECT i+1 FROM i WHERE i+1 < ?1)
-		INSERT INTO users SELECT i+1, printf('user-%06d', i), 3, '', 0, 0, i+1, 0 FROM i;
+		INSERT INTO users SELECT i+1, printf('user-%06d', i), 3, 0, i+1, 0, 3, 0, i+1, 0, 0, 0, '', 0, 0, 0, 0, 0, 0, 0 FROM i;
 		UPDATE service SET next_user = ?1+1, version = max(version, ?1);`, n)
 	if err != nil {
 		return err

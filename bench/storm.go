@@ -16,30 +16,30 @@ import (
 )
 
 const (
-	stormUsers = 200 // whom everyone watches; each has a client of their own
+	stormUsers = 200 // everyone watches these users; each has a client of their own
 	stormPace  = time.Second / 2000
 
-	// stormRoom is how much memory, in bytes, each user watched may take on each
-	// stream: some times what an encoded status takes. It is our own bound, to
-	// see that memory depends on nothing else.
+	// stormRoom is how much memory, in bytes, each watched user may take on each
+	// stream: a few times the size of an encoded status. We chose this bound to see
+	// that memory depends on nothing else.
 	stormRoom = 1024
 )
 
-// storm is users who are watched by all and change all the time.
+// storm is users whom all streams watch and who change all the time.
 func (b *bench) storm() load {
 	n, changes := b.Scale(1000, 100), b.Scale(10_000, 1000)
 	return load{
 		name:  "storm",
 		shape: fmt.Sprintf("paced, 2,000 changes/s of 200 users, whom %d streams watch, all the same", n),
 		figures: []figure{
-			{what: "CPU µs a status delivered", most: 1},
+			{what: "CPU µs per delivered status", most: 1},
 			{what: "statuses delivered/s"},
 			{what: "% of changes × streams delivered"},
 			{what: "changes/s"},
-			{what: "ms from the last change to calm"},
+			{what: "ms from the last change to its last receipt"},
 			{what: "MiB of RSS gained", most: float64(n*stormUsers*stormRoom) / (1 << 20)},
 		},
-		ours: b.onOurs(func(context.Context) (string, error) { // behind the watchers come the users of the storm
+		ours: b.onOurs(func(context.Context) (string, error) { // the IDs of the storm's users follow those of the watchers
 			return b.seed("storm", n+stormUsers, subscriptions{watchers: n, targets: stormUsers, first: n, each: stormUsers})
 		}, func(ctx context.Context, t *target) ([]float64, error) { return stormOnce(ctx, t, n, changes) }),
 	}
@@ -66,7 +66,7 @@ func stormOnce(ctx context.Context, t *target, n, changes int) ([]float64, error
 		if err != nil {
 			return nil, err
 		}
-		if err := w.streams.until(ctx, func() bool { return w.fault != nil || w.sawLast(last) }); err != nil {
+		if err := w.streams.until(ctx, func() bool { return w.failure != nil || w.sawLast(last) }); err != nil {
 			return nil, fmt.Errorf("some stream hasn't seen the last status of everyone: %w", err)
 		}
 		return nil, nil
@@ -74,11 +74,11 @@ func stormOnce(ctx context.Context, t *target, n, changes int) ([]float64, error
 	peak, errPeak := memory(t.pid, "VmHWM:")
 	c.units = w.streams.received()
 	return []float64{c.perUnit(), c.rate(), 100 * float64(c.units) / float64(changes*n), float64(changes) / blowing.Seconds(),
-		lab.Millis(c.wall - blowing), peak - before}, errors.Join(err, w.fault, errPeak)
+		lab.Millis(c.wall - blowing), peak - before}, errors.Join(err, w.failure, errPeak)
 }
 
-// blow makes the users of the storm, from the first on, change, and returns the
-// version of the last response to each.
+// blow makes the users of the storm change, in order from the first, and returns the
+// version in the last response to each of them.
 func blow(t *target, first, changes int) (last [stormUsers]int64, err error) {
 	var tokens [stormUsers]string
 	for i := range tokens {
@@ -97,17 +97,17 @@ func blow(t *target, first, changes int) (last [stormUsers]int64, err error) {
 	return last, err
 }
 
-// watched is the streams that watch the storm, and the last version of each of
-// its users that each stream has seen.
+// watched is the streams that watch the storm, and the last version of each of its
+// users that each stream has received.
 type watched struct {
 	streams  *streams
-	first    int // of the users
+	first    int // the first of the watched users
 	versions [][stormUsers]int64
-	fault    error
+	failure  error
 }
 
-// note notes the statuses of an event. It is no JSON decoder, as there are
-// millions of them.
+// note records the statuses of an event. It doesn't use a JSON decoder, because there
+// are millions of them.
 func (w *watched) note(stream int, event []byte) {
 	for {
 		_, rest, found := bytes.Cut(event, []byte(`"userID":"user-`))
@@ -121,12 +121,12 @@ func (w *watched) note(stream int, event []byte) {
 		version, err2 := strconv.ParseInt(string(digits), 10, 64)
 		user -= w.first
 		if err != nil || err2 != nil || user < 0 || user >= stormUsers {
-			w.fault = fmt.Errorf("not a status of the storm: %q", event)
+			w.failure = fmt.Errorf("not a status of the storm: %q", event)
 			return
 		}
 		seen := &w.versions[stream][user]
 		if version <= *seen {
-			w.fault = fmt.Errorf("a stream was sent version %d of a user after %d", version, *seen)
+			w.failure = fmt.Errorf("a stream was sent version %d of a user after %d", version, *seen)
 			return
 		}
 		*seen = version

@@ -17,31 +17,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// streams are many open event streams. One thread reads them all, woken by
-// epoll: a goroutine for each would take more of the machine than the server.
+// streams is many open event streams. One thread reads all of them, woken by epoll. A
+// goroutine for each would use more CPU time than the server.
 type streams struct {
 	epoll int
 	ended chan struct{} // closed when the reader has ended
-	news  chan struct{} // something was read; holds one
+	news  chan struct{} // something was read; the buffer holds one signal
 
-	// each, unless nil, is shown every USER_STATUS_UPDATED, with mu held.
+	// each, unless nil, is called with every USER_STATUS_UPDATED, with mu held.
 	each func(stream int, event []byte)
 
 	mu       sync.Mutex
 	all      []stream
 	ready    int
-	statuses int       // received, in however many events
-	at       time.Time // when the last of them came
-	fault    error
+	statuses int       // received, in any number of events
+	at       time.Time // when the last of them arrived
+	failure  error
 	closed   bool
 }
 
 type stream struct {
 	fd      int // -1 once it has ended
 	request string
-	ready   bool   // the first event has come, READY of ours
-	cursor  string // of that event
-	rest    []byte // of an event that hasn't come whole
+	ready   bool   // the first event has arrived; our server sends READY first
+	cursor  string // the ID of the first event
+	rest    []byte // the part of an event that has arrived, while the rest has not
 }
 
 // requests returns the requests for the streams of users 0 to n-1.
@@ -54,8 +54,8 @@ func requests(n int) []string {
 	return all
 }
 
-// open opens a stream for each request and returns when all are ready. each
-// may be nil.
+// open opens a stream for each request and returns when all are ready. each may be
+// nil.
 func (t *target) open(ctx context.Context, requests []string, each func(stream int, event []byte)) (*streams, error) {
 	s := &streams{ended: make(chan struct{}), news: make(chan struct{}, 1), each: each}
 	var err error
@@ -101,7 +101,7 @@ func (s *streams) connect(ctx context.Context, address string, requests []string
 	return nil
 }
 
-// watch makes the reader wake up for a descriptor, with a number.
+// watch makes the reader wake up for a descriptor, which it identifies by a number.
 func (s *streams) watch(fd, number int) error {
 	event := &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(number)}
 	return unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, event)
@@ -126,16 +126,16 @@ func dialRaw(to netip.AddrPort, request string) (fd int, err error) {
 	return fd, err
 }
 
-// read reads until close.
+// read reads until close is called.
 func (s *streams) read() {
 	runtime.LockOSThread()
 	defer close(s.ended)
 	events := make([]unix.EpollEvent, 512)
 	buffer := make([]byte, 256<<10)
 	for {
-		n, err := unix.EpollWait(s.epoll, events, 100) // ms: it ends soon after close
+		n, err := unix.EpollWait(s.epoll, events, 100) // in milliseconds; the reader ends soon after close
 		if err != nil && err != unix.EINTR {
-			panic(err) // only for a mistake of ours
+			panic(err) // only if this program is wrong
 		}
 		s.mu.Lock()
 		for _, e := range events[:max(n, 0)] {
@@ -153,7 +153,7 @@ func (s *streams) read() {
 	}
 }
 
-// readOne reads what has come on a stream.
+// readOne reads what has arrived on a stream.
 func (s *streams) readOne(i int, buffer []byte) {
 	st := &s.all[i]
 	n, err := unix.Read(st.fd, buffer)
@@ -163,7 +163,7 @@ func (s *streams) readOne(i int, buffer []byte) {
 	if n <= 0 {
 		unix.Close(st.fd)
 		st.fd = -1
-		s.fault = errors.New("a stream has ended")
+		s.failure = errors.New("a stream has ended")
 		return
 	}
 	text := buffer[:n]
@@ -171,7 +171,7 @@ func (s *streams) readOne(i int, buffer []byte) {
 		text = append(st.rest, text...)
 	}
 	if !st.ready && !bytes.HasPrefix(text, []byte("HTTP/1.1 200")) {
-		s.fault = fmt.Errorf("a stream is answered %.100q", text)
+		s.failure = fmt.Errorf("a stream was answered %.100q", text)
 	}
 	for {
 		event, rest, whole := bytes.Cut(text, []byte("\n\n"))
@@ -182,12 +182,12 @@ func (s *streams) readOne(i int, buffer []byte) {
 		text = rest
 	}
 	st.rest = nil
-	if len(bytes.TrimSpace(text)) > 0 { // not only the end of a chunk
+	if len(bytes.TrimSpace(text)) > 0 { // more than the end of a chunk
 		st.rest = bytes.Clone(text)
 	}
 }
 
-// take takes one event.
+// take processes one event.
 func (s *streams) take(i int, event []byte) {
 	if st := &s.all[i]; !st.ready {
 		st.ready = true
@@ -206,16 +206,16 @@ func (s *streams) take(i int, event []byte) {
 	}
 }
 
-// patience is how long anything may take to come.
+// patience bounds how long anything may take to arrive.
 const patience = 30 * time.Second
 
-// until returns when a condition holds, which it checks with mu held.
+// until returns when a condition holds. It checks the condition with mu held.
 func (s *streams) until(ctx context.Context, is func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		s.mu.Lock()
-		ok, err := is(), s.fault
+		ok, err := is(), s.failure
 		ready, statuses := s.ready, s.statuses
 		s.mu.Unlock()
 		if ok || err != nil {
@@ -224,20 +224,20 @@ func (s *streams) until(ctx context.Context, is func() bool) error {
 		select {
 		case <-s.news:
 		case <-ctx.Done():
-			return fmt.Errorf("%w; %d streams are ready, %d statuses have come", ctx.Err(), ready, statuses)
+			return fmt.Errorf("%w; %d streams are ready, %d statuses have arrived", ctx.Err(), ready, statuses)
 		}
 	}
 }
 
-// received returns how many statuses have come in all.
+// received returns how many statuses have arrived in all.
 func (s *streams) received() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.statuses
 }
 
-// untilReceived returns when as many statuses have come in all, and when the last
-// of them came.
+// untilReceived waits until n statuses have arrived in all, and returns when the last
+// of them arrived.
 func (s *streams) untilReceived(ctx context.Context, statuses int) (at time.Time, err error) {
 	err = s.until(ctx, func() bool {
 		at = s.at

@@ -9,28 +9,27 @@ import (
 	"strings"
 )
 
-// load is what the server, its floor and its peer are put under, and the figures
-// that come of it, each a line of the table.
+// load is the work that the server, its floor and its peer are measured with, and the
+// figures that it yields, each a line of the table.
 type load struct {
 	name    string
 	shape   string // paced or saturated, how many streams, how many watch
 	figures []figure
 
-	// Each applies the load once, and returns a value for each figure. floor and
-	// peer are nil for a load that has none.
+	// Each of these applies the load once, and returns a value for each figure. floor
+	// and peer are nil for a load that has none.
 	ours, floor, peer side
 }
 
 type side func(ctx context.Context) ([]float64, error)
 
-// figure is one line of the table, and what is to be reached. A bound of 0 is
-// none.
+// figure is one line of the table, and its bounds. Zero means that there is no bound.
 type figure struct {
 	what string // with its unit
 
-	ratioMost float64 // of ours to the floor's
-	peerMost  float64 // of ours to the peer's
-	most      float64 // of ours itself
+	ratioMost float64 // the highest ratio of ours to the floor's
+	peerMost  float64 // the highest ratio of ours to the peer's
+	most      float64 // the highest value of ours
 }
 
 const lineFormat = "  %-34s %9s %9s %9s %7s %7s  %s\n"
@@ -39,10 +38,10 @@ func printHead() {
 	fmt.Printf(lineFormat, "figure", "ours", "floor", "nchan", "ratio", "spread", "to reach")
 }
 
-// report applies the load so many times and prints the medians.
+// report applies the load a number of times and prints the medians.
 func (l load) report(ctx context.Context, times int) error {
 	fmt.Printf("%s: %s\n", l.name, l.shape)
-	var measured [3][][]float64 // of each side, of each time
+	var measured [3][][]float64 // by side, then by repetition
 	for range times {
 		for i, measure := range []side{l.ours, l.floor, l.peer} {
 			if measure == nil {
@@ -82,7 +81,7 @@ func (f figure) print(ours, floor, peer []float64) {
 		fmt.Sprintf("%.0f %%", 100*apart), f.verdict(median(ours), median(ratios), median(ratio(ours, peer))))
 }
 
-// ratio returns the ratios of ours to another side, or none without that side.
+// ratio returns the ratios of ours to another side, or nil without that side.
 func ratio(ours, other []float64) (all []float64) {
 	for i := range other {
 		all = append(all, ours[i]/other[i])
@@ -90,7 +89,7 @@ func ratio(ours, other []float64) (all []float64) {
 	return all
 }
 
-// median returns the middle value, or 0 of none.
+// median returns the middle value, or zero if there are none.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -98,7 +97,7 @@ func median(values []float64) float64 {
 	return slices.Sorted(slices.Values(values))[len(values)/2]
 }
 
-// number prints three digits, or nothing for 0.
+// number formats three digits, or nothing for zero.
 func number(value float64) string {
 	switch {
 	case value == 0:
@@ -111,7 +110,7 @@ func number(value float64) string {
 	return fmt.Sprintf("%.0f", value)
 }
 
-// verdict says what is to be reached, and whether it is.
+// verdict returns the bound of a figure, and whether the figure meets it.
 func (f figure) verdict(ours, ratio, peerRatio float64) string {
 	var words []string
 	check := func(name string, value, bound float64) {

@@ -21,7 +21,7 @@ import (
 // bench is one run.
 type bench struct {
 	*lab.Lab
-	seeds map[string]string // databases by name, each made once
+	seeds map[string]string // databases by name, each created once
 }
 
 func userName(i int) string { return fmt.Sprintf("user-%06d", i) }
@@ -39,12 +39,12 @@ func tokens(n int) []string {
 type target struct {
 	address string
 	pid     int
-	end     func() // ends it, if it still runs
+	end     func() // ends the process if it still runs
 
-	ours lab.Server // if it is our server
+	ours lab.Server // set if the target is our server
 }
 
-// start starts the server on a copy of a database, or on a new one if that is "".
+// start starts the server on a copy of a database, or on a new one if the path is "".
 func (b *bench) start(database string) (*target, error) {
 	s, err := b.Lab.Start(database, "LOG__LEVEL=warn")
 	if err != nil {
@@ -87,8 +87,8 @@ func launch(command *exec.Cmd, address string) (*target, error) {
 	}
 }
 
-// on returns a side that starts a target, does work on it, and ends it. Without a
-// target, the side has no values.
+// on returns a side that starts a target, does work on it, and ends it. If there is no
+// target, the side returns no values.
 func on(start func(ctx context.Context) (*target, error), work func(ctx context.Context, t *target) ([]float64, error)) side {
 	return func(ctx context.Context) ([]float64, error) {
 		t, err := start(ctx)
@@ -100,7 +100,7 @@ func on(start func(ctx context.Context) (*target, error), work func(ctx context.
 	}
 }
 
-// onOurs is on for our server, on the database that a seed returns, if there is one.
+// onOurs is on for our server, with the database that seed returns. seed may be nil.
 func (b *bench) onOurs(seed func(ctx context.Context) (string, error), work func(ctx context.Context, t *target) ([]float64, error)) side {
 	return on(func(ctx context.Context) (*target, error) {
 		database, err := "", error(nil)
@@ -119,26 +119,26 @@ func (b *bench) onFloor(name string, work func(ctx context.Context, t *target) (
 	return on(func(context.Context) (*target, error) { return b.startFloor(name) }, work)
 }
 
-// cost is what some work took.
+// cost is what a piece of work took.
 type cost struct {
 	units  int
-	cpu    time.Duration // of the process that served
+	cpu    time.Duration // of the process that was measured
 	wall   time.Duration
-	delays []time.Duration // in ascending order; of what, the load says
+	delays []time.Duration // in ascending order; the load defines what they are delays of
 }
 
-// perUnit returns the CPU time of one unit in µs.
+// perUnit returns the CPU time per unit in µs.
 func (c cost) perUnit() float64 {
 	return float64(c.cpu.Nanoseconds()) / 1000 / float64(max(1, c.units))
 }
 
-// rate returns the units in a second.
+// rate returns the units per second.
 func (c cost) rate() float64 { return float64(c.units) / c.wall.Seconds() }
 
-// delay returns what a part of the delays stay below, in ms.
+// delay returns a quantile of the delays in ms.
 func (c cost) delay(part float64) float64 { return lab.Millis(lab.Part(c.delays, part)) }
 
-// cost measures what work costs the target. The work returns its delays.
+// cost measures what work costs the target. work returns its delays.
 func (t *target) cost(units int, work func() ([]time.Duration, error)) (cost, error) {
 	before, err := cpuTime(t.pid)
 	if err != nil {
@@ -152,10 +152,10 @@ func (t *target) cost(units int, work func() ([]time.Duration, error)) (cost, er
 	return cost{units, after - before, wall, delays}, errors.Join(err, errAfter)
 }
 
-// cpuTime returns the CPU time that a process has used: the scheduler's own
-// account of all its threads, in nanoseconds, not a sample.
+// cpuTime returns the CPU time that a process has used. It is the scheduler's own
+// account of all threads, in nanoseconds, not a sample.
 func cpuTime(pid int) (time.Duration, error) {
-	clock := int32(^pid<<3 | 2) // of another process, as clock_getcpuclockid(3) makes it
+	clock := int32(^pid<<3 | 2) // the clock of another process, encoded as by clock_getcpuclockid(3)
 	var at unix.Timespec
 	err := unix.ClockGettime(clock, &at)
 	return time.Duration(at.Nano()), err
@@ -173,7 +173,7 @@ func memory(pid int, name string) (float64, error) {
 	return kib / 1024, err
 }
 
-// forgetPeak makes the peak of memory, VmHWM, begin anew, see proc_pid_clear_refs(5).
+// forgetPeak resets the peak of memory, VmHWM, see proc_pid_clear_refs(5).
 func forgetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }

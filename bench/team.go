@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	teammates = 50 // who watch each user
+	teammates = 50 // number of users who watch each user
 	teamPace  = 10 * time.Millisecond
 )
 
-// team is users who all have a stream and watch each other. The server is
-// killed, everyone comes back, and then a few of them receive each change.
+// team is users who all have a stream and watch each other. The server is killed, all
+// users come back, and then a few of them receive each change.
 func (b *bench) team() load {
 	n, changes := b.Scale(10_000, 1000), b.Scale(300, 30)
 	return load{
@@ -26,8 +26,8 @@ func (b *bench) team() load {
 			n),
 		figures: []figure{
 			{what: "ms from ready until all are READY", ratioMost: 2},
-			{what: "CPU µs of a return"},
-			{what: "CPU µs a delivery", ratioMost: 1.3},
+			{what: "CPU µs per return"},
+			{what: "CPU µs per delivery", ratioMost: 1.3},
 			{what: "changes/s"},
 		},
 		ours: b.onOurs(func(ctx context.Context) (string, error) { return b.seedTeam(ctx, n) },
@@ -58,8 +58,8 @@ func (b *bench) teamReturns(ctx context.Context, t *target, n, changes int) ([]f
 	})
 }
 
-// seedTeam returns the database of a server that stopped while everyone had a
-// stream: when they come back to it, there is nothing to announce.
+// seedTeam returns the database of a server that stopped while all users had a stream.
+// When they come back to it, there is nothing to announce.
 func (b *bench) seedTeam(ctx context.Context, n int) (path string, err error) {
 	const name = "team that was online"
 	if path, found := b.seeds[name]; found {
@@ -85,12 +85,13 @@ func (b *bench) seedTeam(ctx context.Context, n int) (path string, err error) {
 	return t.ours.Database(), nil
 }
 
-// changer is the user who makes change i: another each time, far from the last.
+// changer is the user who makes change i. Each change is made by another user, far
+// from the last.
 func changer(i, n int) int { return i * 37 % n }
 
-// teamUnderLoad opens all streams, and then makes some users change. Those who
-// watch a user receive the change, and so does the user's own stream; nothing else
-// may be received.
+// teamUnderLoad opens all streams, and then makes some users change. The watchers of a
+// user receive the change, and so does the user's own stream; nothing else may be
+// received.
 func teamUnderLoad(ctx context.Context, t *target, requests []string, changes int, change func(c *caller, i int) error) ([]float64, error) {
 	var s *streams
 	back, err := t.cost(len(requests), func() (_ []time.Duration, err error) {
@@ -110,7 +111,7 @@ func teamUnderLoad(ctx context.Context, t *target, requests []string, changes in
 		return nil, err
 	})
 	if got := s.received(); err == nil && got != deliveries {
-		err = fmt.Errorf("%d statuses have come for %d changes of users whom %d watch: the return has announced some",
+		err = fmt.Errorf("%d statuses arrived for %d changes of users whom %d watch: the return announced some",
 			got, changes, teammates)
 	}
 	return []float64{lab.Millis(back.wall), back.perUnit(), c.perUnit(), c.rate() / (teammates + 1)}, err

@@ -12,26 +12,26 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// browser reaches the server through the proxy, as one on the Internet does.
+// browser reaches the server through the proxy, as a browser on the Internet does.
 type browser struct {
 	p         *proxy
 	transport *http.Transport
-	address   string // that it comes from
+	address   string // the address that its requests come from
 }
 
-// browser returns one that speaks HTTP/2 if the proxy does.
+// browser returns a browser that speaks HTTP/2 if the proxy does.
 func (p *proxy) browser() *browser {
 	b := &browser{p: p, transport: &http.Transport{
 		TLSClientConfig:    &tls.Config{RootCAs: p.trust, ServerName: name},
 		ForceAttemptHTTP2:  true,
-		DisableCompression: true, // as it comes
+		DisableCompression: true, // don't decompress
 	}}
 	b.from("127.0.0.1")
 	p.t.Cleanup(b.transport.CloseIdleConnections)
 	return b
 }
 
-// oldBrowser returns one that speaks HTTP/1.1.
+// oldBrowser returns a browser that speaks HTTP/1.1.
 func (p *proxy) oldBrowser() *browser {
 	b := p.browser()
 	b.transport.ForceAttemptHTTP2 = false
@@ -46,7 +46,7 @@ func (b *browser) from(address string) {
 	}
 }
 
-// do makes a request, and reads the answer to its end.
+// do sends a request, and reads the response to its end.
 func (b *browser) do(method, target string, header http.Header, body string) (*http.Response, error) {
 	response, err := b.begin(bounded(b.p.t), method, target, header, body)
 	if err != nil {
@@ -100,7 +100,7 @@ func (b *browser) follow(query string, header http.Header) *stream {
 	return &stream{server.Read(response.Body), b.p.t, response, cancel}
 }
 
-// is wants the next event that is no KEEPALIVE to have a text in it.
+// is checks that the next event that isn't a KEEPALIVE contains a text.
 func (s *stream) is(text, why string) server.Event {
 	s.t.Helper()
 	event, err := s.Next()

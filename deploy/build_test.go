@@ -19,7 +19,7 @@ import (
 // build runs a copy of the script.
 func build(script string, args ...string) error {
 	command := exec.Command("bash", append([]string{script}, args...)...)
-	command.Env = append(os.Environ(), "GOFLAGS=-race", "GOAMD64=v3", "CGO_ENABLED=1") // nobody's settings count
+	command.Env = append(os.Environ(), "GOFLAGS=-race", "GOAMD64=v3", "CGO_ENABLED=1") // the settings of the person who runs it must not matter
 	out, err := command.CombinedOutput()
 	if err != nil {
 		return errors.Join(err, errors.New(string(out)))
@@ -27,7 +27,7 @@ func build(script string, args ...string) error {
 	return nil
 }
 
-// TestBuildsAreStatic: nothing that a machine may lack is needed to run one.
+// TestBuildsAreStatic checks that a build needs nothing that a machine may lack.
 func TestBuildsAreStatic(t *testing.T) {
 	folder := t.TempDir()
 	if err := build("build", folder, "linux/amd64", "linux/arm64"); err != nil {
@@ -75,7 +75,7 @@ func versionInSource(t *testing.T) string {
 	return version
 }
 
-// TestTheSameBytes builds again from a copy of the source somewhere else.
+// TestTheSameBytes builds again from a copy of the source in another folder.
 func TestTheSameBytes(t *testing.T) {
 	git := server.Require(t, "git", "it lists the files of the source")
 	elsewhere := filepath.Join(t.TempDir(), "a", "copy")
@@ -93,18 +93,18 @@ func TestTheSameBytes(t *testing.T) {
 	here := binary(t)
 	for _, name := range []string{filepath.Base(here), "SHA256SUMS"} {
 		if read(t, filepath.Join(folder, name)) != read(t, filepath.Join(filepath.Dir(here), name)) {
-			t.Errorf("%s differs, built of the same source in another folder", name)
+			t.Errorf("%s differs when it is built from the same source in another folder", name)
 		}
 	}
 	if top, err := filepath.Abs(".."); err != nil || strings.Contains(read(t, here), top) {
-		t.Errorf("%s, where it was built, is told by the program (%v)", top, err)
+		t.Errorf("the program contains %s, the folder it was built in (%v)", top, err)
 	}
 }
 
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
-	if errors.Is(err, os.ErrNotExist) { // deleted, and not committed yet
+	if errors.Is(err, os.ErrNotExist) { // deleted, but not committed yet
 		return
 	}
 	if err != nil {

@@ -10,9 +10,10 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// TestComposeIsValid has the real program read the sample, beside what deploy/build makes.
+// TestComposeIsValid makes docker-compose read the sample, next to what deploy/build
+// creates.
 func TestComposeIsValid(t *testing.T) {
-	compose, top := server.Require(t, "docker-compose", "it reads compose.yaml"), t.TempDir()
+	compose, top := server.Require(t, "docker-compose", "docker-compose reads compose.yaml"), t.TempDir()
 	for _, folder := range []string{"deploy", "dist"} {
 		if err := os.Mkdir(filepath.Join(top, folder), 0o700); err != nil {
 			t.Fatal(err)

@@ -13,8 +13,9 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// TestUnitLetsItWork: what the unit forbids is nothing that the server does. It is watched from start to stop, with
-// streams and writes, because a unit can't be run in every test.
+// TestUnitLetsItWork checks that the unit forbids nothing that the server does. strace
+// watches the server from start to stop, with streams and writes, because a test can't
+// always run a unit.
 func TestUnitLetsItWork(t *testing.T) {
 	trace := watched(t)
 	text := read(t, "presence.service")
@@ -24,7 +25,7 @@ func TestUnitLetsItWork(t *testing.T) {
 	if len(made) < 500 || len(allowed) < 100 {
 		t.Fatalf("%d system calls seen, %d allowed: that can't be all", len(made), len(allowed))
 	}
-	allowed["fchown"] = true // SQLite does it if it is root, which the unit's user isn't
+	allowed["fchown"] = true // SQLite does this only as root, and the unit's user isn't root
 	for _, call := range made {
 		if !allowed[call[1]] {
 			t.Errorf("SystemCallFilter forbids %s", call[1])
@@ -44,11 +45,11 @@ func TestUnitLetsItWork(t *testing.T) {
 	}
 }
 
-// watched returns every system call of a server from start to stop.
+// watched returns every system call that a server makes from start to stop.
 func watched(t *testing.T) string {
 	t.Helper()
 	strace, path := server.Require(t, "strace", "it lists the system calls of the server"), filepath.Join(t.TempDir(), "trace")
-	listen(t) // so that systemd is told, too
+	listen(t) // so that the server notifies systemd, too
 	s := server.NewChild(t, strace)
 	s.Flags = []string{"-f", "-qq", "-o", path, binary(t)}
 	s.Start()
@@ -59,7 +60,7 @@ func watched(t *testing.T) string {
 	return read(t, path)
 }
 
-// stop ends the server that strace has started, which then ends as well.
+// stop ends the server that strace has started. strace then ends as well.
 func stop(t *testing.T, strace *server.Child) {
 	t.Helper()
 	children := read(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", strace.Pid()))
@@ -75,7 +76,7 @@ func stop(t *testing.T, strace *server.Child) {
 	}
 }
 
-// systemCalls returns those that a unit allows.
+// systemCalls returns the system calls that a unit allows.
 func systemCalls(t *testing.T, unit string) map[string]bool {
 	t.Helper()
 	out, err := exec.Command(server.Require(t, "systemd-analyze", "it lists the system calls that the unit allows"), "syscall-filter", "--no-pager").Output()
@@ -101,7 +102,7 @@ func systemCalls(t *testing.T, unit string) map[string]bool {
 			put(part, allow)
 		}
 	}
-	put("@default", true) // as systemd does
+	put("@default", true) // as systemd resolves them
 	for _, filter := range regexp.MustCompile(`(?m)^SystemCallFilter=(~?)(.*)$`).FindAllStringSubmatch(unit, -1) {
 		for _, name := range strings.Fields(filter[2]) {
 			put(name, filter[1] == "")

@@ -11,7 +11,7 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// dist is what the script builds for this system.
+// dist is the folder with what the script builds for this system.
 var dist = sync.OnceValues(func() (string, error) {
 	folder, err := os.MkdirTemp("", "presence-deploy-")
 	if err != nil {
@@ -44,7 +44,8 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-// newServer returns a server that isn't started yet; env adds to its configuration, as KEY=value without the prefix.
+// newServer returns a server that isn't started yet. env adds to its configuration, as
+// KEY=value without the prefix.
 func newServer(t *testing.T, env ...string) *server.Child {
 	t.Helper()
 	return server.NewChild(t, binary(t), env...)

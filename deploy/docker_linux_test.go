@@ -14,7 +14,7 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// image is what an engine has built of the Dockerfile: its files, and how to run it.
+// image is what an engine has built from the Dockerfile: its files, and how to run it.
 type image struct {
 	root   string
 	config struct {
@@ -59,8 +59,9 @@ func buildImage(t *testing.T) image {
 	return i
 }
 
-// readOnly mounts the image as a container would see it: nothing can be written but a volume, which is made as an
-// engine makes it, with the owner of the folder in the image.
+// readOnly mounts the image as a container would see it. Nothing can be written but a
+// volume, which is created as an engine creates it, with the owner of the folder in
+// the image.
 func (i image) readOnly(t *testing.T) {
 	t.Helper()
 	volume, inside := t.TempDir(), filepath.Join(i.root, i.config.WorkingDir)
@@ -84,7 +85,8 @@ func (i image) readOnly(t *testing.T) {
 	mount("-o", "remount,bind,ro", i.root)
 }
 
-// run returns what an engine runs: as the image says, the first process of its own, and more in the environment.
+// run returns the process that an engine runs: the command of the image, as PID 1,
+// with the given additions to the environment.
 func (i image) run(t *testing.T, arguments []string, env ...string) *exec.Cmd {
 	t.Helper()
 	if i.config.User != "65532:65532" {
@@ -99,7 +101,7 @@ func (i image) run(t *testing.T, arguments []string, env ...string) *exec.Cmd {
 	return command
 }
 
-// TestImage builds the image, and runs it on a root that can't be written, without privileges.
+// TestImage builds the image, and runs it on a read-only root, without privileges.
 func TestImage(t *testing.T) {
 	if os.Getuid() != 0 {
 		server.Missing(t, "only root can run an image")
@@ -123,11 +125,11 @@ func TestImage(t *testing.T) {
 	i.awaitHealthy(t, ended, listen, &log)
 	for _, name := range []string{"presence.db", "presence.db.secret"} {
 		if _, err := os.Stat(filepath.Join(i.root, "data", name)); err != nil {
-			t.Errorf("not in the volume: %v", err)
+			t.Errorf("the database isn't in the volume: %v", err)
 		}
 	}
 
-	server.Process.Signal(syscall.SIGTERM) // as the first process it has no default for it
+	server.Process.Signal(syscall.SIGTERM) // PID 1 has no default action for the signal
 	if err := <-ended; err != nil {
 		t.Errorf("SIGTERM: %v\n%s", err, &log)
 	}
@@ -146,14 +148,14 @@ func (i image) hasNothingElse(t *testing.T) {
 		return err
 	})
 	if got := strings.Join(files, " "); got != "/data /presence" {
-		t.Errorf("in the image: %s", got)
+		t.Errorf("the image contains %s", got)
 	}
 	if _, ok := i.config.Volumes["/data"]; !ok || i.config.StopSignal != "SIGTERM" || i.config.ExposedPorts["8080/tcp"] == nil {
-		t.Errorf("the image has no volume, port or signal to stop it: %+v", i.config)
+		t.Errorf("the image has no volume, no port or no stop signal: %+v", i.config)
 	}
 }
 
-// healthcheck runs what the image names for it, beside the server.
+// healthcheck runs the health check of the image, next to the server.
 func (i image) healthcheck(t *testing.T, env ...string) (string, error) {
 	t.Helper()
 	if len(i.config.Healthcheck.Test) < 2 || i.config.Healthcheck.Test[0] != "CMD" {
@@ -173,9 +175,9 @@ func (i image) awaitHealthy(t *testing.T, ended <-chan error, listen string, log
 		}
 		select {
 		case err := <-ended:
-			t.Fatalf("it ended before it was healthy: %v\n%s", err, log)
+			t.Fatalf("the container ended before it was healthy: %v\n%s", err, log)
 		case <-ctx.Done():
-			t.Fatalf("never healthy: %s", out)
+			t.Fatalf("the container never becomes healthy: %s", out)
 		default:
 		}
 	}

@@ -9,7 +9,8 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// TestHealth asks a server in each of the ways in which it can listen, and what isn't one.
+// TestHealth runs presence health against a server in each of the ways in which it can
+// listen, and against a program that isn't the server.
 func TestHealth(t *testing.T) {
 	cert, key, _ := server.Certificate(t, t.TempDir())
 	for what, env := range map[string][]string{
@@ -38,6 +39,6 @@ func healthy(t *testing.T, s *server.Child, what string, code int, says string) 
 	command := s.Command("health")
 	out, _ := command.CombinedOutput()
 	if got := command.ProcessState.ExitCode(); got != code || !strings.Contains(string(out), says) {
-		t.Errorf("%s: presence health ends with %d and says %q, want %d and %q", what, got, out, code, says)
+		t.Errorf("%s: presence health exits with %d and prints %q, want %d and %q", what, got, out, code, says)
 	}
 }

@@ -22,7 +22,7 @@ import (
 )
 
 func TestAlertRules(t *testing.T) {
-	promtool := server.Require(t, "promtool", "it tests the alerts")
+	promtool := server.Require(t, "promtool", "promtool tests the alerts")
 	for _, args := range [][]string{
 		{"check", "config", "prometheus.yml"}, {"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"},
 	} {
@@ -33,22 +33,22 @@ func TestAlertRules(t *testing.T) {
 	tests := read(t, "alerts_test.yml")
 	for _, alert := range regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(read(t, "alerts.yml"), -1) {
 		if !strings.Contains(tests, `alertname="`+alert[1]+`"`) {
-			t.Errorf("no test of alerts_test.yml has %s fire", alert[1])
+			t.Errorf("no test in alerts_test.yml makes %s fire", alert[1])
 		}
 	}
 }
 
-// TestPrometheus has the real one watch the real server under load, with the shipped samples, and asks all that the
-// dashboard and the rules ask.
+// TestPrometheus makes Prometheus watch a server under load, with the shipped samples,
+// and makes all queries of the dashboard and the rules.
 func TestPrometheus(t *testing.T) {
-	server.Require(t, "promtool", "it tests the alerts")
+	server.Require(t, "promtool", "promtool tests the alerts")
 	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(hook.Close)
 	m := &monitoring{t: t, ctx: bounded(t), server: startServer(t, "OPS__LISTEN=127.0.0.1:0", "TIMING__RECONNECT_GRACE=100ms",
 		"WEBHOOKS__URLS="+hook.URL, "WEBHOOKS__SECRET="+webhookSecret)}
 	m.ops = m.logged(m.server, `msg="metrics and profiles" url=http://(\S+)/`)
-	m.startPrometheus(server.Require(t, "prometheus", "it scrapes the server"))
-	m.awaits(`up{job="presence"} == 1`) // so that it sees the numbers grow
+	m.startPrometheus(server.Require(t, "prometheus", "Prometheus scrapes the server"))
+	m.awaits(`up{job="presence"} == 1`) // so that Prometheus sees the numbers increase
 	m.load()
 	m.scrapeIsClean()
 	m.isCounted()
@@ -63,11 +63,12 @@ type monitoring struct {
 	t          *testing.T
 	ctx        context.Context
 	server     *server.Child
-	ops        string // the address of its metrics
-	prometheus string // URL
+	ops        string // the address of the server's metrics
+	prometheus string // the URL of Prometheus
 }
 
-// logged waits for a line in what a program logs, and returns what the pattern finds in it.
+// logged waits for a line in the log of a program, and returns what the pattern finds
+// in it.
 func (m *monitoring) logged(program interface{ Log() string }, pattern string) string {
 	m.t.Helper()
 	for m.ctx.Err() == nil {
@@ -80,7 +81,7 @@ func (m *monitoring) logged(program interface{ Log() string }, pattern string) s
 	return ""
 }
 
-// pause is between two looks at something that can only be asked for.
+// pause is the time between two queries for something that can only be polled.
 func (m *monitoring) pause() {
 	select {
 	case <-m.ctx.Done():
@@ -88,22 +89,23 @@ func (m *monitoring) pause() {
 	}
 }
 
-// logFile is what a program logs into a file.
+// logFile is the file that a program logs to.
 type logFile string
 
-// Log returns what is in it so far.
+// Log returns what has been logged so far.
 func (f logFile) Log() string {
 	text, _ := os.ReadFile(string(f))
 	return string(text)
 }
 
-// startPrometheus starts it with the shipped configuration, but for the target and the pace.
+// startPrometheus starts Prometheus with the shipped configuration, in which it
+// replaces the target and the interval.
 func (m *monitoring) startPrometheus(path string) {
 	m.t.Helper()
 	folder := m.t.TempDir()
 	config := strings.NewReplacer("127.0.0.1:9100", m.ops, "15s", "500ms").Replace(read(m.t, "prometheus.yml"))
 	if strings.Count(config, "500ms") != 2 || !strings.Contains(config, m.ops) {
-		m.t.Fatalf("prometheus.yml has not what is replaced for the test:\n%s", config)
+		m.t.Fatalf("prometheus.yml doesn't contain what the test replaces:\n%s", config)
 	}
 	write(m.t, filepath.Join(folder, "prometheus.yml"), config)
 	write(m.t, filepath.Join(folder, "alerts.yml"), read(m.t, "alerts.yml"))
@@ -125,7 +127,8 @@ func (m *monitoring) startPrometheus(path string) {
 	m.logged(logFile(log.Name()), `msg="(Server is ready to receive web requests)`)
 }
 
-// load has something happen of all that is counted and that a healthy server can be made to do.
+// load causes some of everything that is counted and that a healthy server can be made
+// to do.
 func (m *monitoring) load() {
 	m.t.Helper()
 	var users []string
@@ -139,7 +142,7 @@ func (m *monitoring) load() {
 		m.server.Do("/v1/subscribeUserStatus", tokens[i], map[string]any{"userIDList": users}, nil)
 		m.follow(tokens[i], "deviceID=d&platform=ios")
 	}
-	m.follow(tokens[0], "deviceID=d&platform=ios") // supersedes
+	m.follow(tokens[0], "deviceID=d&platform=ios") // it replaces the earlier stream
 	m.follow(tokens[1], "deviceID=other").Close()
 	m.server.Do("/v1/logout", tokens[2], map[string]any{}, nil)
 	m.server.Admin("setUserStatus", map[string]any{"userID": users[4], "customStatus": "x", "expiresIn": 1}, nil)
@@ -151,7 +154,7 @@ func (m *monitoring) load() {
 		}
 		answered = answer.Code
 	}
-	for n := 0; m.scrape()["presence_conflations_total"] == 0; n++ { // two within one batch window
+	for n := 0; m.scrape()["presence_conflations_total"] == 0; n++ { // two changes within one batch window
 		m.server.Do("/v1/setSelfStatus", tokens[6], map[string]any{"customStatus": fmt.Sprint(n)}, nil)
 	}
 }
@@ -159,7 +162,7 @@ func (m *monitoring) load() {
 func (m *monitoring) refused(token, path string, body any, code int) {
 	m.t.Helper()
 	if answer, err := m.server.Call(m.ctx, "/v1/"+path, token, body); err != nil || answer.Code != code {
-		m.t.Fatalf("%s answers %v %v, want code %d", path, answer, err, code)
+		m.t.Fatalf("%s was answered %v %v, want code %d", path, answer, err, code)
 	}
 }
 
@@ -201,7 +204,7 @@ func (m *monitoring) metrics() string {
 	return string(text)
 }
 
-// scrape returns the samples by name, those of one name added up.
+// scrape returns the samples by name. Samples of the same name are added up.
 func (m *monitoring) scrape() map[string]float64 {
 	m.t.Helper()
 	all := make(map[string]float64)
@@ -216,7 +219,8 @@ func (m *monitoring) scrape() map[string]float64 {
 	return all
 }
 
-// scrapeIsClean has promtool judge names, types and help, which it does for the runtime's metrics too.
+// scrapeIsClean makes promtool check names, types and help texts, including those of
+// the Go runtime's metrics.
 func (m *monitoring) scrapeIsClean() {
 	m.t.Helper()
 	command := exec.CommandContext(m.ctx, "promtool", "check", "metrics")
@@ -226,13 +230,14 @@ func (m *monitoring) scrapeIsClean() {
 	}
 }
 
-// isCounted waits until Prometheus has seen of each number what the load makes of it.
+// isCounted waits until Prometheus has, for each number, the value that the load
+// causes.
 func (m *monitoring) isCounted() {
 	m.t.Helper()
 	for _, query := range []string{
 		`presence_ready == 1`,
 		`presence_build_info{version!="unknown"}`,
-		`presence_streams == 10`, // one is the feed of the webhook
+		`presence_streams == 10`, // one is the webhook's feed
 		`presence_streams_limit > 9`,
 		`presence_streams_opened_total == 13`,
 		`presence_streams_ended_total{reason="superseded"} == 1`,
@@ -241,6 +246,7 @@ func (m *monitoring) isCounted() {
 		`sum(presence_users) == 10`,
 		`presence_users{status="online"} == 9`,
 		`presence_users{status="unlogined"} == 1`,
+		`sum(presence_users_availability) == 0`,
 		`presence_changes_total > 10`,
 		`presence_conflations_total > 0`,
 		`presence_delivered_events_total > 10`,
@@ -267,7 +273,7 @@ func (m *monitoring) isCounted() {
 		`presence_disk_free_bytes > 0`,
 		`presence_status_version > 1e15`,
 		`presence_queue_capacity > 0`,
-		`presence_write_faults_total == 0`,
+		`presence_write_errors_total == 0`,
 		`process_open_fds > 10`,
 		`go_goroutines > 10`,
 	} {
@@ -275,7 +281,7 @@ func (m *monitoring) isCounted() {
 	}
 }
 
-// awaits waits until a query answers with data.
+// awaits waits until a query returns data.
 func (m *monitoring) awaits(query string) {
 	m.t.Helper()
 	for m.ctx.Err() == nil {
@@ -284,18 +290,18 @@ func (m *monitoring) awaits(query string) {
 		}
 		m.pause()
 	}
-	m.t.Fatalf("Prometheus has nothing for %s; the server tells:\n%s", query, m.metrics())
+	m.t.Fatalf("Prometheus has no data for %s; the server's metrics:\n%s", query, m.metrics())
 }
 
-// told is the data of an answer of Prometheus.
-type told struct {
+// reply is the data of a response of Prometheus.
+type reply struct {
 	Result []json.RawMessage // of a query
-	Groups []struct {        // of rules
+	Groups []struct {        // of the rules
 		Rules []struct{ Name, Health, LastError string }
 	}
 }
 
-func (m *monitoring) ask(what string) told {
+func (m *monitoring) ask(what string) reply {
 	m.t.Helper()
 	response, err := http.Get(m.prometheus + "/api/v1/" + what)
 	if err != nil {
@@ -305,7 +311,7 @@ func (m *monitoring) ask(what string) told {
 	var answer struct {
 		Status, Error string
 		Warnings      []string
-		Data          told
+		Data          reply
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Status != "success" || len(answer.Warnings) > 0 {
 		m.t.Fatalf("%s answers %s: %v %s %v", what, response.Status, err, answer.Error, answer.Warnings)
@@ -313,18 +319,19 @@ func (m *monitoring) ask(what string) told {
 	return answer.Data
 }
 
-// answersAll asks what the dashboard and the rules ask: a panel must have data, and a metric must be one that there is.
+// answersAll makes the queries of the dashboard and the rules. A query of a panel must
+// return data, and every metric must exist.
 func (m *monitoring) answersAll() {
 	m.t.Helper()
 	there := m.scrape()
 	panels, rules := dashboard(m.t), expressions(m.t)
 	if len(panels) < 40 || len(rules) < 10 {
-		m.t.Fatalf("only %d queries of the dashboard and %d of the rules are found", len(panels), len(rules))
+		m.t.Fatalf("only %d queries of the dashboard and %d of the rules were found", len(panels), len(rules))
 	}
 	for _, query := range slices.Concat(panels, rules) {
 		for _, name := range regexp.MustCompile(`\b(presence|process|go)_\w+`).FindAllString(query, -1) {
-			if _, ok := there[name]; !ok && !strings.HasPrefix(name, "presence_tls_") { // which needs TLS: see TestRenewedCertificates
-				m.t.Errorf("there is no metric %s, for which this asks: %s", name, query)
+			if _, ok := there[name]; !ok && !strings.HasPrefix(name, "presence_tls_") { // these need TLS: see TestRenewedCertificates
+				m.t.Errorf("there is no metric %s, which this query uses: %s", name, query)
 			}
 		}
 	}
@@ -352,7 +359,7 @@ func dashboard(t *testing.T) (queries []string) {
 		for _, target := range panel.Targets {
 			query := strings.NewReplacer("$__rate_interval", "5m", "$instance", ".*").Replace(target.Expr)
 			if strings.Contains(query, "$") {
-				t.Errorf("the panel %q has a variable that isn't known: %s", panel.Title, query)
+				t.Errorf("the panel %q has an unknown variable: %s", panel.Title, query)
 			}
 			queries = append(queries, query)
 		}
@@ -360,7 +367,7 @@ func dashboard(t *testing.T) (queries []string) {
 	return queries
 }
 
-// expressions returns those of the alert rules.
+// expressions returns the expressions of the alert rules.
 func expressions(t *testing.T) (queries []string) {
 	t.Helper()
 	for _, found := range regexp.MustCompile(`(?m)^ +expr: (.+)$`).FindAllStringSubmatch(read(t, "alerts.yml"), -1) {
@@ -369,7 +376,8 @@ func expressions(t *testing.T) (queries []string) {
 	return queries
 }
 
-// rulesAreWell waits until each rule was evaluated, and wants none to fire for a server that is well.
+// rulesAreWell waits until each rule was evaluated, and checks that none fires for a
+// healthy server.
 func (m *monitoring) rulesAreWell() {
 	m.t.Helper()
 	for m.ctx.Err() == nil {
@@ -386,8 +394,9 @@ func (m *monitoring) rulesAreWell() {
 		}
 		m.pause()
 	}
-	// Not that one: what it predicts of the next day from the last seconds is a guess, which is why it waits half an hour.
+	// This rule is left out: it predicts the next day from the last seconds, which is
+	// why it waits for half an hour.
 	if firing := m.ask("query?query=" + url.QueryEscape(`ALERTS{alertname!="PresenceDiskFillsUp"}`)).Result; len(firing) > 0 {
-		m.t.Errorf("a server that is well causes alerts: %s", firing)
+		m.t.Errorf("a healthy server causes alerts: %s", firing)
 	}
 }

@@ -15,25 +15,27 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// name is the one in the samples.
+// name is the host name in the samples.
 const name = "presence.example.com"
 
-// proxy is a real one, run with the shipped sample in front of a real server.
+// proxy is a real proxy that runs with the shipped sample in front of a real server.
 type proxy struct {
 	t       *testing.T
 	server  *server.Child
 	address string
-	folder  string // the logs are in it
+	folder  string // holds the logs
 	trust   *x509.CertPool
 	command *exec.Cmd
 	ended   chan struct{}
 
-	// hidesBreaks says that the proxy turns a broken response of the server into
-	// a complete one, as Caddy does before 2.8 (caddyserver/caddy#5952).
-	hidesBreaks bool
+	// hidesBreaks are the versions of HTTP over which the proxy turns a truncated
+	// response of the server into a complete one, as Caddy does before 2.8 (caddyserver/caddy#5952).
+	hidesBreaks []int
 }
 
-const silent = "TIMING__KEEPALIVE=10m" // what has to be noticed isn't by a write that fails
+const trusted = "PROXY__TRUSTED=127.0.0.1" // the proxy; clients are others
+
+const silent = "TIMING__KEEPALIVE=10m" // no KEEPALIVE, because its failing write would reveal a client that left
 
 func TestNginx(t *testing.T) {
 	p := newProxy(t, silent)
@@ -41,19 +43,28 @@ func TestNginx(t *testing.T) {
 	p.keepsEveryPromise()
 }
 
-// TestDoctorOfNginx: presence doctor makes all its checks through the sample, and finds no
+// TestDoctorOfProxies: presence doctor makes all its checks through each sample, and finds no
 // problem. It creates its token with the secret of the server.
-func TestDoctorOfNginx(t *testing.T) {
-	p := newProxy(t, "TIMING__KEEPALIVE=1s")
-	p.runNginx()
+func TestDoctorOfProxies(t *testing.T) {
+	for program, run := range map[string]func(*proxy){"nginx": (*proxy).runNginx, "haproxy": (*proxy).runHAProxy} {
+		t.Run(program, func(t *testing.T) {
+			p := newProxy(t, "TIMING__KEEPALIVE=1s")
+			run(p)
+			p.pleasesDoctor()
+		})
+	}
+}
+
+func (p *proxy) pleasesDoctor() {
+	p.t.Helper()
 	doctor := p.server.Command("doctor", "https://"+p.address)
 	doctor.Env = append(doctor.Env, "SSL_CERT_FILE="+filepath.Join(p.folder, name, "fullchain.pem"))
 	out, err := doctor.CombinedOutput()
 	if err != nil {
-		t.Fatalf("presence doctor: %v\n%s", err, out)
+		p.t.Fatalf("presence doctor: %v\n%s", err, out)
 	}
 	if good := strings.Count(string(out), "\nok "); good != 9 {
-		t.Errorf("%d checks are ok, want 9:\n%s", good, out)
+		p.t.Errorf("%d checks are ok, want 9:\n%s", good, out)
 	}
 }
 
@@ -73,7 +84,7 @@ func isOldCaddy(t *testing.T, caddy string) bool {
 
 func (p *proxy) runNginx() {
 	p.t.Helper()
-	nginx := server.Require(p.t, "nginx", "it is the proxy in front of the server")
+	nginx := server.Require(p.t, "nginx", "nginx is the proxy in front of the server")
 	site := p.sample("nginx.conf", map[string]string{
 		"127.0.0.1:8080":         p.server.Address,
 		"listen 443 ssl":         "listen " + p.address + " ssl",
@@ -90,10 +101,36 @@ func (p *proxy) runNginx() {
 	p.run(nginx, "-p", p.folder, "-c", "main.conf", "-e", "error.log")
 }
 
-func TestCaddy(t *testing.T) {
-	caddy := server.Require(t, "caddy", "it is the proxy in front of the server")
+func TestHAProxy(t *testing.T) {
 	p := newProxy(t, silent)
-	p.hidesBreaks = isOldCaddy(t, caddy)
+	p.hidesBreaks = []int{2} // as of 2.6
+	p.runHAProxy()
+	p.keepsEveryPromise()
+}
+
+func (p *proxy) runHAProxy() {
+	p.t.Helper()
+	haproxy := server.Require(p.t, "haproxy", "HAProxy is the proxy in front of the server")
+	certificate := filepath.Join(p.folder, name)
+	write(p.t, certificate+".pem", read(p.t, certificate+"/fullchain.pem")+read(p.t, certificate+"/privkey.pem"))
+	site := p.sample("haproxy.cfg", map[string]string{
+		"127.0.0.1:8080":                    p.server.Address,
+		"bind :443":                         "bind " + p.address,
+		"bind [::]:443":                     "#",
+		"/etc/haproxy/" + name:              certificate,
+		"log /dev/log local0":               "log stdout format raw local0",
+		"user haproxy\n    group haproxy\n": "",
+		"maxconn 100000":                    "maxconn 1000", // what the machine's limit of file descriptors allows
+	})
+	p.run(haproxy, "-f", site)
+}
+
+func TestCaddy(t *testing.T) {
+	caddy := server.Require(t, "caddy", "Caddy is the proxy in front of the server")
+	p := newProxy(t, silent)
+	if isOldCaddy(t, caddy) {
+		p.hidesBreaks = []int{1, 2}
+	}
 	certificate := p.folder + "/" + name + "/"
 	site := p.sample("Caddyfile", map[string]string{
 		"127.0.0.1:8080":       p.server.Address,
@@ -102,7 +139,7 @@ func TestCaddy(t *testing.T) {
 		"/var/log/caddy/":      p.folder + "/",
 		"import without_token": "level DEBUG\n\t\timport without_token",
 	})
-	t.Setenv("HOME", p.folder) // where it keeps what it remembers
+	t.Setenv("HOME", p.folder) // where Caddy keeps its state
 	t.Setenv("XDG_DATA_HOME", p.folder)
 	t.Setenv("XDG_CONFIG_HOME", p.folder)
 	p.run(caddy, "run", "--adapter", "caddyfile", "--config", site)
@@ -112,7 +149,7 @@ func TestCaddy(t *testing.T) {
 // newProxy starts a server, and prepares a proxy for it.
 func newProxy(t *testing.T, env ...string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, server: startServer(t, env...), address: freeAddress(t), folder: t.TempDir()}
+	p := &proxy{t: t, server: startServer(t, append(env, trusted)...), address: freeAddress(t), folder: t.TempDir()}
 	os.Chmod(p.folder, 0o755) // nginx's workers aren't root
 	live := filepath.Join(p.folder, name)
 	if err := os.Mkdir(live, 0o755); err != nil {
@@ -122,7 +159,8 @@ func newProxy(t *testing.T, env ...string) *proxy {
 	return p
 }
 
-// sample returns the path of a shipped one, in which what depends on the machine was replaced.
+// sample returns the path of a copy of a shipped sample, in which what depends on the
+// machine was replaced.
 func (p *proxy) sample(name string, replace map[string]string) string {
 	p.t.Helper()
 	text := read(p.t, name)
@@ -174,7 +212,7 @@ func (p *proxy) stop() {
 	<-p.ended
 }
 
-// logs returns all that was logged.
+// logs returns everything that was logged.
 func (p *proxy) logs() string {
 	p.t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.folder, "*.log"))

@@ -15,10 +15,12 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// notRun are the lines of the README that change the machine, or ask it for what isn't ours.
+// notRun matches the lines of the README that change the machine, or that read what
+// the test doesn't own.
 var notRun = regexp.MustCompile(`^(sudo (install|useradd|systemctl (daemon-reload|enable))|alias|docker|systemctl status|presence webhook|journalctl|df|timedatectl|deploy/build)\b`)
 
-// TestReadme does what deploy/README.md says, line by line, with a server in a folder of the test.
+// TestReadme runs the commands of deploy/README.md, line by line, with a server in a
+// folder of the test.
 func TestReadme(t *testing.T) {
 	ops := freeAddress(t)
 	s := startServer(t, "OPS__LISTEN="+ops, "AUTH__SECRET=", "TIMING__KEEPALIVE=1s")
@@ -45,7 +47,7 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// reader is who follows the README.
+// reader is a person who follows the README.
 type reader struct {
 	t       *testing.T
 	ctx     context.Context
@@ -89,7 +91,8 @@ func (r reader) stop() {
 	}
 }
 
-// TestReadmeNamesWhatIsThere: keys, files, calls, metrics and codes.
+// TestReadmeNamesWhatIsThere checks that the keys, files, calls, metrics and codes in
+// the README exist.
 func TestReadmeNamesWhatIsThere(t *testing.T) {
 	readme, api := read(t, "README.md"), read(t, "../httpapi/openapi.yaml")
 	source := sources(t, "../*.go", "../httpapi/*.go", "../presence/*.go", "../presence/store/*.go", "../sdk/*.js")
@@ -123,7 +126,7 @@ func TestReadmeNamesWhatIsThere(t *testing.T) {
 	}
 	for _, message := range []string{"in use by another process", "not a presence database", "can't be written"} {
 		if !strings.Contains(readme, message) || !strings.Contains(source, message) {
-			t.Errorf("%q should be in the README because the program says it", message)
+			t.Errorf("%q should be in the README because the program prints it", message)
 		}
 	}
 }

@@ -8,10 +8,10 @@ import (
 	server "github.com/presence-server/presence/deploy/testserver"
 )
 
-// TestSecretIsDurable: the folder is synced after the secret got its name, so a
-// loss of power right after the first start doesn't refuse all tokens.
+// TestSecretIsDurable checks that the folder is synced after the secret got its name,
+// so that a loss of power right after the first start doesn't invalidate all tokens.
 func TestSecretIsDurable(t *testing.T) {
-	strace, path := server.Require(t, "strace", "it shows what is synced"), filepath.Join(t.TempDir(), "trace")
+	strace, path := server.Require(t, "strace", "strace shows what is synced"), filepath.Join(t.TempDir(), "trace")
 	s := server.NewChild(t, strace, "AUTH__SECRET=")
 	s.Flags = []string{"-f", "-qq", "-y", "-e", "trace=fsync,rename,renameat,renameat2", "-o", path, binary(t)}
 	s.Start()
@@ -22,6 +22,6 @@ func TestSecretIsDurable(t *testing.T) {
 	}
 	synced := regexp.MustCompile(`(?s)rename[^\n]*presence\.db\.secret"[^\n]*= 0\n.*fsync\(\d+<` + regexp.QuoteMeta(folder) + `>`)
 	if trace := read(t, path); !synced.MatchString(trace) {
-		t.Errorf("the folder isn't synced after the secret is there:\n%s", trace)
+		t.Errorf("the folder isn't synced after the secret is stored:\n%s", trace)
 	}
 }

@@ -32,22 +32,24 @@ func listen(t *testing.T) supervisor {
 	return supervisor{t, conn}
 }
 
-// hears wants these lines to be the next message, where a pattern stands for its line.
+// hears checks that the next message consists of these lines. A pattern matches a
+// whole line.
 func (s supervisor) hears(patterns ...string) {
 	s.t.Helper()
 	buffer := make([]byte, 4096)
 	n, err := s.conn.Read(buffer)
 	if err != nil {
-		s.t.Fatalf("not told %q: %v", patterns, err)
+		s.t.Fatalf("%q was not sent: %v", patterns, err)
 	}
 	lines := strings.Split(strings.TrimSuffix(string(buffer[:n]), "\n"), "\n")
 	if !regexp.MustCompile("^" + strings.Join(patterns, "\n") + "$").MatchString(strings.Join(lines, "\n")) {
-		s.t.Fatalf("systemd is told %q, want %q", lines, patterns)
+		s.t.Fatalf("systemd receives %q, want %q", lines, patterns)
 	}
 }
 
-// TestSystemdIsTold what the server does, in the order in which it does it.
-func TestSystemdIsTold(t *testing.T) {
+// TestSystemdIsNotified checks that the server notifies systemd of what it does, in
+// the order in which it does it.
+func TestSystemdIsNotified(t *testing.T) {
 	systemd, s := listen(t), newServer(t)
 	file := filepath.Join(s.Folder, "presence.toml")
 	write(t, file, "")
@@ -73,15 +75,16 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 }
 
-// isReady asks once: who was told READY needn't wait.
+// isReady asks once: after READY, there must be nothing to wait for.
 func isReady(t *testing.T, s *server.Child) {
 	t.Helper()
 	if answer, err := s.Call(bounded(t), "/readyz", "", nil); err != nil || answer.Status != 200 {
-		t.Errorf("told READY, but /readyz answers %+v %v", answer, err)
+		t.Errorf("READY was sent, but /readyz answers %+v %v", answer, err)
 	}
 }
 
-// TestNotReadyWhenRefused: systemd isn't told that a server is ready which can't start.
+// TestNotReadyWhenRefused checks that a server that can't start doesn't report READY
+// to systemd.
 func TestNotReadyWhenRefused(t *testing.T) {
 	systemd, s := listen(t), newServer(t, "DATABASE__PATH=/")
 	if err := s.Launch(); err != nil {
@@ -90,14 +93,15 @@ func TestNotReadyWhenRefused(t *testing.T) {
 	if code := s.Wait(); code != 1 {
 		t.Errorf("exit code %d\n%s", code, s.Log())
 	}
-	systemd.conn.SetReadDeadline(time.Now()) // all that was sent is there
+	systemd.conn.SetReadDeadline(time.Now()) // everything that was sent has arrived
 	buffer := make([]byte, 4096)
 	if n, err := systemd.conn.Read(buffer); err == nil {
-		t.Errorf("systemd is told %q", buffer[:n])
+		t.Errorf("systemd received %q", buffer[:n])
 	}
 }
 
-// unit returns the path of the shipped unit, changed to run the program that was built here.
+// unit returns the path of a copy of the shipped unit that runs the program built
+// here.
 func unit(t *testing.T) string {
 	t.Helper()
 	const installed = "/usr/local/bin/presence"
@@ -111,7 +115,7 @@ func unit(t *testing.T) string {
 }
 
 func TestUnitIsValid(t *testing.T) {
-	analyze, service := server.Require(t, "systemd-analyze", "it reads the unit"), unit(t)
+	analyze, service := server.Require(t, "systemd-analyze", "systemd-analyze reads the unit"), unit(t)
 	socket := filepath.Join(filepath.Dir(service), "presence.socket")
 	write(t, socket, read(t, "presence.socket"))
 	out, err := exec.Command(analyze, "verify", service, socket).CombinedOutput()
@@ -120,9 +124,10 @@ func TestUnitIsValid(t *testing.T) {
 	}
 }
 
-// TestUnitIsConfined: from 0, which is nothing at all, to 10, which is all that root may.
+// TestUnitIsConfined checks the exposure that systemd computes, from 0, no access at
+// all, to 10, everything root may do.
 func TestUnitIsConfined(t *testing.T) {
-	analyze := server.Require(t, "systemd-analyze", "it reads the unit")
+	analyze := server.Require(t, "systemd-analyze", "systemd-analyze reads the unit")
 	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=15", "--no-pager", unit(t)).CombinedOutput()
 	if err != nil {
 		t.Errorf("more exposed than 1.5: %v\n%s", err, out)

@@ -22,8 +22,8 @@ import (
 
 const webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// TestWebhookReceivers runs the receivers of the README. Each prints what the real server
-// sends, and rejects what isn't signed, or was signed too long ago.
+// TestWebhookReceivers runs the receivers of the README. Each prints what the real
+// server sends, and rejects messages that are unsigned or were signed too long ago.
 func TestWebhookReceivers(t *testing.T) {
 	receivers := map[string]struct{ program, file, before, after string }{
 		"js":     {"node", "receive.mjs", "", ""},
@@ -33,7 +33,7 @@ func TestWebhookReceivers(t *testing.T) {
 	}
 	for language, r := range receivers {
 		t.Run(language, func(t *testing.T) {
-			path := server.Require(t, r.program, "it runs the receiver of the README")
+			path := server.Require(t, r.program, "this runs the receiver of the README")
 			found := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```").FindAllStringSubmatch(read(t, "README.md"), -1)
 			if len(found) != 1 {
 				t.Fatalf("the README has %d blocks of %s, want 1", len(found), language)
@@ -47,8 +47,8 @@ func TestWebhookReceivers(t *testing.T) {
 	}
 }
 
-// receiverOf returns the command of a receiver. That of Go is built first, so that killing
-// the command ends it.
+// receiverOf returns the command of a receiver. The receiver in Go is built first, so
+// that killing the command ends it.
 func receiverOf(t *testing.T, program, file string) *exec.Cmd {
 	t.Helper()
 	args := []string{program, file}
@@ -64,7 +64,8 @@ func receiverOf(t *testing.T, program, file string) *exec.Cmd {
 	return command
 }
 
-// received starts a receiver, and wants it to print what the server sends to its URL.
+// received starts a receiver, and checks that it prints what the server sends to its
+// URL.
 func received(t *testing.T, command *exec.Cmd, url string) {
 	t.Helper()
 	var complaints bytes.Buffer
@@ -102,11 +103,11 @@ func received(t *testing.T, command *exec.Cmd, url string) {
 		age    time.Duration
 	}{{"another", 0}, {webhookSecret, time.Hour}, {webhookSecret, -time.Hour}} {
 		if status := forge(t, url, forged.secret, forged.age); status != http.StatusUnauthorized {
-			t.Errorf("a message signed with %s, %v ago, is answered %d", forged.secret, forged.age, status)
+			t.Errorf("a message signed with %s, %v ago, was answered %d", forged.secret, forged.age, status)
 		}
 	}
 	if status := forge(t, url, webhookSecret, 0); status != http.StatusNoContent && status != http.StatusOK {
-		t.Errorf("a genuine message is answered %d", status)
+		t.Errorf("a genuine message was answered %d", status)
 	}
 }
 
@@ -122,8 +123,8 @@ func awaitsAnswer(t *testing.T, url string) {
 	t.Fatalf("nothing responds at %s", url)
 }
 
-// forge sends a message that was signed with a secret some time ago, and returns the status
-// of the response.
+// forge sends a message that was signed with a secret some time ago, and returns the
+// status of the response.
 func forge(t *testing.T, url, secret string, age time.Duration) int {
 	t.Helper()
 	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))

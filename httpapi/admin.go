@@ -216,14 +216,32 @@ func (h *Handler) stats(_ http.ResponseWriter, r *http.Request) (object, error) 
 	if err != nil {
 		return nil, err
 	}
-	switch text := r.URL.Query().Get("deliveries"); text {
-	case "", "false":
+	deliveries, err := flagOf(r, "deliveries")
+	if err != nil {
+		return nil, err
+	}
+	availability, err := flagOf(r, "availability")
+	if err != nil {
+		return nil, err
+	}
+	if !deliveries {
 		stats.Deliveries = 0 // left out
-	case "true":
-	default:
-		return nil, malformed("deliveries must be true or false")
+	}
+	if !availability {
+		stats.Availability = presence.AvailabilityCounts{} // left out
 	}
 	return members(stats)
+}
+
+// flagOf returns a boolean parameter of a query. Absent means false.
+func flagOf(r *http.Request, name string) (bool, error) {
+	switch r.URL.Query().Get(name) {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	}
+	return false, malformed("%s must be true or false", name)
 }
 
 // config returns the configuration that the embedding program shows, or what the

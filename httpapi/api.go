@@ -90,7 +90,8 @@ type Config struct {
 	// X-Forwarded-For or, without that header, in Forwarded that is in none of them.
 	// A proxy must therefore add the client to X-Forwarded-For, or add it to
 	// Forwarded and remove X-Forwarded-For. Nil, the default, means that both headers
-	// are ignored and the peer is the client. See Limits.Failures.
+	// are ignored and the peer is the client. Limits.Failures counts by the address
+	// of the client, and the log of changes shows it.
 	TrustedProxies []netip.Prefix
 
 	// Webhooks are URLs that receive the changes of all users; see package webhook.

@@ -19,12 +19,9 @@ func (h *Handler) logChange(w http.ResponseWriter, r *http.Request) {
 	h.log.LogAttrs(r.Context(), slog.LevelInfo, "changed through the server API", append([]slog.Attr{
 		slog.String("call", path.Base(resp.meter.path)),
 		slog.String("request", requestID(w)),
-		slog.String("peer", peer(r)),
+		slog.String("peer", h.proxies.peer(r)),
 	}, resp.change...)...)
 }
-
-// peer returns the address of the client, or of the proxy nearest to the server.
-func peer(r *http.Request) string { return r.RemoteAddr }
 
 // maxNamed is the maximum number of IDs that the log lists for one call.
 const maxNamed = 10

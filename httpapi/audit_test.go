@@ -7,11 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 )
 
-// changeLines returns the lines about changes that the log has at level info.
+// changeLines returns the lines about changes that were logged at level info.
 func changeLines(t *testing.T, log *logBuffer) (lines []map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(log.String()) {
@@ -32,7 +33,33 @@ func jsonLog(log *logBuffer) func(*options) {
 	}
 }
 
-// TestChangesOfAdminsAreLogged: what was done, to whom, under which request ID, and by which peer.
+// TestChangesBehindAProxyNameTheClient checks that the log has the whole address that a trusted proxy
+// reports, and the peer's if there is none to trust.
+func TestChangesBehindAProxyNameTheClient(t *testing.T) {
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	for _, c := range []struct {
+		trusted         []netip.Prefix
+		forwarded, want string // want is what the peer begins with
+	}{
+		{loopback, "203.0.113.9, 198.51.100.1", "198.51.100.1"},
+		{loopback, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:6"},
+		{loopback, "unknown", "127.0.0.1:"},
+		{nil, "198.51.100.1", "127.0.0.1:"},
+	} {
+		log := new(logBuffer)
+		s := newServer(t, jsonLog(log), func(o *options) { o.config.TrustedProxies = c.trusted })
+		s.send("POST", "/v1/admin/importUsers", http.Header{
+			"Authorization": {"Bearer " + adminKey}, "Content-Type": {"application/json"}, "X-Forwarded-For": {c.forwarded},
+		}, `{"userIDList":["alice"]}`)
+		lines := changeLines(t, log)
+		if len(lines) != 1 || !strings.HasPrefix(fmt.Sprint(lines[0]["peer"]), c.want) {
+			t.Errorf("with X-Forwarded-For %q from a proxy in %v, the log is %v, want the peer %s", c.forwarded, c.trusted, lines, c.want)
+		}
+	}
+}
+
+// TestChangesOfAdminsAreLogged checks that a line has the change, the users, the
+// request ID and the peer.
 func TestChangesOfAdminsAreLogged(t *testing.T) {
 	log := new(logBuffer)
 	s := newServer(t, jsonLog(log))
@@ -63,7 +90,7 @@ func TestChangesOfAdminsAreLogged(t *testing.T) {
 		a := s.admin().post("/v1/admin/"+c.call, c.body)
 		lines := changeLines(t, log)[before:]
 		if a.status != 200 || len(lines) != 1 {
-			t.Errorf("%s is answered %d and logged in %d lines: %v", a.call, a.status, len(lines), lines)
+			t.Errorf("%s was answered %d and logged in %d lines: %v", a.call, a.status, len(lines), lines)
 			continue
 		}
 		line := lines[0]
@@ -93,8 +120,9 @@ func splitPairs(text string) (pairs []string) {
 	return pairs
 }
 
-// TestWhatChangesNothingIsNotLogged: queries, failures, and lists all of which fail.
-func TestWhatChangesNothingIsNotLogged(t *testing.T) {
+// TestCallsThatChangeNothingAreNotLogged covers queries, failures, and lists of which
+// every entry fails.
+func TestCallsThatChangeNothingAreNotLogged(t *testing.T) {
 	log := new(logBuffer)
 	s := newServer(t, jsonLog(log))
 	s.register("alice", "bob")
@@ -109,17 +137,18 @@ func TestWhatChangesNothingIsNotLogged(t *testing.T) {
 		"renameUser": `{"userID":"alice","to":"bob"}`,
 	} {
 		s.admin().post("/v1/admin/"+call, body)
-		s.user("alice").post("/v1/admin/"+call, body).fails(403, "70403", "a user is no admin")
+		s.user("alice").post("/v1/admin/"+call, body).fails(403, "70403", "a user is not an admin")
 	}
 	s.admin().post("/v1/admin/addFriends", `{"list":[{"userID":"nobody","friendIDList":["bob"]}]}`)
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x"}`)
 	if lines := changeLines(t, log); len(lines) > 0 {
-		t.Errorf("nothing was changed by an admin, but logged is %v", lines)
+		t.Errorf("no admin changed anything, but the log has %v", lines)
 	}
 }
 
-// TestAnAdminWhoGoesAwayIsLogged: the change happens, so it leaves its trace.
-func TestAnAdminWhoGoesAwayIsLogged(t *testing.T) {
+// TestAnAdminWhoDisconnectsIsLogged checks that the change is made, and therefore
+// logged.
+func TestAnAdminWhoDisconnectsIsLogged(t *testing.T) {
 	log := new(logBuffer)
 	s := newServer(t, jsonLog(log))
 	s.register("alice")
@@ -131,7 +160,7 @@ func TestAnAdminWhoGoesAwayIsLogged(t *testing.T) {
 		s.api.ServeHTTP(httptest.NewRecorder(), request)
 	}
 	if lines := changeLines(t, log); len(lines) != 2 {
-		t.Errorf("two changes of a client that goes away are logged in %d lines: %v", len(lines), lines)
+		t.Errorf("two changes of a client that disconnects are logged in %d lines: %v", len(lines), lines)
 	}
 	status, _ := s.svc.Get("alice")
 	if status[0].CustomStatus != "x" {
@@ -139,7 +168,8 @@ func TestAnAdminWhoGoesAwayIsLogged(t *testing.T) {
 	}
 }
 
-// TestTheServerAPIRejectsUnknownMembers: one that restricts a call in a newer version must not be ignored.
+// TestTheServerAPIRejectsUnknownMembers checks this because a member that restricts a
+// call in a newer version must not be ignored.
 func TestTheServerAPIRejectsUnknownMembers(t *testing.T) {
 	s := newServer(t)
 	s.register("alice", "bob")
@@ -166,7 +196,7 @@ func TestTheServerAPIRejectsUnknownMembers(t *testing.T) {
 				a := s.admin().post(path, `{`+bodies[call]+`,`+member+`}`)
 				a.fails(400, "70402", "the server API rejects unknown members")
 				if !strings.Contains(a.body, shown) {
-					t.Errorf("%s with %.40s is answered %.200s, want %s", call, member, a.body, shown)
+					t.Errorf("%s with %.40s was answered %.200s, want %s", call, member, a.body, shown)
 				}
 			})
 		}
@@ -174,13 +204,14 @@ func TestTheServerAPIRejectsUnknownMembers(t *testing.T) {
 			s.admin().post(path+"?deviceID=x", `{`+bodies[call]+`}`).fails(400, "70402", "the server API rejects unknown parameters")
 		})
 		if a := s.admin().post(path, `{`+bodies[call]+`}`); a.status != 200 {
-			t.Errorf("%s without unknown members is answered %d %s", call, a.status, a.body)
+			t.Errorf("%s without unknown members was answered %d %s", call, a.status, a.body)
 		}
 		s.register("alice", "bob")
 	}
 }
 
-// TestUserCallsIgnoreUnknownMembers, so that an older server understands a newer client.
+// TestUserCallsIgnoreUnknownMembers checks this so that an older server works with a
+// newer client.
 func TestUserCallsIgnoreUnknownMembers(t *testing.T) {
 	s := newServer(t)
 	s.register("alice", "bob")
@@ -188,7 +219,7 @@ func TestUserCallsIgnoreUnknownMembers(t *testing.T) {
 		if path, ok := strings.CutPrefix(call, "POST "); ok {
 			with := strings.Replace(strings.Replace(body, "{", `{"new":1,`, 1), ",}", "}", 1)
 			if a := s.user("alice").post(path+"?new=1", with); a.status != 200 {
-				t.Errorf("%s %s is answered %d %s", path, with, a.status, a.body)
+				t.Errorf("%s %s was answered %d %s", path, with, a.status, a.body)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ func TestCallsOfAUser(t *testing.T) {
 	bob, carol := status("bob", presence.Unlogined, ""), status("carol", presence.Unlogined, "")
 
 	alice.post("/v1/setSelfStatus", `{"customStatus":"In a call"}`).
-		is(status("alice", presence.Unlogined, "In a call"), "setSelfStatus answers the status object")
+		is(status("alice", presence.Unlogined, "In a call"), "setSelfStatus returns the status object")
 	alice.post("/v1/setSelfStatus", `{"customStatus":"Back soon","expiresIn":60}`).
 		is(`{"userID":"alice","statusType":3,"customStatus":"Back soon","version":N,"expiresAt":"T"}`,
 			"a custom status may carry an expiry")
@@ -27,11 +27,11 @@ func TestCallsOfAUser(t *testing.T) {
 		is(`{"successUserList":[`+carol+`,`+bob+`],"failureUserList":[`+
 			`{"userID":"nobody","code":70107,"message":"no such user"},`+
 			`{"userID":" bad","code":70402,"message":"an ID must not begin or end with a space"}]}`,
-			"the order asked, repeats dropped, and an ID inside a list fails alone")
+			"the order of the request, without repeats, and an ID inside a list fails alone")
 	alice.post("/v1/subscribeUserStatus", `{"userIDList":["bob","carol","nobody","alice"]}`).
 		is(`{"successUserList":[`+bob+`,`+carol+`,`+status("alice", presence.Unlogined, "")+`],"failureUserList":[`+
 			`{"userID":"nobody","code":70107,"message":"no such user"}],"evictedUserList":[]}`,
-			"subscribing answers the statuses, and to oneself it succeeds")
+			"subscribing returns the statuses, and subscribing to oneself succeeds")
 	alice.get("/v1/subscriptions").is(`{"userList":[`+carol+`,`+bob+`]}`,
 		"newest first, and subscribing to oneself counts for nothing")
 	alice.post("/v1/unsubscribeUserStatus", `{"userIDList":["bob","alice","nobody"]}`).
@@ -43,11 +43,11 @@ func TestCallsOfAUser(t *testing.T) {
 		alice.post("/v1/unsubscribeUserStatus", all).is(`{"failureUserList":[]}`, "absent, null or []: all")
 		alice.get("/v1/subscriptions").is(`{"userList":[]}`, "absent, null or []: all")
 	}
-	alice.post("/v1/logout", `{"deviceID":"never seen"}`).is(`{}`, "logging out a device that isn't logged in is no error")
+	alice.post("/v1/logout", `{"deviceID":"never seen"}`).is(`{}`, "logging out a device that isn't logged in is not an error")
 	alice.post("/v1/logout", ``).is(`{}`, "no deviceID: all of the user's devices")
 }
 
-// TestFriendsOfAUser: a page can find out who they are.
+// TestFriendsOfAUser checks that a page can find out who the user's friends are.
 func TestFriendsOfAUser(t *testing.T) {
 	s := newServer(t)
 	s.register("alice", "zed", "bob", "Carol", "dave")
@@ -58,10 +58,10 @@ func TestFriendsOfAUser(t *testing.T) {
 	s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"hello"}`)
 	alice.get("/v1/friends?new=1").is(`{"userList":[`+status("Carol", presence.Unlogined, "")+`,`+
 		status("bob", presence.Unlogined, "hello")+`,`+status("zed", presence.Unlogined, "")+`]}`, "friends are sorted by userID")
-	s.user("bob").get("/v1/friends").is(`{"userList":[]}`, "a follower is no friend")
+	s.user("bob").get("/v1/friends").is(`{"userList":[]}`, "a follower is not a friend")
 	s.admin().post("/v1/admin/deleteUsers", `{"userIDList":["bob"]}`)
 	s.admin().post("/v1/admin/removeFriends", `{"userID":"alice","friendIDList":["zed"],"mutual":false}`)
-	alice.get("/v1/friends").is(`{"userList":[`+status("Carol", presence.Unlogined, "")+`]}`, "who is no friend any more is not listed")
+	alice.get("/v1/friends").is(`{"userList":[`+status("Carol", presence.Unlogined, "")+`]}`, "a user who is no longer a friend is not listed")
 }
 
 func TestExpiresAt(t *testing.T) {
@@ -74,7 +74,7 @@ func TestExpiresAt(t *testing.T) {
 	shows := func(a *answer, want time.Time) {
 		t.Helper()
 		if expiry := `"expiresAt":"` + want.UTC().Format(time.RFC3339Nano) + `"`; a.status != 200 || !strings.Contains(a.body, expiry) {
-			t.Errorf("%s is answered %d %s, want %s", a.call, a.status, a.body, expiry)
+			t.Errorf("%s was answered %d %s, want %s", a.call, a.status, a.body, expiry)
 		}
 	}
 	for _, text := range []string{
@@ -97,7 +97,7 @@ func TestExpiresAt(t *testing.T) {
 	shows(set(at.AddDate(0, 0, 364).UTC().Format(time.RFC3339)), at.AddDate(0, 0, 364))
 }
 
-func TestTheEarliestSubscriptionsGiveWay(t *testing.T) {
+func TestTheEarliestSubscriptionsAreEvicted(t *testing.T) {
 	s := newServer(t, func(o *options) { o.settings.Subscriptions = 2 })
 	s.register("alice", "bob", "carol", "dave")
 	alice := s.user("alice")
@@ -108,7 +108,7 @@ func TestTheEarliestSubscriptionsGiveWay(t *testing.T) {
 			"the earliest are dropped for new ones, subscribing again makes it the newest, and the answer names them")
 }
 
-func TestCallsOfTheServerSide(t *testing.T) {
+func TestCallsOfTheBackend(t *testing.T) {
 	s := newServer(t)
 	admin := s.admin()
 	for range 2 {
@@ -133,19 +133,19 @@ func TestCallsOfTheServerSide(t *testing.T) {
 	admin.get("/v1/admin/friends?userID=alice&after=bob").is(`{"friendIDList":["carol"]}`, "next is absent on the last page")
 	admin.get("/v1/admin/friends?userID=bob").is(`{"friendIDList":["alice"]}`, "friendships are mutual by default")
 	admin.post("/v1/admin/removeFriends", `{"userID":"alice","friendIDList":["bob"],"mutual":false}`).
-		is(`{"failureUserList":[]}`, "removing answers the failures")
+		is(`{"failureUserList":[]}`, "removing returns the failures")
 	admin.get("/v1/admin/friends?userID=bob").is(`{"friendIDList":["alice"]}`, "mutual false removes one direction only")
 	admin.get("/v1/admin/friends?userID=alice").is(`{"friendIDList":["carol"]}`, "mutual false removes one direction")
 
 	admin.post("/v1/admin/setUserStatus", `{"userID":"alice","customStatus":"On holiday","expiresIn":31536000}`).
-		is(`{"userID":"alice","statusType":3,"customStatus":"On holiday","version":N,"expiresAt":"T"}`, "setUserStatus answers the status")
+		is(`{"userID":"alice","statusType":3,"customStatus":"On holiday","version":N,"expiresAt":"T"}`, "setUserStatus returns the status")
 	admin.post("/v1/admin/getUserStatus", `{"userIDList":["bob","nobody"]}`).
 		is(`{"successUserList":[`+b+`],"failureUserList":[{"userID":"nobody","code":70107,"message":"no such user"}]}`,
-			"admin/getUserStatus answers as for users")
-	admin.post("/v1/admin/issueToken", `{"userID":"alice","expiresIn":60}`).is(`{"token":"…","expiresAt":"T"}`, "issueToken answers a token")
+			"admin/getUserStatus returns what users receive")
+	admin.post("/v1/admin/issueToken", `{"userID":"alice","expiresIn":60}`).is(`{"token":"…","expiresAt":"T"}`, "issueToken returns a token")
 	admin.post("/v1/admin/kick", `{"userID":"alice"}`).is(`{}`, "kick answers {}")
 	admin.post("/v1/admin/deleteUsers", `{"userIDList":["bob","nobody","bob","nobody"]}`).
-		is(`{"failureUserList":[{"userID":"nobody","code":70107,"message":"no such user"}]}`, "deleting names who wasn't there")
+		is(`{"failureUserList":[{"userID":"nobody","code":70107,"message":"no such user"}]}`, "deleting returns the users that don't exist")
 	admin.get("/v1/admin/friends?userID=bob").fails(404, "70107", "deleting removes every trace")
 	admin.get("/v1/admin/stats").is(`{"users":{"online":0,"offline":0,"unlogined":2},"streams":0,"subscriptions":0,"version":N}`,
 		"stats counts users, streams and subscriptions")
@@ -160,24 +160,27 @@ func TestExplain(t *testing.T) {
 	s.admin().get("/v1/admin/explain?userID=alice").is(
 		`{"now":"T","status":{"userID":"alice","statusType":1,"customStatus":"x","version":N,"expiresAt":"T"},`+
 			`"why":"ONLINE because 1 device is connected; the last connected at T",`+
+			`"said":"the custom status is that of the user's own entry; no availability, because no entry states one, and the user isn't idle",`+
 			`"next":"ONLINE while a device is connected; after the last one disconnects, for 10s more (reconnect_grace), `+
 			`then OFFLINE for 168h (offline_retention), then UNLOGINED",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
-			`"devices":[{"deviceID":"phone","platform":"ios","state":"connected","since":"T","loginAt":"T"}],`+
-			`"deadlines":[{"at":"T","what":"the custom status expires"},{"at":"T","what":"the token of device phone expires, which ends its stream"}],"refused":[],`+
+			`"entries":[{"source":"","customStatus":"x","priority":0,"setAt":"T","expiresAt":"T","adds":"the custom status, and no availability"}],`+
+			`"devices":[{"deviceID":"phone","platform":"ios","state":"connected","since":"T","loginAt":"T","idle":false,"adds":"ONLINE"}],`+
+			`"deadlines":[{"at":"T","what":"the user's own entry expires"},{"at":"T","what":"the token of device phone expires, which ends its stream"}],"refused":[],`+
 			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":1}`,
-		"explain tells why the status is what it is, and what changes next")
+		"explain returns why the status is what it is, and what changes next")
 	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":""}`)
 	s.admin().get("/v1/admin/explain?userID=alice").is(
 		`{"now":"T","status":{"userID":"alice","statusType":3,"customStatus":"","version":N},`+
 			`"why":"UNLOGINED because no device is logged in: there never was one, or each was logged out or kicked, or has been disconnected `+
 			`for too long; the last kick, rename or deletion, at T, also revoked all tokens issued before",`+
+			`"said":"no custom status, because no entry has a text; no availability, because no entry states one, and the user isn't idle",`+
 			`"next":"UNLOGINED until a device logs in",`+
 			`"audience":"the user's own streams, and those of the 1 follower, when connected",`+
-			`"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+
+			`"entries":[],"devices":[],"deadlines":[],"refused":[{"deviceID":"phone","type":"REST_API_Kick","until":"T"},{"deviceID":"","type":"REST_API_Kick","until":"T"}],"kickedAt":"T",`+
 			`"switches":{"userStatus":true,"friendNotifications":true},"friends":1,"followers":1,"streams":0}`,
-		"explain tells of a kick")
+		"explain reports a kick")
 }
 
 func TestFriendsLimit(t *testing.T) {
@@ -191,7 +194,7 @@ func TestFriendsLimit(t *testing.T) {
 	add(`["carol","dave","bob"]`).is(full, "being over friends does not fail those that already are friends")
 }
 
-// TestLimitsCountDistinctIDs asks with more IDs than allowed, repeats included.
+// TestLimitsCountDistinctIDs sends more IDs than allowed, repeats included.
 func TestLimitsCountDistinctIDs(t *testing.T) {
 	s := newServer(t, func(o *options) { o.config.Limits.QueryUsers, o.config.Limits.SubscribeUsers = 3, 2 })
 	s.register("alice", "a0", "a1", "a2", "a3")
@@ -209,7 +212,7 @@ func TestLimitsCountDistinctIDs(t *testing.T) {
 		if a := s.user("alice").post(c.path, list(c.most)); a.status != 200 {
 			t.Errorf("%s: limits count distinct IDs, but %d of them, each twice, answer %d %s", c.path, c.most, a.status, a.body)
 		}
-		s.user("alice").post(c.path, list(c.most+1)).fails(400, "70206", "more than the limit is an error, never a silent cut")
+		s.user("alice").post(c.path, list(c.most+1)).fails(400, "70206", "more than the limit is an error, the list is never cut silently")
 	}
 	var many []string
 	for i := range 1001 {

@@ -52,6 +52,10 @@ func now(out sink, m *presence.Metrics) {
 	out.gauge("presence_users", users, float64(m.Users.Online), "status", "online")
 	out.gauge("presence_users", users, float64(m.Users.Offline), "status", "offline")
 	out.gauge("presence_users", users, float64(m.Users.Unlogined), "status", "unlogined")
+	const availability = "Registered users with an availability, as the server side sees them; at most one for each user."
+	out.gauge("presence_users_availability", availability, float64(m.Availability.Away), "availability", "away")
+	out.gauge("presence_users_availability", availability, float64(m.Availability.Busy), "availability", "busy")
+	out.gauge("presence_users_availability", availability, float64(m.Availability.DND), "availability", "dnd")
 	out.gauge("presence_streams", "Open event streams.", float64(m.Streams))
 	out.gauge("presence_status_version", "Version of the latest change.", float64(m.Version))
 	out.gauge("presence_queue_length", "Operations waiting to be written to the database.", float64(m.Queue))
@@ -64,10 +68,10 @@ func now(out sink, m *presence.Metrics) {
 		out.gauge("presence_disk_free_bytes", "Free space on the disk of the database.", float64(m.DiskFreeBytes))
 	}
 	lastError := 0.0
-	if !m.FaultAt.IsZero() {
-		lastError = float64(m.FaultAt.UnixMilli()) / 1000
+	if !m.WriteErrorAt.IsZero() {
+		lastError = float64(m.WriteErrorAt.UnixMilli()) / 1000
 	}
-	out.gauge("presence_last_write_fault_timestamp_seconds", "Time of the last failed write to the database, in seconds since 1970; zero means none since the start.", lastError)
+	out.gauge("presence_last_write_error_timestamp_seconds", "Time of the last failed write to the database, in seconds since 1970; zero means none since the start.", lastError)
 }
 
 func counted(out sink, m *presence.Metrics) {
@@ -81,7 +85,7 @@ func counted(out sink, m *presence.Metrics) {
 	out.counter("presence_conflations_total", "Changes that a newer one of the same user replaced while they waited for a stream.", m.Conflated)
 	out.counter("presence_delivered_events_total", "Events with statuses passed to streams.", m.EventStatuses.Count())
 	out.counter("presence_delivered_statuses_total", "Statuses in these events.", uint64(m.EventStatuses.Sum))
-	out.counter("presence_write_faults_total", "Batches that could not be written to the database.", m.WriteFaults)
+	out.counter("presence_write_errors_total", "Batches that could not be written to the database.", m.WriteErrors)
 }
 
 func distributed(out sink, m *presence.Metrics) {

@@ -16,10 +16,12 @@ import (
 	"github.com/presence-server/presence/httpapi"
 )
 
-// fewUnproven is how many connections without a credential the servers of these tests take.
+// fewUnproven is how many connections without a credential the servers of these tests
+// accept.
 const fewUnproven = 8
 
-// bounded returns a server that takes few connections without a credential, and how to reach it.
+// bounded returns a server that accepts few connections without a credential, and a
+// function that connects to it.
 func bounded(t *testing.T, secure bool) (conns *httpapi.Connections, s *server, dial func() net.Conn) {
 	t.Helper()
 	s = newServer(t, func(o *options) {
@@ -49,7 +51,8 @@ func bounded(t *testing.T, secure bool) (conns *httpapi.Connections, s *server, 
 	}
 }
 
-// ask sends a request on a connection, and returns the status of the answer, or 0 when the connection is closed.
+// ask sends a request on a connection, and returns the status of the response, or zero
+// when the connection is closed.
 func (s *server) ask(conn net.Conn, path, token string) int {
 	s.t.Helper()
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
@@ -64,10 +67,11 @@ func (s *server) ask(conn net.Conn, path, token string) int {
 	return response.StatusCode
 }
 
-// TestConnectionsWithoutCredentialsKeepOutNobody: they do nothing, or begin something that they never end, and a client
-// with a token gets in, and stays.
+// TestConnectionsWithoutCredentialsKeepOutNobody checks that a client with a token
+// gets in and stays connected, next to connections that send nothing or start a
+// request that never ends.
 func TestConnectionsWithoutCredentialsKeepOutNobody(t *testing.T) {
-	t.Parallel() // it waits for connections to settle
+	t.Parallel() // the test waits for connections to settle
 	for name, occupy := range map[string]func(*server, net.Conn){
 		"connections that send nothing": func(s *server, conn net.Conn) {},
 		"idle after a request":          func(s *server, conn net.Conn) { s.ask(conn, "/livez", "") },
@@ -82,20 +86,20 @@ func TestConnectionsWithoutCredentialsKeepOutNobody(t *testing.T) {
 				conns, s, dial := bounded(t, secure)
 				proven := dial()
 				if got := s.ask(proven, "/v1/friends", s.issue("alice")); got != 200 {
-					t.Fatalf("a client with a token is answered %d", got)
+					t.Fatalf("a client with a token was answered %d", got)
 				}
 				stream := dial()
 				if got := s.ask(stream, "/v1/events", s.issue("carol")); got != 200 {
-					t.Fatalf("a stream is answered %d", got)
+					t.Fatalf("a stream was answered %d", got)
 				}
 				for range 2 * fewUnproven {
 					occupy(s, dial())
 				}
 				if got := s.ask(dial(), "/v1/friends", s.issue("bob")); got != 200 {
-					t.Errorf("a client with a token is answered %d next to the others", got)
+					t.Errorf("a client with a token was answered %d next to the others", got)
 				}
 				if got := s.ask(dial(), "/v1/admin/stats", adminKey); got != 200 {
-					t.Errorf("an admin is answered %d next to the others", got)
+					t.Errorf("an admin was answered %d next to the others", got)
 				}
 				if got := s.ask(proven, "/v1/friends", s.issue("alice")); got != 200 {
 					t.Errorf("a connection that has shown a token is closed to make room: %d", got)
@@ -111,7 +115,8 @@ func TestConnectionsWithoutCredentialsKeepOutNobody(t *testing.T) {
 	}
 }
 
-// TestHandshakesThatNeverEndKeepOutNobody: below TLS, nothing is sent, or not all of it.
+// TestHandshakesThatNeverEndKeepOutNobody covers clients that send nothing, or only a
+// part, of a TLS handshake.
 func TestHandshakesThatNeverEndKeepOutNobody(t *testing.T) {
 	t.Parallel()
 	_, s, dial := bounded(t, true)
@@ -121,12 +126,13 @@ func TestHandshakesThatNeverEndKeepOutNobody(t *testing.T) {
 		}
 	}
 	if got := s.ask(dial(), "/v1/friends", s.issue("bob")); got != 200 {
-		t.Errorf("a client with a token is answered %d next to unfinished handshakes", got)
+		t.Errorf("a client with a token was answered %d next to unfinished handshakes", got)
 	}
 }
 
-// TestClientsThatComeAllAtOnce are more than the unproven connections that there may be, and all of them get in.
-func TestClientsThatComeAllAtOnce(t *testing.T) {
+// TestManyClientsConnectAtOnce checks that more clients than the limit of unproven
+// connections all get in.
+func TestManyClientsConnectAtOnce(t *testing.T) {
 	conns, s, dial := bounded(t, false)
 	token := s.issue("alice")
 	results := make(chan int)
@@ -136,7 +142,7 @@ func TestClientsThatComeAllAtOnce(t *testing.T) {
 	}
 	for range 8 * fewUnproven {
 		if got := <-results; got != 200 {
-			t.Errorf("one of many clients that come at once is answered %d", got)
+			t.Errorf("one of many clients that connect at once was answered %d", got)
 		}
 	}
 	if all, unproven := conns.Count(); unproven != 0 {
@@ -144,9 +150,10 @@ func TestClientsThatComeAllAtOnce(t *testing.T) {
 	}
 }
 
-// TestAnIdleConnectionWithoutCredentialsIsClosed after ten seconds, and one with a token is kept.
+// TestAnIdleConnectionWithoutCredentialsIsClosed checks that it is closed after ten
+// seconds, and that a connection with a token is kept.
 func TestAnIdleConnectionWithoutCredentialsIsClosed(t *testing.T) {
-	t.Parallel() // it waits for what the program waits
+	t.Parallel() // the test waits for as long as the server
 	conns, s, dial := bounded(t, false)
 	idle, proven := dial(), dial()
 	token := s.issue("alice")
@@ -154,18 +161,19 @@ func TestAnIdleConnectionWithoutCredentialsIsClosed(t *testing.T) {
 	s.ask(idle, "/livez", "")
 	began := time.Now()
 	if _, err := idle.Read(make([]byte, 1)); err == nil {
-		t.Error("a server sends nothing by itself")
+		t.Error("the server must send nothing unasked")
 	}
 	if took := time.Since(began); took > 15*time.Second || took < 5*time.Second {
 		t.Errorf("an idle connection without a credential is closed after %s, want 10 s", took)
 	}
 	if got := s.ask(proven, "/v1/friends", token); got != 200 {
-		t.Errorf("an idle connection that has shown a token is answered %d", got)
+		t.Errorf("an idle connection that has shown a token was answered %d", got)
 	}
 	until(t, "only the proven connection is left", func() bool { all, unproven := conns.Count(); return all == 1 && unproven == 0 })
 }
 
-// TestIdleConnectionsOfOneUserKeepOutNobody: the one that has been idle longest is closed.
+// TestIdleConnectionsOfOneUserKeepOutNobody checks that the connection that has been
+// idle longest is closed.
 func TestIdleConnectionsOfOneUserKeepOutNobody(t *testing.T) {
 	conns, s, dial := bounded(t, false)
 	token := s.issue("alice")
@@ -173,14 +181,14 @@ func TestIdleConnectionsOfOneUserKeepOutNobody(t *testing.T) {
 	for range 3 * fewUnproven {
 		dialed = append(dialed, dial())
 		if got := s.ask(dialed[len(dialed)-1], "/v1/friends", token); got != 200 {
-			t.Fatalf("a client with a token is answered %d", got)
+			t.Fatalf("a client with a token was answered %d", got)
 		}
 	}
 	until(t, "few connections are idle", func() bool { all, _ := conns.Count(); return all <= fewUnproven/2 })
 	if got := s.ask(dialed[len(dialed)-1], "/v1/friends", token); got != 200 {
-		t.Errorf("the connection that was used last is answered %d", got)
+		t.Errorf("the connection that was used last was answered %d", got)
 	}
-	open := 0 // of the connections that have been idle longest; one of them may have become idle late
+	open := 0 // counts connections that have been idle longest; one of them may have become idle late
 	for _, conn := range dialed[:fewUnproven] {
 		if s.ask(conn, "/v1/friends", token) != 0 {
 			open++
@@ -191,7 +199,8 @@ func TestIdleConnectionsOfOneUserKeepOutNobody(t *testing.T) {
 	}
 }
 
-// TestHTTP2ConnectionsProveThemselves with the first request that has a token, whatever came before.
+// TestHTTP2ConnectionsProveThemselves checks that the first request with a token
+// proves a connection, whatever came before.
 func TestHTTP2ConnectionsProveThemselves(t *testing.T) {
 	t.Parallel()
 	conns, s, dial := bounded(t, true)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// exchange sends a request of a page from elsewhere.
+// exchange sends a request as a page of another origin does.
 func (s *server) exchange(method, path, origin string, header http.Header) *http.Response {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), method, s.http.URL+path, nil)
@@ -37,27 +37,28 @@ func TestCORS(t *testing.T) {
 				t.Errorf("the %s of a page of %s is allowed for %q, want %q", what, origin, got, allowed)
 			}
 			if response.Header.Get("Access-Control-Allow-Credentials") != "" {
-				t.Error("cookies are never asked for")
+				t.Error("responses never allow cookies")
 			}
 		}
 		if got := actual.Header.Get("Access-Control-Expose-Headers"); (got == "Retry-After, X-Request-Id, Presence-Kicked, Presence-Version") != (allowed != "") {
 			t.Errorf("a page of %s may see the headers %q", origin, got)
 		}
 		if text, _ := io.ReadAll(preflight.Body); len(text) > 0 {
-			t.Errorf("a preflight has no body, but %q", text)
+			t.Errorf("the response to a preflight must have no body, but has %q", text)
 		}
 	}
 }
 
-func TestNoCORSUnlessAsked(t *testing.T) {
+func TestNoCORSByDefault(t *testing.T) {
 	s := newServer(t)
 	response := s.exchange("GET", "/livez", "https://chat.example.com", http.Header{})
 	if got := response.Header.Get("Access-Control-Allow-Origin"); got != "" {
-		t.Errorf("no origins: only the server's own pages may call, but %q is allowed", got)
+		t.Errorf("without origins only the server's own pages may call, but %q is allowed", got)
 	}
 }
 
-// TestPreflightAllowsWhatTracingAdds: tracing libraries add headers to every request of a page.
+// TestPreflightAllowsWhatTracingAdds checks this because tracing libraries add headers
+// to every request of a page.
 func TestPreflightAllowsWhatTracingAdds(t *testing.T) {
 	for _, origins := range [][]string{{"*"}, {"https://Chat.Example.com:443"}, {"https://*.example.com"}} {
 		s := newServer(t, func(o *options) { o.config.Origins = origins })
@@ -72,8 +73,8 @@ func TestPreflightAllowsWhatTracingAdds(t *testing.T) {
 	}
 }
 
-// TestCORSWithCookies: pages of the origins that are listed may send the cookies of a program with an Authenticate, and
-// pages of others may not, also when all origins are listed.
+// TestCORSWithCookies checks that pages of listed origins may send the cookies of a program with an Authenticate, and that
+// other pages may not, also when all origins are listed.
 func TestCORSWithCookies(t *testing.T) {
 	const friend, stranger = "https://chat.example.com", "https://evil.example.com"
 	for _, c := range []struct {
@@ -102,7 +103,7 @@ func TestCORSWithCookies(t *testing.T) {
 	}
 }
 
-// TestCORSWithCookiesAfterAChange: origins that are listed later are treated as those of the configuration are.
+// TestCORSWithCookiesAfterAChange checks that origins that are listed later are treated like those of the configuration.
 func TestCORSWithCookiesAfterAChange(t *testing.T) {
 	const friend = "https://chat.example.com"
 	s := newServer(t, cookies())

@@ -16,7 +16,7 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// spellings returns a token as base64 that is read too kindly would still take it.
+// spellings returns variants of a token that a lenient base64 decoder would accept.
 func spellings(token string) map[string]string {
 	last, middle := len(strings.TrimRight(token, "_"))-1, len(token)/2
 	return map[string]string{
@@ -34,19 +34,20 @@ func spellings(token string) map[string]string {
 	}
 }
 
-// neighbour returns the character whose value differs in the last bit only. A character with trailing bits is a letter
-// or a digit.
+// neighbour returns the character whose value differs in the last bit only. A
+// character with trailing bits is a letter or a digit.
 func neighbour(c byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	i := strings.IndexByte(alphabet, c)
 	return alphabet[i^1 : i^1+1]
 }
 
-// TestATokenHasOneSpelling: each further one would take another place among the tokens that are remembered.
+// TestATokenHasOneSpelling checks this because each further spelling would take
+// another place among the remembered tokens.
 func TestATokenHasOneSpelling(t *testing.T) {
 	s := newServer(t)
 	sig := ""
-	for name := "alice"; !strings.HasSuffix(sig, "_"); name += "e" { // one that is padded, so that it has trailing bits
+	for name := "alice"; !strings.HasSuffix(sig, "_"); name += "e" { // this token is padded, so that it has trailing bits
 		sig = userSig(secret, name, appID, time.Now().Unix(), 3600)
 	}
 	inner := strings.NewReplacer("*", "+", "-", "/", "_", "=").Replace(sig)
@@ -93,8 +94,9 @@ func base64Signs(b []byte) string {
 	return strings.NewReplacer("+", "*", "/", "-", "=", "_").Replace(base64.StdEncoding.EncodeToString(b))
 }
 
-// TestOneUserTakesNoPlaceOfOthers: the JSON of a UserSig can be written in any number of ways under one signature.
-func TestOneUserTakesNoPlaceOfOthers(t *testing.T) {
+// TestOneUserTakesNoPlaceFromOthers checks this because the JSON of a UserSig can be
+// written in any number of ways under one signature.
+func TestOneUserTakesNoPlaceFromOthers(t *testing.T) {
 	tokens := &httpapi.Tokens{Secret: []byte(secret), SDKAppID: appID}
 	verify := func(token string) {
 		t.Helper()
@@ -119,7 +121,8 @@ func TestOneUserTakesNoPlaceOfOthers(t *testing.T) {
 	}
 }
 
-// TestTokensRememberedAreBounded in bytes, however long the tokens and the user IDs are, and those in use are kept.
+// TestTokensRememberedAreBounded checks that the remembered tokens are bounded in
+// bytes, however long tokens and user IDs are, and that tokens in use are kept.
 func TestTokensRememberedAreBounded(t *testing.T) {
 	tokens := &httpapi.Tokens{Secret: []byte(secret)}
 	used, _, err := tokens.Issue("used", time.Hour)
@@ -140,7 +143,7 @@ func TestTokensRememberedAreBounded(t *testing.T) {
 		t.Errorf("%d tokens are remembered, want at most %d", n, httpapi.MaxRemembered)
 	}
 	if !tokens.Remembers(used) {
-		t.Error("a token that is used all the time is forgotten")
+		t.Error("a token in constant use is forgotten")
 	}
 	if grown := heap() - before; grown > 16<<20 {
 		t.Errorf("the tokens that are remembered take %d bytes", grown)
@@ -159,15 +162,15 @@ func heap() int64 {
 func TestATokenThatIsTooLong(t *testing.T) {
 	s := newServer(t)
 	for size, code := range map[int]string{1000: "70003", 20000: "70003"} {
-		s.as(strings.Repeat("a", size)).get("/v1/subscriptions").fails(401, code, "a token that is none is refused")
+		s.as(strings.Repeat("a", size)).get("/v1/subscriptions").fails(401, code, "a malformed token is refused")
 	}
 	long := signed(t, jwt.SigningMethodHS256, []byte(secret),
 		jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix(), "junk": strings.Repeat("x", 8<<10)})
 	s.as(long).get("/v1/subscriptions").fails(401, "70003", "a token has at most 8 KiB")
 }
 
-// TestWhyATokenIsNotValid: once the signature is verified, the reason is given, in the response and in the
-// log; before, all are answered alike.
+// TestWhyATokenIsNotValid checks that the reason is in the response and the log once
+// the signature is verified, and that all responses are the same before.
 func TestWhyATokenIsNotValid(t *testing.T) {
 	s := newServer(t)
 	now := time.Now().Unix()
@@ -199,7 +202,7 @@ func TestWhyATokenIsNotValid(t *testing.T) {
 		a := s.as(handMade(t, c.header, c.claims)).get("/v1/subscriptions")
 		a.fails(401, "70003", "a token is refused: "+c.reason)
 		if want := "the token is not valid: " + c.reason; !strings.Contains(a.body, want) {
-			t.Errorf("%s %s is answered %s, want the reason %q", c.header, c.claims, a.body, c.reason)
+			t.Errorf("%s %s was answered %s, want the reason %q", c.header, c.claims, a.body, c.reason)
 		}
 		if !strings.Contains(s.log.String(), "level=WARN msg=\"a token is refused although its signature is valid: "+c.reason) {
 			t.Errorf("the log has no warning with the reason %q", c.reason)
@@ -217,7 +220,7 @@ func TestWhyATokenIsNotValid(t *testing.T) {
 	}
 }
 
-// handMade signs a header and claims letter by letter.
+// handMade signs a header and claims that are given as text.
 func handMade(t *testing.T, header, claims string) string {
 	t.Helper()
 	part := base64.RawURLEncoding.EncodeToString
@@ -229,7 +232,8 @@ func handMade(t *testing.T, header, claims string) string {
 	return text + "." + part(signature)
 }
 
-// TestTokensOfClocksThatDiffer: an issuer's clock may be a minute ahead, in nbf as in iat.
+// TestTokensOfClocksThatDiffer checks that an issuer's clock may be a minute ahead, in
+// nbf as in iat.
 func TestTokensOfClocksThatDiffer(t *testing.T) {
 	at := time.Unix(1700000000, 0)
 	tokens := &httpapi.Tokens{Secret: []byte(secret), SDKAppID: appID, Now: func() time.Time { return at }}
@@ -248,7 +252,8 @@ func TestTokensOfClocksThatDiffer(t *testing.T) {
 	}
 }
 
-// TestATokenWithoutIatIsLoggedOnceAnHour: it is accepted, until the first kick.
+// TestATokenWithoutIatIsLoggedOnceAnHour checks that such a token is accepted until
+// the first kick.
 func TestATokenWithoutIatIsLoggedOnceAnHour(t *testing.T) {
 	at := time.Now()
 	s := newServer(t, func(o *options) { o.config.Tokens.Now = func() time.Time { return at } })

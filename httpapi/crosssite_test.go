@@ -9,7 +9,8 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// cookies makes a server of a program whose users have cookie sessions.
+// cookies returns a server that is embedded in a program whose users have cookie
+// sessions.
 func cookies(origins ...string) func(*options) {
 	return func(o *options) {
 		o.config.Origins = origins
@@ -23,7 +24,8 @@ func cookies(origins ...string) func(*options) {
 	}
 }
 
-// userCalls are all calls that a cookie could make, with a body that succeeds.
+// userCalls are all calls that a request with a cookie could make, each with a body
+// that succeeds.
 var userCalls = map[string]string{
 	"POST /v1/setSelfStatus":         `{"customStatus":"forged"}`,
 	"POST /v1/getUserStatus":         `{"userIDList":["alice"]}`,
@@ -35,13 +37,13 @@ var userCalls = map[string]string{
 	"GET /v1/events":                 ``,
 }
 
-// fetched are the headers that browsers send, and whether a cookie may count.
+// fetched are the headers that browsers send, and whether a cookie counts with them.
 var fetched = []struct {
 	why    string
 	header http.Header
 	counts bool
 }{
-	{"a client that is no browser", http.Header{}, true},
+	{"a client that is not a browser", http.Header{}, true},
 	{"the program's own page", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"https://chat.example.com"}}, true},
 	{"typed by the user", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}}, true},
 	{"another site's script", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}, "Sec-Fetch-Mode": {"no-cors"}}, false},
@@ -79,12 +81,12 @@ func TestCookiesDontCountForOtherSites(t *testing.T) {
 	})
 	each(true, func(method, path, body, why string, header http.Header) {
 		if got := s.statusOf(method, path, header, body); got != 200 {
-			t.Errorf("%s %s from %s is answered %d, want 200", method, path, why, got)
+			t.Errorf("%s %s from %s was answered %d, want 200", method, path, why, got)
 		}
 	})
 }
 
-// statusOf returns the HTTP status of an answer, and leaves the rest.
+// statusOf returns the HTTP status of a response, and discards the rest.
 func (s *server) statusOf(method, path string, header http.Header, body string) int {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), method, s.http.URL+path, strings.NewReader(body))
@@ -100,7 +102,8 @@ func (s *server) statusOf(method, path string, header http.Header, body string) 
 	return response.StatusCode
 }
 
-// TestAnyOriginIsWithoutCookies: "*" admits all pages, as CORS does, but not as the users who visit them.
+// TestAnyOriginIsWithoutCookies checks that "*" admits all pages, as CORS does, but
+// not as the users who visit them.
 func TestAnyOriginIsWithoutCookies(t *testing.T) {
 	s := newServer(t, cookies("*"))
 	s.register("alice")
@@ -114,10 +117,11 @@ func TestAnyOriginIsWithoutCookies(t *testing.T) {
 	s.send("POST", "/v1/setSelfStatus", elsewhere("Authorization", "Bearer token of alice"), `{"customStatus":"x"}`).
 		is(status("alice", presence.Unlogined, "x"), "a page that has a token may use it")
 	s.send("GET", "/v1/subscriptions", elsewhere("X-Other", "x"), ``).
-		fails(401, "70002", "without credentials that a browser adds, the program's function decides")
+		fails(401, "70002", "without credentials that a browser adds, the function of the program decides")
 }
 
-// TestATokenCountsWhateverThePage: a browser never adds a bearer token by itself.
+// TestATokenCountsWhateverThePage checks this because a browser never adds a bearer
+// token by itself.
 func TestATokenCountsWhateverThePage(t *testing.T) {
 	for _, f := range fetched {
 		own, builtIn := newServer(t, cookies()), newServer(t)
@@ -125,19 +129,20 @@ func TestATokenCountsWhateverThePage(t *testing.T) {
 			header := f.header.Clone()
 			header.Set("Authorization", "Bearer "+token)
 			if got := s.statusOf("GET", "/v1/subscriptions", header, ``); got != 200 {
-				t.Errorf("a token sent by %s is answered %d, want 200", f.why, got)
+				t.Errorf("a token sent by %s was answered %d, want 200", f.why, got)
 			}
 		}
 	}
 }
 
-// TestPublicFilesAreForAllPages: a link to the API's description, the SDK as a module of another site.
+// TestPublicFilesAreForAllPages covers a link to the description of the API, and the
+// SDK as a module of another site.
 func TestPublicFilesAreForAllPages(t *testing.T) {
 	s := newServer(t, cookies())
 	for _, f := range fetched {
 		for _, path := range []string{"/openapi.yaml", "/sdk/presence.js", "/livez", "/readyz"} {
 			if got := s.statusOf("GET", path, f.header.Clone(), ``); got != 200 {
-				t.Errorf("GET %s by %s is answered %d, want 200", path, f.why, got)
+				t.Errorf("GET %s by %s was answered %d, want 200", path, f.why, got)
 			}
 		}
 	}

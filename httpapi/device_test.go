@@ -9,7 +9,8 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// devices makes a server of a program whose sessions are devices: the token "alice/laptop" is a session of alice.
+// devices returns a server of a program whose sessions are devices: the token
+// "alice/laptop" is a session of alice.
 func devices(o *options) {
 	o.config.Authenticate = func(r *http.Request) (httpapi.Credentials, error) {
 		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -18,7 +19,8 @@ func devices(o *options) {
 	}
 }
 
-// TestAStatedDeviceCounts whatever deviceID a request names.
+// TestAStatedDeviceCounts checks that the stated device counts, whatever deviceID a
+// request contains.
 func TestAStatedDeviceCounts(t *testing.T) {
 	for _, named := range []string{"", "phone", " malformed "} {
 		s := newServer(t, devices)
@@ -39,7 +41,8 @@ func TestAStatedDeviceCounts(t *testing.T) {
 	}
 }
 
-// TestWithoutAStatedDevice the request names it, as with tokens.
+// TestWithoutAStatedDevice checks that the request then names the device, as with
+// tokens.
 func TestWithoutAStatedDevice(t *testing.T) {
 	s := newServer(t, devices)
 	alice := s.as("alice")
@@ -50,7 +53,8 @@ func TestWithoutAStatedDevice(t *testing.T) {
 	phone.is("KICKED_OUT", `{"type":"logout"}`, "logout of no device ends all")
 }
 
-// TestAMalformedStatedDevice is an error of the program, not of its user: the log has the reason, and nothing happens.
+// TestAMalformedStatedDevice checks that it is an error of the program, not of its
+// user: the log has the reason, and nothing happens.
 func TestAMalformedStatedDevice(t *testing.T) {
 	for _, deviceID := range []string{" ", "a\x7f", strings.Repeat("a", 129), "\xff"} {
 		s := newServer(t, func(o *options) {

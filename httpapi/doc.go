@@ -9,19 +9,19 @@
 //	…
 //	mux.Handle("/presence/", http.StripPrefix("/presence", api))
 //
-// Config.Authenticate is the one function from a request to [Credentials]. A program
-// with cookie sessions returns the session's user and device; see the example of this
+// Config.Authenticate returns the [Credentials] of a request. A program with cookie
+// sessions returns the session's user and device; see the example of this
 // package, which is a whole program with a page that uses the browser SDK.
 //
-// A middleware in front of the Handler that wraps the ResponseWriter must have
-// an Unwrap method, as [http.ResponseController] requires. Otherwise event
+// If a middleware in front of the Handler wraps the ResponseWriter, its wrapper must
+// have a method Unwrap, as [http.ResponseController] requires, or Flush. Otherwise event
 // streams can't be opened.
 //
 // To stop without showing users as offline, call [Handler.Shutdown] with the HTTP
 // server, and then close the Service.
 //
-// The metrics for Prometheus become part of those of the program by
-// Config.Registerer; [Handler.Metrics] serves them otherwise. It asks for no
+// A program that has metrics for Prometheus adds those of the Handler to them with
+// Config.Registerer. Otherwise [Handler.Metrics] serves them. It asks for no
 // credentials, so serve it on a private address only.
 //
 // A program whose HTTP server serves nothing else can bound its connections with

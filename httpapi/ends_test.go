@@ -15,8 +15,8 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// flushOnly is a middleware through which events can be flushed, but whose
-// connection can't be taken over.
+// flushOnly is a middleware that can flush events, but does not let the server take
+// the connection over.
 type flushOnly struct{ http.ResponseWriter }
 
 func (w flushOnly) Flush() { w.ResponseWriter.(http.Flusher).Flush() }
@@ -36,11 +36,11 @@ func wrapped(wrap func(http.ResponseWriter) http.ResponseWriter) func(*options) 
 	})
 }
 
-// ways are those in which a response is written.
+// ways are the ways in which a response is written.
 var ways = map[string]func(*options){
-	"HTTP/1.1":            func(*options) {},
-	"HTTP/1.1 with TLS":   func(o *options) { o.serve = (*httptest.Server).StartTLS },
-	"HTTP/1.1 of another": wrapped(func(w http.ResponseWriter) http.ResponseWriter { return flushOnly{w} }),
+	"HTTP/1.1":                    func(*options) {},
+	"HTTP/1.1 with TLS":           func(o *options) { o.serve = (*httptest.Server).StartTLS },
+	"HTTP/1.1 in another program": wrapped(func(w http.ResponseWriter) http.ResponseWriter { return flushOnly{w} }),
 	"HTTP/2": func(o *options) {
 		o.serve = func(w *httptest.Server) {
 			w.EnableHTTP2 = true
@@ -49,8 +49,8 @@ var ways = map[string]func(*options){
 	},
 }
 
-// TestAProperEndIsForGood: several clients stop for good at a proper end of the
-// response, and come back when it breaks off.
+// TestAProperEndIsForGood checks this because several clients stop for good at a
+// proper end of the response, and reconnect when it is truncated.
 func TestAProperEndIsForGood(t *testing.T) {
 	for way, serve := range ways {
 		t.Run(way, func(t *testing.T) {
@@ -74,8 +74,8 @@ func TestAProperEndIsForGood(t *testing.T) {
 	}
 }
 
-// TestHTTP10HasNoChunks: the response ends with its connection, as a client of
-// HTTP/1.0 expects.
+// TestHTTP10HasNoChunks checks that the response ends with its connection, as a client
+// of HTTP/1.0 expects.
 func TestHTTP10HasNoChunks(t *testing.T) {
 	s := newServer(t)
 	conn, err := net.Dial("tcp", s.http.Listener.Addr().String())
@@ -102,8 +102,9 @@ func TestHTTP10HasNoChunks(t *testing.T) {
 	}
 }
 
-// TestAMiddlewareThatCantStream: the program's author reads what is missing, and
-// nobody becomes ONLINE through a stream that can't be.
+// TestAMiddlewareThatCantStream checks that the log names what is missing for the
+// author of the program, and that no user becomes ONLINE through a stream that can't
+// be opened.
 func TestAMiddlewareThatCantStream(t *testing.T) {
 	for missing, middleware := range map[string]func(*options){
 		"struct { http.ResponseWriter }": wrapped(func(w http.ResponseWriter) http.ResponseWriter {
@@ -116,19 +117,19 @@ func TestAMiddlewareThatCantStream(t *testing.T) {
 		response := s.user("alice").open().response
 		text, _ := io.ReadAll(response.Body)
 		if response.StatusCode != 500 || !strings.Contains(string(text), `"code":70500`) {
-			t.Errorf("behind %s a stream is answered %s %s", missing, response.Status, text)
+			t.Errorf("behind %s a stream was answered %s %s", missing, response.Status, text)
 		}
 		log := s.log.String()
 		if n := strings.Count(log, "level=ERROR"); n != 1 || !strings.Contains(log, missing+" has neither Flush (http.Flusher) nor Unwrap") {
 			t.Errorf("the log names what is missing in one line, but there are %d:\n%s", n, log)
 		}
 		if found, _ := s.svc.Get("alice"); found[0].StatusType == presence.Online {
-			t.Errorf("behind %s a stream that can't be makes its user ONLINE", missing)
+			t.Errorf("behind %s a stream that can't be opened makes its user ONLINE", missing)
 		}
 	}
 }
 
-// cantFlush is a middleware whose Flush fails, as it does when what it wraps has
+// cantFlush is a middleware whose Flush fails, as it does when the wrapped writer has
 // none.
 type cantFlush struct{ http.ResponseWriter }
 
@@ -154,7 +155,7 @@ func TestAFlushThatFailsIsLogged(t *testing.T) {
 	}
 }
 
-// TestLastEventIDInTheQuery: a client that can't set headers resumes with a
+// TestLastEventIDInTheQuery checks that a client that can't set headers resumes with a
 // parameter.
 func TestLastEventIDInTheQuery(t *testing.T) {
 	s := newServer(t)
@@ -186,7 +187,7 @@ func TestLastEventIDInTheQuery(t *testing.T) {
 	}
 	st := alice.stream("deviceID", "tab", "lastEventId", "").ready()
 	alice.post("/v1/setSelfStatus", `{"customStatus":"x"}`)
-	st.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "x")+`]`, "an empty one resumes nothing")
+	st.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "x")+`]`, "an empty parameter resumes nothing")
 }
 
 const goldenReplay = `id: N
@@ -215,7 +216,8 @@ event: KICKED_OUT
 
 EOF`
 
-// TestGoldenReplay compares a snapshot that is split with what a browser expects.
+// TestGoldenReplay compares a snapshot that takes several events with what a browser
+// expects.
 func TestGoldenReplay(t *testing.T) {
 	s := newServer(t, func(o *options) { o.settings.CustomStatusBytes = 65536 })
 	s.register("watcher", "a", "b", "c", "d", "e")

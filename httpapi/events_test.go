@@ -64,7 +64,7 @@ func TestHeadersOfAStream(t *testing.T) {
 	}
 }
 
-func TestReadyTellsARandomDevice(t *testing.T) {
+func TestReadyContainsARandomDeviceID(t *testing.T) {
 	s := newServer(t)
 	a, b := s.user("alice").stream().next(), s.user("alice").stream().next()
 	if a.Data == b.Data {
@@ -72,7 +72,7 @@ func TestReadyTellsARandomDevice(t *testing.T) {
 	}
 }
 
-// TestKickedOut ends a stream in each of the ways, and then reconnects.
+// TestKickedOut ends a stream in each of the possible ways, and then reconnects.
 func TestKickedOut(t *testing.T) {
 	s := newServer(t, func(o *options) { o.settings.DevicesPerPlatform = 1 })
 	for why, act := range map[string]func(caller){
@@ -82,12 +82,12 @@ func TestKickedOut(t *testing.T) {
 	} {
 		st := s.user("alice").stream("deviceID", "tab").ready()
 		act(s.user("alice"))
-		st.is("KICKED_OUT", `{"type":"`+why+`"}`, "a kicked device is told why")
+		st.is("KICKED_OUT", `{"type":"`+why+`"}`, "a kicked device receives the reason")
 		st.ends("after KICKED_OUT the stream ends")
 		for range 2 {
 			s.user("alice").open("deviceID", "tab", "Last-Event-ID", st.Cursor()).isRefused(why)
 		}
-		s.user("alice").stream("deviceID", "tab").ready() // without a Last-Event-ID it logs in anew
+		s.user("alice").stream("deviceID", "tab").ready() // without a Last-Event-ID the device logs in again
 		s.user("alice").post("/v1/logout", ``)
 	}
 	st := s.user("alice").stream("deviceID", "tab").ready()
@@ -96,7 +96,7 @@ func TestKickedOut(t *testing.T) {
 	st.ends("after KICKED_OUT the stream ends")
 }
 
-// isRefused: the response to a kicked device that only reconnects.
+// isRefused checks the response to a kicked device that only reconnects.
 func (st *stream) isRefused(why string) {
 	st.t.Helper()
 	code, kicked := st.response.StatusCode, st.response.Header.Get("Presence-Kicked")
@@ -105,7 +105,8 @@ func (st *stream) isRefused(why string) {
 	}
 }
 
-// TestAPageWithoutADeviceIDStaysOut: a plain EventSource reconnects by itself.
+// TestAPageWithoutADeviceIDStaysOut checks this because a plain EventSource reconnects
+// by itself.
 func TestAPageWithoutADeviceIDStaysOut(t *testing.T) {
 	s := newServer(t)
 	for why, act := range map[string]func(caller){
@@ -115,18 +116,18 @@ func TestAPageWithoutADeviceIDStaysOut(t *testing.T) {
 		alice := s.user("alice")
 		st := alice.stream().ready()
 		act(alice)
-		st.is("KICKED_OUT", `{"type":"`+why+`"}`, "a kicked device is told why")
+		st.is("KICKED_OUT", `{"type":"`+why+`"}`, "a kicked device receives the reason")
 		alice.open("Last-Event-ID", st.Cursor()).isRefused(why)
 		alice.open("Last-Event-ID", "0").isRefused(why)
 		renewed := s.user("alice")
-		renewed.stream("Last-Event-ID", st.Cursor()).ready() // its token is newer
+		renewed.stream("Last-Event-ID", st.Cursor()).ready() // this token is newer
 		anew := renewed.stream().ready()
-		s.user("alice").stream("Last-Event-ID", anew.Cursor()).ready() // and so is its cursor
+		s.user("alice").stream("Last-Event-ID", anew.Cursor()).ready() // and so is this cursor
 	}
 }
 
-// TestATokenOfADeletedUser is refused on every way in, and after a restart too:
-// see TestOldCredentialsOfADeletedUserStayRefused.
+// TestATokenOfADeletedUser checks that the token is refused by every call, and after a
+// restart too: see TestOldCredentialsOfADeletedUserStayRefused.
 func TestATokenOfADeletedUser(t *testing.T) {
 	s := newServer(t)
 	alice := s.user("alice")
@@ -167,7 +168,7 @@ func TestResume(t *testing.T) {
 	alice.post("/v1/subscribeUserStatus", `{"userIDList":["bob","carol"]}`)
 	st := alice.stream("deviceID", "tab").ready()
 	s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"one"}`)
-	st.is("USER_STATUS_UPDATED", `[`+status("bob", presence.Unlogined, "one")+`]`, "a change comes at once")
+	st.is("USER_STATUS_UPDATED", `[`+status("bob", presence.Unlogined, "one")+`]`, "a change arrives immediately")
 	st.cancel()
 	s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"two"}`)
 	s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"three"}`)
@@ -176,7 +177,7 @@ func TestResume(t *testing.T) {
 		t.Errorf("READY of a stream that resumes has the id it starts from, %s, not %s", st.Cursor(), e.ID)
 	}
 	again.is("USER_STATUS_UPDATED", `[`+status("bob", presence.Unlogined, "three")+`]`,
-		"a stream that resumes gets the current status of everyone whose version is greater")
+		"a stream that resumes receives the current status of every user whose version is greater")
 
 	bob, carol := status("bob", presence.Unlogined, "three"), status("carol", presence.Unlogined, "")
 	for _, last := range []string{"0", "garbage", "-1", "1.5", "0x10", "\U0001F600", "9007199254740991", "99999999999999999999",
@@ -192,14 +193,15 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestANewerStreamOfADevice ends the older one, which is dead, only nobody knew.
+// TestANewerStreamOfADevice checks that it ends the older stream, whose connection is
+// dead without anybody noticing.
 func TestANewerStreamOfADevice(t *testing.T) {
 	s := newServer(t)
 	older := s.user("alice").stream("deviceID", "tab").ready()
 	newer := s.user("alice").stream("deviceID", "tab").ready()
 	older.ends("a device that opens a second stream keeps the newer")
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"x"}`)
-	newer.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "x")+`]`, "the end of the older is no drop")
+	newer.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "x")+`]`, "the end of the older stream is not a disconnect")
 }
 
 func TestDrainGivesEachStreamItsOwnRetry(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// ExampleHandler_Shutdown stops a program: event streams are told when to reconnect,
+// ExampleHandler_Shutdown stops a program: event streams end with a time to reconnect,
 // requests in progress end, and nobody is shown as offline.
 func ExampleHandler_Shutdown() {
 	folder, _ := os.MkdirTemp("", "presence")

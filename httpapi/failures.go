@@ -76,9 +76,28 @@ type proxies []netip.Prefix
 // 64 bits, because one client has them all. It is the zero value if the address isn't
 // known.
 func (p proxies) client(r *http.Request) netip.Addr {
-	client, known := parseHost(r.RemoteAddr)
-	if len(p) == 0 || known && !p.trust(client) { // a proxy on a Unix socket has no address
-		return network(client)
+	if reported := p.reported(r); reported.IsValid() {
+		return network(reported)
+	}
+	peer, _ := parseHost(r.RemoteAddr)
+	return network(peer)
+}
+
+// peer returns the address of the client for the log. It has no port if a trusted proxy
+// reports it.
+func (p proxies) peer(r *http.Request) string {
+	if reported := p.reported(r); reported.IsValid() {
+		return reported.String()
+	}
+	return r.RemoteAddr
+}
+
+// reported returns the address of the client that trusted proxies report in the headers
+// of a request, or the zero value if they report none.
+func (p proxies) reported(r *http.Request) (client netip.Addr) {
+	peer, known := parseHost(r.RemoteAddr)
+	if len(p) == 0 || known && !p.trust(peer) { // a proxy on a Unix socket has no address
+		return client
 	}
 	for _, hop := range slices.Backward(hops(r.Header)) {
 		addr, ok := parseHost(hop)
@@ -89,7 +108,7 @@ func (p proxies) client(r *http.Request) netip.Addr {
 			break
 		}
 	}
-	return network(client)
+	return client
 }
 
 func (p proxies) trust(addr netip.Addr) bool {

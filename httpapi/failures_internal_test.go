@@ -12,7 +12,8 @@ func address(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
-// TestFailuresOfAMinute: the window begins with the first failure, and ends after a minute.
+// TestFailuresOfAMinute checks that the window begins with the first failure, and ends
+// after a minute.
 func TestFailuresOfAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f failures
@@ -34,7 +35,7 @@ func TestFailuresOfAMinute(t *testing.T) {
 	})
 }
 
-// TestFailuresAreBounded: a flood from many addresses takes bounded memory.
+// TestFailuresAreBounded checks that a flood from many addresses takes bounded memory.
 func TestFailuresAreBounded(t *testing.T) {
 	var f failures
 	for n := range 3 * maxAddresses {
@@ -45,8 +46,8 @@ func TestFailuresAreBounded(t *testing.T) {
 	}
 }
 
-// TestClientBehindProxies: the last address that is not a trusted proxy's, and nothing that
-// a client can write.
+// TestClientBehindProxies checks that the client is the last address that isn't a
+// trusted proxy's, whatever the client itself writes.
 func TestClientBehindProxies(t *testing.T) {
 	trusted := proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, c := range []struct {

@@ -17,8 +17,9 @@ func (s *server) guess(client, path string) *answer {
 	return s.send("GET", path, http.Header{"Authorization": {"Bearer a-wrong-token"}, "X-Forwarded-For": {client}}, "")
 }
 
-// TestGuessingIsLimited: of an address, wrong keys and tokens together; right ones are
-// accepted all the same, and other addresses are not concerned.
+// TestGuessingIsLimited checks that wrong keys and tokens from one address are counted
+// together, that right ones are accepted nevertheless, and that other addresses are
+// not affected.
 func TestGuessingIsLimited(t *testing.T) {
 	s := newServer(t, func(o *options) {
 		o.config.Limits.Failures = 4
@@ -31,21 +32,21 @@ func TestGuessingIsLimited(t *testing.T) {
 	}
 	for _, path := range []string{"/v1/friends", "/v1/events", "/v1/admin/stats", "/v1/admin/events"} {
 		a := s.guess("198.51.100.1", path)
-		a.fails(429, "2996", "too many of one address")
+		a.fails(429, "2996", "too many from one address")
 		if after, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || after < 1 || after > 60 {
 			t.Errorf("Retry-After is %q", a.header.Get("Retry-After"))
 		}
 		s.guess("198.51.100.2", path)
 	}
 	s.counts("presence_failures_limited_total 4")
-	s.guess("198.51.100.2", "/v1/friends").fails(429, "2996", "the other address has had four as well")
+	s.guess("198.51.100.2", "/v1/friends").fails(429, "2996", "the other address has sent four as well")
 	from := http.Header{"Authorization": {"Bearer " + s.issue("alice")}, "X-Forwarded-For": {"198.51.100.1"}}
 	if a := s.send("GET", "/v1/friends", from, ""); a.status != 200 {
-		t.Errorf("a right token of that address is answered %d %s", a.status, a.body)
+		t.Errorf("a right token of that address was answered %d %s", a.status, a.body)
 	}
 	from.Set("Authorization", "Bearer "+adminKey)
 	if a := s.send("GET", "/v1/admin/stats", from, ""); a.status != 200 {
-		t.Errorf("the admin key from that address is answered %d %s", a.status, a.body)
+		t.Errorf("the admin key from that address was answered %d %s", a.status, a.body)
 	}
 	limits := httpapi.DefaultLimits()
 	limits.Failures = 1000
@@ -53,8 +54,9 @@ func TestGuessingIsLimited(t *testing.T) {
 	s.guess("198.51.100.1", "/v1/friends").fails(401, "70003", "the limit was raised")
 }
 
-// TestWhatWasRightOnceIsNoGuess: expired and revoked tokens, and none, are never limited.
-func TestWhatWasRightOnceIsNoGuess(t *testing.T) {
+// TestExpiredAndRevokedTokensAreNotGuesses checks that requests with expired or revoked tokens,
+// or without one, are never limited.
+func TestExpiredAndRevokedTokensAreNotGuesses(t *testing.T) {
 	s := newServer(t, func(o *options) { o.config.Limits.Failures = 1 })
 	s.register("alice")
 	revoked := s.user("alice")
@@ -69,7 +71,7 @@ func TestWhatWasRightOnceIsNoGuess(t *testing.T) {
 		s.as("").get("/v1/friends").fails(401, "70002", "no token")
 		s.as("").get("/v1/admin/stats").fails(403, "70403", "no key")
 	}
-	s.guess("", "/v1/friends").fails(401, "70003", "the first wrong one")
+	s.guess("", "/v1/friends").fails(401, "70003", "the first wrong token")
 	s.guess("", "/v1/friends").fails(429, "2996", "the second")
 	s.guess("198.51.100.1", "/v1/friends").fails(429, "2996", "the headers of an untrusted peer count for nothing")
 }

@@ -22,17 +22,17 @@ func (s *server) feed(query, lastEventID string) *stream {
 	return st
 }
 
-// TestAdminEvents: the feed of all users begins with READY, and sends the changes of
-// everybody, deletions as well.
+// TestAdminEvents checks that the feed of all users starts with READY, and sends the
+// changes of all users, including deletions.
 func TestAdminEvents(t *testing.T) {
 	s := newServer(t)
 	s.register("alice", "bob")
 	st := s.feed("", "")
 	st.is("READY", `{"version":N}`, "the first event of a feed has the version alone")
 	s.admin().post("/v1/admin/setUserStatus", `{"userID":"bob","customStatus":"lunch"}`)
-	st.is("USER_STATUS_UPDATED", "["+status("bob", 3, "lunch")+"]", "a feed sends the changes of everybody")
+	st.is("USER_STATUS_UPDATED", "["+status("bob", 3, "lunch")+"]", "a feed sends the changes of all users")
 	s.user("alice").stream().ready()
-	st.is("USER_STATUS_UPDATED", "["+status("alice", 1, "")+"]", "a feed reports who comes")
+	st.is("USER_STATUS_UPDATED", "["+status("alice", 1, "")+"]", "a feed reports users who connect")
 	s.admin().post("/v1/admin/deleteUsers", `{"userIDList":["bob"]}`)
 	st.is("USER_STATUS_UPDATED", "["+status("bob", 0, "")+"]", "a deleted user is UNKNOWN")
 	s.admin().get("/v1/admin/stats").is(
@@ -40,11 +40,15 @@ func TestAdminEvents(t *testing.T) {
 	if answer := s.admin().get("/v1/admin/stats?deliveries=true"); !strings.Contains(answer.body, `"deliveries":`) {
 		t.Errorf("deliveries are counted on request, but the response is %s", answer.body)
 	}
+	s.admin().get("/v1/admin/stats?availability=true").is(
+		`{"users":{"online":1,"offline":0,"unlogined":0},"streams":2,"subscriptions":0,"version":N}`, "availability is absent while nobody has one")
+	s.admin().get("/v1/admin/stats?availability=yes").fails(400, "70402", "the parameter is a boolean")
 	s.admin().get("/v1/admin/stats?deliveries=1").fails(400, "70402", "the parameter is a boolean")
 }
 
-// TestAdminEventsResume: Last-Event-ID and since resume, the header takes precedence, zero
-// and what was never issued mean everyone.
+// TestAdminEventsResume checks that Last-Event-ID and since resume a feed, that the
+// header takes precedence, and that zero and values that were never issued mean all
+// users.
 func TestAdminEventsResume(t *testing.T) {
 	s := newServer(t)
 	s.register("alice", "bob")
@@ -69,7 +73,8 @@ func TestAdminEventsResume(t *testing.T) {
 	}
 }
 
-// TestAdminEventsRefuses: what isn't a request for a feed is refused before it begins.
+// TestAdminEventsRefuses checks that an invalid request for a feed is refused before
+// the feed starts.
 func TestAdminEventsRefuses(t *testing.T) {
 	s := newServer(t)
 	for _, query := range []string{"?since=", "?since=-1", "?since=1.5", "?since=x", "?since=1&since=2", "?access_token=x", "?platform=web"} {
@@ -83,7 +88,7 @@ func TestAdminEventsRefuses(t *testing.T) {
 	s.admin().post("/v1/admin/events", "{}").fails(405, "70402", "a feed is opened by GET")
 }
 
-// TestFeedsCountAsStreams: the limit of streams applies to feeds, too.
+// TestFeedsCountAsStreams checks that the limit of streams applies to feeds, too.
 func TestFeedsCountAsStreams(t *testing.T) {
 	s := newServer(t, func(o *options) { o.config.Limits.Streams = 1 })
 	st := s.feed("", "")

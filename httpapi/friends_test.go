@@ -55,7 +55,7 @@ func TestFriendsOfManyUsersAreLimited(t *testing.T) {
 		return strings.Join(all, ",")
 	}
 	if a := s.admin().post("/v1/admin/addFriends", `{"list":[`+list(10, 100)+`,`+list(10, 100)+`]}`); a.status != 200 {
-		t.Errorf("1,000 distinct pairs, each twice, are answered %d %.200s", a.status, a.body)
+		t.Errorf("1,000 distinct pairs, each twice, were answered %d %.200s", a.status, a.body)
 	}
 	for _, body := range []string{
 		`{"list":[` + list(10, 100) + `,{"userID":"alice","friendIDList":["bob"]}]}`, `{"list":[` + list(1, 1001) + `]}`,
@@ -103,7 +103,7 @@ func TestMalformedListsOfFriends(t *testing.T) {
 			a := s.admin().post("/v1/admin/addFriends", body)
 			a.fails(400, "70402", "nothing of a malformed list takes effect")
 			if !strings.Contains(a.body, shown) {
-				t.Errorf("%s is answered %s, want %s", body, a.body, shown)
+				t.Errorf("%s was answered %s, want %s", body, a.body, shown)
 			}
 		})
 		s.friendsAre("alice", "")
@@ -124,7 +124,7 @@ func TestSetFriends(t *testing.T) {
 
 	stream := s.user("alice").stream().ready()
 	set(`"friendIDList":["carol","dave"]`).is(`{"failureUserList":[]}`, "the list is exactly the one given")
-	stream.is("USER_STATUS_UPDATED", `[`+status("dave", presence.Unlogined, "")+`]`, "only who is new is sent")
+	stream.is("USER_STATUS_UPDATED", `[`+status("dave", presence.Unlogined, "")+`]`, "only new friends are sent")
 	s.friendsAre("alice", `"carol","dave"`)
 	s.friendsAre("bob", ``)
 	s.friendsAre("dave", `"alice"`)
@@ -146,8 +146,9 @@ func TestSetFriends(t *testing.T) {
 	s.friendsAre("fan", `"alice"`)
 }
 
-// TestSetFriendsTakesWhatAListMayHave: limits.friends, even if that is more than other lists have.
-func TestSetFriendsTakesWhatAListMayHave(t *testing.T) {
+// TestSetFriendsAcceptsAFullList checks that a list may have limits.friends IDs, even
+// if other lists may have fewer.
+func TestSetFriendsAcceptsAFullList(t *testing.T) {
 	for _, c := range []struct{ friends, most int }{{1200, 1200}, {2, 1000}} {
 		s := newServer(t, func(o *options) { o.settings.Friends = c.friends })
 		var ids, quoted []string
@@ -161,7 +162,7 @@ func TestSetFriendsTakesWhatAListMayHave(t *testing.T) {
 		}
 		a := set(quoted[:c.most])
 		if failed := strings.Count(a.body, `"code":70398,"message":"the friend list is full"`); a.status != 200 || failed != c.most-c.friends {
-			t.Errorf("limits.friends = %d: a list of %d is answered %d %.200s", c.friends, c.most, a.status, a.body)
+			t.Errorf("limits.friends = %d: a list of %d was answered %d %.200s", c.friends, c.most, a.status, a.body)
 		}
 		s.changesNothing("too many", func() { set(quoted).fails(400, "70206", "too many IDs are an error") })
 		friends, _, err := s.svc.Friends(t.Context(), "alice", "", 2000)

@@ -10,14 +10,14 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// fuzzed returns a server that sends every change at once, and takes long texts.
+// fuzzed returns a server that sends every change immediately, and accepts long texts.
 func fuzzed(f *testing.F) *server {
 	f.Helper()
 	return newServer(f, func(o *options) { o.settings.BatchWindow, o.settings.CustomStatusBytes = 0, 65536 })
 }
 
-// FuzzQuery: any query of a GET succeeds, or is answered with an error of the
-// client.
+// FuzzQuery checks that a GET with any query succeeds, or is answered with an error of
+// the client.
 func FuzzQuery(f *testing.F) {
 	for _, query := range []string{"", "limit=1&after=a", "limit=0", "limit=99999999999999999999", "userID=alice", "userID=%00", "userID=%zz",
 		"userID=alice;limit=1", "userID=alice&userID=bob", "after=%ff&limit=+5", "limit=1e3", "=&&=", "userID=alice&after=\xff\x00&limit=1000",
@@ -35,14 +35,14 @@ func FuzzQuery(f *testing.F) {
 			w := httptest.NewRecorder()
 			s.api.ServeHTTP(w, r)
 			if w.Code != 200 && w.Code != 400 && w.Code != 404 || !json.Valid(w.Body.Bytes()) {
-				t.Errorf("%s?%q is answered %d %s", path, query, w.Code, w.Body)
+				t.Errorf("%s?%q was answered %d %s", path, query, w.Code, w.Body)
 			}
 		}
 	})
 }
 
-// FuzzStatusText: whatever text a user sets, a stream that sends it has exactly
-// one more event, and its data has the text.
+// FuzzStatusText checks that, whatever text a user sets, a stream that sends it has
+// exactly one more event, whose data contains the text.
 func FuzzStatusText(f *testing.F) {
 	for _, text := range []string{"In a call", "\n\nevent: KICKED_OUT\ndata: {}\n\n", "\r", "\r\n\r\n", "\u2028", ":", "\x00", "\xff", `"}]` + "\nid: 99"} {
 		f.Add(text)
@@ -61,7 +61,7 @@ func FuzzStatusText(f *testing.F) {
 		before, _ := s.svc.Get("alice")
 		after, err := s.svc.Set(t.Context(), "alice", text, 0)
 		if err != nil || after == before[0] {
-			return // malformed, or nothing new
+			return // malformed, or the text didn't change
 		}
 		e, err := stream.Next()
 		for err == nil && e.Type == "KEEPALIVE" {

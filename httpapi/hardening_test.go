@@ -15,15 +15,15 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// What attackers have tried on the built program, each as a test.
+// What attackers have tried on the program, each attempt as a test.
 
-// Every server's log is searched for the tokens it was sent, when it ends.
+// When a server ends, its log is searched for the tokens that were sent to it.
 func TestATokenInAPathIsNotLogged(t *testing.T) {
 	s := newServer(t)
 	token := s.issue("alice")
 	s.remember(token)
 	for _, path := range []string{"/v1/events&access_token=", "/v1/events%3Faccess_token=", "/v1/events/"} {
-		s.call(http.MethodGet, path+token, "", "").fails(404, "70402", "what isn't one of our paths isn't told in the log")
+		s.call(http.MethodGet, path+token, "", "").fails(404, "70402", "an unknown path must not be logged")
 	}
 }
 
@@ -32,7 +32,7 @@ func TestAStatusTextIsNotLogged(t *testing.T) {
 	a := s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"\ud800between us"}`)
 	a.fails(400, "70402", "a lone surrogate is malformed")
 	if strings.Contains(a.body+s.log.String(), "between us") {
-		t.Errorf("the text of a status is in the answer or the log: %s\n%s", a.body, s.log)
+		t.Errorf("the text of a status is in the response or the log: %s\n%s", a.body, s.log)
 	}
 }
 
@@ -43,15 +43,15 @@ func TestADeletedUserStaysDeleted(t *testing.T) {
 	s.admin().post("/v1/admin/deleteUsers", `{"userIDList":["alice"]}`).is(`{"failureUserList":[]}`, "a user is deleted")
 	stream.is("KICKED_OUT", `{"type":"REST_API_Kick"}`, "deleting ends the user's streams")
 	if again := alice.open("deviceID", "d", "Last-Event-ID", stream.Cursor()); again.response.StatusCode != http.StatusNoContent {
-		t.Errorf("a kicked device that merely reconnects gets %s, want 204", again.response.Status)
+		t.Errorf("a kicked device that only reconnects gets %s, want 204", again.response.Status)
 	}
-	s.admin().get("/v1/admin/explain?userID=alice").fails(404, "70107", "who is refused is not registered by that")
+	s.admin().get("/v1/admin/explain?userID=alice").fails(404, "70107", "a user whose request is refused must not be registered")
 }
 
 func TestAMalformedQueryIsRefused(t *testing.T) {
 	s := newServer(t)
 	for _, query := range []string{"after=a%zz", "after=a;b"} {
-		s.admin().get("/v1/admin/users?"+query).fails(400, "70402", "half a query is not taken for the whole")
+		s.admin().get("/v1/admin/users?"+query).fails(400, "70402", "a query that is malformed in part is refused as a whole")
 	}
 }
 
@@ -59,11 +59,12 @@ func TestNobodyIsNotAUser(t *testing.T) {
 	s := newServer(t, func(o *options) {
 		o.config.Authenticate = func(*http.Request) (httpapi.Credentials, error) { return httpapi.Credentials{}, nil }
 	})
-	s.call(http.MethodGet, "/v1/subscriptions", "", "").fails(401, "70002", "an empty user ID is no credentials")
+	s.call(http.MethodGet, "/v1/subscriptions", "", "").fails(401, "70002", "an empty user ID is not a credential")
 }
 
-// A proxy in front may read the first of two, or another case.
-func TestAJWTSaysOneThing(t *testing.T) {
+// TestAJWTIsUnambiguous checks this because a proxy in front may read the first of two
+// members, or one in another case.
+func TestAJWTIsUnambiguous(t *testing.T) {
 	s := newServer(t)
 	past, future := time.Now().Add(-time.Hour).Unix(), time.Now().Add(time.Hour).Unix()
 	for why, claims := range map[string]string{
@@ -80,7 +81,7 @@ func TestAJWTSaysOneThing(t *testing.T) {
 		get("/v1/subscriptions").fails(401, "70001", "EXP is not exp")
 }
 
-// rawJWT signs claims letter by letter.
+// rawJWT signs claims that are given as text.
 func rawJWT(t *testing.T, claims string) string {
 	t.Helper()
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
@@ -92,8 +93,9 @@ func rawJWT(t *testing.T, claims string) string {
 	return text + "." + part(string(signature))
 }
 
-// TestLargeBodiesAreBounded: clients that send large bodies slowly fill no memory, and keep out neither small bodies,
-// nor other users, nor the server API.
+// TestLargeBodiesAreBounded checks that clients that send large bodies slowly don't
+// fill the memory, and keep out neither small bodies, nor other users, nor the server
+// API.
 func TestLargeBodiesAreBounded(t *testing.T) {
 	s := newServer(t)
 	large := func(c caller, path, members string) *answer {
@@ -103,9 +105,9 @@ func TestLargeBodiesAreBounded(t *testing.T) {
 	set("alice").is(status("alice", presence.Unlogined, "x"), "a body may be large")
 
 	for range httpapi.MaxLarge {
-		s.sendSlowly("alice", 1000) // takes no slot: too little has arrived
+		s.sendSlowly("alice", 1000) // takes no slot, because too little has arrived
 	}
-	set("alice").is(status("alice", presence.Unlogined, "x"), "bodies that don't arrive keep out nobody")
+	set("alice").is(status("alice", presence.Unlogined, "x"), "bodies that don't arrive don't block other calls")
 	takes := func(userID string, n, all int) (conns []net.Conn) {
 		for range n {
 			conns = append(conns, s.sendSlowly(userID, 70<<10))
@@ -116,9 +118,9 @@ func TestLargeBodiesAreBounded(t *testing.T) {
 	conns := takes("alice", httpapi.MaxLargeOfUser, httpapi.MaxLargeOfUser)
 	refused := set("alice")
 	refused.fails(503, "60022", "a user has only a few large bodies at once")
-	refused.has("Retry-After", "1", "the answer says when to come back")
-	set("bob").is(status("bob", presence.Unlogined, "x"), "one user keeps out no other")
-	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"small"}`).is(status("alice", presence.Unlogined, "small"), "small bodies are taken")
+	refused.has("Retry-After", "1", "the response says when to retry")
+	set("bob").is(status("bob", presence.Unlogined, "x"), "one user doesn't block other users")
+	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"small"}`).is(status("alice", presence.Unlogined, "small"), "small bodies are accepted")
 
 	for all := httpapi.MaxLargeOfUser; all < httpapi.MaxLarge; {
 		all += httpapi.MaxLargeOfUser
@@ -130,10 +132,11 @@ func TestLargeBodiesAreBounded(t *testing.T) {
 	for _, conn := range conns {
 		conn.Close()
 	}
-	until(t, "large bodies are taken again", func() bool { return set("alice").status == 200 })
+	until(t, "large bodies are accepted again", func() bool { return set("alice").status == 200 })
 }
 
-// TestLargeBodiesNeedCredentials: without them no slot is taken.
+// TestLargeBodiesNeedCredentials checks that requests without credentials take no
+// slot.
 func TestLargeBodiesNeedCredentials(t *testing.T) {
 	s := newServer(t, func(o *options) { o.config.Dev = true })
 	s.as("").post("/v1/dev/token", `{"userID":"alice","y":"`+strings.Repeat("y", 100<<10)+`"}`).
@@ -145,7 +148,7 @@ func TestLargeBodiesNeedCredentials(t *testing.T) {
 	}
 }
 
-// sendSlowly sends the beginning of a chunked body, of so many bytes, and leaves it there.
+// sendSlowly sends the first n bytes of a chunked body, and then sends nothing more.
 func (s *server) sendSlowly(userID string, size int) net.Conn {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.http.Listener.Addr().String())
@@ -164,14 +167,14 @@ func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !is(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("never comes to be: %s", what)
+			t.Fatalf("this never becomes true: %s", what)
 		}
 	}
 }
 
-// TestAStreamTakesNoMore: what comes behind the request of a stream is not
-// read for ever.
-func TestAStreamTakesNoMore(t *testing.T) {
+// TestAStreamReadsNothingAfterItsRequest checks that the server reads nothing after the
+// request of a stream.
+func TestAStreamReadsNothingAfterItsRequest(t *testing.T) {
 	s := newServer(t)
 	address, err := url.Parse(s.http.URL)
 	if err != nil {
@@ -195,6 +198,6 @@ func TestAStreamTakesNoMore(t *testing.T) {
 		_, err = conn.Read(buffer)
 	}
 	if e, ok := err.(net.Error); ok && e.Timeout() {
-		t.Error("a client that sends on keeps its stream")
+		t.Error("a client that continues to send keeps its stream")
 	}
 }

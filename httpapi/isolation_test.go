@@ -11,7 +11,8 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// TestOneUserCantTouchAnother has mallory make each call, with alice's name wherever a name could be taken from.
+// TestOneUserCantTouchAnother makes each call as mallory, with alice's ID everywhere
+// an ID could be taken from.
 func TestOneUserCantTouchAnother(t *testing.T) {
 	s := newServer(t)
 	s.register("alice", "bob", "carol", "mallory")
@@ -39,20 +40,21 @@ func TestOneUserCantTouchAnother(t *testing.T) {
 	s.user("mallory").post("/v1/logout", ``)
 
 	if after := s.explained("alice"); after != before {
-		t.Errorf("mallory has changed alice from\n%s\nto\n%s", before, after)
+		t.Errorf("mallory changed alice from\n%s\nto\n%s", before, after)
 	}
 	alice.get("/v1/subscriptions").is(`{"userList":[`+status("bob", presence.Unlogined, "")+`]}`, "alice's subscriptions are hers")
 	alice.post("/v1/setSelfStatus", `{"customStatus":"still here"}`)
-	stream.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "still here")+`]`, "alice's stream goes on, and was told nothing")
+	stream.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "still here")+`]`, "alice's stream continues, and has received nothing")
 }
 
-// explained is all there is to say of a user, but for the time at which it is said.
+// explained is the whole explanation of a user, without the time at which it was made.
 func (s *server) explained(userID string) string {
 	s.t.Helper()
 	return regexp.MustCompile(`"now":"[^"]+"`).ReplaceAllString(s.admin().get("/v1/admin/explain?userID="+userID).body, "")
 }
 
-// asMallory makes a call with every sign that is no credential of this server saying alice.
+// asMallory makes a call in which everything that is not a credential of this server
+// names alice.
 func (s *server) asMallory(method, target, body string) {
 	s.t.Helper()
 	token := s.issue("mallory")
@@ -76,13 +78,13 @@ func (s *server) asMallory(method, target, body string) {
 	response.Body.Close()
 	admin := strings.HasPrefix(target, "/v1/admin/")
 	if admin != (response.StatusCode == http.StatusForbidden) {
-		s.t.Errorf("%s %s of a user is answered %s", method, target, response.Status)
+		s.t.Errorf("%s %s by a user was answered %s", method, target, response.Status)
 	}
 }
 
-// TestNobodyElseIsTold: who neither is a friend nor subscribes is told nothing, and
-// what a query tells is the status and no more.
-func TestNobodyElseIsTold(t *testing.T) {
+// TestOthersReceiveNothing checks that a user who is neither a friend nor a subscriber
+// receives nothing, and that a query returns the status and no more.
+func TestOthersReceiveNothing(t *testing.T) {
 	s := newServer(t)
 	s.register("alice", "friend", "subscriber", "stranger")
 	s.admin().post("/v1/admin/addFriends", `{"userID":"friend","friendIDList":["alice"],"mutual":false}`)
@@ -93,11 +95,11 @@ func TestNobodyElseIsTold(t *testing.T) {
 	}
 	s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"for those who watch"}`)
 	s.user("stranger").post("/v1/setSelfStatus", `{"customStatus":"my own"}`)
-	streams["stranger"].is("USER_STATUS_UPDATED", `[`+status("stranger", presence.Online, "my own")+`]`, "a stranger is told of nobody")
+	streams["stranger"].is("USER_STATUS_UPDATED", `[`+status("stranger", presence.Online, "my own")+`]`, "a stranger receives nothing about anybody")
 	for _, userID := range []string{"friend", "subscriber"} {
-		streams[userID].is("USER_STATUS_UPDATED", `[`+status("alice", presence.Unlogined, "for those who watch")+`]`, "who watches is told")
+		streams[userID].is("USER_STATUS_UPDATED", `[`+status("alice", presence.Unlogined, "for those who watch")+`]`, "a watcher receives the change")
 	}
 	s.user("stranger").post("/v1/getUserStatus", `{"userIDList":["alice"]}`).
 		is(fmt.Sprintf(`{"successUserList":[%s],"failureUserList":[]}`, status("alice", presence.Unlogined, "for those who watch")),
-			"a query tells the status, and nothing of devices, friends or subscriptions")
+			"a query returns the status, and nothing about devices, friends or subscriptions")
 }

@@ -28,7 +28,10 @@ func (t *Tokens) verifyJWT(trust *trust, token string) (Credentials, error) {
 }
 
 // jwtHeader has those members of the header of a JWT that select its key.
-type jwtHeader struct{ alg, kid string }
+type jwtHeader struct {
+	alg, kid  string
+	bringsKey bool // it has jwk, jku or x5u, by which a token would choose its own key
+}
 
 // headerOf returns the header of a JWT, which is not verified yet.
 func headerOf(token string) (header jwtHeader, ok bool) {
@@ -38,7 +41,7 @@ func headerOf(token string) (header jwtHeader, ok bool) {
 	if err != nil || in.err != nil {
 		return header, false
 	}
-	header = jwtHeader{alg: in.text("alg"), kid: in.someText("kid")}
+	header = jwtHeader{alg: in.text("alg"), kid: in.someText("kid"), bringsKey: in.has("jwk") || in.has("jku") || in.has("x5u")}
 	return header, in.err == nil
 }
 

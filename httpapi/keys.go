@@ -46,25 +46,24 @@ func (t *trust) trusts(name string) bool {
 	return t.provider != nil && t.provider.name() == name
 }
 
-// name is Credentials.key of what the provider verifies. It says which tokens that are.
+// name returns the Credentials.key of the tokens that the provider verifies.
 func (p *Provider) name() string {
 	return fmt.Sprintf("%q %q %q %q", p.config.URL, p.config.Issuer, p.config.Audience, p.config.UserClaim)
 }
 
-// SetKeys replaces what Config.Tokens verifies tokens with: its Secret, which must not be
-// empty and signs new tokens, its PreviousSecrets, and its Provider; the caller closes the
-// earlier one. The event streams that were opened with tokens that are no longer accepted
-// end as if these had expired.
+// SetKeys replaces the Secret, the PreviousSecrets and the Provider of Config.Tokens.
+// secret signs new tokens, and must not be empty. The caller closes the earlier Provider.
+// If the token of an event stream is no longer accepted, the stream ends as if the token
+// had expired. Streams whose tokens were not verified by Config.Tokens continue.
 //
-// It panics if Config.Tokens is nil. Streams with tokens that other Tokens verified
-// continue.
+// SetKeys panics if Config.Tokens is nil.
 func (h *Handler) SetKeys(secret []byte, previous [][]byte, provider *Provider) {
 	h.tokens.load() // what is in its fields counts as replaced
 	replaced := h.tokens.trust.Swap(newTrust(secret, previous, provider))
 	h.service.Expire(func(key string) bool { return !replaced.trusts(key) || h.tokens.load().trusts(key) })
 }
 
-// stillTrusted returns an error if what c was verified with was replaced since.
+// stillTrusted returns an error if what verified c was replaced since.
 func stillTrusted(c Credentials) error {
 	if c.by == nil || c.by.load().trusts(c.key) {
 		return nil
@@ -123,8 +122,8 @@ func (a *adminKeys) has(digest [sha256.Size]byte) bool {
 	return found == 1
 }
 
-// opened notes a feed that was opened with key, so that it ends with the key. It reports
-// false if the key isn't accepted any more.
+// opened stores a feed that was opened with key, so that it ends with the key. It
+// reports false if the key is no longer accepted.
 func (a *adminKeys) opened(feed *presence.Feed, key string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -9,8 +9,9 @@ import (
 	"github.com/presence-server/presence/httpapi"
 )
 
-// TestSetKeys: tokens of a previous secret are accepted, new ones are signed with the
-// current one, and a token that was verified before is refused once its secret is removed.
+// TestSetKeys checks that tokens of a previous secret are accepted, that new tokens
+// are signed with the current secret, and that a token that was verified before is
+// refused once its secret is removed.
 func TestSetKeys(t *testing.T) {
 	const next = "another secret, which is newer"
 	s := newServer(t)
@@ -38,8 +39,8 @@ func TestSetKeys(t *testing.T) {
 	verified("the old token, its secret is back", old, true)
 }
 
-// TestSetKeysOfUserSigs: they are verified with the same secrets as JWTs, and a stream
-// that one has opened ends with its secret.
+// TestSetKeysOfUserSigs checks that UserSigs are verified with the same secrets as
+// JWTs, and that a stream opened with a UserSig ends when its secret is removed.
 func TestSetKeysOfUserSigs(t *testing.T) {
 	const next = "another secret, which is newer"
 	s := newServer(t)
@@ -54,8 +55,8 @@ func TestSetKeysOfUserSigs(t *testing.T) {
 	stream.ends("KICKED_OUT ends a stream for good")
 }
 
-// TestSetKeysOfOtherTokens: a program may verify with other Tokens than the Handler
-// issues with. What happens to the secrets of one doesn't concern those of the other.
+// TestSetKeysOfOtherTokens checks that a program may verify with other Tokens than
+// the Handler issues with. A change to the secrets of one doesn't affect the other.
 func TestSetKeysOfOtherTokens(t *testing.T) {
 	others := &httpapi.Tokens{Secret: []byte("a secret of another program")}
 	s := newServer(t, func(o *options) { o.config.Authenticate = others.Authenticate })
@@ -71,7 +72,7 @@ func TestSetKeysOfOtherTokens(t *testing.T) {
 	}
 }
 
-// TestSetOrigins: an origin that can't match changes nothing.
+// TestSetOrigins checks that an origin that can't match changes nothing.
 func TestSetOrigins(t *testing.T) {
 	s := newServer(t)
 	if err := s.api.SetOrigins([]string{"https://chat.example.com", "nonsense"}); err == nil {

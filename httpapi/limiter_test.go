@@ -15,7 +15,7 @@ func TestWindowStartsAtTheFirstCall(t *testing.T) {
 		take := func(key callKey, want time.Duration, why string) {
 			t.Helper()
 			if got := l.take(key, 2, 5*time.Second); got != want {
-				t.Errorf("%s: told to wait %v, want %v", why, got, want)
+				t.Errorf("%s: the wait is %v, want %v", why, got, want)
 			}
 		}
 		take(alice, 0, "the first call opens the window")
@@ -33,8 +33,9 @@ func TestWindowStartsAtTheFirstCall(t *testing.T) {
 	})
 }
 
-// TestAShorterWindowCountsAtOnce: what SIGHUP changes must apply to windows that are open.
-func TestAShorterWindowCountsAtOnce(t *testing.T) {
+// TestAShorterWindowAppliesAtOnce checks that what SIGHUP changes applies to windows
+// that are open.
+func TestAShorterWindowAppliesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l limiter
 		alice := callKey{"alice", "getUserStatus"}
@@ -80,7 +81,7 @@ func TestRetryAfterIsRoundedUp(t *testing.T) {
 		w := httptest.NewRecorder()
 		refuse(w, &refusal{err: fail(CodeTooOften, "too often"), status: http.StatusTooManyRequests, after: after})
 		if got := w.Header().Get("Retry-After"); got != want {
-			t.Errorf("after %s is told as Retry-After %q, want %q", after, got, want)
+			t.Errorf("a wait of %s gives Retry-After %q, want %q", after, got, want)
 		}
 	}
 }

@@ -45,8 +45,8 @@ type Limits struct {
 	Streams int
 
 	// WriteTimeout is how long the client of an event stream may accept nothing
-	// of an event before its connection is closed. It must be more than zero.
-	// The default is 10 seconds.
+	// of an event before its connection is closed; see [sse.Timing]. It must be
+	// more than zero. The default is 10 seconds.
 	WriteTimeout time.Duration
 
 	// Drain is the period within which the clients of event streams reconnect

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 const mebibyte = 1 << 20
 
-// malformed are bodies that no call takes.
+// malformed are bodies that every call refuses.
 var malformed = map[string]string{
 	"no JSON":                     `{`,
 	"white space":                 "  \n",
@@ -20,7 +21,7 @@ var malformed = map[string]string{
 	"a list":                      `[]`,
 	"a string":                    `"customStatus"`,
 	"a second value":              `{"customStatus":"x","userID":"alice","userIDList":["alice"],"friendIDList":["bob"]} {}`,
-	"a second value of no worth":  `{"customStatus":"x","userID":"alice","userIDList":["alice"],"friendIDList":["bob"]}x`,
+	"a second value that is null": `{"customStatus":"x","userID":"alice","userIDList":["alice"],"friendIDList":["bob"]}x`,
 	"invalid UTF-8":               "{\"customStatus\":\"\xff\",\"userID\":\"alice\",\"userIDList\":[\"\xff\"]}",
 	"invalid UTF-8 in a key":      "{\"\xff\":1,\"customStatus\":\"x\",\"userID\":\"alice\",\"userIDList\":[\"alice\"]}",
 	"a lone surrogate":            `{"customStatus":"\ud800","userID":"\ud800","userIDList":["\ud800"]}`,
@@ -31,10 +32,10 @@ var malformed = map[string]string{
 	"an unknown key with no JSON": `{"customStatus":"x","userID":"alice","userIDList":["alice"],"x":tru}`,
 }
 
-// posts are all calls with a body, and whose they are.
+// posts are all calls with a body, and who makes them.
 var posts = map[string]string{
 	"/v1/setSelfStatus": "alice", "/v1/getUserStatus": "alice", "/v1/subscribeUserStatus": "alice",
-	"/v1/unsubscribeUserStatus": "alice", "/v1/logout": "alice",
+	"/v1/unsubscribeUserStatus": "alice", "/v1/setIdle": "alice", "/v1/setVisibility": "alice", "/v1/logout": "alice",
 	"/v1/admin/importUsers": "admin", "/v1/admin/deleteUsers": "admin", "/v1/admin/addFriends": "admin",
 	"/v1/admin/removeFriends": "admin", "/v1/admin/setFriends": "admin", "/v1/admin/logout": "admin", "/v1/admin/getUserStatus": "admin", "/v1/admin/setUserStatus": "admin",
 	"/v1/admin/kick": "admin", "/v1/admin/renameUser": "admin", "/v1/admin/issueToken": "admin", "/v1/dev/token": "",
@@ -50,15 +51,22 @@ func (s *server) whose(name string) caller {
 	return s.user(name)
 }
 
-// changesNothing fails unless the version, the users and the subscriptions
-// stay as they are.
+// changesNothing fails unless the version, the users, the subscriptions, and what is stored
+// about alice stay as they are.
 func (s *server) changesNothing(why string, do func()) {
 	s.t.Helper()
-	before, _ := s.svc.Stats(s.t.Context())
+	before, self := s.state()
 	do()
-	if after, _ := s.svc.Stats(s.t.Context()); after != before {
-		s.t.Errorf("%s must change nothing, but changed %+v to %+v", why, before, after)
+	if after, selfAfter := s.state(); after != before || !reflect.DeepEqual(selfAfter, self) {
+		s.t.Errorf("%s must change nothing, but changed %+v to %+v, and %+v to %+v", why, before, after, self, selfAfter)
 	}
+}
+
+// state returns the numbers of the server, and what is stored about alice, who may be unknown.
+func (s *server) state() (presence.Stats, presence.Self) {
+	stats, _ := s.svc.Stats(s.t.Context())
+	self, _ := s.svc.Self("alice")
+	return stats, self
 }
 
 func TestMalformedBodies(t *testing.T) {
@@ -93,7 +101,6 @@ func TestWrongTypes(t *testing.T) {
 			`"` + time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05,5Z") + `"`,
 			`"` + time.Now().Add(366*24*time.Hour).Format(time.RFC3339) + `"`}, text...)},
 		{"/v1/setSelfStatus", `{"customStatus":"x","expiresIn":60,"expiresAt":%s}`, []string{`"` + time.Now().Add(time.Minute).Format(time.RFC3339) + `"`, `null`}},
-		{"/v1/admin/setUserStatus", `{"userID":"alice","customStatus":"x","expiresAt":%s}`, []string{`"` + time.Now().Add(time.Minute).Format(time.RFC3339) + `"`}},
 		{"/v1/setSelfStatus", `{%s}`, []string{``, `"expiresIn":1`, `"CustomStatus":"x"`}},
 		{"/v1/getUserStatus", `{"userIDList":%s}`, list},
 		{"/v1/subscribeUserStatus", `{"userIDList":%s}`, list},

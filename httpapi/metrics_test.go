@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// scrape returns what Prometheus would get.
+// scrape returns what Prometheus would receive.
 func (s *server) scrape() string {
 	s.t.Helper()
 	recorder := httptest.NewRecorder()
@@ -28,7 +28,7 @@ func (s *server) scrape() string {
 	return recorder.Body.String()
 }
 
-// counts wants a sample of the metrics, such as `presence_streams 1`.
+// counts checks that the metrics contain a sample, such as `presence_streams 1`.
 func (s *server) counts(sample string) {
 	s.t.Helper()
 	text := s.scrape()
@@ -100,8 +100,8 @@ func TestMetricsOfCalls(t *testing.T) {
 	}
 }
 
-// TestMetricsOfStreams: a stream counts as a request once it is open, on
-// either protocol, and not when it ends.
+// TestMetricsOfStreams checks that a stream is counted as a request when it is open,
+// with either version of HTTP, and not when it ends.
 func TestMetricsOfStreams(t *testing.T) {
 	for protocol, serve := range map[string]func(*httptest.Server){
 		"HTTP/1.1": func(w *httptest.Server) { w.Start() },
@@ -126,12 +126,12 @@ func TestMetricsOfStreams(t *testing.T) {
 			s.comesToCount(`presence_streams_ended_total{reason="closed"} 1`)
 			s.counts(`presence_streams 0`)
 			s.counts(opened + "1")
-			s.counts(`presence_stream_cuts_total{reason="connection_error"} 0`) // it was the client who went
+			s.counts(`presence_stream_cuts_total{reason="connection_error"} 0`) // the client disconnected
 		})
 	}
 }
 
-// TestMetricsOfDraining: who drains is not ready.
+// TestMetricsOfDraining checks that a server that drains is not ready.
 func TestMetricsOfDraining(t *testing.T) {
 	s := newServer(t)
 	s.user("alice").stream().ready()
@@ -140,7 +140,8 @@ func TestMetricsOfDraining(t *testing.T) {
 	s.counts(`presence_streams_ended_total{reason="drained"} 1`)
 }
 
-// TestMetricsAreRegistered with the program's own, without those of the process, which it has already.
+// TestMetricsAreRegistered registers them with those of a program, without those of
+// the process, which the program has already.
 func TestMetricsAreRegistered(t *testing.T) {
 	own := prometheus.NewRegistry()
 	s := newServer(t, func(o *options) { o.config.Registerer = own })
@@ -165,15 +166,15 @@ func TestMetricsAreRegistered(t *testing.T) {
 			t.Errorf("%s is %q, want %q in it", name, seen[name], sample)
 		}
 	}
-	s.counts(`presence_changes_total 1`) // also in the handler's own
+	s.counts(`presence_changes_total 1`) // also in the handler's own metrics
 	if _, err := httpapi.New(httpapi.Config{Service: s.svc, Tokens: s.tokens, Registerer: own}); err == nil {
 		t.Error("New must refuse a Registerer that has these metrics already")
 	}
 }
 
-// TestEveryLineTellsItsRequest: what is logged of a request has the ID that the
-// client got, and who it came from.
-func TestEveryLineTellsItsRequest(t *testing.T) {
+// TestEveryLineHasItsRequest checks that log lines about a request contain the ID that
+// the client received, and the user who made the request.
+func TestEveryLineHasItsRequest(t *testing.T) {
 	log := new(logBuffer)
 	var verdict func() error
 	s := newServer(t, func(o *options) {
@@ -188,7 +189,7 @@ func TestEveryLineTellsItsRequest(t *testing.T) {
 	})
 	verdict = func() error { return nil }
 	alice := s.user("alice")
-	want := make(map[string]string) // the user by the request
+	want := make(map[string]string) // the user of each request
 	note := func(user string, header http.Header) { want[header.Get("X-Request-ID")] = user }
 
 	note("alice", alice.post("/v1/setSelfStatus", `{"customStatus":7}`).header)
@@ -208,26 +209,26 @@ func TestEveryLineTellsItsRequest(t *testing.T) {
 	verdict = func() error { panic("the wires are crossed") }
 	note("", alice.post("/v1/setSelfStatus", `{"customStatus":"x"}`).header)
 	s.comesToCount(`presence_streams 0`)
-	s.api.Shutdown(t.Context()) // for the line of the stream's end
+	s.api.Shutdown(t.Context()) // for the line about the end of the stream
 
 	seen := make(map[string]int)
 	for line := range strings.Lines(log.String()) {
-		var told struct{ Msg, Request, User, Level string }
-		if err := json.Unmarshal([]byte(line), &told); err != nil {
+		var logged struct{ Msg, Request, User, Level string }
+		if err := json.Unmarshal([]byte(line), &logged); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		user, known := want[told.Request]
-		if !known || user != told.User {
-			t.Errorf("a line tells request %q of user %q, want one of %v:\n%s", told.Request, told.User, want, line)
+		user, known := want[logged.Request]
+		if !known || user != logged.User {
+			t.Errorf("a line has request %q of user %q, want one of %v:\n%s", logged.Request, logged.User, want, line)
 		}
-		seen[told.Msg]++
+		seen[logged.Msg]++
 	}
 	if got := fmt.Sprint(seen); got != "map[a handler panicked:1 changed through the server API:1 request refused:7 stream ended:1 stream opened:1]" {
 		t.Errorf("the log has %s:\n%s", got, log)
 	}
 }
 
-// TestMetricsNameNobody calls with all that must not be in them.
+// TestMetricsNameNobody makes calls with everything that must not be in the metrics.
 func TestMetricsNameNobody(t *testing.T) {
 	s := newServer(t)
 	alice := s.user("alice-in-chains")
@@ -240,11 +241,11 @@ func TestMetricsNameNobody(t *testing.T) {
 	text := s.scrape()
 	for _, secret := range []string{"alice", "between us", "the-tab"} {
 		if strings.Contains(text, secret) {
-			t.Errorf("the metrics tell %q:\n%s", secret, text)
+			t.Errorf("the metrics contain %q:\n%s", secret, text)
 		}
 	}
 	if labels := regexp.MustCompile(`\w+="`).FindAllString(text, -1); len(labels) < 100 {
-		t.Errorf("only %d labels have been looked at", len(labels))
+		t.Errorf("only %d labels were checked", len(labels))
 	}
 }
 

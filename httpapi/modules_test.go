@@ -12,7 +12,8 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// required are the modules that go.mod of a program lists when the program imports only this package.
+// required are the modules that go.mod of a program lists when the program imports
+// only this package.
 const required = `
 github.com/MicahParks/jwkset
 github.com/beorn7/perks
@@ -75,7 +76,7 @@ func tidy(t *testing.T, top string, flags ...string) (listed, downloaded []strin
 	}
 	for name, text := range map[string]string{
 		"go.mod":     goMod,
-		"go.sum":     string(sums), // what isn't needed is removed, and nobody has to be asked for what is
+		"go.sum":     string(sums), // remove what isn't needed, and use no network
 		"program.go": "package program\n\nimport _ \"github.com/presence-server/presence/httpapi\"\n",
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// TestMounted runs one transcript at the top and under a prefix of another
-// program's mux.
+// TestMounted runs one transcript at the root and under a prefix of another program's
+// mux.
 func TestMounted(t *testing.T) {
 	for _, prefix := range []string{"", "/a/b"} {
 		t.Run("at "+prefix+"/", func(t *testing.T) {
 			s := newServer(t, func(o *options) { o.prefix, o.config.Dev = prefix, true })
 			s.as("").get("/livez").is(`{}`, "a mounted handler lives")
 			s.as("").get("/readyz").is(`{}`, "a mounted handler is ready")
-			s.as("").post("/v1/dev/token", `{"userID":"alice"}`).is(`{"token":"…","expiresAt":"T"}`, "-dev has tokens for anyone")
+			s.as("").post("/v1/dev/token", `{"userID":"alice"}`).is(`{"token":"…","expiresAt":"T"}`, "-dev issues tokens for any user")
 			s.admin().post("/v1/admin/importUsers", `{"userIDList":["alice","bob"]}`).is(`{"failureUserList":[]}`, "importing")
 			alice, bob := s.user("alice"), s.user("bob")
 			bob.post("/v1/subscribeUserStatus", `{"userIDList":["alice"]}`).
@@ -32,7 +32,7 @@ func TestMounted(t *testing.T) {
 			s.remember(token)
 			st := s.as("").stream("access_token", token, "deviceID", "tab").ready()
 			alice.post("/v1/setSelfStatus", `{"customStatus":"hello"}`)
-			st.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Unlogined, "hello")+`]`, "a watcher is told")
+			st.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Unlogined, "hello")+`]`, "a watcher receives the change")
 			bob.post("/v1/logout", ``).is(`{}`, "logging out")
 			st.is("KICKED_OUT", `{"type":"logout"}`, "logging out ends the stream")
 			s.as("").get("/nothing").fails(404, "70402", "no such path")
@@ -46,7 +46,7 @@ func TestMounted(t *testing.T) {
 	}
 }
 
-// serves wants a file, which openapi.yaml may not know.
+// serves checks the response to GET for a file, which openapi.yaml may not describe.
 func (s *server) serves(path, kind string) http.Header {
 	s.t.Helper()
 	response, err := s.http.Client().Get(s.http.URL + s.prefix + path)
@@ -78,8 +78,8 @@ func TestSDKFiles(t *testing.T) {
 	}
 }
 
-// ExampleNew puts presence under a prefix of another program, which knows its
-// users already.
+// ExampleNew mounts presence under a prefix of another program, which authenticates
+// its users already.
 func ExampleNew() {
 	folder, _ := os.MkdirTemp("", "presence")
 	defer os.RemoveAll(folder)
@@ -92,7 +92,7 @@ func ExampleNew() {
 	api, err := httpapi.New(httpapi.Config{
 		Service: svc,
 		Authenticate: func(r *http.Request) (httpapi.Credentials, error) {
-			cookie, err := r.Cookie("user") // yours would be signed
+			cookie, err := r.Cookie("user") // in a real program this cookie would be signed
 			if err != nil {
 				return httpapi.Credentials{}, &presence.Error{Code: httpapi.CodeNoToken, Message: "log in first"}
 			}

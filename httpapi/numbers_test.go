@@ -18,12 +18,12 @@ func TestWholeNumber(t *testing.T) {
 	for _, number := range []string{"3600.5", "0.1", "1e-1", "1e-999999999", "1e18", "1e999999999", "1e99999999999999999999",
 		"1234567890123456789", "3600.0000000000000000000000001"} {
 		if got, ok := wholeNumber(number); ok {
-			t.Errorf("%s is not a whole number of 18 digits, but %d", number, got)
+			t.Errorf("%s is not a whole number of up to 18 digits, but is read as %d", number, got)
 		}
 	}
 }
 
-// FuzzWholeNumber compares with exact arithmetic.
+// FuzzWholeNumber compares the result with exact arithmetic.
 func FuzzWholeNumber(f *testing.F) {
 	f.Add(int64(36), int8(2))
 	f.Add(int64(-36000), int8(-1))

@@ -13,8 +13,8 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// TestPromise6QueryIsNeverOlderThanTheStream queries after each event, while
-// another writes as fast as possible.
+// TestPromise6QueryIsNeverOlderThanTheStream makes a query after each event, while
+// another user writes as fast as possible.
 func TestPromise6QueryIsNeverOlderThanTheStream(t *testing.T) {
 	s := newServer(t, func(o *options) { o.config.Limits.CallsPerWindow = 1 << 30; o.settings.BatchWindow = 0 })
 	s.register("alice", "bob")
@@ -48,7 +48,7 @@ func TestPromise6QueryIsNeverOlderThanTheStream(t *testing.T) {
 	}
 }
 
-// TestPromise7NothingMoreIsSent ends a watch in each of the ways while a
+// TestPromise7NothingMoreIsSent ends a watch in each of the possible ways while a
 // change waits to be sent.
 func TestPromise7NothingMoreIsSent(t *testing.T) {
 	off := func(s *server, change func(*presence.Settings)) {
@@ -62,8 +62,8 @@ func TestPromise7NothingMoreIsSent(t *testing.T) {
 	befriend := func(s *server) {
 		s.admin().post("/v1/admin/addFriends", `{"userID":"bob","friendIDList":["alice"],"mutual":false}`)
 	}
-	// The first call of a kind has its schema compiled, which takes longer than
-	// the window in which the others must follow each other.
+	// The first call of a kind takes longer than the window in which the other calls
+	// must follow each other.
 	first := newServer(t)
 	first.register("alice", "bob")
 	subscribe(first)
@@ -96,12 +96,12 @@ func TestPromise7NothingMoreIsSent(t *testing.T) {
 			c.watch(s)
 			st := s.user("bob").stream().ready()
 			s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"one"}`)
-			st.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Unlogined, "one")+`]`, "a watcher is told")
+			st.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Unlogined, "one")+`]`, "a watcher receives the change")
 			s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"waits for the window"}`)
 			c.end(s)
 			s.user("alice").post("/v1/setSelfStatus", `{"customStatus":"after"}`)
-			s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"told to himself"}`)
-			want := status("bob", presence.Online, "told to himself")
+			s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"sent to himself"}`)
+			want := status("bob", presence.Online, "sent to himself")
 			if c.stillOne {
 				want = status("alice", presence.Unlogined, "after") + "," + want
 			}
@@ -110,8 +110,8 @@ func TestPromise7NothingMoreIsSent(t *testing.T) {
 	}
 }
 
-// TestPromise9AReaderThatStopsDelaysNoOne lets one client have more to read
-// than fits between the two, and read nothing.
+// TestPromise9AReaderThatStopsDelaysNoOne makes one client stop reading while it has
+// more to read than the buffers between it and the server can hold.
 func TestPromise9AReaderThatStopsDelaysNoOne(t *testing.T) {
 	s := newServer(t, func(o *options) {
 		o.settings.CustomStatusBytes, o.settings.ReconnectGrace, o.settings.BatchWindow = 65536, 0, 0
@@ -123,7 +123,7 @@ func TestPromise9AReaderThatStopsDelaysNoOne(t *testing.T) {
 		many = append(many, fmt.Sprint("user", i))
 	}
 	s.register(many...)
-	for _, userID := range many { // six bytes of JSON for each: 15 MB in all
+	for _, userID := range many { // JSON encodes each as six bytes: 15 MB in all
 		if _, err := s.svc.Set(t.Context(), userID, strings.Repeat("\x01", 65536), 0); err != nil {
 			t.Fatal(err)
 		}
@@ -135,10 +135,10 @@ func TestPromise9AReaderThatStopsDelaysNoOne(t *testing.T) {
 	began := time.Now()
 	connection := s.openAndReadNothing("stuck")
 	defer connection.Close()
-	carol.is("USER_STATUS_UPDATED", `[`+status("stuck", presence.Online, "")+`]`, "carol watches the one that is stuck")
+	carol.is("USER_STATUS_UPDATED", `[`+status("stuck", presence.Online, "")+`]`, "carol watches the client that is stuck")
 	s.user("bob").post("/v1/setSelfStatus", `{"customStatus":"x"}`)
 	carol.is("USER_STATUS_UPDATED", `[`+status("bob", presence.Unlogined, "x")+`]`,
-		"Promise 9: another is told at once, while one client is stuck")
+		"Promise 9: another client receives a change immediately while one is stuck")
 	carol.is("USER_STATUS_UPDATED", `[`+status("stuck", presence.Unlogined, "")+`]`,
 		"Promise 9: a client that stops reading is cut after write_timeout")
 	s.comesToCount(`presence_stream_cuts_total{reason="write_timeout"} 1`)
@@ -147,7 +147,7 @@ func TestPromise9AReaderThatStopsDelaysNoOne(t *testing.T) {
 	}
 }
 
-// openAndReadNothing asks for a snapshot on a connection that takes little.
+// openAndReadNothing requests a snapshot on a connection with a small buffer.
 func (s *server) openAndReadNothing(userID string) net.Conn {
 	s.t.Helper()
 	connection, err := net.Dial("tcp", s.http.Listener.Addr().String())
@@ -162,7 +162,7 @@ func (s *server) openAndReadNothing(userID string) net.Conn {
 	return connection
 }
 
-// TestPromise10NothingIsLeft has streams end in each of the ways, and looks at
+// TestPromise10NothingIsLeft ends streams in each of the possible ways, and checks
 // what is left.
 func TestPromise10NothingIsLeft(t *testing.T) {
 	s := newServer(t, func(o *options) {
@@ -184,9 +184,9 @@ func TestPromise10NothingIsLeft(t *testing.T) {
 		case 2:
 			st.ready().next() // the snapshot: the user's own status
 			s.user(userID).stream("deviceID", "tab").ready()
-			st.ends("a newer stream ends the older")
+			st.ends("a newer stream ends the older one")
 			s.admin().post("/v1/admin/kick", `{"userID":"`+userID+`"}`)
-		case 3: // until the server drains
+		case 3: // open until the server drains
 		}
 	}
 	watcher.ready()
@@ -203,9 +203,9 @@ func TestPromise10NothingIsLeft(t *testing.T) {
 	}
 }
 
-// TestPromise10WhateverWasTold has streams end after any number of events: what
-// writes them is given one again and again, some in advance.
-func TestPromise10WhateverWasTold(t *testing.T) {
+// TestPromise10AfterAnyNumberOfEvents ends streams after any number of events, because
+// what writes the events receives them repeatedly, some in advance.
+func TestPromise10AfterAnyNumberOfEvents(t *testing.T) {
 	s := newServer(t, func(o *options) { o.settings.BatchWindow = 0 })
 	alice := s.user("alice")
 	for n := range 40 {
@@ -213,10 +213,10 @@ func TestPromise10WhateverWasTold(t *testing.T) {
 		for i := range n {
 			text := fmt.Sprint(n, " ", i)
 			alice.post("/v1/setSelfStatus", `{"customStatus":"`+text+`"}`)
-			stream.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, text)+`]`, "a user is told of themselves")
+			stream.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, text)+`]`, "a user receives their own changes")
 		}
 		stream.cancel()
-		until(t, fmt.Sprintf("Promise 10: nothing is left of a stream that told %d times", n+1), func() bool { return serving() == "" })
+		until(t, fmt.Sprintf("Promise 10: nothing is left of a stream that sent %d events", n+1), func() bool { return serving() == "" })
 	}
 }
 

@@ -37,8 +37,8 @@ type ProviderConfig struct {
 	// UserClaim is the claim that holds the user ID. Empty means sub.
 	UserClaim string
 
-	// Logger receives a warning when the keys can't be fetched, and when that succeeds
-	// again. Nil means that nothing is logged.
+	// Logger receives a warning when the keys can't be fetched, and a message when that
+	// succeeds again. Nil means that nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -57,7 +57,12 @@ func (c ProviderConfig) Validate() error {
 // doesn't know, but at most every 10 seconds. While they can't be fetched, it uses those
 // that it has.
 //
-// A token that names no key is verified if exactly one key fits its algorithm.
+// A token that names no key is verified if exactly one key fits its algorithm. One that
+// brings a key of its own (jwk, jku or x5u in the header) is rejected.
+//
+// A token of an unknown key waits up to 2 seconds for a fetch. While its key can't be
+// looked up, the error has [presence.CodeUnavailable]; once the keys have been fetched
+// since a token first named it, CodeInvalidToken.
 type Provider struct {
 	config ProviderConfig
 	client *http.Client
@@ -72,7 +77,7 @@ type Provider struct {
 	asked     time.Time            // when the last fetch began
 	fetched   time.Time            // when the last fetch that succeeded began
 	next      chan struct{}        // closed when the next fetch ends
-	unknown   map[string]time.Time // when a token first named a key that isn't there
+	unknown   map[string]time.Time // when a token first named a key that is unknown
 	lastError error                // of the last fetch; nil means that it succeeded
 }
 
@@ -279,13 +284,15 @@ func (k *providerKey) methodFor(alg string) jwt.SigningMethod {
 // verify returns the payload of a token. header is that of the token. The error has
 // CodeUnavailable if the key that the token names can't be looked up yet.
 func (p *Provider) verify(token string, header jwtHeader) (payload []byte, err error) {
-	key, known, next := p.find(header)
-	if !known {
-		if key, err = p.await(header, next); err != nil {
-			return nil, err
-		}
+	keys, next, err := p.find(header)
+	if next != nil {
+		p.await(next)
+		keys, _, err = p.find(header)
 	}
-	if key != nil {
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
 		if payload, ok := payloadOf(token, key.methodFor(header.alg), key.public); ok {
 			return payload, nil
 		}
@@ -293,27 +300,29 @@ func (p *Provider) verify(token string, header jwtHeader) (payload []byte, err e
 	return nil, errForged()
 }
 
-// find returns the key for a token, or nil if there is none. known is false if the keys
-// have not been fetched since a token first named this key; next is closed once they are
-// fetched.
-func (p *Provider) find(header jwtHeader) (key *providerKey, known bool, next <-chan struct{}) {
+// find returns the keys that may have signed a token, or the error of the response. If
+// another fetch could bring such a key, next is closed once one has ended; otherwise it
+// is nil.
+func (p *Provider) find(header jwtHeader) (keys []*providerKey, next <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	named, fitting := p.candidates(header)
+	named, keys := p.candidates(header)
 	switch {
-	case len(fitting) == 1 || len(fitting) > 1 && header.kid != "":
-		return fitting[0], true, nil
-	case named || len(fitting) > 1 || len(header.kid) > maxKeyName:
-		return nil, true, nil
+	case header.bringsKey || len(header.kid) > maxKeyName:
+		return nil, nil, errForged()
+	case len(keys) == 1 || len(keys) > 1 && header.kid != "":
+		return keys, nil, nil
+	case named || len(keys) > 1:
+		return nil, nil, errForged()
+	case p.fetched.After(p.firstNamed(header.kid)):
+		return nil, p.next, errForged()
 	}
-	if p.fetched.After(p.firstNamed(header.kid)) {
-		return nil, true, nil
-	}
-	return nil, false, p.next
+	return nil, p.next, errKeysUnknown(time.Until(p.asked.Add(p.pause)))
 }
 
 // candidates returns the keys that fit the algorithm and the name in a header, and
-// reports whether there is a key of that name at all.
+// reports whether there is a key of that name at all. The provider may publish several
+// keys under one name.
 func (p *Provider) candidates(header jwtHeader) (named bool, fitting []*providerKey) {
 	for i := range p.keys {
 		key := &p.keys[i]
@@ -328,7 +337,7 @@ func (p *Provider) candidates(header jwtHeader) (named bool, fitting []*provider
 	return named, fitting
 }
 
-// firstNamed returns when a token first named a key that is unknown, as far as this is
+// firstNamed returns when a token first named an unknown key, as far as this is
 // remembered. A name that was forgotten is looked up once more.
 func (p *Provider) firstNamed(kid string) time.Time {
 	now := time.Now()
@@ -345,37 +354,31 @@ func (p *Provider) firstNamed(kid string) time.Time {
 	return now
 }
 
-// await waits a moment for the keys to be fetched, and returns the key for a token, or nil
-// if there is still none.
-func (p *Provider) await(header jwtHeader, next <-chan struct{}) (*providerKey, error) {
+// await asks for a fetch, and waits a moment for its end, unless the last one began so
+// recently that none may begin yet.
+func (p *Provider) await(next <-chan struct{}) {
 	select {
 	case p.wanted <- struct{}{}:
 	default:
 	}
 	p.mu.Lock()
-	wait, running := time.Until(p.asked.Add(p.pause)), p.running
+	soon := p.running || time.Since(p.asked) >= p.pause
 	p.mu.Unlock()
-	if wait > 0 && !running {
-		return nil, errKeysUnknown(wait)
+	if !soon {
+		return
 	}
 	timeout := time.NewTimer(fetchWait)
 	defer timeout.Stop()
 	select {
 	case <-next:
 	case <-timeout.C:
-		return nil, errKeysUnknown(p.pause)
 	}
-	key, known, _ := p.find(header)
-	if !known {
-		return nil, errKeysUnknown(p.pause)
-	}
-	return key, nil
 }
 
 func errKeysUnknown(after time.Duration) error {
 	return &refusal{
 		err:   fail(presence.CodeUnavailable, "the key of the token isn't known yet: the keys of the identity provider are fetched again soon"),
-		after: after,
+		after: max(after, unavailableAfter),
 	}
 }
 
@@ -387,8 +390,8 @@ func (p *Provider) read() (keys int, fetched time.Time, failing bool) {
 	return len(p.keys), p.fetched, p.lastError != nil
 }
 
-// check returns why the claims of a token are not those that the configuration asks for,
-// or "".
+// check returns why the claims of a token are not those that the configuration
+// requires, or "".
 func (c *ProviderConfig) check(claims *fields) string {
 	if c.Issuer != "" && (!claims.has("iss") || claims.text("iss") != c.Issuer) {
 		return "iss is not the issuer that is configured"
@@ -399,7 +402,7 @@ func (c *ProviderConfig) check(claims *fields) string {
 	return ""
 }
 
-// hasAudience reports whether the claim aud is a text, or a list that has it.
+// hasAudience reports whether the claim aud is the text, or a list that contains it.
 func (f *fields) hasAudience(audience string) bool {
 	var one string
 	var list []string

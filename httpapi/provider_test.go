@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -52,7 +53,7 @@ func newIdentityProvider(t *testing.T) *identityProvider {
 	return p
 }
 
-// publish makes the server answer with keys by name.
+// publish makes the server respond with these keys, by name.
 func (p *identityProvider) publish(keys map[string]crypto.Signer) {
 	text := keySet(p.t, keys)
 	p.answer(func(w http.ResponseWriter, _ *http.Request) { w.Write(text) })
@@ -131,8 +132,8 @@ func providerToken(t *testing.T, method jwt.SigningMethod, key any, header, clai
 	return text
 }
 
-// codeOf verifies a token until the keys that it needs could be looked up, and returns
-// the code of the result.
+// codeOf verifies a token until the keys that it needs have been looked up, and
+// returns the code of the result.
 func codeOf(t *testing.T, tokens *httpapi.Tokens, token string) presence.Code {
 	t.Helper()
 	for {
@@ -196,8 +197,8 @@ func TestProviderAcceptsItsTokens(t *testing.T) {
 	}
 }
 
-// TestProviderThatLies: nothing that a token says makes the server accept it, or request
-// anything but the keys.
+// TestProviderThatLies checks that nothing in a token makes the server accept it, or
+// request anything but the keys.
 func TestProviderThatLies(t *testing.T) {
 	p := newIdentityProvider(t)
 	p.publish(map[string]crypto.Signer{"r": rsaKey(), "r2": rsaKey()})
@@ -220,6 +221,9 @@ func TestProviderThatLies(t *testing.T) {
 		"jku":                            providerToken(t, jwt.SigningMethodES256, otherKey(), map[string]any{"kid": "x", "jku": elsewhere}, nil),
 		"x5u":                            providerToken(t, jwt.SigningMethodES256, otherKey(), map[string]any{"kid": "x", "x5u": elsewhere}, nil),
 		"jwk":                            providerToken(t, jwt.SigningMethodES256, otherKey(), map[string]any{"jwk": json.RawMessage(keySet(t, map[string]crypto.Signer{"": otherKey()}))}, nil),
+		"jku next to a good signature":   providerToken(t, jwt.SigningMethodRS256, rsaKey(), map[string]any{"kid": "r", "jku": elsewhere}, nil),
+		"x5u next to a good signature":   providerToken(t, jwt.SigningMethodRS256, rsaKey(), map[string]any{"kid": "r", "x5u": elsewhere}, nil),
+		"jwk next to a good signature":   providerToken(t, jwt.SigningMethodRS256, rsaKey(), map[string]any{"kid": "r", "jwk": map[string]any{}}, nil),
 		"crit":                           providerToken(t, jwt.SigningMethodRS256, rsaKey(), map[string]any{"kid": "r", "crit": []string{"x"}}, nil),
 		"no kid, and two keys would fit": providerToken(t, jwt.SigningMethodRS256, rsaKey(), nil, nil),
 	} {
@@ -232,8 +236,8 @@ func TestProviderThatLies(t *testing.T) {
 	}
 }
 
-// TestProviderRotatesItsKeys while the server runs: new keys are accepted at once, and
-// those that were withdrawn no longer once that is known.
+// TestProviderRotatesItsKeys checks that, while the server runs, new keys are accepted
+// immediately, and withdrawn keys are refused once the server knows of it.
 func TestProviderRotatesItsKeys(t *testing.T) {
 	p := newIdentityProvider(t)
 	p.publish(map[string]crypto.Signer{"1": ecKey()})
@@ -257,7 +261,71 @@ func TestProviderRotatesItsKeys(t *testing.T) {
 	}
 }
 
-// TestProviderOutage: a provider that is down, slow or broken makes no token wrong.
+// TestProviderPublishesARefusedKey: a token was refused, because its key was not published
+// yet. The key is looked up again when the next token names it.
+func TestProviderPublishesARefusedKey(t *testing.T) {
+	p := newIdentityProvider(t)
+	p.publish(map[string]crypto.Signer{"1": ecKey()})
+	tokens := verifier(t, p)
+	early := providerToken(t, jwt.SigningMethodES256, otherKey(), map[string]any{"kid": "2"}, nil)
+	before, _ := p.counts()
+	deadline := time.Now().Add(10 * time.Second)
+	for fetches := before; fetches < before+5; fetches, _ = p.counts() { // after the first few, no wish of an earlier token is left
+		if code := codeOf(t, tokens, early); code != httpapi.CodeInvalidToken || time.Now().After(deadline) {
+			t.Fatalf("a key that isn't published: code %d after %d fetches", code, fetches-before)
+		}
+	}
+	p.publish(map[string]crypto.Signer{"1": ecKey(), "2": otherKey()})
+	for codeOf(t, tokens, early) != 0 { // until the pause is over
+		if time.Now().After(deadline) {
+			t.Fatal("the key isn't looked up again")
+		}
+	}
+}
+
+// TestProviderIsSlow: a fetch holds up no token of a key that is known, and a token of
+// another key waits for its end. What can't be looked up doesn't count as a wrong token.
+func TestProviderIsSlow(t *testing.T) {
+	p := newIdentityProvider(t)
+	p.publish(map[string]crypto.Signer{"1": ecKey()})
+	tokens := verifier(t, p)
+	s := newServer(t, func(o *options) { o.config.Tokens, o.config.Limits.Failures = tokens, 1 })
+	known := s.as(providerToken(t, jwt.SigningMethodES256, ecKey(), map[string]any{"kid": "1"}, nil))
+	if code := codeOf(t, tokens, known.token); code != 0 {
+		t.Fatalf("code %d", code)
+	}
+	fetching, release := make(chan struct{}), make(chan struct{})
+	p.answer(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case fetching <- struct{}{}:
+			<-release
+		case <-r.Context().Done():
+		}
+		http.Error(w, "down", http.StatusBadGateway)
+	})
+	unknown := s.as(providerToken(t, jwt.SigningMethodES256, otherKey(), map[string]any{"kid": "2"}, nil))
+	done := make(chan *answer)
+	go func() { done <- unknown.get("/v1/friends") }()
+	<-fetching
+	known.get("/v1/friends").is(`{"userList":[]}`, "a token of a known key waits for no fetch")
+	close(release)
+	for range 3 {
+		a := <-done
+		a.fails(503, "60022", "the key can't be looked up")
+		if after, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || after < 1 || after > 10 {
+			t.Errorf("Retry-After is %q", a.header.Get("Retry-After"))
+		}
+		p.answer(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) })
+		go func() { done <- unknown.get("/v1/friends") }()
+	}
+	<-done
+	s.counts("presence_failures_limited_total 0")
+	s.counts("presence_provider_failing 1")
+	s.counts("presence_provider_keys 1")
+}
+
+// TestProviderOutage checks that a provider that is down, slow or broken makes no
+// token invalid.
 func TestProviderOutage(t *testing.T) {
 	p := newIdentityProvider(t)
 	for name, serve := range map[string]http.HandlerFunc{
@@ -294,7 +362,7 @@ func TestProviderOutage(t *testing.T) {
 			t.Errorf("%s: an unknown key that can't be looked up: %v, want CodeUnavailable", name, err)
 		}
 		if code := codeOf(t, tokens, token); code != 0 {
-			t.Errorf("%s: a key that is known is forgotten: code %d", name, code)
+			t.Errorf("%s: a known key was forgotten: code %d", name, code)
 		}
 	}
 	if _, other := p.counts(); other > 0 {
@@ -302,7 +370,8 @@ func TestProviderOutage(t *testing.T) {
 	}
 }
 
-// TestProviderWithStrangeKeys: good keys work next to malformed ones, however many.
+// TestProviderWithStrangeKeys checks that good keys work next to malformed ones,
+// however many there are.
 func TestProviderWithStrangeKeys(t *testing.T) {
 	var set struct{ Keys []json.RawMessage }
 	json.Unmarshal(keySet(t, map[string]crypto.Signer{"good": ecKey(), "weak": smallKey()}), &set)
@@ -312,7 +381,10 @@ func TestProviderWithStrangeKeys(t *testing.T) {
 	} {
 		set.Keys = append(set.Keys, json.RawMessage(strange))
 	}
-	for i := range 1000 {
+	var second struct{ Keys []json.RawMessage }
+	json.Unmarshal(keySet(t, map[string]crypto.Signer{"good": otherKey()}), &second)
+	set.Keys = append(set.Keys, second.Keys...)
+	for i := range 10_000 {
 		set.Keys = append(set.Keys, json.RawMessage(fmt.Sprintf(`{"kty":"FUTURE","kid":"%d"}`, i)))
 	}
 	text, err := json.Marshal(map[string]any{"keys": set.Keys})
@@ -327,6 +399,7 @@ func TestProviderWithStrangeKeys(t *testing.T) {
 		want  presence.Code
 	}{
 		"the good key":           {providerToken(t, jwt.SigningMethodES256, ecKey(), map[string]any{"kid": "good"}, nil), 0},
+		"another of its name":    {providerToken(t, jwt.SigningMethodES256, otherKey(), map[string]any{"kid": "good"}, nil), 0},
 		"a key of 1024 bits":     {providerToken(t, jwt.SigningMethodRS256, smallKey(), map[string]any{"kid": "weak"}, nil), httpapi.CodeInvalidToken},
 		"HS256 with a published": {providerToken(t, jwt.SigningMethodHS256, []byte("secret"), map[string]any{"kid": "oct"}, nil), httpapi.CodeInvalidToken},
 	} {
@@ -336,8 +409,8 @@ func TestProviderWithStrangeKeys(t *testing.T) {
 	}
 }
 
-// TestProviderIsNotFlooded: many tokens with unknown keys cause few fetches, and are
-// refused or told to come back.
+// TestProviderIsNotFlooded checks that many tokens with unknown keys cause few
+// fetches, and are refused or asked to retry.
 func TestProviderIsNotFlooded(t *testing.T) {
 	p := newIdentityProvider(t)
 	p.publish(map[string]crypto.Signer{"1": ecKey()})

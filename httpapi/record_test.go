@@ -23,7 +23,7 @@ var recording = sync.OnceValues(func() (*os.File, error) {
 type exchange struct {
 	Test string
 
-	Method, Path string // the path as it is without a prefix
+	Method, Path string // without the prefix of the mount
 	Sent         http.Header
 	Asked        []byte
 	Status       int
@@ -43,7 +43,7 @@ func record(t testing.TB, e exchange) {
 	line, badJSON := json.Marshal(e)
 	file, err := recording()
 	if err = errors.Join(badJSON, err); err == nil {
-		_, err = file.Write(append(line, '\n')) // one write, so that lines of several goroutines don't mix
+		_, err = file.Write(append(line, '\n')) // a single write, so that lines of several goroutines don't mix
 	}
 	if err != nil {
 		t.Errorf("recording an exchange: %v", err)

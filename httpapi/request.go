@@ -237,7 +237,7 @@ func wholeNumber(number string) (n int64, ok bool) {
 }
 
 // timestamp returns a time in the format of RFC 3339, or the zero time if there is
-// none.
+// none. A time before 1970 becomes 1970, so that the year 1 isn't taken for none.
 func (f *fields) timestamp(name string) (t time.Time) {
 	if !f.has(name) {
 		return t
@@ -246,8 +246,8 @@ func (f *fields) timestamp(name string) (t time.Time) {
 	if t.UnmarshalText([]byte(text)) != nil || strings.Contains(text, ",") {
 		f.wrong(name, `a time of RFC 3339, such as "2026-11-23T15:00:00Z"`)
 	}
-	if t.Unix() <= 0 {
-		f.wrong(name, "a time after 1970")
+	if epoch := time.Unix(0, 0); t.Before(epoch) {
+		return epoch
 	}
 	return t
 }

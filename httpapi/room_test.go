@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestAServerThatIsBehindClosesNobody: while connections prove themselves, those
-// that have waited long are not closed to make room, because it is the server that
-// they wait for. After a restart thousands of clients come back at once.
+// TestAServerThatIsBehindClosesNobody checks that while connections prove themselves,
+// those that have waited long are not closed to make room, because they wait for the
+// server. After a restart thousands of clients come back at the same time.
 func TestAServerThatIsBehindClosesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newConnections(2)

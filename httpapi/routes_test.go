@@ -36,10 +36,10 @@ func TestEveryRouteIsInOpenAPI(t *testing.T) {
 			described = append(described, "HEAD "+path)
 		}
 	}
-	for _, file := range []string{"", "index.html", "demo.js", "demo.css", "icon.svg"} { // the demo page is no API
+	for _, file := range []string{"", "index.html", "demo.js", "demo.css", "person.html", "person.js", "page.css", "words.js", "icon.svg"} { // the demo page is no API
 		described = append(described, "GET /"+file, "HEAD /"+file)
 	}
-	described = append(described, "GET /admin", "HEAD /admin", "GET /admin/", "HEAD /admin/") // neither is the admin page
+	described = append(described, "GET /admin", "HEAD /admin", "GET /admin/", "HEAD /admin/") // nor is the admin page
 	slices.Sort(described)
 	if served := s.api.Routes(); !slices.Equal(served, described) {
 		t.Errorf("openapi.yaml describes\n%s\nbut what is served is\n%s",

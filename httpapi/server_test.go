@@ -22,15 +22,15 @@ const (
 	secret   = "a secret for tests, 32 bytes long"
 	adminKey = "an admin key for tests, 32 bytes"
 	appID    = 1400000000
-	patience = 30 * time.Second // for one wait; every wait is for the event itself
+	patience = 30 * time.Second // bounds one wait; every wait is for the event itself
 )
 
-// options are what a test changes of a server before it starts.
+// options are what a test changes about a server before it starts.
 type options struct {
 	settings presence.Settings
 	config   httpapi.Config
 	prefix   string
-	serve    func(*httptest.Server) // nil: plain HTTP/1.1
+	serve    func(*httptest.Server) // nil means plain HTTP/1.1
 }
 
 // server is a presence server on a real socket and a real database.
@@ -92,7 +92,7 @@ func (s *server) listen(o *options, log *slog.Logger) {
 	})
 }
 
-// logBuffer gathers what is logged.
+// logBuffer collects what is logged.
 type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -110,7 +110,7 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// checkLog holds for every test: no token ever reaches a log, or the metrics.
+// checkLog checks, for every test, that no token is in the log or the metrics.
 func (s *server) checkLog() {
 	log := s.log.String() + s.scrape()
 	for _, token := range s.sent {
@@ -139,7 +139,7 @@ func (s *server) as(token string) caller { return caller{s, token} }
 
 func (s *server) admin() caller { return s.as(adminKey) }
 
-// user returns one who has a token that was just issued.
+// user returns a caller with a newly issued token.
 func (s *server) user(userID string) caller { return s.as(s.issue(userID)) }
 
 func (s *server) issue(userID string) string {
@@ -151,7 +151,7 @@ func (s *server) issue(userID string) string {
 	return token
 }
 
-// register makes users known, so that their first call changes nothing.
+// register registers users, so that their first call changes nothing.
 func (s *server) register(userIDs ...string) {
 	s.t.Helper()
 	if _, err := s.svc.Import(s.t.Context(), userIDs); err != nil {
@@ -234,7 +234,7 @@ func normal(text string) string {
 	return strings.TrimSpace(secrets.ReplaceAllString(text, `"token":"…"`))
 }
 
-// is wants a success with this data, the rule says why.
+// is checks that the call succeeded with this data; rule says why it must.
 func (a *answer) is(data, rule string) {
 	a.t.Helper()
 	if want := `{"code":0,"data":` + data + `}`; a.status != http.StatusOK || normal(a.body) != want {
@@ -242,7 +242,7 @@ func (a *answer) is(data, rule string) {
 	}
 }
 
-// fails wants a refusal, the rule says why.
+// fails checks that the call was refused; rule says why it must be.
 func (a *answer) fails(status int, code string, rule string) {
 	a.t.Helper()
 	if a.status != status || !strings.HasPrefix(a.body, `{"code":`+code+`,"message":"`) {
@@ -250,7 +250,7 @@ func (a *answer) fails(status int, code string, rule string) {
 	}
 }
 
-// has wants a header, the rule says why.
+// has checks a header; rule says why it must have this value.
 func (a *answer) has(name, value, rule string) {
 	a.t.Helper()
 	if got := a.header.Get(name); got != value {

@@ -62,7 +62,7 @@ func TestAnAdminLogsDevicesOut(t *testing.T) {
 	alice.post("/v1/setSelfStatus", `{"customStatus":"still here"}`)
 	tab.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "still here")+`]`, "other devices stay")
 	alice.open("deviceID", "phone", "platform", "ios", "Last-Event-ID", phone.Cursor()).isRefused("logout")
-	alice.stream("deviceID", "phone", "platform", "ios").ready() // logs in anew, with the same token
+	alice.stream("deviceID", "phone", "platform", "ios").ready() // logs in again, with the same token
 	logout(``)
 	tab.is("KICKED_OUT", `{"type":"logout"}`, "no deviceID: all devices")
 	alice.post("/v1/getUserStatus", `{"userIDList":["alice"]}`).
@@ -82,7 +82,8 @@ func TestConfigShowsWhatTheProgramChooses(t *testing.T) {
 	s.admin().get("/v1/admin/config").is(`{"cors":{"origins":[]},"limits":{"streams":8},"listen":":80"}`, "what it shows now")
 }
 
-// TestConfigOfAnEmbedder has the settings and limits, under the keys of presence.toml, as they are now.
+// TestConfigOfAnEmbedder checks that it contains the current settings and limits,
+// under the keys of presence.toml.
 func TestConfigOfAnEmbedder(t *testing.T) {
 	s := newServer(t, func(o *options) { o.config.Limits.QueryUsers = 77 })
 	s.configure(func(settings *presence.Settings) { settings.FriendNotifications = false })
@@ -121,8 +122,9 @@ func TestConfigOfAnEmbedder(t *testing.T) {
 	}
 }
 
-// TestRenameUser: watchers are sent both IDs, streams of the old ID end, and its tokens are
-// refused, for streams and calls; friends and subscriptions belong to the new ID.
+// TestRenameUser checks that watchers receive both IDs, that streams of the old ID end and
+// its tokens are refused, for streams and calls, and that friends and subscriptions belong
+// to the new ID.
 func TestRenameUser(t *testing.T) {
 	s := newServer(t)
 	s.register("alice", "bob")
@@ -135,8 +137,8 @@ func TestRenameUser(t *testing.T) {
 	feed.is("READY", `{"version":N}`, "the feed begins")
 	s.admin().post("/v1/admin/renameUser", `{"userID":"alice","to":"alicia"}`).is(status("alicia", presence.Unlogined, "hello"), "the status under the new ID")
 	both := `[` + status("alice", presence.Unknown, "") + `,` + status("alicia", presence.Unlogined, "hello") + `]`
-	watcher.is("USER_STATUS_UPDATED", both, "a watcher is sent both IDs")
-	feed.is("USER_STATUS_UPDATED", both, "and so is a feed")
+	watcher.is("USER_STATUS_UPDATED", both, "a watcher receives both IDs")
+	feed.is("USER_STATUS_UPDATED", both, "and so does a feed")
 	tab.is("USER_STATUS_UPDATED", `[`+status("alice", presence.Online, "hello")+`]`, "what was sent before")
 	tab.is("KICKED_OUT", `{"type":"REST_API_Kick"}`, "streams of the old ID end as after a kick")
 	alice.get("/v1/friends").fails(401, "70052", "a call with a token of the old ID")

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// TestShutdown ends streams so that their clients reconnect, and waits for a request in progress.
+// TestShutdown checks that streams end so that their clients reconnect, and that a
+// request in progress is waited for.
 func TestShutdown(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s := newServer(t, behind(func(next http.Handler) http.Handler {
@@ -33,7 +34,7 @@ func TestShutdown(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- s.api.Shutdown(t.Context(), s.http.Config) }()
 	if e := st.next(); e.Retry == "" {
-		t.Errorf("draining tells when to come back, but %q came", e.Raw)
+		t.Errorf("draining sends a retry, but %q arrived", e.Raw)
 	}
 	st.breaksOff("Shutdown ends a stream")
 	until(t, "the server no longer listens", func() bool {
@@ -50,7 +51,7 @@ func TestShutdown(t *testing.T) {
 	}
 	close(leave)
 	if a := <-answered; a.status != http.StatusOK {
-		t.Errorf("a request in progress is answered %d", a.status)
+		t.Errorf("a request in progress was answered %d", a.status)
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("Shutdown returns %v", err)
@@ -58,7 +59,8 @@ func TestShutdown(t *testing.T) {
 	s.counts("presence_streams 0")
 }
 
-// TestShutdownIsBounded: a request that never ends is cut off when the context is done, and calls after that are refused.
+// TestShutdownIsBounded checks that a request that never ends is cut off when the
+// context is done, and that later calls are refused.
 func TestShutdownIsBounded(t *testing.T) {
 	entered := make(chan struct{})
 	s := newServer(t, func(o *options) {
@@ -87,11 +89,12 @@ func TestShutdownIsBounded(t *testing.T) {
 		t.Error("Shutdown reports no error for a request that was cut off")
 	}
 	if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
-		t.Error("a request that never ends is answered after Shutdown")
+		t.Error("a request that never ends was answered after Shutdown")
 	}
 }
 
-// heldLog is a log whose line of the end of a stream waits until it is released.
+// heldLog is a log that blocks on the line about the end of a stream until it is
+// released.
 type heldLog struct{ released chan struct{} }
 
 func (l heldLog) Write(line []byte) (int, error) {
@@ -101,7 +104,8 @@ func (l heldLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// TestShutdownWaitsForStreams until they have ended, or the context is done.
+// TestShutdownWaitsForStreams checks that it waits until they have ended, or the
+// context is done.
 func TestShutdownWaitsForStreams(t *testing.T) {
 	held := heldLog{make(chan struct{})}
 	s := newServer(t, func(o *options) {

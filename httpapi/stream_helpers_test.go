@@ -21,19 +21,19 @@ type stream struct {
 	cancel   context.CancelFunc
 }
 
-// stream opens one; each pair of more is a query parameter, or the header
-// Last-Event-ID. It must be answered 200.
+// stream opens a stream, which must be answered 200. Each pair of more is a query
+// parameter, or the header Last-Event-ID.
 func (c caller) stream(more ...string) *stream {
 	c.s.t.Helper()
 	st := c.open(more...)
 	if st.response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(st.response.Body)
-		c.s.t.Fatalf("GET /v1/events answers %s %s", st.response.Status, text)
+		c.s.t.Fatalf("GET /v1/events was answered %s %s", st.response.Status, text)
 	}
 	return st
 }
 
-// open opens a stream, whatever the answer.
+// open opens a stream, whatever the response is.
 func (c caller) open(more ...string) *stream {
 	c.s.t.Helper()
 	query, header := url.Values{}, http.Header{}
@@ -103,7 +103,7 @@ func (st *stream) read() (testserver.Event, error) {
 	return e, err
 }
 
-// ready opens nothing: it wants READY to be the next event.
+// ready checks that the next event is READY.
 func (st *stream) ready() *stream {
 	st.t.Helper()
 	if e := st.next(); e.Type != "READY" {
@@ -112,7 +112,7 @@ func (st *stream) ready() *stream {
 	return st
 }
 
-// is wants the next event that is no KEEPALIVE.
+// is checks the next event that isn't a KEEPALIVE.
 func (st *stream) is(name, data, rule string) {
 	st.t.Helper()
 	e := st.next()
@@ -124,16 +124,16 @@ func (st *stream) is(name, data, rule string) {
 	}
 }
 
-// breaksOff wants nothing more, and no proper end, at which some clients stop for
-// good.
+// breaksOff checks that nothing more arrives and that the stream is truncated. After a
+// proper end some clients never reconnect.
 func (st *stream) breaksOff(rule string) {
 	st.t.Helper()
 	if e, err := st.read(); err == nil || err == io.EOF || e.Raw != "" {
-		st.t.Errorf("Broken: %s, and breaks off so that clients come back\ngot %q, %v", rule, e.Raw, err)
+		st.t.Errorf("Broken: %s, and is truncated so that clients reconnect\ngot %q, %v", rule, e.Raw, err)
 	}
 }
 
-// ends wants nothing more, and a proper end.
+// ends checks that nothing more arrives, and that the end is proper.
 func (st *stream) ends(rule string) {
 	st.t.Helper()
 	if e, err := st.read(); err != io.EOF {
@@ -143,8 +143,8 @@ func (st *stream) ends(rule string) {
 
 var ids = regexp.MustCompile(`(?m)^id: \d+$`)
 
-// transcript reads to the end of the stream. Repeated KEEPALIVEs count once;
-// after each event, what acts for it is called.
+// transcript reads to the end of the stream. Repeated KEEPALIVEs count once. After
+// each event, the function for that event is called.
 func (st *stream) transcript(acts map[string]func()) string {
 	st.t.Helper()
 	var all strings.Builder
@@ -166,7 +166,7 @@ func (st *stream) transcript(acts map[string]func()) string {
 	}
 }
 
-// status is a status object as normal tells it.
+// status is a status object in the form that normal returns.
 func status(userID string, statusType presence.StatusType, customStatus string) string {
 	b := presence.Status{UserID: userID, StatusType: statusType, CustomStatus: customStatus}.AppendJSON(nil)
 	return normal(string(b))

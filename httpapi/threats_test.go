@@ -15,18 +15,18 @@ import (
 	"github.com/presence-server/presence/httpapi"
 )
 
-// What SECURITY.md says of threats, where no other test shows it.
+// What SECURITY.md says about threats, where no other test checks it.
 
-// isProtected holds for every answer there is.
+// isProtected checks the headers that every response must have.
 func isProtected(t *testing.T, what string, h http.Header) {
 	t.Helper()
 	policy := h.Get("Content-Security-Policy")
 	for rule, kept := range map[string]bool{
-		"it is what its type says":       h.Get("X-Content-Type-Options") == "nosniff",
-		"its address is told to no one":  h.Get("Referrer-Policy") == "no-referrer",
-		"it loads nothing by default":    strings.HasPrefix(policy, "default-src 'none';"),
-		"no page shows it inside itself": strings.Contains(policy, "frame-ancestors 'none'"),
-		"no proxy keeps it":              strings.HasPrefix(h.Get("Cache-Control"), "no-"),
+		"browsers must not guess the type":            h.Get("X-Content-Type-Options") == "nosniff",
+		"the address must not be sent to other sites": h.Get("Referrer-Policy") == "no-referrer",
+		"nothing is loaded by default":                strings.HasPrefix(policy, "default-src 'none';"),
+		"no page may embed it in a frame":             strings.Contains(policy, "frame-ancestors 'none'"),
+		"no proxy may cache it":                       strings.HasPrefix(h.Get("Cache-Control"), "no-"),
 	} {
 		if !kept {
 			t.Errorf("%s: broken: %s\n%v", what, rule, h)
@@ -54,17 +54,17 @@ func TestEveryAnswerIsProtected(t *testing.T) {
 	stream := s.user("alice").stream("deviceID", "d").ready()
 	s.user("alice").post("/v1/logout", ``)
 	gone := s.user("alice").open("deviceID", "d", "Last-Event-ID", stream.Cursor())
-	if isProtected(t, "no more of a stream", gone.response.Header); gone.response.StatusCode != http.StatusNoContent {
+	if isProtected(t, "the stream ends", gone.response.Header); gone.response.StatusCode != http.StatusNoContent {
 		t.Errorf("a device that was logged out gets %s", gone.response.Status)
 	}
 
 	starting := httptest.NewServer(http.HandlerFunc(httpapi.Starting))
 	defer starting.Close()
 	s.http.URL = starting.URL
-	isProtected(t, "a service that starts", s.head("GET", "/readyz", "", ""))
+	isProtected(t, "a service that is starting", s.head("GET", "/readyz", "", ""))
 }
 
-// head returns the header of an answer, and leaves the rest.
+// head returns the header of a response, and discards the rest.
 func (s *server) head(method, path, token, body string) http.Header {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), method, s.http.URL+path, strings.NewReader(body))
@@ -80,7 +80,8 @@ func (s *server) head(method, path, token, body string) http.Header {
 	return response.Header
 }
 
-// TestPagesRunNothingElse: a script that gets into the demo page or the admin page is not run, and nothing is sent elsewhere.
+// TestPagesRunNothingElse checks that a script injected into the demo page or the
+// admin page doesn't run, and that nothing is sent to other servers.
 func TestPagesRunNothingElse(t *testing.T) {
 	s := newServer(t, func(o *options) { o.config.Dev = true })
 	directives := []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'"}
@@ -92,12 +93,13 @@ func TestPagesRunNothingElse(t *testing.T) {
 			}
 		}
 		if strings.Contains(policy, "unsafe") {
-			t.Errorf("the policy of %s lets in what it should keep out: %s", path, policy)
+			t.Errorf("the policy of %s allows what it should forbid: %s", path, policy)
 		}
 	}
 }
 
-// TestSecretsAreComparedInConstantTime: == tells by the time it takes how much of a guess is right.
+// TestSecretsAreComparedInConstantTime checks this because == reveals, by the time it
+// takes, how much of a guess is right.
 func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -133,7 +135,8 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	}
 }
 
-// compares counts a call that compares in constant time, and refuses others that are given a secret.
+// compares counts calls that compare in constant time, and rejects other calls that
+// are given a secret.
 func compares(t *testing.T, set *token.FileSet, call *ast.CallExpr) int {
 	selector, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {
@@ -148,7 +151,7 @@ func compares(t *testing.T, set *token.FileSet, call *ast.CallExpr) int {
 		}
 		for _, argument := range call.Args {
 			if isSecret(argument) {
-				t.Errorf("%s: a secret is given to %s", set.Position(call.Pos()), name)
+				t.Errorf("%s: a secret is passed to %s", set.Position(call.Pos()), name)
 			}
 		}
 	}
@@ -181,8 +184,9 @@ func isEmpty(e ast.Expr) bool {
 	return false
 }
 
-// TestAForgedTokenTellsNothing: neither whether there is such a user, nor a word of itself.
-func TestAForgedTokenTellsNothing(t *testing.T) {
+// TestAForgedTokenRevealsNothing checks that the response reveals neither whether the
+// user exists nor a part of the token.
+func TestAForgedTokenRevealsNothing(t *testing.T) {
 	s := newServer(t)
 	s.register("alice")
 	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
@@ -197,13 +201,13 @@ func TestAForgedTokenTellsNothing(t *testing.T) {
 			answers[a.body] = true
 			for part := range strings.SplitSeq(forged, ".") {
 				if strings.Contains(a.body, part) {
-					t.Errorf("a token is told back: %s", a.body)
+					t.Errorf("the response contains the token: %s", a.body)
 				}
 			}
 		}
 	}
 	if len(answers) != 1 {
-		t.Errorf("the answers differ: %v", answers)
+		t.Errorf("the responses differ: %v", answers)
 	}
 }
 
@@ -214,7 +218,7 @@ func TestKickRevokesAUserSig(t *testing.T) {
 	stream := sig.stream("deviceID", "d").ready()
 	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
 	stream.is("KICKED_OUT", `{"type":"REST_API_Kick"}`, "a kick ends the stream")
-	for range 2 { // also out of what is remembered of tokens
+	for range 2 { // also removed from the remembered tokens
 		sig.get("/v1/subscriptions").fails(401, "70052", "a UserSig issued before a kick is revoked")
 		sig.get("/v1/events?deviceID=other").fails(401, "70052", "a UserSig issued before a kick opens no stream")
 	}
@@ -227,18 +231,19 @@ func TestCORSForAllHasNoCredentials(t *testing.T) {
 		t.Errorf("all origins are allowed by name, as if cookies mattered: %q", got)
 	}
 	if response.Header.Get("Access-Control-Allow-Credentials") != "" {
-		t.Error("cookies are never asked for")
+		t.Error("responses never allow cookies")
 	}
 }
 
-// TestDeepNesting: a body may not make the parser use more memory than it has bytes, or recurse for ever.
+// TestDeepNesting checks that a body can't make the parser use more memory than the
+// body has bytes, or recurse without end.
 func TestDeepNesting(t *testing.T) {
 	s := newServer(t)
 	s.register("alice")
 	for _, opened := range []string{"[", `{"a":`} {
 		deep := `{"customStatus":"x","y":` + strings.Repeat(opened, (mebibyte-100)/len(opened))
 		s.changesNothing("deep nesting", func() {
-			s.user("alice").post("/v1/setSelfStatus", deep).fails(400, "70402", "what is nested too deep is malformed")
+			s.user("alice").post("/v1/setSelfStatus", deep).fails(400, "70402", "a body that is nested too deep is malformed")
 		})
 	}
 }

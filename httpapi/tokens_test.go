@@ -61,7 +61,7 @@ func TestJWT(t *testing.T) {
 		{"exp is text", hs(func(c jwt.MapClaims) { c["exp"] = "tomorrow" }), "70003"},
 		{"no sub", hs(func(c jwt.MapClaims) { delete(c, "sub") }), "70003"},
 		{"sub is a number", hs(func(c jwt.MapClaims) { c["sub"] = 1 }), "70003"},
-		{"sub is no userID", hs(func(c jwt.MapClaims) { c["sub"] = " alice" }), "70003"},
+		{"sub is not a userID", hs(func(c jwt.MapClaims) { c["sub"] = " alice" }), "70003"},
 		{"sub is too long", hs(func(c jwt.MapClaims) { c["sub"] = strings.Repeat("a", 129) }), "70003"},
 		{"iat is text", hs(func(c jwt.MapClaims) { c["iat"] = "now" }), "70003"},
 		{"no signature", good[:strings.LastIndex(good, ".")+1], "70003"},
@@ -121,14 +121,14 @@ func TestATokenIssuedRightAfterAKickWorks(t *testing.T) {
 			signed(t, jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"sub": "alice", "iat": now, "exp": now + 60}),
 		} {
 			if a := s.as(token).get("/v1/subscriptions"); a.status != 200 {
-				t.Fatalf("%s: a token issued right after works, in whole seconds too, but answers %d %s", path, a.status, a.body)
+				t.Fatalf("%s: a token issued right after works, in whole seconds too, but was answered %d %s", path, a.status, a.body)
 			}
 		}
 	}
 }
 
-// TestTokensGoByTheMachinesClock: it was set back by an hour while the service
-// ran, whose own clock goes on.
+// TestTokensGoByTheMachinesClock sets the machine's clock back by an hour while the
+// service runs, whose own clock continues.
 func TestTokensGoByTheMachinesClock(t *testing.T) {
 	s := newServer(t)
 	machine := time.Now().Add(-time.Hour)
@@ -141,12 +141,12 @@ func TestTokensGoByTheMachinesClock(t *testing.T) {
 	}
 	before := s.user("alice")
 	s.admin().post("/v1/admin/kick", `{"userID":"alice"}`)
-	before.get("/v1/subscriptions").fails(401, "70052", "a kick refuses what was issued before it, whatever was done to the clock")
+	before.get("/v1/subscriptions").fails(401, "70052", "a kick revokes what was issued before it, even if the clock was set")
 	s.user("alice").get("/v1/subscriptions").is(`{"userList":[]}`, "a token issued right after a kick works")
 }
 
-// The vector of the original's generator: key "test-secret-key", 86400 s from
-// 1700000000.
+// The test vector comes from the generator of the original service: key
+// "test-secret-key", 86400 s from 1700000000.
 const vector = "eJyrVgrxCdYrSy1SslIy0jNQ0gHzM1NS80oy0zLBwok5mcmpUInilOzEgoLMFCUrQxMDKIDIlGTmpipZGZqjiqZWFGQWpSpZWZiZwISKM9OVrJSyXHN9" +
 	"Lcwtk-LNHf0Soyo889P0jbJNSgwL8y0cQ30tnAsrzbIKfTMtfDN8bZVqAXoGMDM_"
 
@@ -163,14 +163,14 @@ func TestUserSig(t *testing.T) {
 	}
 	for _, c := range []struct{ why, token, code string }{
 		{"another SDKAppID", sig(appID+1, 60, "alice"), "70014"},
-		{"lives no time", sig(appID, 0, "alice"), "70001"},
+		{"a life of zero seconds", sig(appID, 0, "alice"), "70001"},
 		{"another key", userSig("x", "alice", appID, at.Unix(), 60), "70003"},
 		{"no userID", sig(appID, 60, " alice"), "70003"},
 		{"no user", sig(appID, 60, ""), "70003"},
 		{"an endless life", sig(appID, 1<<62, "alice"), "70003"},
 		{"a negative life", sig(appID, -1, "alice"), "70003"},
 		{"tampered", packed(strings.Replace(unpacked(t, vector), `"alice"`, `"bob"`, 1)), "70003"},
-		{"a line smuggled in", packed(strings.Replace(unpacked(t, vector), `"alice"`, `"alice\nTLS.sdkappid:1"`, 1)), "70003"},
+		{"an injected line", packed(strings.Replace(unpacked(t, vector), `"alice"`, `"alice\nTLS.sdkappid:1"`, 1)), "70003"},
 		{"no JSON", packed("TLS"), "70003"},
 		{"cut off", vector[:len(vector)-8], "70003"},
 		{"bad base64", "!" + vector, "70003"},
@@ -178,14 +178,15 @@ func TestUserSig(t *testing.T) {
 	} {
 		s.as(c.token).get("/v1/subscriptions").fails(401, c.code, "a UserSig is refused: "+c.why)
 	}
-	s.send("GET", "/v1/subscriptions", http.Header{"Authorization": {"Bearer "}}, "").fails(401, "70002", "an empty token is none")
+	s.send("GET", "/v1/subscriptions", http.Header{"Authorization": {"Bearer "}}, "").fails(401, "70002", "an empty token is not a token")
 	at = at.Add(86399 * time.Second)
 	s.as(vector).get("/v1/subscriptions").is(`{"userList":[]}`, "a UserSig is good until it expires")
 	at = at.Add(time.Second)
 	s.as(vector).get("/v1/subscriptions").fails(401, "70001", "a UserSig has expired")
 }
 
-// TestAUserSigThatInflates refuses a bomb before it goes off.
+// TestAUserSigThatInflates checks that a decompression bomb is refused before it is
+// inflated.
 func TestAUserSigThatInflates(t *testing.T) {
 	tokens := &httpapi.Tokens{Secret: []byte(secret)}
 	for _, size := range []int{2 << 20, 100 << 20} {
@@ -203,7 +204,7 @@ func TestAUserSigThatInflates(t *testing.T) {
 	}
 }
 
-// userSig makes one as the original's generator does.
+// userSig creates a UserSig as the generator of the original service does.
 func userSig(key, identifier string, app, at, expire int64) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	fmt.Fprintf(mac, "TLS.identifier:%s\nTLS.sdkappid:%d\nTLS.time:%d\nTLS.expire:%d\n", identifier, app, at, expire)

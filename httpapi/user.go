@@ -28,19 +28,18 @@ func (h *Handler) setSelfStatus(w http.ResponseWriter, r *http.Request, userID s
 	return statusObject(status), err
 }
 
-// entry returns the entry of the members of setSelfStatus and admin/setUserStatus.
+// entry returns the entry of the members of setSelfStatus and admin/setUserStatus. Of
+// several wrong members, the error is that of the one that is read first.
 func (f *fields) entry() presence.Entry {
-	e := presence.Entry{
-		Source:       f.someText("source"),
-		Availability: f.availability(),
-		Priority:     f.priority(),
-		StartsAt:     f.timestamp("startsAt"),
-		ExpiresIn:    f.seconds("expiresIn"),
-		ExpiresAt:    f.timestamp("expiresAt"),
+	if f.has("expiresIn") && f.has("expiresAt") && f.err == nil {
+		f.err = malformed("expiresIn and expiresAt can't be given together")
 	}
+	e := presence.Entry{Source: f.someText("source"), Availability: f.availability()}
 	if f.has("customStatus") || e.Source == "" && e.Availability == presence.Available {
 		e.CustomStatus = f.text("customStatus")
 	}
+	e.ExpiresIn, e.ExpiresAt = f.seconds("expiresIn"), f.timestamp("expiresAt")
+	e.StartsAt, e.Priority = f.timestamp("startsAt"), f.priority()
 	return e
 }
 

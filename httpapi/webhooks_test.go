@@ -14,7 +14,7 @@ import (
 
 const webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// hook is a server that receives webhooks.
+// hook returns a server that receives webhooks.
 func hook(t *testing.T, respond http.HandlerFunc) string {
 	t.Helper()
 	h := httptest.NewServer(respond)
@@ -22,8 +22,8 @@ func hook(t *testing.T, respond http.HandlerFunc) string {
 	return h.URL
 }
 
-// TestWebhooks: the server API and the metrics report how far each URL has come, without
-// user and query, and Shutdown ends the deliveries.
+// TestWebhooks checks that the server API and the metrics report how far each URL has
+// come, without its user and query, and that Shutdown ends the deliveries.
 func TestWebhooks(t *testing.T) {
 	received := make(chan string, 1)
 	working := hook(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func TestWebhooks(t *testing.T) {
 		t.Errorf("a query is shown:\n%s", text)
 	}
 	s.admin().get("/v1/admin/webhooks?x=1").fails(400, "70402", "an unknown parameter is an error")
-	s.user("alice").get("/v1/admin/webhooks").fails(403, "70403", "only the admin sees the webhooks")
+	s.user("alice").get("/v1/admin/webhooks").fails(403, "70403", "only admins see the webhooks")
 
 	s.api.SetWebhooks(webhook.Config{})
 	s.admin().get("/v1/admin/webhooks").is(`{"webhooks":[]}`, "removed webhooks are not listed")
@@ -71,7 +71,35 @@ func TestWebhooks(t *testing.T) {
 	}
 }
 
-// TestWebhooksMustBeValid: New refuses what can't be sent.
+// TestWebhooksSendTheServerSidesView: that of an invisible user, with the availability.
+func TestWebhooksSendTheServerSidesView(t *testing.T) {
+	received := make(chan string, 10)
+	url := hook(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		received <- normal(string(body))
+	})
+	s := newServer(t, func(o *options) {
+		o.config.Webhooks = webhook.Config{Secret: webhookSecret, URLs: []string{url}, Batch: time.Millisecond}
+	})
+	t.Cleanup(func() { s.api.Shutdown(t.Context()) })
+	until(t, "the feed is open", func() bool { return s.svc.Metrics().Streams == 1 })
+	alice := s.user("alice")
+	alice.stream("deviceID", "tab").ready()
+	alice.post("/v1/setVisibility", `{"invisible":true}`)
+	alice.post("/v1/setIdle", `{"deviceID":"tab","idle":true}`)
+	alice.post("/v1/setSelfStatus", `{"source":"call","customStatus":"In a call","availability":"busy","expiresIn":600}`)
+	const last = `"statuses":[{"userID":"alice","statusType":1,"customStatus":"In a call","version":N,"expiresAt":"T","availability":"busy","invisible":true}]`
+	for body := ""; !strings.Contains(body, last); {
+		select {
+		case body = <-received:
+		case <-time.After(patience):
+			t.Fatalf("no webhook has %s; the last is %s", last, body)
+		}
+	}
+}
+
+// TestWebhooksMustBeValid checks that New refuses an invalid configuration of
+// webhooks.
 func TestWebhooksMustBeValid(t *testing.T) {
 	s := newServer(t)
 	for _, config := range []webhook.Config{{URLs: []string{"https://a.example"}}, {Secret: "x"}, {Batch: -time.Second}} {

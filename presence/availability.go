@@ -2,14 +2,14 @@ package presence
 
 import "fmt"
 
-// Availability says how far a user wants to be disturbed. The values are in ascending
-// order of strength: of several, the strongest is shown.
+// Availability says whether a user can be, and wants to be, disturbed. The values are in
+// ascending order of strength: of several, the strongest is shown.
 type Availability int8
 
 // The availabilities, by their names in the public protocol.
 const (
-	Available Availability = iota // nothing is said; the empty name
-	Away                          // "away": nobody is at the device
+	Available Availability = iota // none is stated; its name is empty
+	Away                          // "away": nobody is using the user's devices
 	Busy                          // "busy": the user is occupied
 	DND                           // "dnd": the user is not to be disturbed
 )
@@ -27,6 +27,12 @@ func (a Availability) String() string {
 
 // MarshalText returns the name.
 func (a Availability) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText sets a to the availability with a name, as ParseAvailability does.
+func (a *Availability) UnmarshalText(name []byte) (err error) {
+	*a, err = ParseAvailability(string(name))
+	return err
+}
 
 // ParseAvailability returns the availability with a name. It returns an [*Error] with
 // CodeMalformed for any other name than "", "away", "busy" and "dnd".

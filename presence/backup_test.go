@@ -16,8 +16,8 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// TestBackupIsOneMoment: taken under load it has what was there at one moment,
-// and is a whole database by itself.
+// TestBackupIsOneMoment checks that a backup taken under load holds the state of one
+// moment, and is a complete database by itself.
 func TestBackupIsOneMoment(t *testing.T) {
 	w := open(t)
 	w.register("first", "second")
@@ -59,12 +59,12 @@ func TestBackupIsOneMoment(t *testing.T) {
 		fmt.Sscan(found[0].CustomStatus, &first)
 		fmt.Sscan(found[1].CustomStatus, &second)
 		if first != second && first != second+1 {
-			t.Errorf("a backup has the first user at %d and the second at %d: no moment was like that", first, second)
+			t.Errorf("a backup has the first user at %d and the second at %d: the database never was in that state", first, second)
 		}
 		w.must(taken.Close())
 	}
 	if found, _ := filepath.Glob(folder + "/*.partial"); len(found) > 0 {
-		t.Errorf("backups leave %v", found)
+		t.Errorf("after the backups the folder holds %v", found)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestBackupRefused(t *testing.T) {
 	taken, damaged := filepath.Join(folder, "taken"), fixture(t, known(t))
 	writeFile(t, taken, "precious")
 	if err := Backup(t.Context(), fixture(t, known(t)), taken); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("onto a file that is there: %v", err)
+		t.Errorf("onto a file that exists: %v", err)
 	}
 	if text, _ := os.ReadFile(taken); string(text) != "precious" {
 		t.Error("a backup has replaced a file")
@@ -94,13 +94,13 @@ func TestBackupRefused(t *testing.T) {
 	execSQL(t, damaged, "PRAGMA writable_schema = 1",
 		"UPDATE sqlite_schema SET sql = replace(sql, 'status_type   INTEGER', 'status_type   TEXT   ')")
 	if err := Backup(t.Context(), damaged, filepath.Join(folder, "of damaged")); err == nil {
-		t.Error("a database with impossible rows is backed up")
+		t.Error("a database with impossible rows was backed up")
 	}
 	if err := os.Truncate(damaged, 5*1024); err != nil {
 		t.Fatal(err)
 	}
 	if err := Backup(t.Context(), damaged, filepath.Join(folder, "of damaged")); err == nil {
-		t.Error("half a database is backed up")
+		t.Error("half a database was backed up")
 	}
 	if err := Backup(t.Context(), filepath.Join(folder, "missing"), filepath.Join(folder, "of nothing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of no database: %v", err)
@@ -110,7 +110,7 @@ func TestBackupRefused(t *testing.T) {
 	}
 }
 
-// twoBackups makes a service with two backups of it, a and b, beside it.
+// twoBackups creates a service with two backups of it, a and b, in the same folder.
 func twoBackups(t *testing.T) *world {
 	w := open(t)
 	w.register("alice")
@@ -123,7 +123,7 @@ func twoBackups(t *testing.T) *world {
 	return w
 }
 
-// has opens a database and compares what alice says.
+// has opens a database and checks the status of alice.
 func has(t *testing.T, path, want string) {
 	t.Helper()
 	w := &world{t: t, path: path, settings: DefaultSettings()}
@@ -136,10 +136,10 @@ func TestRestore(t *testing.T) {
 	w := twoBackups(t)
 	from := filepath.Join(filepath.Dir(w.path), "a")
 	if _, err := Restore(t.Context(), w.path, from); err == nil || !strings.Contains(err.Error(), "in use by another process") {
-		t.Errorf("beside a service: %v", err)
+		t.Errorf("while a service uses it: %v", err)
 	}
 	w.is("alice UNLOGINED now", "what is refused changes nothing")
-	copied := w.killed() // its log holds all there is
+	copied := w.killed() // its log holds all changes
 	w.must(w.Close())
 	for _, path := range []string{w.path, copied.path} {
 		reader, err := store.OpenToRead(t.Context(), path) // keeps the -shm where it is
@@ -151,7 +151,7 @@ func TestRestore(t *testing.T) {
 		}
 		for _, suffix := range []string{"-wal", "-shm"} {
 			if _, err := os.Stat(path + suffix); err == nil {
-				t.Errorf("the old %s is left", suffix)
+				t.Errorf("the old %s still exists", suffix)
 			}
 		}
 		has(t, path, "a")
@@ -159,12 +159,12 @@ func TestRestore(t *testing.T) {
 	}
 	has(t, from, "a")
 	if found, _ := filepath.Glob(w.path + "*.partial"); len(found) > 0 {
-		t.Errorf("restoring leaves %v", found)
+		t.Errorf("after the restore the folder holds %v", found)
 	}
 }
 
-// TestRestoreWhereNothingWas: on a new machine.
-func TestRestoreWhereNothingWas(t *testing.T) {
+// TestRestoreWithoutADatabase restores on a new machine.
+func TestRestoreWithoutADatabase(t *testing.T) {
 	w := twoBackups(t)
 	path := filepath.Join(t.TempDir(), "presence.db")
 	kept, err := Restore(t.Context(), path, filepath.Join(filepath.Dir(w.path), "b"))
@@ -174,8 +174,9 @@ func TestRestoreWhereNothingWas(t *testing.T) {
 	has(t, path, "b")
 }
 
-// TestRestoreOverTheBroken: that is when one restores. It is kept as it is.
-func TestRestoreOverTheBroken(t *testing.T) {
+// TestRestoreOverADamagedDatabase restores over a damaged database, which is the usual reason
+// to restore. The damaged files are kept unchanged.
+func TestRestoreOverADamagedDatabase(t *testing.T) {
 	w := twoBackups(t)
 	from := filepath.Join(filepath.Dir(w.path), "b")
 	for name, text := range map[string]string{"header": "\x00\x00", "first table": "SQLite format 3\x00"} {
@@ -189,7 +190,7 @@ func TestRestoreOverTheBroken(t *testing.T) {
 		w.must(err)
 		has(t, broken.path, "b")
 		if after, _ := os.ReadFile(kept); string(after) != string(before) {
-			t.Errorf("%s: what was broken isn't kept as it was", name)
+			t.Errorf("%s: the damaged database isn't kept unchanged", name)
 		}
 		if after, _ := os.ReadFile(kept + "-wal"); string(after) != string(log) {
 			t.Errorf("%s: the log isn't kept", name)
@@ -197,7 +198,7 @@ func TestRestoreOverTheBroken(t *testing.T) {
 	}
 }
 
-func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
+func TestRestoreRefusesOtherFiles(t *testing.T) {
 	w := twoBackups(t)
 	w.must(w.Close())
 	folder := filepath.Dir(w.path)
@@ -217,12 +218,12 @@ func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
 		}
 	}
 	if found, _ := filepath.Glob(w.path + ".*"); len(found) > 0 {
-		t.Errorf("what is refused leaves %v", found)
+		t.Errorf("after a refused restore the folder holds %v", found)
 	}
 	has(t, w.path, "now")
 }
 
-// stepsOf returns when the files of a database have been seen to change n times.
+// stepsOf waits until the files of a database have changed n times.
 func (w *world) stepsOf(path string, n int) {
 	w.t.Helper()
 	var last []string
@@ -236,8 +237,8 @@ func (w *world) stepsOf(path string, n int) {
 	}
 }
 
-// TestRestoreKilled: kill -9 after a random number of steps, while one process restores one
-// backup after the other, over databases with a log and without.
+// TestRestoreKilled checks kill -9 after a random number of steps, while another
+// process restores one backup after the other, over databases with and without a log.
 func TestRestoreKilled(t *testing.T) {
 	w := twoBackups(t)
 	crashed := w.killed()
@@ -250,7 +251,7 @@ func TestRestoreKilled(t *testing.T) {
 			copyFile(t, filepath.Join(filepath.Dir(w.path), name), filepath.Join(filepath.Dir(crashed.path), name))
 		}
 		restoring := child(t, "restore", crashed.path)
-		w.stepsOf(crashed.path, 2+random.IntN(30)) // the first is how they were
+		w.stepsOf(crashed.path, 2+random.IntN(30)) // the first state is the one before the restore
 		restoring.Process.Kill()
 		restoring.Wait()
 		if _, err := Check(t.Context(), crashed.path); err != nil {
@@ -258,7 +259,7 @@ func TestRestoreKilled(t *testing.T) {
 		}
 		crashed.start()
 		if found, _ := crashed.Get("alice"); len(found) != 1 || !slices.Contains([]string{"now", "a", "b"}, found[0].CustomStatus) {
-			t.Fatalf("after kill -9 there is %v, neither what was there nor a backup", describe(found))
+			t.Fatalf("after kill -9 there is %v, neither the previous database nor a backup", describe(found))
 		}
 		next := crashed.killed()
 		w.must(crashed.Close())

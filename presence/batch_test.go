@@ -32,7 +32,7 @@ func (w *world) together(ops ...operation) []error {
 	return all.errs
 }
 
-// opening is the operation that Connect does, and what it does after it.
+// opening is the operation of Connect, with what follows its commit.
 type opening struct {
 	connect
 	session *Session
@@ -68,7 +68,7 @@ func TestLogoutAndLoginInOneBatch(t *testing.T) {
 		if event := session.next(); event.Type != EventReady {
 			t.Errorf("the new login gets %s, want READY", event.Type)
 		}
-		w.is("alice ONLINE", "the device logged in anew")
+		w.is("alice ONLINE", "the device logged in again")
 		session.resume()
 		session.Close()
 	})
@@ -82,9 +82,9 @@ func TestLogoutAndReconnectInOneBatch(t *testing.T) {
 			again, _ := w.login(Device{UserID: "alice", ID: deviceID, Platform: Web, Resume: true, Cursor: tab.cursor})
 			errs := w.together(&logout{userID: "alice"}, again)
 			if kicked, ok := errors.AsType[*KickedError](errs[1]); !ok || kicked.Kick != KickedLogout {
-				t.Errorf("a reconnect of %q right behind a logout gets %v, want a KickedError with %s", deviceID, errs[1], KickedLogout)
+				t.Errorf("a reconnect of %q right after a logout gets %v, want a KickedError with %s", deviceID, errs[1], KickedLogout)
 			}
-			w.is("alice UNLOGINED", "a logout of all devices holds for those that reconnect in its batch")
+			w.is("alice UNLOGINED", "a logout of all devices also applies to devices that reconnect in its batch")
 		})
 	}
 }
@@ -101,12 +101,12 @@ func TestLoginAndLogoutInOneBatch(t *testing.T) {
 			t.Errorf("the first event is %s, want READY", event.Type)
 		}
 		session.isKicked(KickedLogout)
-		w.refused(Device{UserID: "alice", Resume: true, Cursor: session.cursor}, "its cursor is from before the logout, though of the same batch")
+		w.refused(Device{UserID: "alice", Resume: true, Cursor: session.cursor}, "the cursor is from before the logout, although from the same batch")
 	})
 }
 
-// TestSessionOpensInOrderOfItsBatch: a logout that follows a login ends its session, and
-// what changes after the login is sent.
+// TestSessionOpensInOrderOfItsBatch checks that a logout after a login ends its
+// session, and that changes after the login are sent.
 func TestSessionOpensInOrderOfItsBatch(t *testing.T) {
 	w := open(t)
 	w.janitor.close()
@@ -149,9 +149,9 @@ func TestDeleteAndReturnInOneBatch(t *testing.T) {
 		wantCode(t, errs[2], CodeRevoked, "a call with credentials from before the deletion")
 		w.must(errors.Join(errs[0], errs[3], errs[4], errs[5]))
 		tab.isKicked(KickedByAdmin)
-		w.is("alice ONLINE", "what concerns the deleted user doesn't concern the new one of the same name")
+		w.is("alice ONLINE", "changes to the deleted user don't affect the new user with the same ID")
 		w.pass(time.Minute)
-		w.is("alice ONLINE", "the new life is connected")
+		w.is("alice ONLINE", "the new user is connected")
 		session.Close()
 	})
 }
@@ -177,7 +177,7 @@ func TestKicksForgottenTwiceInOneBatch(t *testing.T) {
 		w.web("alice", "tab")
 		w.must(w.Logout(t.Context(), "alice", ""))
 		w.mu.Lock()
-		for i := range w.model.kicked.order { // due, without the janitor knowing it
+		for i := range w.model.kicked.order { // due, without the janitor's knowledge
 			e := &w.model.kicked.order[i]
 			k := w.model.kicked.last[e.deviceKey]
 			k.until, e.until = 1, 1
@@ -192,8 +192,8 @@ func TestKicksForgottenTwiceInOneBatch(t *testing.T) {
 	})
 }
 
-// TestOperationsReadTheirBatch: what an operation reads from the committed state
-// misses what the operations before it in the same batch have done.
+// TestOperationsReadTheirBatch checks this because an operation that reads the
+// committed state misses what earlier operations in the same batch have done.
 func TestOperationsReadTheirBatch(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {

@@ -41,8 +41,9 @@ func (w *world) crowd(n int) []string {
 	return users
 }
 
-// TestOperationsAreBounded: each uses as much of the database as it names users,
-// whatever is stored already, and at most some rows for each of 1,000.
+// TestOperationsAreBounded checks that an operation uses as much of the database as it
+// names users, whatever is stored already, and at most a few rows for each of 1,000
+// users.
 func TestOperationsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 2*sweep + 500
@@ -80,15 +81,15 @@ func TestOperationsAreBounded(t *testing.T) {
 		w.atMost(5*len(users[:sweep]), 5*len(users[:sweep]), &deleteUsers{userIDs: users[:sweep]})
 		w.pass(0)
 		if rows := w.dump()["leftovers"]; rows != "" {
-			t.Errorf("the janitor leaves %s", rows)
+			t.Errorf("after the janitor's work there are %s", rows)
 		}
 		w.must(checkConditions(t.Context(), w.store.Reader(), w.path, latest, false))
 		w.must(w.Ready(t.Context()))
 	})
 }
 
-// TestLeftoversAreRemovedInPieces, and count for nothing until they are, after a
-// kill -9 too.
+// TestLeftoversAreRemovedInPieces checks this, and that leftovers have no effect until
+// they are removed, after a kill -9 too.
 func TestLeftoversAreRemovedInPieces(t *testing.T) {
 	w := open(t, func(s *Settings) { s.Friends, s.Subscriptions = 1000, 2 })
 	w.register("star", "alice", "bob", "carol")
@@ -115,7 +116,7 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 		}
 		op = &subscribe{userID: "alice", targets: users[:1]}
 		if err := op.apply(b); err != nil || fmt.Sprint(op.result.Evicted) != "[bob]" {
-			t.Errorf("the subscription that gives way is %v %v, want that of bob", op.result.Evicted, err)
+			t.Errorf("the evicted subscription is %v %v, want that of bob", op.result.Evicted, err)
 		}
 		before := b.written
 		removeLeftovers{}.apply(b)
@@ -130,7 +131,7 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 		t.Errorf("while something is left of a deleted user: %v", err)
 	}
 	for after.proposeRemoval() != nil {
-		after.must(after.writer.do(t.Context(), removeLeftovers{})) // as the janitor does
+		after.must(after.writer.do(t.Context(), removeLeftovers{})) // what the janitor does
 	}
 	after.friendsAre("alice", "bob")
 	e, err := after.Explain(t.Context(), users[1])
@@ -143,7 +144,7 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 	after.countsNoLeftovers("alice", "carol")
 }
 
-// countsNoLeftovers: the only subscriber of a user is as if deleted.
+// countsNoLeftovers checks that the only subscriber of a user counts as deleted.
 func (w *world) countsNoLeftovers(subscriber, target string) {
 	w.t.Helper()
 	id, err := w.number(subscriber)
@@ -158,7 +159,7 @@ func (w *world) countsNoLeftovers(subscriber, target string) {
 	}
 }
 
-// callback is an operation for a test to look at the batch.
+// callback is an operation in which a test inspects the batch.
 type callback struct{ f func(*batch) }
 
 func (c *callback) apply(b *batch) error { c.f(b); return nil }

@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// burst makes several moves that share one batch: what each operation sees is
-// what the ones before it have done, committed or not.
+// burst makes several moves that share one batch. Each operation sees what the
+// operations before it have done, although nothing is committed yet.
 func (k *walk) burst(user, other string) {
 	first := k.rand.IntN(2) == 0
-	now := time.Now()
+	now := k.now()
 	var ops []operation
 	var hold []func(err error)
 	do := func(name string, op operation, then func(err error)) {
 		k.steps = append(k.steps, "in one batch: "+name)
 		ops, hold = append(ops, op), append(hold, then)
 	}
-	opened := make(map[string]*viewer) // by device; those that the burst has ended are nil
+	opened := make(map[string]*viewer) // by device; sessions that the burst has ended are nil
 	for range 2 + k.rand.IntN(4) {
 		if k.rand.IntN(4) == 0 {
 			user, other = other, user
 		}
-		switch n := k.rand.IntN(10); {
+		switch n := k.rand.IntN(14); {
 		case n < 4:
 			k.connectInBurst(do, opened, user, now)
 		case n < 6:
@@ -39,8 +39,14 @@ func (k *walk) burst(user, other string) {
 		case n < 9:
 			do("import "+user, &importUsers{userIDs: []string{user}}, k.must)
 			k.ref.register(user)
-		default:
+		case n < 10:
 			k.subscribeInBurst(do, user, other)
+		case n < 11:
+			k.setIdleInBurst(do, user, k.anyDevice(user).ID)
+		case n < 12:
+			k.setVisibilityInBurst(do, user, now)
+		default:
+			k.sayInBurst(do, user, other, now)
 		}
 	}
 	for i, err := range k.together(ops...) {
@@ -65,14 +71,14 @@ func (k *walk) connectInBurst(do doInBurst, opened map[string]*viewer, user stri
 		return
 	}
 	do(fmt.Sprint("connect ", key, " resume ", d.Resume), op, k.must)
-	k.ref.connect(user, d.ID, d.Platform.Native())
+	k.ref.connect(user, d.ID, d.Platform.Native(), now)
 	opened[key] = &viewer{s, make(map[string]Status)}
 }
 
 func (k *walk) expelInBurst(do doInBurst, opened map[string]*viewer, user, device string, now time.Time) {
 	name := fmt.Sprintf("logout %s %q", user, device)
 	if k.ref.users[user] == nil {
-		do(name, &logout{userID: user, deviceID: device}, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody logs out") })
+		do(name, &logout{userID: user, deviceID: device}, func(err error) { wantCode(k.t, err, CodeUnknownUser, "there must be no such user") })
 		return
 	}
 	do(name, &logout{userID: user, deviceID: device}, k.must)
@@ -109,6 +115,7 @@ func (k *walk) renameInBurst(do doInBurst, opened map[string]*viewer, user, to s
 func (k *walk) loseInBurst(opened map[string]*viewer, user string) {
 	k.endInBurst(opened, user, "")
 	delete(k.last, user)
+	delete(k.public, user)
 	for key, v := range k.left {
 		if v.device.UserID == user {
 			delete(k.left, key)
@@ -116,7 +123,7 @@ func (k *walk) loseInBurst(opened map[string]*viewer, user string) {
 	}
 }
 
-// endInBurst notes that streams are ended, whether they were open before or are
+// endInBurst records that streams are ended, whether they were open before or were
 // opened by the same burst.
 func (k *walk) endInBurst(opened map[string]*viewer, user, device string) {
 	for _, d := range []string{"tab", "phone", "pc"} {
@@ -139,15 +146,59 @@ func (k *walk) subscribeInBurst(do doInBurst, user, target string) {
 	evicted := k.ref.subscribe(user, target)
 	do("subscribe "+user+" to "+target, op, func(err error) {
 		k.must(err)
-		wantList(k.t, op.result.Evicted, evicted, "the earliest give way")
+		wantList(k.t, op.result.Evicted, evicted, "the earliest are evicted")
 		for _, v := range k.streams {
 			for _, s := range op.result.Statuses {
-				if v.device.UserID == user { // the clients of a user share the answer
+				if v.device.UserID == user { // the clients of a user share the result
 					v.fold(s)
 				}
 			}
 		}
 	})
+}
+
+func (k *walk) setIdleInBurst(do doInBurst, user, device string) {
+	op, name := &setIdle{user, device, k.rand.IntN(3) > 0}, "idle "+user+"/"+device
+	switch {
+	case k.ref.users[user] == nil:
+		do(name, op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody is idle") })
+	case !k.ref.setIdle(user, device, op.idle):
+		do(name, op, func(err error) { wantCode(k.t, err, CodeMalformed, "only a connected device is idle") })
+	default:
+		do(name, op, k.must)
+	}
+}
+
+func (k *walk) setVisibilityInBurst(do doInBurst, user string, now time.Time) {
+	op := &setVisibility{user, k.rand.IntN(2) == 0}
+	if k.ref.users[user] == nil {
+		do("visibility", op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody becomes invisible") })
+		return
+	}
+	do(fmt.Sprintf("visibility %s %v", user, op.invisible), op, k.must)
+	k.ref.setVisibility(user, op.invisible, now)
+}
+
+// sayInBurst sets an entry that doesn't expire, or one of a source for an hour.
+func (k *walk) sayInBurst(do doInBurst, user, text string, now time.Time) {
+	e := Entry{Source: []string{"", "call", "calendar"}[k.rand.IntN(3)], CustomStatus: text, Availability: Availability(k.rand.IntN(4))}
+	set := refEntry{text: text, availability: e.Availability, setAt: now, place: len(k.steps) + 1}
+	if e.Source != "" {
+		e.ExpiresAt, set.priority = now.UTC().Add(time.Hour).Truncate(time.Second), 10
+		set.expireAt = e.ExpiresAt
+	}
+	op, err := newSetEntry(user, &e)
+	k.must(err)
+	name := fmt.Sprintf("say %s %q %s", user, e.Source, text)
+	switch {
+	case k.ref.users[user] == nil:
+		do(name, op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody says something") })
+	case !k.ref.room(user, e.Source):
+		do(name, op, func(err error) { wantCode(k.t, err, CodeLimit, "one more entry than a user may have") })
+	default:
+		do(name, op, k.must)
+		k.ref.set(user, e.Source, set)
+	}
 }
 
 // settleBurst closes what the burst has opened and ended, and goes on with the
@@ -168,11 +219,11 @@ func (k *walk) settleBurst(opened map[string]*viewer) {
 			k.t.Errorf("%s gets %s, want READY", key, v.ready.Type)
 		}
 		if err := v.failedEarly(); err != nil {
-			k.t.Errorf("%s, which nothing has ended, ends with %v", key, err)
+			k.t.Errorf("%s should be open, but ends with %v", key, err)
 		}
 		d := v.device
 		v.Close()
-		k.ref.drop(d.UserID, d.ID, time.Now())
+		k.ref.drop(d.UserID, d.ID, k.now())
 		d.Resume, d.Cursor = true, 0
 		k.attach(d, make(map[string]Status))
 	}
@@ -190,7 +241,7 @@ func (v *viewer) drainToEnd() {
 	}
 }
 
-// failedEarly returns why a stream has ended that should be open.
+// failedEarly returns the reason why a stream has ended that should be open.
 func (v *viewer) failedEarly() error {
 	v.w.mu.RLock()
 	defer v.w.mu.RUnlock()

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestCheckTellsWhatIsWrong(t *testing.T) {
+func TestCheckReportsWhatIsWrong(t *testing.T) {
 	tests := map[string]struct {
 		harm func(t *testing.T, path string)
 		want []string
@@ -53,21 +53,21 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 		before, _ := os.ReadFile(path)
 		_, err := Check(t.Context(), path)
 		if (err == nil) != (test.want == nil) {
-			t.Errorf("%s: told as %v", name, err)
+			t.Errorf("%s: reported as %v", name, err)
 		}
 		for _, want := range test.want {
 			if err != nil && !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: told as %v, want %q in it", name, err, want)
+				t.Errorf("%s: reported as %v, want %q in it", name, err, want)
 			}
 		}
 		if after, _ := os.ReadFile(path); string(after) != string(before) {
-			t.Errorf("%s: checking has changed the file", name)
+			t.Errorf("%s: the check changed the file", name)
 		}
 		if !strings.Contains(name, "schema") {
 			continue
 		}
 		if _, err := Restore(t.Context(), filepath.Join(t.TempDir(), "restored.db"), path); err == nil {
-			t.Errorf("%s: it is restored", name)
+			t.Errorf("%s: it was restored", name)
 		}
 	}
 }
@@ -75,15 +75,16 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 func TestCheckWithoutADatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "presence.db")
 	if _, err := Check(t.Context(), path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("told as %v", err)
+		t.Errorf("reported as %v", err)
 	}
 	if found, _ := filepath.Glob(path + "*"); len(found) > 0 {
-		t.Errorf("checking has made %v", found)
+		t.Errorf("the check created %v", found)
 	}
 }
 
-// TestCheckBesideAService: what isn't in the file yet but in its log counts.
-func TestCheckBesideAService(t *testing.T) {
+// TestCheckDuringAService checks that changes that are still in the log, and not yet
+// in the file, count.
+func TestCheckDuringAService(t *testing.T) {
 	w := open(t)
 	w.register("alice", "bob", "carol")
 	if c, err := Check(t.Context(), w.path); err != nil || c.Users != 3 || c.Schema != known(t) || c.Newest != known(t) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The machine sleeps for longer than a status lasts: Go's timers, and the clock
-// by which they are set, then stand still.
+// The machine is suspended for longer than a status lasts. Go's timers, and the clock
+// that drives them, stop meanwhile.
 func TestPromise8HoldsAfterASuspension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -21,16 +21,16 @@ func TestPromise8HoldsAfterASuspension(t *testing.T) {
 
 		w.suspend(90 * time.Minute)
 		w.is("watcher ONLINE Day", "nothing is cleared early")
-		w.is("alice UNLOGINED", "what fell due meanwhile is done within 1 s of the return")
+		w.is("alice UNLOGINED", "what became due meanwhile is done within 1 s of the return")
 		if got := expires.Sub(w.Now()); got != 29*time.Minute+59*time.Second {
 			t.Errorf("two hours are over in %v, want 29m59s: time passes while the machine is suspended", got)
 		}
 		w.suspend(90 * time.Minute)
-		w.is("watcher ONLINE", "what fell due meanwhile is done within 1 s of the return")
+		w.is("watcher ONLINE", "what became due meanwhile is done within 1 s of the return")
 	})
 }
 
-// suspend has the machine sleep, and looks a second after its return.
+// suspend suspends the machine, and returns a second after it was resumed.
 func (w *world) suspend(d time.Duration) {
 	w.t.Helper()
 	w.asleep.Add(int64(d))
@@ -43,15 +43,15 @@ func TestATokenThatExpiresWhileSuspendedEndsItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.Keepalive = 24 * time.Hour })
 		alice := w.connect(Device{UserID: "alice", ID: "tab", ExpiresAt: time.Now().Add(time.Hour)})
-		alice.expires = alice.expires.Add(-2 * time.Hour) // as the machine's clock now sees it
+		alice.expires = alice.expires.Add(-2 * time.Hour) // according to the machine's clock after the suspension
 		w.clockSet()
 		w.pass(0)
 		alice.isKicked(KickedExpired)
 	})
 }
 
-// What is known of a suspension is exact to a millisecond: less must not count,
-// or each look at the clock would bring all deadlines nearer.
+// The length of a suspension is known to a millisecond. Shorter ones must not count,
+// or each reading of the clock would bring all deadlines nearer.
 func TestClockIsNoFasterThanTime(t *testing.T) {
 	c := newClock(0, suspended)
 	for range 1000 {
@@ -62,9 +62,9 @@ func TestClockIsNoFasterThanTime(t *testing.T) {
 	}
 }
 
-// TestClockBeginsBehindNothing: the machine's clock was set back while nothing
-// ran.
-func TestClockBeginsBehindNothing(t *testing.T) {
+// TestClockIsNeverBehindTheDatabase sets the machine's clock back while no service
+// runs.
+func TestClockIsNeverBehindTheDatabase(t *testing.T) {
 	last := time.Now().Add(time.Hour).UnixMicro()
 	if now := newClock(last, suspended).now(); now < last {
 		t.Errorf("after a restart the time is %d µs behind the last batch", last-now)

@@ -86,15 +86,15 @@ var conditions = [...]condition{
 
 // conditionsOf4 are conditions of columns that came with schema 4.
 var conditionsOf4 = [...]condition{
-	{"users", "public_status_type NOT IN (1, 2, 3)", "an unknown public_status_type", false},
-	{"users", "public_version NOT BETWEEN 0 AND (SELECT version FROM service)", "a public_version that was never issued", false},
-	{"users", "last_seen NOT BETWEEN 0 AND (SELECT clock FROM service) / 60000000 OR public_last_seen NOT BETWEEN 0 AND (SELECT clock FROM service) / 60000000", "a last_seen in the future", false},
-	{"users", "away NOT IN (0, 1) OR public_away NOT IN (0, 1) OR invisible NOT IN (0, 1)", "a flag that is neither 0 nor 1", false},
-	{"users", badEntry, "an entry out of range", false},
+	{"users", "public_status_type NOT IN (1, 2, 3)", "an unknown public_status_type", true},
+	{"users", "public_version NOT BETWEEN 0 AND (SELECT version FROM service)", "a public_version that was never issued", true},
+	{"users", "last_seen NOT BETWEEN 0 AND (SELECT clock FROM service) / 60000000 OR public_last_seen NOT BETWEEN 0 AND (SELECT clock FROM service) / 60000000", "a last_seen in the future", true},
+	{"users", "(away | public_away | invisible | waiting) NOT IN (0, 1)", "a flag that is neither 0 nor 1", true},
+	{"users", badEntry, "an entry out of range", true},
 	{"entries", "user NOT IN (SELECT id FROM users)", "a user who doesn't exist", false},
 	{"entries", "octet_length(source) NOT BETWEEN 1 AND 64 OR source GLOB '*[^a-z0-9._-]*'", "a malformed source", false},
 	{"entries", tooLong, "a custom_status that is too long", false},
-	{"entries", badEntry, "an entry out of range", false},
+	{"entries", badEntry + " OR waiting NOT IN (0, 1)", "an entry out of range", false},
 	{"entries", "custom_status = '' AND availability = 0", "an entry that says nothing", false},
 	{"entries", "expires_at = 0", "an entry that never ends", false},
 	{"devices", "idle NOT IN (0, 1) OR hidden NOT IN (0, 1)", "a flag that is neither 0 nor 1", false},
@@ -115,7 +115,7 @@ func conditionsOf(schema int) []condition {
 // entries.
 var (
 	tooLong  = "octet_length(custom_status) > " + number10(longestText)
-	badEntry = `availability NOT BETWEEN 0 AND 3 OR priority NOT BETWEEN -100 AND 100 OR waiting NOT IN (0, 1)
+	badEntry = `availability NOT BETWEEN 0 AND 3 OR priority NOT BETWEEN -100 AND 100
 		OR set_at NOT BETWEEN 0 AND (SELECT clock FROM service) + 1000000
 		OR starts_at NOT BETWEEN 0 AND (SELECT clock FROM service) + 366 * 86400000000
 		OR expires_at NOT BETWEEN 0 AND (SELECT clock FROM service) + 2 * 366 * 86400000000`

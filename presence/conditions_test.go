@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 )
 
-// damages are databases whose pages and schema are whole, with what each holds
-// that it may not.
+// damages are databases whose pages and schema are intact, each with the condition
+// that it violates.
 var damages = []struct{ sql, want string }{
 	{"DELETE FROM service", "service has a number of rows other than one"},
 	{"UPDATE service SET version = -1", "service has a version out of range"},
@@ -99,8 +99,8 @@ var damages = []struct{ sql, want string }{
 	{"UPDATE friends SET since = -1", "friends has a version that was never issued"},
 }
 
-// TestDamagedDatabases: Check and Restore report each, with what to do. A service
-// doesn't start on one, or works in spite of it.
+// TestDamagedDatabases checks that Check and Restore report each damage, with what to
+// do, and that a service either refuses the database or works in spite of the damage.
 func TestDamagedDatabases(t *testing.T) {
 	hit := make(map[string]bool)
 	for _, d := range damages {
@@ -108,11 +108,11 @@ func TestDamagedDatabases(t *testing.T) {
 		execSQL(t, path, d.sql)
 		_, err := Check(t.Context(), path)
 		if err == nil || !strings.Contains(err.Error(), d.want) || !strings.Contains(err.Error(), "restore a backup") {
-			t.Errorf("%s: checking it gives %v, want %q", d.sql, err, d.want)
+			t.Errorf("%s: Check returns %v, want %q", d.sql, err, d.want)
 			continue
 		}
 		if _, err := Restore(t.Context(), path+".other", path); err == nil {
-			t.Errorf("%s: it is restored", d.sql)
+			t.Errorf("%s: it was restored", d.sql)
 		}
 		hit[d.want] = true
 		synctest.Test(t, func(t *testing.T) { opensOrRefuses(t, path, d.sql, d.want) })
@@ -121,7 +121,7 @@ func TestDamagedDatabases(t *testing.T) {
 		_, what, _ := strings.Cut(c.broken("x", 1).Error(), ": ")
 		what, _, _ = strings.Cut(what, " (")
 		if !hit[what] {
-			t.Errorf("no database of this test has that: %s", what)
+			t.Errorf("no database of this test violates this condition: %s", what)
 		}
 	}
 }
@@ -165,7 +165,7 @@ func opensOrRefuses(t *testing.T, path, damage, want string) {
 	w.must(w.Close())
 }
 
-// TestADamagedDatabaseOfAnOlderSchema is reported too.
+// TestADamagedDatabaseOfAnOlderSchema checks that it is reported, too.
 func TestADamagedDatabaseOfAnOlderSchema(t *testing.T) {
 	for schema := 1; schema < known(t); schema++ {
 		path := fixture(t, schema)
@@ -174,18 +174,18 @@ func TestADamagedDatabaseOfAnOlderSchema(t *testing.T) {
 		_, err := Check(t.Context(), path)
 		for _, want := range []string{"users has an unknown status_type", "friends has a user who doesn't exist"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("schema %d: checking it gives %v, want %q", schema, err, want)
+				t.Errorf("schema %d: Check returns %v, want %q", schema, err, want)
 			}
 		}
 		if after, _ := os.ReadFile(path); string(after) != string(before) {
-			t.Errorf("schema %d: checking has changed the file", schema)
+			t.Errorf("schema %d: the check changed the file", schema)
 		}
 		refuses(t, path, "a damaged database of an older schema", "users has an unknown status_type")
 	}
 }
 
-// TestAHealthyDatabaseMeetsAllConditions, whatever was done to it: see also
-// TestModel.
+// TestAHealthyDatabaseMeetsAllConditions checks this for a database in which every
+// kind of row is stored. See also TestModel.
 func TestAHealthyDatabaseMeetsAllConditions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.OfflineRetention, s.CustomStatusTTL = maxDuration, maxDuration })

@@ -70,8 +70,8 @@ type Settings struct {
 	// none. The default is 8.
 	Entries int
 
-	// LastSeen makes the status of a user who isn't ONLINE say when the user was last
-	// ONLINE. That is stored even while LastSeen is false. The default is false.
+	// LastSeen adds to the status of a user who isn't ONLINE when the user was last
+	// ONLINE. That time is stored even while LastSeen is false. The default is false.
 	LastSeen bool
 
 	// ReconnectGrace is how long a device that disconnected still counts as
@@ -79,9 +79,10 @@ type Settings struct {
 	// is 10 seconds.
 	ReconnectGrace time.Duration
 
-	// RestartGrace is ReconnectGrace for the devices that were connected when
-	// an earlier run of the service ended. Zero means that a restart makes
-	// everyone who was ONLINE visibly disconnect. The default is 30 seconds.
+	// RestartGrace is how long the devices that were connected, or in their grace
+	// period, when an earlier run of the service ended count as connected after the
+	// next start. Zero means that a device that was connected then counts as
+	// disconnected until it reconnects. The default is 30 seconds.
 	RestartGrace time.Duration
 
 	// OfflineRetention is how long a native device that disconnected without
@@ -90,9 +91,9 @@ type Settings struct {
 	// over. The default is 168 hours.
 	OfflineRetention time.Duration
 
-	// CustomStatusTTL is how long a user who is UNLOGINED keeps a custom
-	// status that has no expiry of its own. Zero means that it is cleared as
-	// soon as the user is UNLOGINED. The default is 5 minutes.
+	// CustomStatusTTL is how long a user who is UNLOGINED, or invisible, keeps
+	// their own entry, if that has no expiry. Zero means that it ends
+	// as soon as the user is UNLOGINED or invisible. The default is 5 minutes.
 	CustomStatusTTL time.Duration
 
 	// Keepalive is how long a session may be silent before it sends a

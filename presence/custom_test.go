@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Promise 8: what falls due is done within 1 s, and undoes nothing newer.
+// Promise 8: what becomes due is done within 1 s, and undoes nothing newer.
 func TestPromise8DueWorkIsDoneInASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -43,20 +43,21 @@ func TestPromise8TimerNeverClearsANewerStatus(t *testing.T) {
 		w.pass(9 * time.Second)
 		w.set("alice", "Call", 10*time.Second)
 		w.pass(9 * time.Second)
-		w.is("alice ONLINE Call", "it was set again, and has its own expiry")
+		w.is("alice ONLINE Call", "the status was set again, and has its own expiry")
 		w.pass(2 * time.Second)
 		w.is("alice ONLINE", "the last expiry counts")
 	})
 }
 
-// The proposal was made when it was due, and is applied after something newer.
+// The proposal was submitted when the status was due, and is applied after something
+// newer.
 func TestPromise8StaleProposalUndoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		tab := w.web("alice", "tab")
 		w.set("alice", "Call", 0)
 		w.must(w.writer.do(t.Context(), &settle{users: []uint32{tab.user.id}}))
-		w.is("alice ONLINE Call", "a proposal only makes the writer look at the clock")
+		w.is("alice ONLINE Call", "a proposal only makes the writer check the clock")
 	})
 }
 
@@ -95,19 +96,19 @@ func TestCustomStatusOfTheUnloginedIsCleared(t *testing.T) {
 		w.is("alice UNLOGINED Away", "custom_status_ttl counts from being UNLOGINED")
 		w.web("alice", "tab")
 		w.pass(ttl)
-		w.is("alice ONLINE Away", "coming back before cancels it")
+		w.is("alice ONLINE Away", "coming back before then cancels it")
 
 		w.must(w.Logout(t.Context(), "alice", ""))
 		w.pass(ttl / 2)
 		w.set("alice", "Gone", 0)
 		w.pass(ttl - time.Second)
-		w.is("alice UNLOGINED Gone", "it counts from the later of logging out and setting")
+		w.is("alice UNLOGINED Gone", "the time counts from the later of logging out and setting")
 		w.pass(2 * time.Second)
-		w.is("alice UNLOGINED", "it is over")
+		w.is("alice UNLOGINED", "the status has ended")
 	})
 }
 
-// TestAnExpiryOfItsOwnEndsAStatus, and nothing else does.
+// TestAnExpiryOfItsOwnEndsAStatus checks this, and that nothing else ends the status.
 func TestAnExpiryOfItsOwnEndsAStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -141,7 +142,8 @@ func TestAnExpiryOfItsOwnEndsAStatus(t *testing.T) {
 	})
 }
 
-// TestOldDatabaseKeepsAnExpiry: schema 1 stored a clear_at next to an expiry.
+// TestOldDatabaseKeepsAnExpiry covers schema 1, which stored a clear_at next to an
+// expiry.
 func TestOldDatabaseKeepsAnExpiry(t *testing.T) {
 	path := fixture(t, 1)
 	execSQL(t, path, "UPDATE users SET custom_status = 'Away', expires_at = (SELECT clock FROM service) + 3600000000, clear_at = 1 WHERE user_id = 'frank'")
@@ -159,13 +161,13 @@ func TestCustomStatusOfTheOfflineStays(t *testing.T) {
 		w.ios("alice", "phone").Close()
 		w.set("alice", "Away", 0)
 		w.pass(w.settings.OfflineRetention - time.Second)
-		w.is("alice OFFLINE Away", "only who is UNLOGINED loses it")
+		w.is("alice OFFLINE Away", "only a user who is UNLOGINED loses it")
 		w.pass(time.Second + w.settings.CustomStatusTTL)
 		w.is("alice UNLOGINED", "custom_status_ttl counts from the end of the retention")
 	})
 }
 
-func TestSettingTheSameChangesNothing(t *testing.T) {
+func TestSettingTheSameStatusChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		alice := w.web("alice", "tab")
@@ -199,7 +201,7 @@ func TestExpiryIsRoundedUpToTheMillisecond(t *testing.T) {
 			t.Errorf("expires at %v, want %v: set at %v, for a second", got, want, now)
 		}
 		if got := w.set("alice", "", time.Second).ExpiresAt; !got.IsZero() {
-			t.Errorf("expires at %v: nothing is there to expire", got)
+			t.Errorf("expires at %v: there is nothing to expire", got)
 		}
 	})
 }

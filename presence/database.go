@@ -17,7 +17,7 @@ var migrations embed.FS
 
 // Backup copies the database at path, as it is at one moment, into a new file that
 // only its owner may read. It may be called at any time: a service that has the
-// database open, in this process or another, goes on.
+// database open, in this process or another, continues.
 //
 // The new file appears under its name only once it is complete, on the disk, and
 // checked by reading all of it. Its folder must exist. An existing file is never
@@ -25,15 +25,15 @@ var migrations embed.FS
 // is not in the database.
 func Backup(ctx context.Context, path, to string) error { return store.Backup(ctx, path, to) }
 
-// Restore puts a backup in the place of the database at path. It returns the name,
-// next to it, under which the database that was there is kept; "" if there was
-// none. A client with a cursor from after the backup receives a snapshot when it
-// comes back, and misses nothing.
+// Restore puts a backup in the place of the database at path. The database that was
+// there is kept next to it under another name, which Restore returns; "" if there was
+// none. A client with a cursor from after the backup receives a snapshot when it comes
+// back, and misses nothing.
 //
-// The backup is checked before anything else is done, as by [Check]. One of an
-// earlier release is good: the next [Open] upgrades it. Restore fails while a
-// service has the database open. If it is cut short, even by kill -9, the file at
-// path is the database as it was, or the backup.
+// Restore first checks the backup, as [Check] does. A backup of an earlier release is
+// accepted; the next [Open] upgrades it. Restore fails while a service has the
+// database open. If it is interrupted, even by kill -9, the file at path is either
+// the database as it was or the backup.
 func Restore(ctx context.Context, path, from string) (kept string, err error) {
 	if _, err := Check(ctx, from); err != nil {
 		return "", fmt.Errorf("the backup can't be used: %w", err)
@@ -43,18 +43,18 @@ func Restore(ctx context.Context, path, from string) (kept string, err error) {
 
 // CheckResult is what [Check] has found in a database.
 type CheckResult struct {
-	Schema int // its number; if it is below Newest, the next [Open] upgrades it
-	Newest int // the schema of this release
-	Users  int // how many are registered
+	Schema int // the number of the database's schema; if it is below Newest, the next [Open] upgrades the database
+	Newest int // the number of this release's schema
+	Users  int // the number of registered users
 }
 
 // Check reads all of the database at path, and verifies that it is whole and that
 // this release can use it. It changes nothing, and may be called at any time, even
 // while a service has the database open.
 //
-// The error is every problem joined, each with what to do about it; it is
-// [fs.ErrNotExist] if there is no database, which the next [Open] would create. The
-// result holds what could be read nevertheless.
+// The error joins all problems, each with what to do about it. It is
+// [fs.ErrNotExist] if there is no database; the next [Open] would then create one. The
+// result contains what could be read, even if there is an error.
 func Check(ctx context.Context, path string) (CheckResult, error) {
 	schema, err := store.ReadSchema(migrations)
 	if err != nil {

@@ -1,6 +1,10 @@
 package presence
 
-import "container/heap"
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+)
 
 // deadlines is a priority queue of users by their next deadline. A user without a
 // deadline is not in it.
@@ -28,27 +32,36 @@ func (d *deadlines) set(u *user, due micros) {
 	}
 }
 
-// dueBy returns up to most users whose deadline is not after now, in no particular
-// order. It doesn't change the queue.
+// dueBy returns up to most users whose deadline is not after now, the earliest first, and
+// of equals in order of account.id. It doesn't change the queue. If the order depended on
+// who else has a deadline, it would show others when an invisible user does something.
 func (d deadlines) dueBy(now micros, most int) []uint32 {
 	var ids []uint32
-	next := []int{0}
+	next := []int{0} // in order; their users come before those of all indices below them
 	for len(next) > 0 && len(ids) < most {
-		i := next[len(next)-1]
-		next = next[:len(next)-1]
+		i := next[0]
+		next = next[1:]
 		if i >= len(d) || d[i].due > now {
 			continue
 		}
 		ids = append(ids, d[i].id)
-		next = append(next, 2*i+1, 2*i+2)
+		for child := 2*i + 1; child <= 2*i+2 && child < len(d); child++ {
+			at, _ := slices.BinarySearchFunc(next, child, d.compare)
+			next = slices.Insert(next, at, child)
+		}
 	}
 	return ids
+}
+
+// compare orders users by deadline, and those with the same one by account.id.
+func (d deadlines) compare(i, j int) int {
+	return cmp.Or(cmp.Compare(d[i].due, d[j].due), cmp.Compare(d[i].id, d[j].id))
 }
 
 // Len, Less, Swap, Push and Pop implement heap.Interface.
 
 func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].due < d[j].due }
+func (d deadlines) Less(i, j int) bool { return d.compare(i, j) < 0 }
 
 func (d deadlines) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]

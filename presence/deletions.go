@@ -12,11 +12,12 @@ import (
 // their watchers receive the status [Unknown]. Delete returns the malformed and
 // unknown IDs.
 //
-// The only trace that remains is a keyed hash of the ID with the time of deletion:
-// credentials issued until then stay revoked, even if the user is registered again;
-// see [Service.Admit]. Like [Service.Kick], Delete returns once the second in which
-// it was done is over. A list of more than 1,000 IDs is deleted in several steps, of
-// which an error may leave the first done.
+// A keyed hash of the ID is kept with the time of deletion: credentials issued until
+// then stay revoked, even if the user is registered again; see [Service.Admit]. The ID
+// itself is kept for a minute, in which the user's devices can't reconnect, and until
+// all feeds have sent the deletion; see [Service.FollowAs]. Like [Service.Kick], Delete
+// returns once the second in which it was done is over. A list of more than 1,000 IDs
+// is deleted in several steps. After an error, the first steps may have taken effect.
 //
 // Errors: CodeUnavailable.
 func (s *Service) Delete(ctx context.Context, userIDs []string) (failed []Failure, err error) {

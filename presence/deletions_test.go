@@ -13,13 +13,13 @@ func contextThatEndsIn(t *testing.T, d time.Duration) (context.Context, context.
 	return context.WithTimeout(t.Context(), d)
 }
 
-// TestOldCredentialsOfADeletedUserStayRefused, in a new life too, and after the
-// next kick, deletion and restart.
+// TestOldCredentialsOfADeletedUserStayRefused checks this also after the user returns,
+// and after the next kick, deletion and restart.
 func TestOldCredentialsOfADeletedUserStayRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		w.register("alice")
-		old := []time.Time{time.UnixMicro(0), time.Now()} // a token without iat is of 1970
+		old := []time.Time{time.UnixMicro(0), time.Now()} // a token without iat counts as issued in 1970
 		refused := func(when string) {
 			t.Helper()
 			for range 2 {
@@ -63,7 +63,7 @@ func TestADeletedIDIsNotStored(t *testing.T) {
 	w := open(t)
 	w.register("alice-the-deleted")
 	w.remove("alice-the-deleted")
-	w.together(&settle{}) // behind what the janitor removes
+	w.together(&settle{}) // after the janitor's removals
 	for table, rows := range w.dump() {
 		if table != "kicks" && strings.Contains(rows, "alice-the-deleted") {
 			t.Errorf("%s still holds the ID of a deleted user:\n%s", table, rows)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The same operations in the same batches give the same rows, whatever the
-// clock of the machine says: what a replica of the log will rely on.
+// The same operations in the same batches give the same rows, whatever the machine's
+// clock says. A replica of the log will rely on this.
 func TestSameOperationsGiveTheSameState(t *testing.T) {
 	adjust := func(s *Settings) { s.Subscriptions, s.Friends, s.DevicesPerPlatform = 3, 2, 2 }
 	one, other := open(t, adjust), open(t, adjust)
@@ -21,15 +21,15 @@ func TestSameOperationsGiveTheSameState(t *testing.T) {
 			t.Errorf("%s differs after the same operations:\n%s\nand\n%s", table, rows, same[table])
 		}
 	}
-	for _, table := range []string{"users", "devices", "kicks", "deleted", "deletion_key", "leftovers", "subscriptions", "friends", "jumps"} {
+	for _, table := range []string{"users", "entries", "devices", "kicks", "deleted", "deletion_key", "leftovers", "subscriptions", "friends", "jumps"} {
 		if dump[table] == "" {
 			t.Errorf("%s is empty: the script proves nothing about it", table)
 		}
 	}
 }
 
-// applyScript is the writer's work at times of its own, on a service whose
-// writer and janitor have stopped.
+// applyScript does the writer's work at times of its own, on a service whose writer
+// and janitor have stopped.
 func applyScript(w *world) {
 	w.t.Helper()
 	w.janitor.close()
@@ -50,13 +50,14 @@ func applyScript(w *world) {
 	}
 }
 
-// script has every operation, and batches whose operations meet.
+// script contains every operation, and batches whose operations affect one another.
 func script(w *world) [][]operation {
 	streams := int64(0)
 	device := func(user, id string, p Platform) operation {
 		streams++
 		return &connect{device: Device{UserID: user, ID: id, Platform: p}, stream: streams}
 	}
+	say := func(user string, e entry) operation { return &setEntry{userID: user, entry: e, expiresIn: time.Hour} }
 	everyone := []string{"a", "b", "c", "d", "e", "f"}
 	changed := w.settings
 	changed.FriendNotifications = false
@@ -74,6 +75,13 @@ func script(w *world) [][]operation {
 		{removeLeftovers{}, &deleteUsers{userIDs: []string{"c"}}, &admit{"c", time.UnixMicro(1)}, &admit{"c", time.Unix(1000, 0)}},
 		{&unsubscribe{userID: "a", targets: []string{"e"}}, &subscribe{userID: "f", targets: everyone}, &unsubscribeAll{userID: "f"}},
 		{&renameUser{userID: "e", to: "d2"}, device("d2", "1", Mac), &renameUser{userID: "d2", to: "e"}, &renameUser{userID: "f", to: "e"}},
+		{
+			say("a", entry{source: "call", text: "call", availability: Busy}), say("a", entry{source: "calendar", priority: 5, availability: DND}),
+			say("a", entry{source: "call", text: "call", availability: Busy}), say("e", entry{source: "x", text: "x"}),
+		},
+		{device("a", "6", IOS), &setIdle{"a", "6", true}, &setVisibility{"a", true}, &setIdle{"a", "6", false}, &setVisibility{"e", true}},
+		{&logout{userID: "a", deviceID: "3"}, &setVisibility{"a", false}, &setIdle{"a", "6", true}, say("a", entry{source: "calendar"})},
+		{&setEntry{userID: "a", entry: entry{text: "later", startsAt: 3_600_000_000}}, &setIdle{"nobody", "1", true}, &setVisibility{"nobody", true}},
 		{&configure{changed}, &endRun{clock: 9_000_000}, beginRun{}},
 		{&settle{users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, probe{}},
 	}
@@ -88,7 +96,7 @@ func script(w *world) [][]operation {
 func (w *world) dump() map[string]string {
 	w.t.Helper()
 	dump := make(map[string]string)
-	for _, table := range []string{"service", "users", "devices", "kicks", "deleted", "deletion_key", "leftovers", "subscriptions", "friends", "jumps"} {
+	for _, table := range []string{"service", "users", "entries", "devices", "kicks", "deleted", "deletion_key", "leftovers", "subscriptions", "friends", "jumps"} {
 		rows, err := w.store.Reader().QueryContext(w.t.Context(), "SELECT * FROM "+table)
 		w.must(err)
 		columns, err := rows.Columns()

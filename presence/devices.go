@@ -76,12 +76,12 @@ func (op *connect) apply(b *batch) error {
 // login stores the stream in the device's row, and applies the limit of devices.
 func (b *batch) login(a *account, op *connect) {
 	d := a.device(op.device.ID)
-	if d == nil {
+	if d == nil || d.hidden { // in public, a hidden device is logged out, and logs in anew
+		a.devices = slices.DeleteFunc(a.devices, func(d device) bool { return d.id == op.device.ID })
 		a.devices = append(a.devices, device{id: op.device.ID, loginAt: b.now})
 		d = &a.devices[len(a.devices)-1]
 	}
 	d.idle = d.idle && d.stateAt(b.now) >= inGrace
-	d.hidden = false
 	d.platform = op.device.Platform
 	d.run, d.stream, d.since = b.run, op.stream, b.now
 	d.graceUntil, d.retainUntil = 0, 0
@@ -89,8 +89,9 @@ func (b *batch) login(a *account, op *connect) {
 	b.makeRoom(a, *d)
 }
 
-// makeRoom removes devices of the newcomer's platform that are over the limit:
-// disconnected ones first, then those that logged in first. A connected device is
+// makeRoom removes devices of the newcomer's platform that are over the limit: hidden
+// ones first, because for others they take no room, then disconnected ones, then those
+// that logged in first. A connected device is
 // kicked. A disconnected one is only forgotten, so that it may log in again.
 func (b *batch) makeRoom(a *account, newcomer device) {
 	var rivals []device
@@ -99,7 +100,16 @@ func (b *batch) makeRoom(a *account, newcomer device) {
 			rivals = append(rivals, d)
 		}
 	}
-	slices.SortStableFunc(rivals, func(x, y device) int { return int(min(x.run, 1) - min(y.run, 1)) })
+	rank := func(d device) int {
+		switch {
+		case d.hidden:
+			return 0
+		case d.run == 0:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(rivals, func(x, y device) int { return rank(x) - rank(y) })
 	for i := range len(rivals) + 1 - b.settings.DevicesPerPlatform {
 		if rivals[i].run == 0 {
 			b.forget(a, rivals[i].id)

@@ -37,11 +37,11 @@ func TestKickedDeviceIsRefusedForAMinute(t *testing.T) {
 		tab.isKicked(KickedByAdmin)
 		w.is("alice UNLOGINED", "a kick forgets the devices")
 		reconnect := Device{UserID: "alice", ID: "tab", Resume: true}
-		w.refused(reconnect, "a kicked device that merely reconnects")
+		w.refused(reconnect, "a kicked device that only reconnects")
 
 		w.restart(30 * time.Second)
 		w.refused(reconnect, "a kick is remembered across a restart")
-		w.web("alice", "other") // is another device
+		w.web("alice", "other") // this is another device
 		w.pass(31 * time.Second)
 		w.connect(reconnect)
 	})
@@ -54,7 +54,7 @@ func (w *world) refused(d Device, promise string) {
 	}
 }
 
-func TestKickedDeviceMayLogInAnew(t *testing.T) {
+func TestKickedDeviceMayLogInAgain(t *testing.T) {
 	w := open(t)
 	tab := w.web("alice", "tab")
 	w.must(w.Logout(t.Context(), "alice", "tab"))
@@ -98,7 +98,7 @@ func TestAdmitRegisters(t *testing.T) {
 	w := open(t)
 	w.must(w.Admit(t.Context(), "alice", time.Now()))
 	w.is("alice UNLOGINED", "the first valid credentials register a user")
-	wantCode(t, w.Admit(t.Context(), " ", time.Now()), CodeMalformed, "a space is no user ID")
+	wantCode(t, w.Admit(t.Context(), " ", time.Now()), CodeMalformed, "a space is not a user ID")
 }
 
 func TestTooManyDevicesOfAPlatform(t *testing.T) {
@@ -107,16 +107,16 @@ func TestTooManyDevicesOfAPlatform(t *testing.T) {
 		first := w.web("alice", "1")
 		w.pass(time.Second)
 		second := w.web("alice", "2")
-		w.ios("alice", "phone") // is of another platform
+		w.ios("alice", "phone") // this is of another platform
 		w.pass(time.Second)
-		first = first.resume() // a reconnect is no login: first stays the longest
+		first = first.resume() // a reconnect is not a login: first remains the earliest
 		w.pass(time.Second)
 		w.web("alice", "3")
 		first.isKicked(KickedMultipleDevice)
-		w.refused(Device{UserID: "alice", ID: "1", Resume: true}, "or the devices would kick each other for ever")
+		w.refused(Device{UserID: "alice", ID: "1", Resume: true}, "otherwise the devices would kick each other without end")
 
 		w.configure(func(s *Settings) { s.DevicesPerPlatform = 1 })
-		second.resume() // the limit holds for logins, and then for all
+		second.resume() // the limit applies to logins, and then to all devices
 		w.devicesAre("alice", "2", "phone")
 	})
 }
@@ -132,7 +132,7 @@ func (w *world) devicesAre(user string, want ...string) {
 	wantList(w.t, got, want, "devices of "+user)
 }
 
-func TestDroppedDeviceGivesWayFirst(t *testing.T) {
+func TestDroppedDeviceIsEvictedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.DevicesPerPlatform = 2 })
 		w.ios("alice", "old")
@@ -147,7 +147,7 @@ func TestDroppedDeviceGivesWayFirst(t *testing.T) {
 	})
 }
 
-func TestExplainTellsWhyAndWhatIsNext(t *testing.T) {
+func TestExplainReturnsWhyAndWhatIsNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		w.ios("alice", "phone").Close()

@@ -17,12 +17,29 @@
 // # Concepts
 //
 // A user is registered by [Service.Import], or when one of their devices first
-// connects. Everything about a user that others may see is a [Status]: the normal
-// status, such as ONLINE, and the custom status, a text that [Service.Set] sets.
+// connects. What can be seen of a user is a [Status]. Its normal status, such as
+// ONLINE, follows from the user's devices and the time alone; see [StatusType]. Its
+// custom status, which is a text, and its availability, such as busy, come from
+// entries. If no entry states an availability, a user who is ONLINE and whose devices
+// are all idle is away; see [Service.SetIdle].
+//
+// An entry is what one source says about a user. There is one entry for each source: the
+// user's own, and those of named sources such as a calendar. [Service.Set] sets the text
+// of the user's own, and [Service.SetEntry] replaces any entry. The status shows the text
+// with the highest priority and the strongest [Availability]. It is computed from all
+// entries whenever one of them changes, begins or ends, so nothing has to be saved and
+// restored.
+//
+// A user has two views. The user's own devices and the server side see the user as they
+// are. While a user is invisible, all others see what they would see had the user logged
+// out; see [Service.SetVisibility]. Each view has a version, which grows only when that
+// view changes. The server side is the program that uses this package, and any backend
+// that it gives access to all users.
 //
 // A device belongs to one user and is logged in from its first Connect until it
-// logs out, is kicked, or has been disconnected for too long. The normal status of
-// a user follows from their devices and the time alone. See [StatusType].
+// logs out, is kicked, or has been disconnected for too long. A device that
+// disconnects counts as connected for a grace period. After that, a native device
+// makes its user OFFLINE for a retention period; see [Settings].
 //
 // A session is one stream of events to one device. A device that connects again
 // replaces its earlier session.
@@ -30,13 +47,18 @@
 // A watcher of a user receives an event when that user's status changes. A user
 // becomes a watcher of another by [Service.Subscribe] or [Service.AddFriends].
 //
-// A version is a number that grows with every visible change of any user. A cursor
-// is the version up to which a device has received everything that concerns it.
-// A device that comes back with its cursor receives only what it missed; see
-// [Device].
+// A version is a number. Each visible change of a user gets one, which is higher than
+// all versions before it, those of earlier runs included. Versions are not
+// consecutive. A cursor is the version up to which a device or a feed has received
+// everything that concerns it. A device that comes back with its cursor receives
+// only what it missed; see [Device].
+//
+// A run of the service begins with [Open], and ends with [Service.Close] or with the
+// process.
 //
 // A feed, opened by [Service.Follow], receives the changes of all users. It is meant for
-// the server side: it has no device, and no switch applies to it.
+// the server side: it has no device, and it ignores the two switches,
+// Settings.UserStatus and Settings.FriendNotifications.
 //
 // [Service.Explain] explains the status of one user in words, and
 // [Service.Metrics] returns the numbers of the service.
@@ -45,31 +67,33 @@
 //
 // Everything that changes state is an operation. One goroutine, the writer, takes
 // the operations that wait, applies them in order, and commits them in one SQLite
-// transaction. Only then does it update the model in memory, notify the sessions
-// and answer the callers, so nothing is announced or acknowledged before it is
-// durable. Each operation sees the changes of those before it in its batch. The
-// work of an operation is bounded: a call with a long list becomes several
-// operations, and the friends and subscriptions of a deleted user are removed
-// later, in pieces. Statuses are read from the model and never wait for the disk.
+// transaction. Only then does it update the model, which is the state of all users
+// in memory, notify the sessions and answer the callers. So nothing is announced or
+// acknowledged before it is durable. Each operation sees the changes of those before
+// it in its batch. The work of an operation is bounded: a call with a long list
+// becomes several operations, and the friends and subscriptions of a deleted user are
+// removed later, in pieces. Statuses are read from the model and never wait for the
+// disk.
 //
-// The model holds two sides of each pair of watcher and watched. A connected user
-// has a list of the users they watch, which is loaded with their first session. A
-// watched user has an audience: the connected users who watch them. A change goes
-// to all sessions of the audience.
+// The model stores twice who watches whom. A connected user has a list of the users
+// they watch, which is loaded with their first session. A watched user has an
+// audience: the connected users who watch them. A change is sent to all sessions
+// of the audience, and to those of the user.
 //
-// A session keeps no queue, only the set of users who changed since it was last
-// polled. An event carries their status at the time it is read. A slow reader
+// A session keeps no queue, only its waiting set: the users who have changed and whose
+// status it has not sent since. An event contains their status as it is when the
+// event is read. A slow reader
 // therefore receives fewer and fresher events, always including the latest status,
 // in bounded memory. A session starts no goroutine: Next waits for one session,
 // while [Session.Notify] and [Session.Poll] let a few goroutines serve many, as
 // package sse does.
 //
-// A feed keeps not even a set. The model has all users in a list, in order of version:
-// a user who changes moves to its end. A feed is a place in that list, and what it
-// still has to send is the rest of it.
+// A feed doesn't even keep a set. The model has a list of all users in order of version:
+// a user who changes moves to the end of the list. A feed is a place in that list, and
+// what it still has to send is the rest of the list.
 //
-// Whatever happens at a later time (the end of a grace, of a retention, of a
-// custom status) is a deadline, stored with the device or user it concerns. A
+// A change that is due at a later time, such as the end of a grace period or of an
+// entry, is a deadline, stored with the device, entry or user that it concerns. A
 // second goroutine, the janitor, sleeps until the next deadline and then submits
 // an operation. The operation checks the time again, so it never undoes a newer
 // change.
@@ -77,7 +101,7 @@
 // # Errors
 //
 // An [*Error] has a [Code], which says what kind of error it is:
-// errors.Is(err, CodeUnavailable). Sentinels such as [ErrClosed] match only
+// errors.Is(err, CodeUnavailable). Values such as [ErrClosed] match only
 // themselves. An error of any other type is a failure of the service itself, or
 // the error of the context.
 //
@@ -93,15 +117,16 @@
 //
 // # Tests
 //
-// In a bubble of testing/synctest, a service that is opened, used and closed there
-// uses simulated time, so that a test of hours takes no time.
+// A test can open, use and close a service in a bubble of testing/synctest. The service
+// then uses the bubble's simulated time, so a test of hours ends immediately.
 //
 // # Locks
 //
-// Service.mu guards the model and the waiting sets of all sessions. Only the
-// writer adds, changes and removes accounts. It does so under the lock, after the
-// commit, and may therefore read them without the lock. A session's waiting set is
-// emptied under the read lock, by the one goroutine that polls the session. No
-// goroutine blocks while it holds the lock. The janitor's own lock is taken before
-// Service.mu, never after it.
+// Service.mu guards the model and the waiting sets of all sessions. Only the writer
+// adds, changes and removes accounts, which are the stored part of users. It does so
+// after the commit, while it holds the lock, and may therefore read accounts without
+// the lock. To remove users from a session's waiting set, the read lock is enough for
+// the goroutine that polls the session, because there is only one. No goroutine blocks
+// while it holds the lock. The janitor's own lock is taken before Service.mu, never
+// after it.
 package presence

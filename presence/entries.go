@@ -12,8 +12,8 @@ import (
 // Entry is what one source says about a user: a text, an availability, or both. A user
 // has at most one entry of each source.
 type Entry struct {
-	// Source names who says it: 1 to 64 of the characters a-z 0-9 . _ -, such as
-	// "calendar". Empty means the user's own entry.
+	// Source is the name of the source: 1 to 64 of the characters a-z 0-9 . _ -, such
+	// as "calendar". Empty means the user's own entry.
 	Source string
 
 	// CustomStatus is any UTF-8 of at most Settings.CustomStatusBytes. With an empty
@@ -21,7 +21,7 @@ type Entry struct {
 	CustomStatus string
 
 	// Availability is that of the user, as this source knows it. The zero value means
-	// that it says nothing about it.
+	// that the source doesn't know it.
 	Availability Availability
 
 	// Priority decides between the texts of several entries; it is from -100 to 100.
@@ -34,11 +34,10 @@ type Entry struct {
 	StartsAt time.Time
 
 	// ExpiresIn is how long the entry lasts after it has begun, at most 365 days.
-	// ExpiresAt says the same as a time; it is later than StartsAt and than
-	// [Service.Now], by at most 365 days, and is rounded up to whole milliseconds. At
-	// most one of the two may be set. Zero means that the entry doesn't expire, which
-	// only the user's own entry may do: it ends once the user has been UNLOGINED for
-	// Settings.CustomStatusTTL.
+	// ExpiresAt is when it ends, rounded up to whole milliseconds; it must be later than
+	// StartsAt and [Service.Now], by at most 365 days. At most one of the two may be
+	// set. If neither is, the entry doesn't expire. Only the user's own entry may be so:
+	// it then ends once the user has been UNLOGINED for Settings.CustomStatusTTL.
 	ExpiresIn time.Duration
 	ExpiresAt time.Time
 }
@@ -52,7 +51,8 @@ const (
 )
 
 // Set sets the text of the user's own entry, and returns the resulting status. It is
-// SetEntry with an entry that has no more than a text and an ExpiresIn.
+// SetEntry with an entry that has only a CustomStatus and an ExpiresIn, so it also
+// resets the availability and the priority of that entry.
 func (s *Service) Set(ctx context.Context, userID, text string, expiresIn time.Duration) (Status, error) {
 	return s.SetEntry(ctx, userID, Entry{CustomStatus: text, ExpiresIn: expiresIn})
 }
@@ -61,9 +61,10 @@ func (s *Service) Set(ctx context.Context, userID, text string, expiresIn time.D
 // status as the user and the server side see it. Setting an entry again exactly as it
 // is changes nothing and sends no event.
 //
-// The status shows the text of the entry with the highest priority, among those that
-// have a text; of equals, that of the one set last. It shows the strongest of all
-// availabilities. Once an entry ends, the status shows what the others say.
+// The status shows the text of the entry with the highest priority among those that
+// have a text. Of several with the same priority, it shows that of the one set last. It
+// shows the strongest availability of all entries. Once an entry ends, the status shows
+// what the other entries say.
 //
 // Errors: CodeMalformed for a field of e, CodeUnknownUser, CodeLimit if the user has
 // Settings.Entries entries of other named sources, CodeUnavailable.
@@ -272,8 +273,10 @@ func newSetEntry(userID string, e *Entry) (*setEntry, error) {
 		return nil, malformed("expiresIn and expiresAt can't be given together")
 	case e.Source != "" && op.entry.says() && e.ExpiresIn == 0 && e.ExpiresAt.IsZero():
 		return nil, malformed("an entry with a source must have expiresIn or expiresAt")
-	case !e.StartsAt.IsZero() && op.entry.startsAt <= 0, !e.ExpiresAt.IsZero() && op.entry.expiresAt <= 0:
-		return nil, malformed("startsAt and expiresAt must be after 1970")
+	case !e.StartsAt.IsZero() && op.entry.startsAt <= 0:
+		return nil, malformed("startsAt must be after 1970")
+	case !e.ExpiresAt.IsZero() && op.entry.expiresAt <= 0:
+		return nil, expiresTooEarlyOrLate()
 	}
 	if e.Priority != nil {
 		if *e.Priority < -maxPriority || *e.Priority > maxPriority {
@@ -309,6 +312,10 @@ func (op *setEntry) apply(b *batch) error {
 	return nil
 }
 
+func expiresTooEarlyOrLate() *Error {
+	return malformed("expiresAt must be in the future, at most 365 days ahead")
+}
+
 // at returns the entry as it is stored at now.
 func (op *setEntry) at(now micros) (entry, error) {
 	e := op.entry
@@ -316,7 +323,7 @@ func (op *setEntry) at(now micros) (entry, error) {
 		return e, malformed("startsAt must be at most 365 days ahead")
 	}
 	if e.expiresAt != 0 && (e.expiresAt <= now || e.expiresAt > now+toMicros(maxExpiry)) {
-		return e, malformed("expiresAt must be in the future, at most 365 days ahead")
+		return e, expiresTooEarlyOrLate()
 	}
 	if op.expiresIn > 0 {
 		e.expiresAt = cmp.Or(e.startsAt, now) + toMicros(op.expiresIn)

@@ -22,7 +22,7 @@ const (
 	CodeUnknownUser Code = 70107 // no such user
 	CodeRevoked     Code = 70052 // credentials issued before the user was kicked, renamed or deleted
 	CodeSwitchedOff Code = 72001 // the user status switch is off
-	CodeLimit       Code = 70398 // the maximum number of users or friends is reached
+	CodeLimit       Code = 70398 // the maximum number of users, friends or entries is reached
 	CodeUnavailable Code = 60022 // the database can't be written, or the service is overloaded or closing
 )
 
@@ -66,20 +66,22 @@ func ErrorCode(err error) Code {
 // alone. To match a kind of error, use its [Code].
 var (
 	// ErrKicked matches the [*KickedError] that Connect returns to a device that
-	// was kicked less than a minute ago and only reconnects.
+	// was kicked or logged out less than a minute ago, and connects with
+	// Device.Resume.
 	ErrKicked = errors.New("presence: the device was kicked")
 
-	// ErrClosed is returned by Connect, Next, Poll and Ready after Drain, and by
-	// every call that writes after Close.
+	// ErrClosed is returned by Connect, Follow, Next, Poll and Ready after Drain,
+	// and after Close also by every call that changes something.
 	ErrClosed = &Error{Code: CodeUnavailable, Message: "the service is shutting down"}
 
 	// ErrSwitchedOff is returned by Query, Subscribe and Unsubscribe while the
 	// user status switch is off.
 	ErrSwitchedOff = &Error{Code: CodeSwitchedOff, Message: "user status is switched off"}
 
-	// ErrOverloaded is returned by a call that writes when too many others wait
-	// already, or when it would wait for the disk for more than 5 seconds.
-	// The operation was not begun, so the call may be repeated.
+	// ErrOverloaded is returned by a call that would change something, if too many
+	// such calls wait already, or if it would probably have to wait for the disk
+	// for more than 5 seconds. The call has changed nothing, except for the first
+	// steps of a long list, and may be repeated.
 	ErrOverloaded = &Error{Code: CodeUnavailable, Message: "the service is overloaded"}
 )
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestSentinelsAreDistinct: a program that quits on ErrClosed must not quit
-// because a disk is full.
+// TestSentinelsAreDistinct checks this because a program that quits on ErrClosed must
+// not quit because a disk is full.
 func TestSentinelsAreDistinct(t *testing.T) {
 	sentinels := map[string]error{
 		"ErrKicked": ErrKicked, "ErrClosed": ErrClosed, "ErrSwitchedOff": ErrSwitchedOff, "ErrOverloaded": ErrOverloaded,

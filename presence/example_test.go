@@ -10,7 +10,7 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// openTemp opens a service that the example may forget.
+// openTemp opens a service that the example need not remove.
 func openTemp() (svc *presence.Service, done func()) {
 	folder, err := os.MkdirTemp("", "presence")
 	if err != nil {
@@ -23,7 +23,7 @@ func openTemp() (svc *presence.Service, done func()) {
 	return svc, func() { svc.Close(); os.RemoveAll(folder) }
 }
 
-// Register users, connect a device of one, and read its stream.
+// Register users, connect a device of one of them, and read its stream.
 func Example() {
 	svc, done := openTemp()
 	defer done()
@@ -53,7 +53,7 @@ func Example() {
 	// alice ONLINE
 }
 
-// The answer has the statuses as they are; what follows comes as events.
+// Subscribe returns the statuses as they are. Later changes arrive as events.
 func ExampleService_Subscribe() {
 	svc, done := openTemp()
 	defer done()
@@ -70,11 +70,11 @@ func ExampleService_Subscribe() {
 	bob, _ := svc.Connect(ctx, presence.Device{UserID: "bob"})
 	defer bob.Close()
 	event, _ := alice.Next(ctx)
-	fmt.Println("told:", event.Statuses[0].UserID, event.Statuses[0].StatusType)
+	fmt.Println("later:", event.Statuses[0].UserID, event.Statuses[0].StatusType)
 	// Output:
 	// now: bob UNLOGINED
 	// failed: nobody no such user
-	// told: bob ONLINE
+	// later: bob ONLINE
 }
 
 // A custom status may end by itself.
@@ -95,8 +95,31 @@ func ExampleService_Set() {
 	// ends by itself: false
 }
 
-// A device that comes back with its cursor is told what it has missed: the
-// last status of everyone, not the history.
+// A call has an entry of its own. While it lasts, its text is shown, because the entry of a
+// named source has a higher priority; once it ends, the text below it is shown again.
+func ExampleService_SetEntry() {
+	svc, done := openTemp()
+	defer done()
+	ctx := context.Background()
+	svc.Import(ctx, []string{"alice"})
+	set := func(e presence.Entry) {
+		status, err := svc.SetEntry(ctx, "alice", e)
+		fmt.Printf("%s, %s, %v\n", status.CustomStatus, status.Availability, err)
+	}
+
+	set(presence.Entry{CustomStatus: "Writing", Availability: presence.Busy})
+	set(presence.Entry{Source: "call", CustomStatus: "In a call", Availability: presence.DND, ExpiresIn: time.Hour})
+	set(presence.Entry{Source: "call"}) // the call has ended
+	set(presence.Entry{Source: "calendar", CustomStatus: "In a meeting"})
+	// Output:
+	// Writing, busy, <nil>
+	// In a call, dnd, <nil>
+	// Writing, busy, <nil>
+	// , , an entry with a source must have expiresIn or expiresAt
+}
+
+// A device that comes back with its cursor receives what it has missed: the last
+// status of each user, not the history.
 func ExampleService_Connect_resume() {
 	svc, done := openTemp()
 	defer done()

@@ -31,7 +31,7 @@ type Explanation struct {
 type DeviceState struct {
 	DeviceID string    `json:"deviceID"`
 	Platform Platform  `json:"platform"`
-	State    string    `json:"state"` // "connected"; after a disconnect "grace", and then "retained" if the device is native
+	State    string    `json:"state"` // "connected"; in the grace period after a disconnect "grace", and then "retained" if the device is native
 	Since    time.Time `json:"since"` // when the device connected, or when it disconnected
 	LoginAt  time.Time `json:"loginAt"`
 	Idle     bool      `json:"idle"` // nobody is using it, as it reported last
@@ -52,7 +52,7 @@ type Deadline struct {
 }
 
 // RefusedDevice is a device that was kicked or logged out less than a minute ago. If
-// it only reconnects, Connect returns a [*KickedError].
+// it connects with Device.Resume, Connect returns a [*KickedError].
 type RefusedDevice struct {
 	DeviceID string     `json:"deviceID"` // empty means every device that reconnects without an ID, with a cursor and credentials from before the kick
 	Type     KickReason `json:"type"`     // the reason in the KICKED_OUT event

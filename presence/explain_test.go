@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// explained is an explanation as lines. A test begins at 00:00:00.
+// explained returns an explanation as lines. A test starts at 00:00:00.
 func (w *world) explained(userID string) string {
 	w.t.Helper()
 	e, err := w.Explain(w.t.Context(), userID)
@@ -30,7 +30,7 @@ func (w *world) explained(userID string) string {
 	return strings.ReplaceAll(strings.Join(lines, "\n"), "2000-01-01T", "")
 }
 
-// TestExplain puts alice into each situation in which an admin asks about her.
+// TestExplain puts alice into each situation that an admin may ask about.
 func TestExplain(t *testing.T) {
 	for _, c := range situations {
 		t.Run(c.name, func(t *testing.T) {
@@ -272,8 +272,8 @@ device: tab web gone since 00:00:01, logged in 00:00:01
 `},
 }
 
-// TestExplainNamesFeeds: feeds receive a change whatever the switches are set to, so the
-// audience names them.
+// TestExplainNamesFeeds checks that the audience names feeds, because they receive
+// changes whatever the switches are set to.
 func TestExplainNamesFeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.UserStatus = false })

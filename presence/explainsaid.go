@@ -8,8 +8,10 @@ func (x explainer) saidWhy() string {
 	text := "no custom status, because no entry has a text"
 	if shown := x.said.shown(); shown != nil {
 		text = "the custom status is that of " + shown.name()
-		if n := x.said.rivals(); n > 1 {
-			text += fmt.Sprintf(", which has the highest priority (%d) of the %d entries with a text, or was set last of equals", shown.priority, n)
+		if all, equal := x.said.rivals(shown); equal > 1 {
+			text += fmt.Sprintf(", which was set last of the %d entries with the highest priority (%d)", equal, shown.priority)
+		} else if all > 1 {
+			text += fmt.Sprintf(", which has the highest priority (%d) of the %d entries with a text", shown.priority, all)
 		}
 	}
 	return text + "; " + x.availabilityWhy()
@@ -28,14 +30,18 @@ func (x explainer) availabilityWhy() string {
 	return "no availability, because no entry states one, and the user isn't idle"
 }
 
-// rivals returns the number of entries of which one text is shown.
-func (s *said) rivals() (n int) {
-	for i := range s.orNothing().entries {
-		if s.entries[i].competes() {
-			n++
+// rivals returns the number of entries whose texts could be shown, and how many of them
+// have the priority of shown, which is one of them.
+func (s *said) rivals(shown *entry) (all, equal int) {
+	for i := range s.entries {
+		if e := &s.entries[i]; e.competes() {
+			all++
+			if e.priority == shown.priority {
+				equal++
+			}
 		}
 	}
-	return n
+	return all, equal
 }
 
 // name names the entry in a sentence.

@@ -12,14 +12,14 @@ import (
 const FromNow int64 = -1
 
 // Feed is a stream of the changes of all users, for programs that have to know who
-// comes and goes. It sends what the server side may see: no switch applies to it. It
-// has no device, so it makes nobody ONLINE.
+// comes and goes. It sends what the server side sees, and ignores the switches of
+// [Settings]. It has no device, so it makes nobody ONLINE.
 //
 // A feed keeps no queue. It is a place in the list of all users in order of version, and
 // sends the current status of those who follow in the list. A program that reads
 // slowly receives fewer and fresher statuses, always including the latest of each
-// user. It costs nothing while nobody reads it, except that a deleted user is
-// remembered until all open feeds have sent this.
+// user. A feed that nobody reads costs nothing, except that the service remembers a
+// deleted user until all feeds have sent the deletion.
 //
 // One goroutine may call Next in a loop. A program that serves many feeds with few
 // goroutines uses Notify and Poll instead. A Feed must be closed. Notify and Close may
@@ -54,7 +54,7 @@ type Feed struct {
 
 // Follow opens a feed. It first sends the current status of every user whose version
 // is above cursor, and then all later changes. Zero means every user; a cursor that this
-// database never gave out counts as zero. [FromNow], like every negative number, means
+// database never issued counts as zero. [FromNow], like every negative number, means
 // later changes only. Users who were deleted in the meantime are not sent; those deleted
 // later are, as [Unknown].
 //

@@ -92,8 +92,8 @@ func (r *feedReader) readAll() {
 	}
 }
 
-// TestFeedFollowsEverybody: a feed sends the changes of all users, whatever the switches
-// are set to, and makes nobody ONLINE.
+// TestFeedFollowsEverybody checks that a feed sends the changes of all users, whatever
+// the switches are set to, and makes nobody ONLINE.
 func TestFeedFollowsEverybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.UserStatus, s.FriendNotifications = false, false })
@@ -118,8 +118,8 @@ func TestFeedFollowsEverybody(t *testing.T) {
 	})
 }
 
-// TestFeedConflates: a user who changes twice before the feed is read is sent once, and
-// in order of version.
+// TestFeedConflates checks that a user who changes twice before the feed is read is
+// sent once, and that users are sent in order of version.
 func TestFeedConflates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -130,6 +130,20 @@ func TestFeedConflates(t *testing.T) {
 		w.set("carol", "1", 0)
 		w.set("alice", "2", 0)
 		f.wants("bob UNLOGINED 1", "carol UNLOGINED 1", "alice UNLOGINED 2")
+	})
+}
+
+// TestFeedSendsAllOfOneBatch: alice, at whom the feed is, changes between two changes of
+// bob, so that she gets a new place after him, and before him in order of version.
+func TestFeedSendsAllOfOneBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t)
+		w.register("alice", "bob")
+		f := w.follow(FromNow)
+		w.set("alice", "1", 0)
+		say := func(user, text string) operation { return &setEntry{userID: user, entry: entry{text: text}} }
+		w.together(say("bob", "1"), say("alice", "2"), say("bob", "2"))
+		f.wants("alice UNLOGINED 2", "bob UNLOGINED 2")
 	})
 }
 
@@ -147,15 +161,15 @@ func TestFeedResumes(t *testing.T) {
 		everyone := []string{"carol UNLOGINED c", "alice UNLOGINED a", "bob UNLOGINED b"}
 		w.follow(0).wants(everyone...)
 		w.follow(1 << 60).wants(everyone...)
-		w.follow(5).wants(everyone...) // in the jump of the start
+		w.follow(5).wants(everyone...) // inside the jump at the start
 		w.restart(time.Second)
 		w.follow(at).wants("bob UNLOGINED b")
 		w.follow(w.stats().Version).wants()
 	})
 }
 
-// TestFeedSplitsLists: what a feed has to send comes in bounded parts, each with a cursor
-// from which a feed goes on without a gap, while users change and are deleted.
+// TestFeedSplitsLists checks that a feed sends bounded parts, each with a cursor from
+// which a feed continues without a gap, while users change and are deleted.
 func TestFeedSplitsLists(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -169,7 +183,7 @@ func TestFeedSplitsLists(t *testing.T) {
 		parts := 0
 		for len(f.seen) < 999 {
 			if f.poll() == nil {
-				t.Fatalf("the feed stops after %d users", len(f.seen))
+				t.Fatalf("the feed stopped after %d users", len(f.seen))
 			}
 			if parts++; parts == 2 {
 				w.set("user-0", "first again", 0)
@@ -186,13 +200,13 @@ func TestFeedSplitsLists(t *testing.T) {
 			t.Errorf("%d parts, %v, %v", parts, f.seen["user-0"], f.seen["user-999"])
 		}
 		if _, sent := f.seen["user-500"]; sent {
-			t.Error("a user who was deleted before the feed resumed is sent")
+			t.Error("a user who was deleted before the feed resumed was sent")
 		}
 	})
 }
 
-// TestFeedAlwaysHasTheLastStatus: with thousands of seeded changes, feeds that are read at
-// any time, and that resume, end with the status of every user.
+// TestFeedAlwaysHasTheLastStatus checks that, after thousands of random changes, feeds
+// that are read at any time, and that resume, end with the status of every user.
 func TestFeedAlwaysHasTheLastStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.CustomStatusBytes = 20_000 })
@@ -234,7 +248,7 @@ func TestFeedAlwaysHasTheLastStatus(t *testing.T) {
 		}
 		w.must(feeds[2].Store(t.Context(), feeds[2].cursor))
 		if n := len(w.model.order.gone); n > 0 {
-			t.Errorf("%d deleted users are remembered, whom all feeds have sent", n)
+			t.Errorf("%d deleted users are remembered, although all feeds have sent them", n)
 		}
 	})
 }
@@ -244,9 +258,9 @@ func (w *world) status(user string) Status {
 	return found[0]
 }
 
-// TestStoredFeedMissesNothing: a stored feed goes on after its stored cursor when the
-// process was killed, with the users deleted meanwhile, and remembers them only until
-// they are received.
+// TestStoredFeedMissesNothing checks that a stored feed continues after its stored
+// cursor when the process was killed, including users who were deleted meanwhile, and
+// remembers these only until they are received.
 func TestStoredFeedMissesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -256,7 +270,7 @@ func TestStoredFeedMissesNothing(t *testing.T) {
 		f.wants("alice UNLOGINED a")
 		w.must(f.Store(t.Context(), f.cursor))
 		w.set("bob", "b", 0)
-		f.wants("bob UNLOGINED b") // not stored
+		f.wants("bob UNLOGINED b") // the cursor is not stored
 		w.remove("carol", "dave")
 		w.register("dave")
 
@@ -281,8 +295,8 @@ func (w *world) rows(table string) (n int) {
 	return n
 }
 
-// TestForgetFeeds: a forgotten feed ends, no longer keeps deleted users, and begins anew
-// from now on.
+// TestForgetFeeds checks that a forgotten feed ends, no longer keeps deleted users,
+// and starts again at the current version.
 func TestForgetFeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -298,7 +312,7 @@ func TestForgetFeeds(t *testing.T) {
 		w.must(w.ForgetFeeds(t.Context(), "keep", nil)) // has no effect
 		w.must(w.ForgetFeeds(t.Context(), "", []string{"kept"}))
 		if _, _, err := forgotten.Poll(); err != io.EOF {
-			t.Errorf("a forgotten feed goes on: %v", err)
+			t.Errorf("a forgotten feed continues: %v", err)
 		}
 		w.must(forgotten.Store(t.Context(), forgotten.cursor+1))
 		if n := w.rows("gone"); n != 0 {
@@ -314,8 +328,8 @@ func TestForgetFeeds(t *testing.T) {
 	})
 }
 
-// TestFeedEnds: a feed ends with the service and with Close, wakes who waits, and leaves
-// nothing behind.
+// TestFeedEnds checks that a feed ends with the service and with Close, wakes a
+// waiting reader, and leaves nothing behind.
 func TestFeedEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -353,8 +367,8 @@ func TestFeedEnds(t *testing.T) {
 	})
 }
 
-// TestFeedKeepsAlive: after Settings.Keepalive of silence a feed sends a KEEPALIVE with
-// the current version.
+// TestFeedKeepsAlive checks that after Settings.Keepalive of silence a feed sends a
+// KEEPALIVE with the current version.
 func TestFeedKeepsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -368,7 +382,8 @@ func TestFeedKeepsAlive(t *testing.T) {
 	})
 }
 
-// TestFeedStatuses: the iterator yields one status after the other, and then the error.
+// TestFeedStatuses checks that the iterator yields one status after the other, and
+// then the error.
 func TestFeedStatuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)

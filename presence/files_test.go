@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestFilesAreTheirOwners: nobody else on the machine reads the statuses, or writes some, whatever the umask.
+// TestFilesAreTheirOwners checks that no other user of the machine can read or write
+// the files, whatever the umask is.
 func TestFilesAreTheirOwners(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	w := open(t)

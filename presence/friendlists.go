@@ -15,8 +15,8 @@ type FriendPair struct {
 // AddFriendPairs does what AddFriends does, for the friend lists of many users. It
 // returns the pairs that failed, for the reasons of AddFriends, or because UserID is
 // malformed or unknown. If one of the two lists of a mutual pair is full, neither is
-// changed. Many pairs are added in several steps, of which an error may leave the first
-// done.
+// changed. Many pairs are added in several steps. After an error, the first steps may
+// have taken effect.
 //
 // Errors: CodeUnavailable.
 func (s *Service) AddFriendPairs(ctx context.Context, pairs []FriendPair) (failed []PairFailure, err error) {
@@ -32,16 +32,17 @@ func (s *Service) AddFriendPairs(ctx context.Context, pairs []FriendPair) (faile
 	}
 }
 
-// SetFriends makes the friend list of userID the one given. It does what RemoveFriends
-// does with the friends who are not in friends, and then what AddFriends does with
-// friends; mutual means for each what it means there. So with mutual, those who are
-// removed from the list also lose userID from theirs, and those in friends also get
-// userID. A user who has userID in their list without being in the list of userID
-// keeps it in any case.
+// SetFriends replaces the friend list of userID with friends. It has the effect of
+// RemoveFriends for those in the list who are not in friends, and then that of
+// AddFriends for friends, both with mutual. So if mutual is true, userID is also
+// removed from the lists of those who are removed, and added to the lists of those in
+// friends. The list of a user who is neither in the earlier list nor in friends doesn't
+// change.
 //
-// SetFriends returns the IDs that failed, for the reasons of AddFriends. An empty
-// friends empties the list. A long list is set in several steps, of which an error may
-// leave the first done, and between which other calls may change the list.
+// SetFriends returns the IDs that failed, for the reasons of AddFriends. If friends is
+// empty or nil, the list becomes empty. A long list is set in several steps, between
+// which other calls may change it. After an error, the first steps may have taken
+// effect.
 //
 // Errors: as AddFriends.
 func (s *Service) SetFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {

@@ -45,14 +45,14 @@ func TestFriendPairsAreAddedAndEachFailsAlone(t *testing.T) {
 	}
 }
 
-func TestFriendPairsAreToldLikeFriends(t *testing.T) {
+func TestFriendPairsAreSentLikeFriends(t *testing.T) {
 	w := open(t)
 	w.register("bob", "carol")
 	w.set("bob", "Hi", 0)
 	alice := w.web("alice", "tab")
 	failed, err := w.AddFriendPairs(t.Context(), []FriendPair{{"bob", "carol", true}, {"bob", "alice", true}})
 	w.must(err)
-	wantList(t, describePairs(failed), nil, "all are registered")
+	wantList(t, describePairs(failed), nil, "all users are registered")
 	alice.wants("bob UNLOGINED Hi")
 	w.set("bob", "Later", 0)
 	alice.wants("bob UNLOGINED Later")
@@ -65,7 +65,7 @@ func (w *world) setFriends(mutual bool, user string, friends ...string) {
 	w.succeeded(w.SetFriends(w.t.Context(), user, friends, mutual))
 }
 
-func TestSetFriendsMakesTheListTheOneGiven(t *testing.T) {
+func TestSetFriendsReplacesTheList(t *testing.T) {
 	w := open(t)
 	w.register("alice", "bob", "carol", "dave", "fan")
 	w.befriend("fan", "alice")
@@ -75,7 +75,7 @@ func TestSetFriendsMakesTheListTheOneGiven(t *testing.T) {
 	w.friendsAre("bob", "alice")
 	w.setFriends(true, "alice", "carol", "dave")
 	w.friendsAre("alice", "carol", "dave")
-	w.friendsAre("bob") // removed from the list, and so loses alice
+	w.friendsAre("bob") // removed from the list, and so no longer watches alice
 	w.friendsAre("dave", "alice")
 	w.friendsAre("fan", "alice")
 
@@ -99,7 +99,7 @@ func TestSetFriendsFailsForEachIDAlone(t *testing.T) {
 	w := open(t, func(s *Settings) { s.Friends = 2 })
 	w.register("alice", "bob", "carol", "dave", "erin", "full")
 	w.setFriends(true, "alice", "bob", "carol")
-	w.setFriends(true, "alice", "dave", "erin") // the old ones make room
+	w.setFriends(true, "alice", "dave", "erin") // removing the old friends makes room
 	w.friendsAre("alice", "dave", "erin")
 	w.befriend("full", "bob", "carol")
 	failed, err := w.SetFriends(t.Context(), "alice", []string{"full", "nobody", "alice", " bad", "erin", "bob", "carol"}, true)
@@ -108,12 +108,12 @@ func TestSetFriendsFailsForEachIDAlone(t *testing.T) {
 	for _, f := range failed {
 		got = append(got, fmt.Sprintf("%s %d", f.UserID, f.Code))
 	}
-	wantList(t, got, []string{"full 70398", "nobody 70107", "alice 70402", " bad 70402", "carol 70398"}, "the others are set")
+	wantList(t, got, []string{"full 70398", "nobody 70107", "alice 70402", " bad 70402", "carol 70398"}, "the other friends are set")
 	w.friendsAre("alice", "bob", "erin")
 	w.friendsAre("dave")
 }
 
-func TestSetFriendsTellsWatchersWhatChanges(t *testing.T) {
+func TestSetFriendsSendsWatchersWhatChanges(t *testing.T) {
 	w := open(t)
 	w.register("old", "kept", "new")
 	w.set("new", "Hi", 0)
@@ -124,13 +124,13 @@ func TestSetFriendsTellsWatchersWhatChanges(t *testing.T) {
 	w.set("old", "waits", 0)
 	w.setFriends(true, "alice", "kept", "new")
 	alice.wants("new UNLOGINED Hi")
-	kept.quiet("a friend who is kept is no news")
+	kept.quiet("a friend who stays is not sent again")
 	w.set("old", "later", 0)
-	alice.quiet("who is removed is not shown any more, nor is what was waiting")
+	alice.quiet("a removed friend is no longer sent, not even a change that was waiting")
 }
 
-// TestListsSetAtOnceAreNotMixed: the list of a call that takes one operation is set as a
-// whole.
+// TestListsSetAtOnceAreNotMixed checks that the list of a call that takes one
+// operation is set as a whole.
 func TestListsSetAtOnceAreNotMixed(t *testing.T) {
 	w := open(t)
 	w.register("alice")
@@ -152,7 +152,8 @@ func TestListsSetAtOnceAreNotMixed(t *testing.T) {
 	}
 }
 
-// TestLongFriendListsAreSetInPieces, each of them bounded, whatever is stored already.
+// TestLongFriendListsAreSetInPieces checks that each piece is bounded, whatever is
+// stored already.
 func TestLongFriendListsAreSetInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 2*sweep + 500
@@ -191,8 +192,8 @@ func TestLongFriendListsAreSetInPieces(t *testing.T) {
 	})
 }
 
-// TestLongFriendListsAreCountedInPieces: an operation that adds to lists that take long
-// to count adds to fewer of them.
+// TestLongFriendListsAreCountedInPieces checks that an operation changes fewer lists
+// if they take long to count.
 func TestLongFriendListsAreCountedInPieces(t *testing.T) {
 	w := open(t)
 	w.register("alice")

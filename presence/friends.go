@@ -17,8 +17,8 @@ const friendsAtOnce = 100
 //
 // AddFriends returns the IDs that failed: malformed and unknown ones, userID itself,
 // and with CodeLimit those for which a friend list would exceed Settings.Friends. A
-// list of more than 100 friends is added in several steps, of which an error may
-// leave the first done.
+// list of more than 100 friends is added in several steps. After an error, the first
+// steps may have taken effect.
 //
 // Errors: CodeUnknownUser for userID, CodeUnavailable.
 func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {

@@ -19,8 +19,8 @@ const (
 	KickedLogout         KickReason = "logout"         // Service.Logout
 )
 
-// KickedError is returned by [Service.Connect] to a device that was kicked less
-// than a minute ago and only reconnects. It matches [ErrKicked].
+// KickedError is returned by [Service.Connect] to a device that was kicked or logged
+// out less than a minute ago, and connects with Device.Resume. It matches [ErrKicked].
 type KickedError struct {
 	Kick KickReason // the reason in the device's KICKED_OUT event
 }
@@ -39,7 +39,7 @@ type kicked struct {
 	deviceKey
 	kick    KickReason
 	at      micros // by the later of the service's clock and the machine's, because credentials are dated by the latter
-	version int64  // the last version given out before it
+	version int64  // the last version issued before it
 	until   micros // when the service forgets it
 }
 

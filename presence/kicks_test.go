@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestReconnectWithoutADeviceID: within a minute of a logout or kick of all
-// devices it is refused, unless its cursor or its credentials are newer.
+// TestReconnectWithoutADeviceID checks that it is refused within a minute of a logout
+// or kick of all devices, unless its cursor or its credentials are newer.
 func TestReconnectWithoutADeviceID(t *testing.T) {
 	ends := map[KickReason]func(*world) error{
 		KickedLogout:  func(w *world) error { return w.Logout(w.t.Context(), "alice", "") },
@@ -33,9 +33,9 @@ func TestReconnectWithoutADeviceID(t *testing.T) {
 				snapshot.Cursor = 0
 				w.refused(snapshot, "the cursor 0 is not newer")
 				snapshot.Cursor = 1 << 60
-				w.refused(snapshot, "a cursor that was never given out counts as 0")
+				w.refused(snapshot, "a cursor that was never issued counts as 0")
 				snapshot.IssuedAt = time.Time{}
-				w.refused(snapshot, "nothing is known of when the credentials were issued")
+				w.refused(snapshot, "the time of issue of the credentials is unknown")
 				w.restart(time.Second)
 			}
 			w.pass(time.Second)
@@ -60,7 +60,8 @@ func TestReconnectWithoutADeviceID(t *testing.T) {
 	}
 }
 
-// TestLogoutOfOneDeviceRefusesNoOther: pages without an ID are other devices.
+// TestLogoutOfOneDeviceRefusesNoOther checks that pages without an ID count as other
+// devices.
 func TestLogoutOfOneDeviceRefusesNoOther(t *testing.T) {
 	w := open(t)
 	page, tab := w.connect(Device{UserID: "alice"}), w.web("alice", "tab")
@@ -69,7 +70,8 @@ func TestLogoutOfOneDeviceRefusesNoOther(t *testing.T) {
 	w.connect(Device{UserID: "alice", Resume: true, Cursor: page.cursor})
 }
 
-// TestKickedErrorGivesTheReason: as the KICKED_OUT event did.
+// TestKickedErrorGivesTheReason checks that the reason is that of the KICKED_OUT
+// event.
 func TestKickedErrorGivesTheReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.DevicesPerPlatform = 1 })
@@ -93,8 +95,8 @@ func TestKickedErrorGivesTheReason(t *testing.T) {
 	})
 }
 
-// TestKickWaitsForTheEndOfItsSecond, so that a token whose times are in whole
-// seconds works when it is issued after the kick.
+// TestKickWaitsForTheEndOfItsSecond checks this so that a token issued after the kick
+// works although its times are in whole seconds.
 func TestKickWaitsForTheEndOfItsSecond(t *testing.T) {
 	ends := map[string]func(*world) error{
 		"kick":        func(w *world) error { return w.Kick(w.t.Context(), "alice") },
@@ -127,18 +129,18 @@ func TestTheWaitAfterAKickEndsWithItsContext(t *testing.T) {
 		before := time.Now()
 		w.must(w.Kick(ctx, "alice"))
 		if waited := time.Since(before); waited != 10*time.Millisecond {
-			t.Errorf("it returns after %v, want 10ms", waited)
+			t.Errorf("the call returns after %v, want 10ms", waited)
 		}
-		wantCode(t, w.Admit(t.Context(), "alice", before), CodeRevoked, "the kick happened")
+		wantCode(t, w.Admit(t.Context(), "alice", before), CodeRevoked, "the kick was applied")
 		w.must(w.Close())
 		if err := w.Kick(t.Context(), "alice"); err != ErrClosed {
-			t.Errorf("after Close it returns %v", err)
+			t.Errorf("after Close the call returns %v", err)
 		}
 	})
 }
 
-// TestTheWaitAfterAKickIsBounded: the service's clock is far ahead of the
-// machine's, which was set back.
+// TestTheWaitAfterAKickIsBounded covers a machine whose clock was set back, so that
+// the service's clock is far ahead of it.
 func TestTheWaitAfterAKickIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -147,7 +149,7 @@ func TestTheWaitAfterAKickIsBounded(t *testing.T) {
 		before := time.Now()
 		w.must(w.Kick(t.Context(), "alice"))
 		if waited := time.Since(before); waited > 2*time.Second {
-			t.Errorf("it returns after %v, want at most 2s", waited)
+			t.Errorf("the call returns after %v, want at most 2s", waited)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/presence-server/presence/presence/store"
 )
@@ -19,6 +20,10 @@ func (s *Service) restoreChecked(ctx context.Context) (lastBatch micros, err err
 		return 0, err // it is more specific than the error of reading
 	}
 	if restored != nil {
+		reader, path := s.store.Reader(), s.store.Path()
+		if err := errors.Join(checkConditions(ctx, reader, path, latest, false), checkAllTexts(ctx, reader, path)); err != nil {
+			return 0, err // of the conditions that are not checked at a start
+		}
 		return 0, fmt.Errorf("read %s: %w", s.store.Path(), restored)
 	}
 	return lastBatch, nil
@@ -41,11 +46,7 @@ func (s *Service) restore(ctx context.Context) (lastBatch micros, err error) {
 	if err != nil {
 		return 0, err
 	}
-	entries, err := s.storedEntries(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if err := s.restoreUsers(ctx, devices, entries, lastBatch); err != nil {
+	if err := s.restoreUsers(ctx, devices, lastBatch); err != nil {
 		return 0, err
 	}
 	if m.jumps, err = s.storedJumps(ctx); err != nil {
@@ -64,60 +65,100 @@ func (s *Service) restore(ctx context.Context) (lastBatch micros, err error) {
 	return lastBatch, s.restoreFeeds(ctx)
 }
 
-func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device, entries map[uint32][]entry, lastBatch micros) error {
-	rows, err := s.store.Reader().QueryContext(ctx, `SELECT id, user_id, status_type, away, version, last_seen,
-		public_status_type, public_away, public_version, public_last_seen, invisible, revoked_at,
-		custom_status, availability, priority, set_at, starts_at, waiting, expires_at, clear_at FROM users ORDER BY id`)
+// restoreUsers reads the users. The columns that most users don't use are read in queries
+// of their own, because a column costs as much as the rest of a small row.
+func (s *Service) restoreUsers(ctx context.Context, devices map[uint32][]device, lastBatch micros) error {
+	said, err := s.storedSaid(ctx)
+	if err != nil {
+		return err
+	}
+	views, err := s.storedViews(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := s.store.Reader().QueryContext(ctx, "SELECT id, user_id, status_type, version, last_seen, revoked_at FROM users ORDER BY id")
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	var id, userID, statusType, version, lastSeen, revokedAt any // without a conversion by reflection, there are many
 	for rows.Next() {
-		var a account
-		var own entry
-		var clearAt micros
-		if err := rows.Scan(&a.id, &a.userID, &a.own.statusType, &a.own.away, &a.own.version, &a.own.lastSeen,
-			&a.public.statusType, &a.public.away, &a.public.version, &a.public.lastSeen, &a.invisible, &a.revokedAt,
-			&own.text, &own.availability, &own.priority, &own.setAt, &own.startsAt, &own.waiting, &own.expiresAt, &clearAt); err != nil {
+		if err := rows.Scan(&id, &userID, &statusType, &version, &lastSeen, &revokedAt); err != nil {
 			return err
 		}
-		if a.id > maxUsers || !a.own.isValid() || !a.public.isValid() || own.availability < Available || own.availability > DND {
-			return errors.New("users has an id, a status_type or an availability out of range")
+		a := account{id: uint32(id.(int64)), userID: userID.(string), revokedAt: revokedAt.(int64), own: view{
+			version: version.(int64), lastSeen: minutes(lastSeen.(int64)), statusType: StatusType(statusType.(int64)),
+		}}
+		a.public = a.own
+		if v := views[a.id]; v != nil {
+			a.own.away, a.public, a.invisible = v.own.away, v.public, v.invisible
 		}
-		if err := checkTexts("users", a.userID, own.text); err != nil {
+		if id.(int64) > maxUsers || !a.own.isValid(s.model.version) || !a.public.isValid(s.model.version) {
+			return errors.New("users has an id, a status_type or a version out of range")
+		}
+		if err := checkTexts("users", a.userID, ""); err != nil {
 			return err
 		}
-		a.devices = devices[a.id]
-		a.said = newSaid(entries[a.id], clearAt)
-		if own.says() {
-			a.said = newSaid(append([]entry{own}, entries[a.id]...), clearAt)
-		}
+		a.devices, a.said = devices[a.id], said[a.id]
 		u := s.model.enter(&a)
 		s.model.deadlines.set(u, u.dueAt(lastBatch))
 	}
 	return rows.Err()
 }
 
-func (v *view) isValid() bool { return v.statusType >= Online && v.statusType <= Unlogined }
+// storedViews returns the users whose public view isn't their own, and those who are away,
+// by users.id.
+func (s *Service) storedViews(ctx context.Context) (map[uint32]*account, error) {
+	rows, err := s.store.Reader().QueryContext(ctx, `SELECT id, away, invisible, public_status_type, public_away, public_version,
+		public_last_seen FROM users WHERE (away | invisible | public_away) <> 0 OR public_version <> version
+		OR public_status_type <> status_type OR public_last_seen <> last_seen`)
+	all := make(map[uint32]*account)
+	_, err = store.Collect(rows, err, func(rows *sql.Rows) (none struct{}, err error) {
+		a := new(account)
+		err = rows.Scan(&a.id, &a.own.away, &a.invisible, &a.public.statusType, &a.public.away, &a.public.version, &a.public.lastSeen)
+		all[a.id] = a
+		return none, err
+	})
+	return all, err
+}
 
-// storedEntries returns the entries of named sources, by users.id.
-func (s *Service) storedEntries(ctx context.Context) (map[uint32][]entry, error) {
-	rows, err := s.store.Reader().QueryContext(ctx, `SELECT user, source, custom_status, availability, priority, set_at, starts_at,
-		waiting, expires_at FROM entries ORDER BY user, source`)
-	all := make(map[uint32][]entry)
+// isValid reports whether v is possible, where newest is the last version.
+func (v *view) isValid(newest int64) bool {
+	return v.statusType >= Online && v.statusType <= Unlogined && v.version >= 0 && v.version <= newest
+}
+
+// storedSaid returns what is said about users, by users.id.
+func (s *Service) storedSaid(ctx context.Context) (map[uint32]*said, error) {
+	own, err := s.store.Reader().QueryContext(ctx, `SELECT id, '', custom_status, availability, priority, set_at, starts_at, waiting,
+		expires_at, clear_at FROM users WHERE custom_status <> '' OR availability <> 0`)
+	all := make(map[uint32]*said)
+	if err := readEntries(own, err, all); err != nil {
+		return nil, err
+	}
+	named, err := s.store.Reader().QueryContext(ctx, `SELECT user, source, custom_status, availability, priority, set_at, starts_at, waiting,
+		expires_at, 0 FROM entries`)
+	return all, readEntries(named, err, all)
+}
+
+// readEntries adds the entries in rows to all. The last column is said.clearAt, or zero.
+func readEntries(rows *sql.Rows, err error, all map[uint32]*said) error {
 	_, err = store.Collect(rows, err, func(rows *sql.Rows) (none struct{}, err error) {
 		var user uint32
 		var e entry
-		if err := rows.Scan(&user, &e.source, &e.text, &e.availability, &e.priority, &e.setAt, &e.startsAt, &e.waiting, &e.expiresAt); err != nil {
+		var clearAt micros
+		if err := rows.Scan(&user, &e.source, &e.text, &e.availability, &e.priority, &e.setAt, &e.startsAt, &e.waiting, &e.expiresAt, &clearAt); err != nil {
 			return none, err
 		}
-		if e.source == "" || !validSource(e.source) || e.availability < Available || e.availability > DND {
-			return none, errors.New("entries has a source or an availability out of range")
+		if !validSource(e.source) || e.availability < Available || e.availability > DND || !utf8.ValidString(e.text) {
+			return none, errors.New("an entry has a source, a text or an availability out of range")
 		}
-		all[user] = append(all[user], e)
-		return none, checkTexts("entries", e.source, e.text)
+		all[user] = all[user].with(e)
+		if clearAt != 0 {
+			all[user] = newSaid(all[user].entries, clearAt)
+		}
+		return none, nil
 	})
-	return all, err
+	return err
 }
 
 func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error) {

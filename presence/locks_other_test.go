@@ -2,8 +2,8 @@
 
 package presence
 
-// Elsewhere to close a file takes away no locks.
+// On other systems, closing a file doesn't release locks.
 func alone(string) {}
 
-// There folders have no such permissions.
+// Other systems have no such permissions for folders.
 func unprivileged(string) {}

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// alone exits with 1 unless no other process has the database open, for all
-// that SQLite can see: an older one that closes it then takes the log along.
+// alone exits with 1 unless, as far as SQLite can see, no other process has the
+// database open. An older SQLite that closes the database then removes the log.
 func alone(path string) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -24,9 +24,9 @@ func alone(path string) {
 	}
 }
 
-// TestPromise5LocksAreKept: nothing that this process does with the file takes
-// away the locks of its service. Without them another program that opens the
-// database and goes takes the log along, and what was answered is lost.
+// TestPromise5LocksAreKept checks that nothing this process does with the file
+// releases the locks of its service. Without them, another program that opens and
+// closes the database removes the log, and answered writes are lost.
 func TestPromise5LocksAreKept(t *testing.T) {
 	w := open(t)
 	w.register("alice")

@@ -11,24 +11,25 @@ type Metrics struct {
 	// The fields of this group describe the present.
 
 	Users         UserCounts
+	Availability  AvailabilityCounts
 	Streams       int           // the open sessions and feeds
-	Version       int64         // the last version given out
+	Version       int64         // the last version issued
 	Queue         int           // the operations that wait for the writer
 	QueueCapacity int           // the length of Queue at which calls return [ErrOverloaded]
 	Overdue       time.Duration // how long ago the earliest deadline passed that is not applied yet; zero means that there is none
-	Fault         error         // why the last write failed; nil means that it succeeded
+	WriteError    error         // why the last write failed; nil means that it succeeded
 	DatabaseBytes int64         // the size of the database file
 	WALBytes      int64         // the size of its write-ahead log
 	DiskFreeBytes int64         // the space on its disk that this process can use; -1 means unknown
 
 	// The fields of this group count since Open.
 
-	Opened      uint64            // the sessions and feeds that were opened
-	Ended       map[Ending]uint64 // the sessions and feeds that ended, by reason; it has a key for every [Ending]
-	Changes     uint64            // the visible changes; each got a version
-	Conflated   uint64            // the changes that a newer one replaced while they waited for a session
-	WriteFaults uint64            // the batches that could not be committed; none of their operations took effect
-	FaultAt     time.Time         // when that last happened; the zero time means never
+	Opened       uint64            // the sessions and feeds that were opened
+	Ended        map[Ending]uint64 // the sessions and feeds that ended, by reason; it has a key for every [Ending]
+	Changes      uint64            // the visible changes; each got a version
+	Conflated    uint64            // the changes that a newer one replaced while they waited for a session
+	WriteErrors  uint64            // the batches that could not be committed; none of their operations took effect
+	WriteErrorAt time.Time         // when that last happened; the zero time means never
 
 	// EventStatuses counts the statuses in each [EventUpdated].
 	EventStatuses Histogram
@@ -184,10 +185,10 @@ func (s *Service) Metrics() Metrics {
 func (w *writer) read(to *Metrics) {
 	to.Queue, to.QueueCapacity = len(w.queue), cap(w.queue)
 	if err := w.lastError.Load(); err != nil {
-		to.Fault = err
+		to.WriteError = err
 	}
 	m := &w.meter
-	to.WriteFaults, to.FaultAt = m.failures.Load(), toTime(m.failedAt.Load())
+	to.WriteErrors, to.WriteErrorAt = m.failures.Load(), toTime(m.failedAt.Load())
 	to.Commit = m.commit.read(&times)
 	to.BatchOperations = m.operations.read(&sizes)
 	to.Lateness = m.lateness.read(&times)
@@ -214,6 +215,7 @@ func (s *Service) readModel(to *Metrics) {
 	defer s.mu.RUnlock()
 	m := &s.model
 	to.Users = m.userCounts()
+	to.Availability = m.availabilityCounts()
 	to.Streams, to.Version = m.streams, m.version
 	if due := m.nextDue(); due != 0 {
 		to.Overdue = time.Duration(max(0, now-due)) * time.Microsecond

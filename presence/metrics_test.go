@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestMetricsOfDelivery: what a watcher gets is counted, and how late.
+// TestMetricsOfDelivery checks that what a watcher receives is counted, and how late
+// it is.
 func TestMetricsOfDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -38,7 +39,7 @@ func TestMetricsOfDelivery(t *testing.T) {
 	})
 }
 
-// TestMetricsOfResume: how long a device was away is no delay.
+// TestMetricsOfResume checks that the time a device was away doesn't count as a delay.
 func TestMetricsOfResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -66,7 +67,7 @@ func TestMetricsOfResume(t *testing.T) {
 		is(t, "the first event", third.next().Type, EventReady)
 		third.wants("alice UNLOGINED while it catches up")
 		m = w.Metrics()
-		is(t, "delays of a second, by the reader", m.DeliveryDelay.below(1)-m.DeliveryDelay.below(0.5), 1)
+		is(t, "delays of a second, caused by the reader", m.DeliveryDelay.below(1)-m.DeliveryDelay.below(0.5), 1)
 	})
 }
 
@@ -87,7 +88,7 @@ func is[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// TestMetricsOfStreams ends a stream in each way that there is.
+// TestMetricsOfStreams ends a stream in each of the possible ways.
 func TestMetricsOfStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.DevicesPerPlatform = 1 })
@@ -122,8 +123,8 @@ func TestMetricsOfStreams(t *testing.T) {
 	})
 }
 
-// TestMetricsOfJanitor: a deadline that is met, and one that can't be because
-// the database can't be written for ten seconds.
+// TestMetricsOfJanitor covers a deadline that is met, and one that can't be met
+// because the database can't be written for ten seconds.
 func TestMetricsOfJanitor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -141,37 +142,37 @@ func TestMetricsOfJanitor(t *testing.T) {
 		if m.Overdue < 9*time.Second || m.Overdue > 11*time.Second {
 			t.Errorf("the janitor is overdue by %s, want about 10s", m.Overdue)
 		}
-		if m.Fault == nil || m.WriteFaults < 5 || time.Since(m.FaultAt) > 2*time.Second {
-			t.Errorf("fault %v, %d faults, the last at %s: want one for each try, a second apart", m.Fault, m.WriteFaults, m.FaultAt)
+		if m.WriteError == nil || m.WriteErrors < 5 || time.Since(m.WriteErrorAt) > 2*time.Second {
+			t.Errorf("error %v, %d errors, the last at %s: want one for each try, a second apart", m.WriteError, m.WriteErrors, m.WriteErrorAt)
 		}
 		w.writable(true)
 		w.pass(10 * time.Second)
 		m = w.Metrics()
 		is(t, "deadlines met ten seconds late", m.Lateness.Count()-m.Lateness.below(5), 1)
 		is(t, "work overdue", m.Overdue, 0)
-		is(t, "fault", m.Fault, nil)
+		is(t, "error of the last write", m.WriteError, nil)
 	})
 }
 
-// TestMetricsOfStart: what fell due while nothing ran says nothing of the
-// janitor.
+// TestMetricsOfStart checks that what became due while no service ran doesn't count as
+// lateness of the janitor.
 func TestMetricsOfStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		w.register("alice")
 		w.set("alice", "x", time.Minute)
 		w.restart(time.Hour)
-		w.is("alice UNLOGINED", "it is done before the first request")
+		w.is("alice UNLOGINED", "what is due is done before the first request")
 		is(t, "deadlines", w.Metrics().Lateness.Count(), 0)
 	})
 }
 
-// TestMetricsOfCommits counts operations that are written together, and the
-// files that they are in.
+// TestMetricsOfCommits checks the counts of operations that are committed together,
+// and the sizes of the files.
 func TestMetricsOfCommits(t *testing.T) {
 	w := open(t)
 	before := w.Metrics()
-	w.register("alice", "bob") // one operation
+	w.register("alice", "bob") // a single operation
 	w.set("alice", "x", 0)
 	m := w.Metrics()
 	is(t, "batches", m.BatchOperations.Count()-before.BatchOperations.Count(), 2)

@@ -17,11 +17,11 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// childEnv tells the test binary, started again by one of its tests, what to do
-// as another process; see TestMain.
+// childEnv tells the test binary what to do when a test starts it as another process;
+// see TestMain.
 const childEnv = "PRESENCE_TEST_CHILD"
 
-// TestMain is also the main of these other processes.
+// TestMain is also the main function of these other processes.
 func TestMain(m *testing.M) {
 	task, path, _ := strings.Cut(os.Getenv(childEnv), " ")
 	switch task {
@@ -85,7 +85,8 @@ func fixture(t *testing.T, schema int) string {
 	return path
 }
 
-// TestEveryReleasedSchemaOpens: with all that testdata/make.sh has put in.
+// TestEveryReleasedSchemaOpens opens databases with everything that testdata/make.sh
+// has stored.
 func TestEveryReleasedSchemaOpens(t *testing.T) {
 	newest := known(t)
 	for schema := 1; schema <= newest; schema++ {
@@ -104,8 +105,8 @@ func TestEveryReleasedSchemaOpens(t *testing.T) {
 	}
 }
 
-// checkFixture opens it at the time at which it was made: the clock never goes
-// back behind a database.
+// checkFixture opens the database at the time at which it was created, because the
+// clock never goes back behind a database.
 func checkFixture(t *testing.T, path string, schema int) {
 	w := &world{t: t, path: path, settings: DefaultSettings()}
 	w.start()
@@ -115,16 +116,16 @@ func checkFixture(t *testing.T, path string, schema int) {
 		w.is(want, "an upgrade changes no status")
 	}
 	if err := w.Admit(t.Context(), "erin", w.Now().Add(-time.Hour)); ErrorCode(err) != CodeRevoked {
-		t.Errorf("a token from before a kick is answered %v", err)
+		t.Errorf("a token from before a kick returned %v", err)
 	}
 	if _, err := w.Connect(t.Context(), Device{UserID: "erin", ID: "tablet", IssuedAt: w.Now(), Resume: true}); !errors.Is(err, ErrKicked) {
-		t.Errorf("a kicked device is answered %v", err)
+		t.Errorf("a kicked device returned %v", err)
 	}
 	if schema >= 2 {
 		wantCode(t, w.Admit(t.Context(), "gina", w.Now().Add(-time.Hour)), CodeRevoked, "a token from before a deletion")
 		_, err := w.Connect(t.Context(), Device{UserID: "erin", IssuedAt: w.Now().Add(-time.Hour), Resume: true, Cursor: 1})
 		if !errors.Is(err, ErrKicked) {
-			t.Errorf("a kicked device without an ID is answered %v", err)
+			t.Errorf("a kicked device without an ID returned %v", err)
 		}
 	}
 	if schema >= 4 {
@@ -143,8 +144,8 @@ func checkFixture(t *testing.T, path string, schema int) {
 	w.must(w.Close())
 }
 
-// upgrade opens a database with more migrations than this release has, and
-// returns what it logs.
+// upgrade opens a database with more migrations than this release has, and returns
+// what is logged.
 func upgrade(t *testing.T, path string, more ...string) (log string, err error) {
 	t.Helper()
 	var lines bytes.Buffer
@@ -155,7 +156,7 @@ func upgrade(t *testing.T, path string, more ...string) (log string, err error) 
 	return lines.String(), err
 }
 
-// checkAs is Check of a release with more migrations.
+// checkAs is the Check of a release with more migrations.
 func checkAs(t *testing.T, path string, more ...string) (CheckResult, error) {
 	t.Helper()
 	return checkAgainst(t.Context(), path, schemas(more...))
@@ -166,7 +167,7 @@ func known(t *testing.T) int {
 	return len(schemas())
 }
 
-// staysUsable looks whether a database is still what this release has left.
+// staysUsable checks that a database is still what this release has left.
 func staysUsable(t *testing.T, path string) {
 	t.Helper()
 	if c, err := Check(t.Context(), path); err != nil || c.Users != 6 {
@@ -201,7 +202,7 @@ func TestUpgradeKeepsABackup(t *testing.T) {
 	want := fmt.Sprintf("has schema %d, which needs presence 0.2.0 or newer: this one knows schemas up to %d", now+2, now)
 	refuses(t, path, "the schema of a newer release", want)
 	if _, err := Check(t.Context(), path); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("checking it tells %v, want %q", err, want)
+		t.Errorf("Check returns %v, want %q", err, want)
 	}
 	staysUsable(t, kept)
 	if err := os.Remove(kept); err != nil {
@@ -211,7 +212,7 @@ func TestUpgradeKeepsABackup(t *testing.T) {
 		t.Errorf("opened again: %v\n%s", err, log)
 	}
 	if _, err := os.Stat(kept); err == nil {
-		t.Error("a backup is made though nothing is to be migrated")
+		t.Error("a backup was created although there is nothing to migrate")
 	}
 }
 
@@ -221,19 +222,19 @@ func TestNewDatabaseNeedsNoBackup(t *testing.T) {
 		t.Errorf("%v\n%s", err, log)
 	}
 	if found, _ := filepath.Glob(path + ".*"); len(found) > 0 {
-		t.Errorf("beside a new database there is %v", found)
+		t.Errorf("the folder of a new database also holds %v", found)
 	}
 }
 
 func TestFailedUpgradeLeavesTheDatabase(t *testing.T) {
 	path := fixture(t, known(t))
-	for range 2 { // a service manager tries again and again, and must not fill the disk
+	for range 2 { // a service manager starts the program again and again, which must not fill the disk
 		if _, err := upgrade(t, path, addNick, broken); err == nil || !strings.Contains(err.Error(), "can't be brought to") {
-			t.Fatalf("a migration that fails is told as %v", err)
+			t.Fatalf("a migration that fails is reported as %v", err)
 		}
 	}
 	if found, _ := filepath.Glob(path + ".*"); len(found) != 1 {
-		t.Errorf("two failures leave %v, want one backup", found)
+		t.Errorf("after two failures the folder holds %v, want one backup", found)
 	}
 	staysUsable(t, path)
 }
@@ -249,13 +250,13 @@ func TestNoUpgradeWithoutABackup(t *testing.T) {
 		t.Errorf("without a place for the backup: %v", err)
 	}
 	if found, _ := filepath.Glob(path + ".*.partial"); len(found) > 0 {
-		t.Errorf("it leaves %v", found)
+		t.Errorf("afterwards the folder holds %v", found)
 	}
 	staysUsable(t, path)
 }
 
-// TestUpgradeKilled: kill -9 in the middle of a migration that has already
-// written to the log.
+// TestUpgradeKilled uses kill -9 in the middle of a migration that has already written
+// to the log.
 func TestUpgradeKilled(t *testing.T) {
 	path := fixture(t, known(t))
 	upgrading := child(t, "upgrade", path)
@@ -264,7 +265,7 @@ func TestUpgradeKilled(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the migration writes nothing")
+			t.Fatal("the migration wrote nothing")
 		}
 	}
 	upgrading.Process.Kill()

@@ -31,7 +31,7 @@ func TestPromise1HoldsForTheLastOfManyDevices(t *testing.T) {
 		w.is("alice ONLINE", "the other device is connected")
 		tab.Close()
 		w.pass(w.settings.ReconnectGrace)
-		w.is("alice OFFLINE", "the last device has gone, a native one went before")
+		w.is("alice OFFLINE", "the last device is gone, and a native one left before")
 	})
 }
 
@@ -47,7 +47,7 @@ func TestPromise1HoldsAfterKill9(t *testing.T) {
 
 		after.start()
 		after.is("wendy ONLINE", "the restart grace is not over")
-		after.is("gina ONLINE", "who was ONLINE has the restart grace")
+		after.is("gina ONLINE", "a user who was ONLINE has the restart grace")
 		after.pass(after.settings.RestartGrace)
 		after.is("wendy UNLOGINED", "nobody is ONLINE longer than the restart grace")
 		after.is("ian OFFLINE", "nobody is ONLINE longer than the restart grace")
@@ -55,7 +55,7 @@ func TestPromise1HoldsAfterKill9(t *testing.T) {
 	})
 }
 
-// Several devices end at once at a start, and others are forgotten meanwhile.
+// Several devices end at the same time at a start, and others are forgotten meanwhile.
 func TestStartEndsAllDevicesOfAUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.RestartGrace, s.OfflineRetention = 0, time.Hour })
@@ -71,13 +71,13 @@ func TestStartEndsAllDevicesOfAUser(t *testing.T) {
 	})
 }
 
-// Promise 2: nobody with a connected device is shown anything but ONLINE.
+// Promise 2: a user with a connected device is always shown as ONLINE.
 func TestPromise2ConnectedIsOnline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		older := w.web("alice", "tab")
 		newer := w.web("alice", "tab")
-		older.Close() // the end of the older stream is no drop
+		older.Close() // the end of the older stream is not a disconnect
 		w.pass(time.Hour)
 		w.is("alice ONLINE", "the newer stream of the device is connected")
 
@@ -89,7 +89,7 @@ func TestPromise2ConnectedIsOnline(t *testing.T) {
 	})
 }
 
-// The end of a stream is noted after its device has another one already.
+// The end of a stream is recorded after its device already has another one.
 func TestPromise2HoldsWhenTheDropComesLate(t *testing.T) {
 	w := open(t)
 	tab := w.web("alice", "tab")
@@ -108,7 +108,7 @@ func TestPromise4RestartAnnouncesNothing(t *testing.T) {
 		w.befriend("carol", "bob")
 		carol.wants("bob ONLINE")
 		phone.Close()
-		w.pass(time.Second) // which is within its grace
+		w.pass(time.Second) // bob is within his grace
 
 		w.restart(time.Hour)
 		tab.w, phone.w, carol.w = w, w, w
@@ -118,12 +118,12 @@ func TestPromise4RestartAnnouncesNothing(t *testing.T) {
 		phone.resume()
 		w.pass(time.Minute)
 		for event := watching.next(); event.Type != EventKeepalive; event = watching.next() {
-			t.Errorf("told %v: a restart after which all return in time announces nothing", event.Statuses)
+			t.Errorf("received %v: a restart after which all return in time announces nothing", event.Statuses)
 		}
 	})
 }
 
-// What fell due while nothing ran is applied before the first request.
+// What became due while no service ran is applied before the first request.
 func TestPromise8HoldsAcrossARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) { s.OfflineRetention = time.Hour })

@@ -82,10 +82,17 @@ func (o *order) remove(u *user) {
 	u.placed = placed{}
 }
 
-// place moves a user to the place of their version, or adds them to the list.
+// place moves a user to the place of their version, or adds them to the list. In one
+// batch users are placed in another order than that of their versions, so a feed may
+// already be at the user who follows u.
 func (m *model) place(u *user) {
 	m.displace(u)
 	m.order.insert(u)
+	for _, f := range m.feeds {
+		if f.next != nil && f.next == u.placed.newer && f.isOwed(u) {
+			f.next = u
+		}
+	}
 }
 
 // displace takes a user out of the list. Feeds that would have sent this user next

@@ -106,7 +106,7 @@ func (v *overlay) kicksOver(now micros, most int) []kickedUntil {
 	return over
 }
 
-// issued returns cursor, or zero if this database never gave it out.
+// issued returns cursor, or zero if this database never issued it.
 func (v *overlay) issued(cursor int64) int64 {
 	if !v.jumps.issued(cursor, v.version) {
 		return 0

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestAPipeIsNoDatabase: to open one would wait for ever.
-func TestAPipeIsNoDatabase(t *testing.T) {
+// TestAPipeIsNotADatabase checks this because opening a pipe would wait without end.
+func TestAPipeIsNotADatabase(t *testing.T) {
 	pipe, path := filepath.Join(t.TempDir(), "pipe"), filepath.Join(t.TempDir(), "presence.db")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// world is a service on a database of its own, with calls that fail the test
-// instead of returning errors.
+// world is a service on a database of its own, with calls that fail the test instead
+// of returning errors.
 type world struct {
 	*Service
 	t        *testing.T
 	path     string
 	settings Settings
-	asleep   atomic.Int64 // for how long the machine was suspended, in nanoseconds
+	asleep   atomic.Int64 // how long the machine was suspended, in nanoseconds
 	clockSet func()
 }
 
@@ -59,8 +59,8 @@ func (w *world) restart(after time.Duration) {
 	w.start()
 }
 
-// killed returns what a kill -9 at this moment leaves: the files as they are,
-// in a folder of their own. Nothing runs on them yet; see start.
+// killed returns what a kill -9 at this moment would leave: the files as they are, in
+// a folder of their own. No service runs on them yet; see start.
 func (w *world) killed() *world {
 	w.t.Helper()
 	copied := &world{t: w.t, path: filepath.Join(w.t.TempDir(), "presence.db"), settings: w.settings}
@@ -88,8 +88,8 @@ func (w *world) must(err error) {
 	}
 }
 
-// pass lets time pass, until all that it brings about is done. Only in a
-// synctest bubble.
+// pass lets time pass, until everything that becomes due is done. It must be called in
+// a synctest bubble.
 func (w *world) pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -128,7 +128,7 @@ func (w *world) unsubscribe(user string, targets ...string) {
 	w.succeeded(w.Unsubscribe(w.t.Context(), user, targets))
 }
 
-// befriend puts friends into the user's list only.
+// befriend adds friends to the user's list only.
 func (w *world) befriend(user string, friends ...string) {
 	w.t.Helper()
 	w.succeeded(w.AddFriends(w.t.Context(), user, friends, false))
@@ -168,7 +168,7 @@ func describe(all []Status) []string {
 	return list
 }
 
-// stream is a session, and what its reader has seen.
+// stream is a session, and what its reader has received.
 type stream struct {
 	*Session
 	w        *world
@@ -220,7 +220,7 @@ func (s *stream) resumeFrom(cursor int64) *stream {
 	return s.w.connect(d)
 }
 
-// next returns the next event, and holds it to what every stream promises.
+// next returns the next event, and checks what every stream promises.
 func (s *stream) next() Event {
 	s.w.t.Helper()
 	ctx, cancel := context.WithTimeout(s.w.t.Context(), time.Minute)
@@ -238,16 +238,17 @@ func (s *stream) hold(event Event) {
 	}
 	s.cursor = event.Cursor
 	for _, status := range event.Statuses {
-		// The same again may come: a friendship or a switch gives a new reason to tell.
+		// The same version may be sent again: a friendship or a switch gives a new
+		// reason to send it.
 		if seen := s.versions[status.UserID]; status.Version < seen {
-			s.w.t.Errorf("%s is told version %d of %s after %d: versions of one user only grow on one stream",
+			s.w.t.Errorf("%s receives version %d of %s after %d: versions of one user only grow on one stream",
 				s.device.UserID, status.Version, status.UserID, seen)
 		}
 		s.versions[status.UserID] = status.Version
 	}
 }
 
-// wants reads one list of statuses, given in order of their users.
+// wants reads one list of statuses, which are given in order of their users.
 func (s *stream) wants(want ...string) {
 	s.w.t.Helper()
 	event := s.next()
@@ -259,12 +260,12 @@ func (s *stream) wants(want ...string) {
 	}
 }
 
-// quiet fails if anything waits to be sent. No time has to pass: a change is
+// quiet fails if anything waits to be sent. No time has to pass, because a change is
 // announced before its caller is answered.
 func (s *stream) quiet(promise string) {
 	s.w.t.Helper()
 	if waiting := s.waitingUsers(); len(waiting) > 0 {
-		s.w.t.Errorf("%s is about to be told of %v: %s", s.device.UserID, waiting, promise)
+		s.w.t.Errorf("%s is about to receive %v: %s", s.device.UserID, waiting, promise)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // KickedByAdmin, and credentials issued for the old ID until now are revoked. Watchers
 // receive the status [Unknown] for the old ID, and the status of the new one.
 //
-// Of the old ID only a keyed hash remains, as after [Service.Delete]: a user may be
+// The old ID is kept as that of a deleted user is; see [Service.Delete]. A user may be
 // registered with it again. Like Kick, Rename returns once the second in which it was
 // done is over. Cancelling ctx ends only this wait, without an error.
 //

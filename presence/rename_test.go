@@ -15,9 +15,10 @@ func (w *world) rename(user, to string) Status {
 	return status
 }
 
-// TestRenameTellsTheWatchers: each is sent UNKNOWN for the old ID and the status of the new
-// one, whose later changes follow; streams of the old ID end, those of nobody else do.
-func TestRenameTellsTheWatchers(t *testing.T) {
+// TestRenameSendsBothIDs checks that each watcher receives UNKNOWN for the old ID and
+// the status of the new one, followed by its later changes, and that only the streams
+// of the old ID end.
+func TestRenameSendsBothIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		w.register("alice", "bob", "carol", "dave")
@@ -44,7 +45,7 @@ func TestRenameTellsTheWatchers(t *testing.T) {
 	})
 }
 
-// nothingIsLeftOf fails if any table but kicks has the ID.
+// nothingIsLeftOf fails if any table but kicks contains the ID.
 func (w *world) nothingIsLeftOf(user string) {
 	w.t.Helper()
 	if _, failed := w.Get(user); len(failed) != 1 {
@@ -61,8 +62,8 @@ func (w *world) count(query string, args ...any) (n int) {
 	return n
 }
 
-// TestRenameKeepsWhatBelongsToTheUser: subscriptions and friends in both directions, the
-// expiry of the custom status and its clearing, after a restart too.
+// TestRenameKeepsWhatBelongsToTheUser checks subscriptions and friends in both
+// directions, the expiry of the custom status and its clearing, after a restart too.
 func TestRenameKeepsWhatBelongsToTheUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -98,8 +99,9 @@ func TestRenameKeepsWhatBelongsToTheUser(t *testing.T) {
 	})
 }
 
-// TestRenameRevokesTheOldID: credentials of the old ID are refused, after kill -9 and
-// restarts too, and those issued after the response register the ID anew.
+// TestRenameRevokesTheOldID checks that credentials of the old ID are refused, after
+// kill -9 and restarts too, and that credentials issued after the response register
+// the ID again.
 func TestRenameRevokesTheOldID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -152,8 +154,8 @@ func TestRenameRefuses(t *testing.T) {
 	}
 }
 
-// TestRenameWhileTheWatcherIsAway: a watcher that resumes is sent the new ID, and learns
-// by a query that the old one is gone.
+// TestRenameWhileTheWatcherIsAway checks that a watcher that resumes receives the new
+// ID, and that a query reports that the old one is gone.
 func TestRenameWhileTheWatcherIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -170,7 +172,8 @@ func TestRenameWhileTheWatcherIsAway(t *testing.T) {
 	})
 }
 
-// TestRenameConflates: a watcher who reads late is sent one status for each ID, the last.
+// TestRenameConflates checks that a watcher who reads late receives one status for
+// each ID, the last one.
 func TestRenameConflates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -193,7 +196,8 @@ func TestRenameConflates(t *testing.T) {
 	})
 }
 
-// TestRenameInOneBatch: operations before and after it concern the same user.
+// TestRenameInOneBatch checks that operations before and after the rename affect the
+// same user.
 func TestRenameInOneBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -220,8 +224,8 @@ func TestRenameInOneBatch(t *testing.T) {
 	})
 }
 
-// TestRenameInFeeds: open feeds and stored ones are sent both IDs, a stored one also if the
-// user was renamed while it was away.
+// TestRenameInFeeds checks that open and stored feeds send both IDs, a stored feed
+// also if the user was renamed while it was away.
 func TestRenameInFeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestResumeTellsWhatIsNewer(t *testing.T) {
+func TestResumeSendsWhatIsNewer(t *testing.T) {
 	w := open(t)
 	w.register("old", "new", "late", "friend")
 	w.set("late", "before", 0)
@@ -17,7 +17,7 @@ func TestResumeTellsWhatIsNewer(t *testing.T) {
 	alice.Close()
 	w.set("new", "1", 0)
 	w.set("new", "2", 0)
-	w.subscribe("alice", "late") // its status is older than the cursor
+	w.subscribe("alice", "late") // the status of late is older than the cursor
 	w.befriend("alice", "friend")
 
 	tests := []struct {
@@ -58,7 +58,7 @@ func TestWithoutACursorNothingIsReplayed(t *testing.T) {
 		t.Errorf("READY has the cursor %d, want the current version %d", phone.cursor, version)
 	}
 	if got := describe([]Status{phone.ready.Self}); got[0] != "alice ONLINE" {
-		t.Errorf("READY says %q of oneself", got)
+		t.Errorf("READY contains the own status %q", got)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestCutAfterReadyLosesNothing(t *testing.T) {
 	alice.wants("bob UNLOGINED Hi")
 }
 
-// No gap and no repeat between the replay and what is live.
+// There is no gap and no repetition between the replay and live changes.
 func TestChangeBetweenReadyAndReplay(t *testing.T) {
 	w := open(t)
 	w.register("bob", "carol")
@@ -85,12 +85,13 @@ func TestChangeBetweenReadyAndReplay(t *testing.T) {
 	w.set("bob", "live", 0)
 	w.set("carol", "live", 0)
 	alice.wants("bob UNLOGINED live", "carol UNLOGINED live")
-	alice.quiet("the replay and what is live are one list")
+	alice.quiet("the replay and live changes are one list")
 }
 
 func TestRestoredBackupLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Without a grace the start itself changes alice, in the way of lost versions.
+		// Without a grace, the start itself changes alice, with a version that may have
+		// been lost.
 		w := open(t, func(s *Settings) { s.RestartGrace = 0 })
 		w.register("bob", "carol")
 		alice := w.web("alice", "tab")
@@ -119,8 +120,8 @@ func TestRestoredBackupLosesNothing(t *testing.T) {
 	})
 }
 
-// Connecting while the set of watched users changes loses none of them.
-func TestConnectBesideSubscribing(t *testing.T) {
+// A device that connects while the set of watched users changes misses none of them.
+func TestConnectDuringSubscribe(t *testing.T) {
 	w := open(t, func(s *Settings) { s.BatchWindow = 0 })
 	targets := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
 	w.register(targets...)
@@ -137,16 +138,16 @@ func TestConnectBesideSubscribing(t *testing.T) {
 	for _, target := range targets {
 		w.set(target, "Hi", 0)
 	}
-	for told := make(map[string]bool); len(told) < len(targets); {
+	for received := make(map[string]bool); len(received) < len(targets); {
 		for _, s := range alice.next().Statuses {
 			if s.CustomStatus == "Hi" {
-				told[s.UserID] = true
+				received[s.UserID] = true
 			}
 		}
 	}
 }
 
-// What is remembered of starts is bounded; who is too old for it gets a snapshot.
+// The number of remembered starts is bounded. A cursor that is older gets a snapshot.
 func TestJumpsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
@@ -160,10 +161,10 @@ func TestJumpsAreBounded(t *testing.T) {
 		w.restart(time.Second)
 		alice.w = w
 		if got := len(w.model.jumps); got > jumpsKept {
-			t.Errorf("%d starts are remembered, want at most %d", got, jumpsKept)
+			t.Errorf("%d starts are stored, want at most %d", got, jumpsKept)
 		}
 		if got := alice.resumeFrom(old).ready.Cursor; got != 0 {
-			t.Errorf("a cursor from before what is remembered starts at %d, want 0", got)
+			t.Errorf("a cursor from before the stored starts starts at %d, want 0", got)
 		}
 		if got := alice.resumeFrom(recent).ready.Cursor; got != recent {
 			t.Errorf("a recent cursor starts at %d, want %d", got, recent)

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// longTexts registers users a watcher is a friend of or subscribes to, each with a
-// text of up to n bytes.
+// longTexts registers users whom a watcher has as friends or subscribes to, each with
+// a text of up to n bytes.
 func (w *world) longTexts(watcher string, users, n int) []string {
 	w.t.Helper()
 	var ids []string
@@ -30,7 +30,7 @@ func (w *world) longTexts(watcher string, users, n int) []string {
 
 func manyBytes(s *Settings) { s.CustomStatusBytes, s.BatchWindow = maxCustomStatusBytes, 0 }
 
-// isPart holds an event to the size and the order of parts.
+// isPart checks the size and the order of a part.
 func (s *stream) isPart(event Event) {
 	s.w.t.Helper()
 	if n := len(AppendList(nil, event.Statuses)); len(event.Statuses) == 0 || n > maxPart+2 && len(event.Statuses) > 1 {
@@ -61,7 +61,7 @@ func (w *world) visible(watcher string, s Status) int64 {
 }
 
 // TestASplitReplayLosesNothingWhereverItIsCut reads some parts of a snapshot,
-// reconnects after some changes, and must then know what is so.
+// reconnects after some changes, and must then have the current statuses.
 func TestASplitReplayLosesNothingWhereverItIsCut(t *testing.T) {
 	w := open(t, manyBytes)
 	users := w.longTexts("watcher", 40, 12_000)
@@ -115,7 +115,8 @@ func (v *viewer) isUpToDate(users []string) {
 	}
 }
 
-// TestEachPartCarriesTheHighestCursor: one below what comes next.
+// TestEachPartCarriesTheHighestCursor checks that the cursor is one below the version
+// that comes next.
 func TestEachPartCarriesTheHighestCursor(t *testing.T) {
 	w := open(t, manyBytes)
 	w.longTexts("watcher", 20, 30_000)
@@ -134,8 +135,8 @@ func TestEachPartCarriesTheHighestCursor(t *testing.T) {
 	}
 }
 
-// TestALiveListIsSplit: what many do while a client doesn't read leaves in parts
-// that follow each other at once. What changes meanwhile comes after them.
+// TestALiveListIsSplit checks that changes of many users, made while a client doesn't
+// read, are sent in parts without a pause. What changes meanwhile comes after them.
 func TestALiveListIsSplit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, manyBytes, func(s *Settings) { s.BatchWindow = time.Second })
@@ -162,13 +163,12 @@ func TestALiveListIsSplit(t *testing.T) {
 		if waited := time.Since(began); waited != time.Second {
 			t.Errorf("the next round comes after %v, want the batch window", waited)
 		}
-		s.quiet("all has been sent")
+		s.quiet("everything has been sent")
 	})
 }
 
-// TestANewReasonDelaysNoStatus: a status that waits is in danger until it has
-// been sent, even if a switch or a friendship gives one more reason to send it,
-// which may be taken back.
+// TestANewReasonDelaysNoStatus checks that a waiting status is not delayed when a
+// switch or a friendship gives one more reason to send it, which may be taken back.
 func TestANewReasonDelaysNoStatus(t *testing.T) {
 	w := open(t, manyBytes)
 	w.register("a", "b", "c")
@@ -191,8 +191,8 @@ func TestANewReasonDelaysNoStatus(t *testing.T) {
 	view.isUpToDate([]string{"a", "b"})
 }
 
-// TestDeletedAndBackWithinARound: of a user who was deleted and is back, one
-// status is sent.
+// TestDeletedAndBackWithinARound checks that one status is sent for a user who was
+// deleted and is back.
 func TestDeletedAndBackWithinARound(t *testing.T) {
 	w := open(t, manyBytes)
 	w.register("a", "b")
@@ -206,11 +206,11 @@ func TestDeletedAndBackWithinARound(t *testing.T) {
 	}
 	w.befriend("watcher", "a")
 	s.wants("a UNLOGINED")
-	s.quiet("all has been sent")
+	s.quiet("everything has been sent")
 }
 
-// FuzzStatusText: a status is one line for every client's idea of a line, its
-// size is known before it is encoded, and it reads back as it was.
+// FuzzStatusText checks that a status is one line, whatever a client treats as a line,
+// that its size is known before it is encoded, and that it reads back unchanged.
 func FuzzStatusText(f *testing.F) {
 	for _, text := range []string{
 		"", "\u0085", "a\u2028b\u2029", "\v\f\x1c\x1d\x1e\r\n", "\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r", "\u2027\u202a\u0084\u0086", "\\u2028", "\"\\\u2028", "\xe2\x80", "\U0001F642",
@@ -227,7 +227,7 @@ func FuzzStatusText(f *testing.F) {
 			return
 		}
 		if size := s.sizeJSON(); size < len(line) || size > len(line)+80 {
-			t.Errorf("%q has %d bytes, and is taken for %d", line, len(line), size)
+			t.Errorf("%q has %d bytes, but the computed size is %d", line, len(line), size)
 		}
 	})
 }

@@ -52,19 +52,19 @@ func applyEnds(ends []runEnd, d *device) {
 	}
 }
 
-// jump is a range of versions that were never given out. It excludes both ends.
+// jump is a range of versions that were never issued. It excludes both ends.
 type jump struct{ above, below int64 }
 
 // jumps are the jumps that are stored, in ascending order.
 type jumps []jump
 
 // jumpsKept is the maximum number of jumps that are stored. A cursor from before them
-// counts as never given out, so its client receives a snapshot.
+// counts as never issued, so its client receives a snapshot.
 const jumpsKept = 1000
 
-// beginRun begins the next run. The version jumps to at least that of the current time,
-// see firstVersion. So versions that were given out after a backup, and lost when it was
-// restored, are never given out again, not even within the same second.
+// beginRun begins the next run. The version jumps to at least that of the current
+// time, see firstVersion. So versions that were issued after a backup, and lost when
+// it was restored, are never issued again, not even within the same second.
 type beginRun struct{}
 
 // firstVersion returns the version after which a run begins: the seconds since 1970,
@@ -86,8 +86,8 @@ func (beginRun) apply(b *batch) error {
 	return nil
 }
 
-// issued reports whether n is a version that this database gave out, where current is
-// the last one.
+// issued reports whether n is a version that this database has issued, where current
+// is the last one.
 func (all jumps) issued(n, current int64) bool {
 	if n <= 0 || n > current {
 		return false

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestTheEndOfARunIsOneRow: a restart changes no row of a device, however many there are,
-// and what follows from the end of several runs is the same after each further restart,
-// and after a kill -9.
+// TestTheEndOfARunIsOneRow checks that a restart changes no row of a device, however
+// many there are, and that what follows from the end of several runs is the same after
+// each further restart, and after a kill -9.
 func TestTheEndOfARunIsOneRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, func(s *Settings) {
@@ -26,11 +26,11 @@ func TestTheEndOfARunIsOneRow(t *testing.T) {
 		w = w.killed()
 		w.start()
 		if after := w.deviceRows(); after != before {
-			t.Error("the end of a run has changed rows of devices")
+			t.Error("the end of a run changed rows of devices")
 		}
 		w.pass(20 * time.Second)
 		w.wantCounts(101, 0) // the grace of 10 s was extended
-		w.restart(0)         // a second end: everyone has 30 s from now on
+		w.restart(0)         // a second end: all devices have 30 s from now on
 		w.pass(29 * time.Second)
 		w.wantCounts(101, 0)
 		w.web("web-0", "tab")
@@ -47,11 +47,11 @@ func TestTheEndOfARunIsOneRow(t *testing.T) {
 		w.pass(10 * time.Second)
 		w.wantCounts(0, 0) // an hour after the first end
 		if n := w.rows("devices"); n != 0 {
-			t.Errorf("%d devices are left", n)
+			t.Errorf("there are still %d devices", n)
 		}
 		w.restart(0)
 		if n := w.rows("run_ends"); n != 1 {
-			t.Errorf("%d ends of runs are kept, want only the last", n)
+			t.Errorf("%d ends of runs are stored, want only the last", n)
 		}
 	})
 }

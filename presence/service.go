@@ -130,7 +130,7 @@ func (s *Service) beginRun(ctx context.Context, settings Settings) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// The jump comes first: a version given out before it could equal one that a
+	// The jump comes first: a version issued before it could equal one that a
 	// client holds from a history that was lost when a backup was restored.
 	if err := s.writer.doFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRun{clock: s.writer.lastBatch}); err != nil {
 		return err
@@ -219,9 +219,9 @@ func (s *Service) Settings() Settings {
 }
 
 // Configure replaces the settings. Turning a switch off immediately withdraws what
-// was waiting to be sent because of it. Turning it on sends every watcher that it
-// affects the current statuses. A new time applies to what begins later: a grace
-// that has begun keeps its end.
+// was waiting to be sent because of it. Turning one on sends the current statuses to
+// every watcher whom it affects. A new duration applies to what begins later: a grace
+// period that has begun keeps its end.
 //
 // Errors: that of [Settings.Validate], which leaves the settings unchanged;
 // CodeUnavailable.

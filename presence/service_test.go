@@ -29,7 +29,7 @@ func TestPromise5AnsweredWriteSurvivesKill9(t *testing.T) {
 	after.friendsAre("alice", "carol")
 }
 
-// One at a time: each answer is followed by its own kill.
+// Each answer is followed by its own kill.
 func TestPromise5HoldsForEachAnswer(t *testing.T) {
 	w := open(t)
 	w.register("alice")
@@ -59,15 +59,15 @@ func TestDeletedUserIsUnknown(t *testing.T) {
 		w.friendsAre("watcher")
 
 		w.register("alice")
-		w.is("alice UNLOGINED", "a new life begins with nothing of the old")
-		watcher.quiet("who watched the old life does not watch the new")
+		w.is("alice UNLOGINED", "a user who returns has nothing of the deleted user")
+		watcher.quiet("a user who watched the deleted user doesn't watch the new one")
 		w.subscribe("watcher", "alice")
 		w.set("alice", "new", 0)
 		watcher.wants("alice UNLOGINED new")
 	})
 }
 
-func TestDeletedAndReturnedIsToldOnce(t *testing.T) {
+func TestDeletedAndReturnedIsSentOnce(t *testing.T) {
 	w := open(t)
 	w.register("alice")
 	watcher := w.web("watcher", "tab")
@@ -76,11 +76,11 @@ func TestDeletedAndReturnedIsToldOnce(t *testing.T) {
 	w.register("alice")
 	w.subscribe("watcher", "alice")
 	w.set("alice", "new", 0)
-	watcher.wants("alice UNLOGINED new") // the status of the new life stands for both
+	watcher.wants("alice UNLOGINED new") // one status, that of the new user, is sent for both
 }
 
-// A switch that another rule doesn't need must not take the news away.
-func TestDeletedIsToldThroughASwitch(t *testing.T) {
+// A switch that another rule doesn't need must not suppress the change.
+func TestDeletionIsSentWithTheSwitchOff(t *testing.T) {
 	w := open(t)
 	w.register("friend", "target")
 	watcher := w.web("watcher", "tab")
@@ -104,7 +104,7 @@ func TestDrainEndsStreamsAndKeepsDevices(t *testing.T) {
 		}
 		alice.Close()
 		w.pass(time.Hour)
-		w.is("alice ONLINE Hi", "drained devices are for the next run to judge")
+		w.is("alice ONLINE Hi", "the next run decides about drained devices")
 		w.set("alice", "Still there", 0)
 	})
 }
@@ -113,7 +113,7 @@ func TestCallsAfterCloseAreRefused(t *testing.T) {
 	w := open(t)
 	alice := w.web("alice", "tab")
 	w.must(w.Close())
-	w.must(w.Close()) // twice does nothing
+	w.must(w.Close()) // a second Close does nothing
 	alice.ends(ErrClosed)
 	alice.Close()
 	ctx := t.Context()
@@ -141,7 +141,7 @@ func TestCallsAfterCloseAreRefused(t *testing.T) {
 	wantCode(t, err, CodeUnavailable, "a read of the database after Close")
 }
 
-func TestConfigureRefusesTheImpossible(t *testing.T) {
+func TestConfigureRefusesInvalidSettings(t *testing.T) {
 	w := open(t)
 	if err := w.Configure(t.Context(), Settings{}); err == nil {
 		t.Error("zero settings are accepted")
@@ -157,7 +157,7 @@ func TestConfigureRefusesTheImpossible(t *testing.T) {
 func TestOverloadIsRefusedNotQueued(t *testing.T) {
 	w := open(t)
 	w.register("alice")
-	w.mu.RLock() // which the writer needs
+	w.mu.RLock() // the writer needs this lock
 	var err error
 	for err == nil {
 		err = w.writer.enqueue(&request{op: probe{}, done: make(chan struct{}, 1)})
@@ -167,11 +167,11 @@ func TestOverloadIsRefusedNotQueued(t *testing.T) {
 		t.Errorf("got %v when too many wait, want ErrOverloaded", err)
 	}
 	if err := w.Close(); err != nil {
-		t.Errorf("Close finishes what waits: %v", err)
+		t.Errorf("Close completes the operations that wait: %v", err)
 	}
 }
 
-func TestFailedWriteIsAsIfNeverAsked(t *testing.T) {
+func TestFailedWriteHasNoEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		alice := w.web("alice", "tab")
@@ -180,13 +180,13 @@ func TestFailedWriteIsAsIfNeverAsked(t *testing.T) {
 		wantCode(t, err, CodeUnavailable, "what isn't durable isn't acknowledged")
 		wantCode(t, w.Ready(t.Context()), CodeUnavailable, "the service can't do all its work")
 		alice.quiet("what isn't durable isn't announced")
-		w.is("alice ONLINE", "what isn't durable isn't answered")
+		w.is("alice ONLINE", "a query doesn't return what isn't durable")
 		alice.Close()
 		w.pass(time.Hour)
 
 		w.writable(true)
 		w.pass(retryDelay)
-		w.is("alice UNLOGINED", "the janitor tries again until it can")
+		w.is("alice UNLOGINED", "the janitor retries until the write succeeds")
 		w.must(w.Ready(t.Context()))
 	})
 }
@@ -231,8 +231,8 @@ func TestStatsCount(t *testing.T) {
 	}
 }
 
-// TestPagesWhileUsersAreDeleted: the database holds IDs that the model doesn't
-// know, as it does between the reads of the two.
+// TestPagesWhileUsersAreDeleted checks pages when the database holds IDs that the
+// model doesn't know, as it does between the reads of the two.
 func TestPagesWhileUsersAreDeleted(t *testing.T) {
 	w := open(t)
 	w.register("a", "c", "g", "x")
@@ -247,17 +247,17 @@ func TestPagesWhileUsersAreDeleted(t *testing.T) {
 			page, after, err = w.Users(t.Context(), "", after, limit)
 			w.must(err)
 			if len(page) == 0 && after != "" {
-				t.Errorf("limit %d: a page is empty though more follow", limit)
+				t.Errorf("limit %d: a page is empty although more follow", limit)
 			}
 			got = append(got, describe(page)...)
 		}
-		wantList(t, got, []string{"a UNLOGINED", "c UNLOGINED", "g UNLOGINED", "x UNLOGINED"}, "no deletion hides a user from the pages")
+		wantList(t, got, []string{"a UNLOGINED", "c UNLOGINED", "g UNLOGINED", "x UNLOGINED"}, "a deletion must not hide other users from the pages")
 	}
 }
 
-// TestWhatIsReadOfADeletedUser is not given out as that of a new one of the same
-// name.
-func TestWhatIsReadOfADeletedUser(t *testing.T) {
+// TestReadsOfADeletedUser checks that what was read about a deleted user isn't
+// returned for a new user with the same ID.
+func TestReadsOfADeletedUser(t *testing.T) {
 	w := open(t)
 	w.register("alice")
 	id, err := w.number("alice")
@@ -266,7 +266,7 @@ func TestWhatIsReadOfADeletedUser(t *testing.T) {
 	w.remove("alice")
 	wantCode(t, w.stillThere("alice", id), CodeUnknownUser, "she is deleted")
 	w.register("alice")
-	wantCode(t, w.stillThere("alice", id), CodeUnknownUser, "she is another one")
+	wantCode(t, w.stillThere("alice", id), CodeUnknownUser, "she is another user")
 }
 
 func TestUsersArePaged(t *testing.T) {
@@ -280,11 +280,11 @@ func TestUsersArePaged(t *testing.T) {
 		w.must(err)
 		got = append(got, describe(page)...)
 	}
-	wantList(t, got, []string{"a UNLOGINED", "b UNLOGINED", "c UNLOGINED"}, "all users, in order")
+	wantList(t, got, []string{"a UNLOGINED", "b UNLOGINED", "c UNLOGINED"}, "all users are listed in order")
 }
 
-// TestOpenCancelled: Open returns the error of its context wherever the start is then, and
-// leaves a file that can be opened.
+// TestOpenCancelled checks that Open returns the error of its context, at whatever
+// step the context ends, and leaves a file that can be opened.
 func TestOpenCancelled(t *testing.T) {
 	w := open(t)
 	w.register("alice")
@@ -296,18 +296,18 @@ func TestOpenCancelled(t *testing.T) {
 		if err == nil {
 			w.must(svc.Close())
 			if steps < 3 {
-				t.Errorf("Open has looked at its context only %d times", steps)
+				t.Errorf("Open checked its context only %d times", steps)
 			}
 			return
 		}
 		if !errors.Is(err, context.Canceled) {
-			t.Fatalf("after %d looks at the context: %v", steps, err)
+			t.Fatalf("after %d checks of the context: %v", steps, err)
 		}
 	}
 	t.Error("Open never succeeds")
 }
 
-// countdown is a context that is cancelled once Err was called some times.
+// countdown is a context that is cancelled once Err was called a number of times.
 type countdown struct {
 	context.Context
 	left atomic.Int64

@@ -21,7 +21,7 @@ type Device struct {
 	// Resume means that the device had an earlier session, and Cursor is the
 	// cursor of the last event that it received there. The new session then
 	// first sends what the device missed. A cursor that this database never
-	// gave out counts as zero. Zero means that the device missed everything.
+	// issued counts as zero. Zero means that the device missed everything.
 	// Cursor is ignored if Resume is false.
 	Resume bool
 	Cursor int64
@@ -62,8 +62,8 @@ type Event struct {
 	Cursor int64
 
 	// Statuses is set only in an EventUpdated. They are in ascending order of
-	// version: that of the status, or that of the change that made the status
-	// visible to this user, if it is later. Their JSON has at most about 32 KiB,
+	// version. A status that this user may see only since a later change, such as
+	// a new friendship, has its place by the version of that change. Their JSON has at most about 32 KiB,
 	// unless a single status is longer. The slice is valid until the next call
 	// of Next or Poll.
 	Statuses []Status

@@ -9,16 +9,15 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// TestElevenSecondsLaterSheIsGone shows how a program that embeds the package
-// tests with time: in a bubble of testing/synctest, in which eleven seconds take
-// no time at all.
+// TestElevenSecondsLaterSheIsGone shows how a program that embeds the package tests
+// with time: in a bubble of testing/synctest, in which eleven seconds take no time.
 func TestElevenSecondsLaterSheIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		svc, err := presence.Open(t.Context(), presence.Config{Path: filepath.Join(t.TempDir(), "presence.db")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer svc.Close() // inside the bubble, because its goroutines are
+		defer svc.Close() // inside the bubble, because its goroutines must be
 		session, err := svc.Connect(t.Context(), presence.Device{UserID: "alice", Platform: presence.Web})
 		if err != nil {
 			t.Fatal(err)

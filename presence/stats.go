@@ -7,8 +7,10 @@ type Stats struct {
 	Users         UserCounts `json:"users"`
 	Streams       int        `json:"streams"`             // the open sessions and feeds
 	Subscriptions int        `json:"subscriptions"`       // the stored subscriptions
-	Version       int64      `json:"version"`             // the last version given out
+	Version       int64      `json:"version"`             // the last version issued
 	Deliveries    int64      `json:"deliveries,omitzero"` // the statuses sent as events since Open
+
+	Availability AvailabilityCounts `json:"availability,omitzero"`
 }
 
 // UserCounts are the numbers of registered users by normal status.
@@ -16,6 +18,14 @@ type UserCounts struct {
 	Online    int `json:"online"`
 	Offline   int `json:"offline"`
 	Unlogined int `json:"unlogined"`
+}
+
+// AvailabilityCounts are the numbers of registered users by availability, as the server
+// side sees them and whatever their normal status is. Users without one are not counted.
+type AvailabilityCounts struct {
+	Away int `json:"away"`
+	Busy int `json:"busy"`
+	DND  int `json:"dnd"`
 }
 
 // Stats returns the numbers of the service as they are now.
@@ -39,9 +49,15 @@ func (s *Service) stats() Stats {
 		Streams:    m.streams,
 		Version:    m.version,
 		Deliveries: s.meters.delivered(),
+
+		Availability: m.availabilityCounts(),
 	}
 }
 
 func (m *model) userCounts() UserCounts {
 	return UserCounts{m.census.byStatus[Online], m.census.byStatus[Offline], m.census.byStatus[Unlogined]}
+}
+
+func (m *model) availabilityCounts() AvailabilityCounts {
+	return AvailabilityCounts{m.census.byAvailability[Away], m.census.byAvailability[Busy], m.census.byAvailability[DND]}
 }

@@ -31,7 +31,7 @@ const (
 
 	// Unlogined means that no device is logged in: there never was one, or each
 	// logged out, was kicked, or has been disconnected for too long. A web device
-	// is logged out as soon as its grace is over.
+	// is logged out as soon as its grace period is over.
 	Unlogined StatusType = 3
 )
 
@@ -57,11 +57,11 @@ type Status struct {
 	UserID       string
 	StatusType   StatusType
 	CustomStatus string       // empty means that there is none
-	Version      int64        // the version of the last visible change; see the package comment
+	Version      int64        // the version of the last change that the reader of this status can see; see the package comment
 	ExpiresAt    time.Time    // when CustomStatus expires, in whole milliseconds; the zero time means never
 	Availability Availability // the strongest that is stated, or Away if the user's devices are idle
 	LastSeenAt   time.Time    // when a user who isn't Online was last Online, in whole minutes; the zero time means never, or that Settings.LastSeen is false
-	Invisible    bool         // whether others see the user as logged out; false in what others see
+	Invisible    bool         // whether the user is invisible to others; always false in a status that others receive
 }
 
 // AppendJSON appends the JSON of the status, which is the same in all responses and

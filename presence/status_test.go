@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// In these tables it is 100, and whatever is later is written as a larger number.
+// In these tables the current time is 100, and larger numbers are later.
 const testNow micros = 100
 
 var (
@@ -179,7 +179,7 @@ func TestAppendListIsNeverNull(t *testing.T) {
 	}
 }
 
-func TestSettingsFaultsAreToldTogether(t *testing.T) {
+func TestSettingsErrorsAreReportedTogether(t *testing.T) {
 	if err := DefaultSettings().Validate(); err != nil {
 		t.Errorf("the defaults are refused: %v", err)
 	}
@@ -188,7 +188,7 @@ func TestSettingsFaultsAreToldTogether(t *testing.T) {
 	err := s.Validate()
 	for _, key := range []string{"Friends = -1", "CustomStatusBytes = 65537", `Keepalive = "0s"`} {
 		if err == nil || !strings.Contains(err.Error(), key) {
-			t.Errorf("the faults are %v, want %s among them", err, key)
+			t.Errorf("the errors are %v, want %s among them", err, key)
 		}
 	}
 }

@@ -109,11 +109,11 @@ func TestUnusableDatabasesAreRefused(t *testing.T) {
 	refuses(t, w.path, "the schema of a newer release", "schema 99", fmt.Sprintf("up to %d", known))
 	refuses(t, "", "no path", "no database path")
 	refuses(t, t.TempDir(), "a folder", "is a directory")
-	refuses(t, filepath.Join(t.TempDir(), "no", "such.db"), "a folder that isn't there", "no such file or directory")
+	refuses(t, filepath.Join(t.TempDir(), "no", "such.db"), "a folder that doesn't exist", "no such file or directory")
 }
 
-// TestOnlyFilesAreDatabases: whatever SQLite or a driver would take for something
-// else creates no file of that name.
+// TestOnlyFilesAreDatabases checks that a name which SQLite or a driver would
+// interpret differently creates no file.
 func TestOnlyFilesAreDatabases(t *testing.T) {
 	t.Chdir(t.TempDir())
 	good := filepath.Join(t.TempDir(), "presence.db")
@@ -138,12 +138,12 @@ func TestOnlyFilesAreDatabases(t *testing.T) {
 		}
 		for name, call := range calls {
 			if err := call(); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s of %q is answered %v, want %q in it", name, path, err, want)
+				t.Errorf("%s of %q returned %v, want %q in it", name, path, err, want)
 			}
 		}
 	}
 	if found, _ := os.ReadDir("."); len(found) > 0 {
-		t.Errorf("these created %v", found)
+		t.Errorf("these names created %v", found)
 	}
 	for _, path := range []string{"what?.db", "a=b.db", "C:presence.db"} {
 		svc, err := Open(context.Background(), Config{Path: path})
@@ -155,12 +155,12 @@ func TestOnlyFilesAreDatabases(t *testing.T) {
 	}
 }
 
-// TestPromise5AFileHasOneProcess: two would give out the same IDs, and lose what
-// was answered.
+// TestPromise5AFileHasOneProcess checks this because two processes would issue the
+// same IDs, and lose answered writes.
 func TestPromise5AFileHasOneProcess(t *testing.T) {
 	folder := t.TempDir()
 	file, link, second := filepath.Join(folder, "file.db"), filepath.Join(folder, "link.db"), filepath.Join(folder, "second.db")
-	if err := os.Symlink(file, link); err != nil { // to a file that isn't there yet
+	if err := os.Symlink(file, link); err != nil { // a link to a file that doesn't exist yet
 		t.Fatal(err)
 	}
 	svc, err := Open(context.Background(), Config{Path: link})
@@ -171,27 +171,27 @@ func TestPromise5AFileHasOneProcess(t *testing.T) {
 	refuses(t, link, "the same link again", "in use")
 	refuses(t, file, "the file itself", "in use")
 
-	// A lock can't tell that a file has two names, but a write can.
+	// A lock can't detect that a file has two names, but a write can.
 	if err := os.Link(file, second); err != nil {
 		t.Fatal(err)
 	}
 	other, err := Open(context.Background(), Config{Path: second})
 	if err != nil {
-		t.Skipf("refused anyway: %v", err)
+		t.Skipf("refused nevertheless: %v", err)
 	}
 	defer other.Close()
 	if _, err := svc.Import(t.Context(), []string{"lost"}); ErrorCode(err) != CodeUnavailable {
-		t.Errorf("promise 5: a write beside another process is answered %v", err)
+		t.Errorf("promise 5: a write while another process uses the file returned %v", err)
 	}
 }
 
-func TestRefusedSettingsMakeNoFile(t *testing.T) {
+func TestRefusedSettingsCreateNoFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "presence.db")
 	if _, err := Open(context.Background(), Config{Path: path, Settings: &Settings{}}); err == nil {
 		t.Error("zero settings are accepted")
 	}
 	if _, err := os.Stat(path); err == nil {
-		t.Error("a file was made for settings that were refused")
+		t.Error("a file was created although the settings were refused")
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 // version. name is 1 to 128 bytes long, as [CheckID] says. An open feed of the same name
 // ends with [io.EOF].
 //
-// A stored feed obliges the service to remember deleted users until the feed has stored
-// a cursor above their deletion; see [Service.ForgetFeeds].
+// The service remembers the ID of each deleted user until all stored feeds have stored
+// a cursor that is not below the deletion; see [Service.ForgetFeeds].
 //
 // Errors: CodeMalformed for name, [ErrClosed] once the service drains, CodeUnavailable.
 func (s *Service) FollowAs(ctx context.Context, name string) (*Feed, error) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Promise 3: on one stream versions of a user only grow, and the last change
+// Promise 3: on one stream the versions of a user only grow, and the last change
 // always arrives.
 func TestPromise3VersionsGrowAndTheLastChangeArrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -40,8 +40,8 @@ func TestPromise3VersionsGrowAndTheLastChangeArrives(t *testing.T) {
 	})
 }
 
-// hold, of stream, compares the versions.
-func TestPromise3HoldsBesideManyWriters(t *testing.T) {
+// hold, a method of stream, compares the versions.
+func TestPromise3HoldsWithManyWriters(t *testing.T) {
 	w := open(t, func(s *Settings) { s.BatchWindow = 0 })
 	users := []string{"a", "b", "c"}
 	w.register(users...)
@@ -103,7 +103,7 @@ func TestPromise9StalledReaderDelaysNobody(t *testing.T) {
 		w.set("alice", "last", 0)
 		reader.wants("alice UNLOGINED last", "bob UNLOGINED Hi")
 		if waited := time.Since(begun); waited > 0 {
-			t.Errorf("the others are told after %v: one that stops reading delays no one else", waited)
+			t.Errorf("the others receive the change after %v: one that stops reading delays no one else", waited)
 		}
 		wantList(t, stalled.waitingUsers(), []string{"alice", "bob", "carol"}, "memory is bounded by the users watched")
 		stalled.next()
@@ -124,7 +124,7 @@ func TestPromise10NothingIsLeft(t *testing.T) {
 				w.subscribe(user, "target", "a")
 				w.befriend(user, "target")
 				for range 10 {
-					s = s.resume() // which supersedes
+					s = s.resume() // this replaces the earlier stream
 				}
 				s.Close()
 			})
@@ -133,7 +133,7 @@ func TestPromise10NothingIsLeft(t *testing.T) {
 		w.must(w.Logout(t.Context(), "a", ""))
 		w.pass(time.Hour)
 		if after := runtime.NumGoroutine(); after > before {
-			t.Errorf("%d goroutines before, %d after: none of a client's may be left", before, after)
+			t.Errorf("%d goroutines before, %d after: none of a client may be left", before, after)
 		}
 		w.nothingIsLeft()
 	})
@@ -149,7 +149,7 @@ func (w *world) nothingIsLeft() {
 	}
 	for id, u := range m.byName {
 		if u.live != nil || u.audience != nil {
-			w.t.Errorf("of %s is left: %+v %+v", id, u.live, u.audience)
+			w.t.Errorf("%s is still stored: %+v %+v", id, u.live, u.audience)
 		}
 	}
 }
@@ -181,14 +181,14 @@ func TestFirstChangeAtOnceMoreTogether(t *testing.T) {
 		w.set("alice", "1", 0)
 		watcher.wants("alice UNLOGINED 1")
 		if waited := time.Since(begun); waited != 0 {
-			t.Errorf("the first change after silence goes out after %v, want at once", waited)
+			t.Errorf("the first change after silence is sent after %v, want immediately", waited)
 		}
 		w.set("alice", "2", 0)
 		w.set("bob", "1", 0)
 		w.set("alice", "3", 0)
 		watcher.wants("alice UNLOGINED 3", "bob UNLOGINED 1")
 		if waited := time.Since(begun); waited != w.settings.BatchWindow {
-			t.Errorf("more goes out after %v, want the batch window %v", waited, w.settings.BatchWindow)
+			t.Errorf("further changes are sent after %v, want the batch window %v", waited, w.settings.BatchWindow)
 		}
 	})
 }
@@ -203,14 +203,14 @@ func TestKeepaliveAfterSilence(t *testing.T) {
 		alice.wants("alice ONLINE Hi")
 		spoke := time.Now()
 		version := w.set("bob", "unwatched", 0).Version
-		told := w.settings.Keepalive // in READY: the client counts on it
+		keepalive := w.settings.Keepalive // READY contains it, and the client relies on it
 		w.configure(func(s *Settings) { s.Keepalive = time.Hour })
 		event := alice.next()
-		if silence := time.Since(spoke); event.Type != EventKeepalive || silence != told {
-			t.Errorf("%s after %v, want KEEPALIVE after %v", event.Type, silence, told)
+		if silence := time.Since(spoke); event.Type != EventKeepalive || silence != keepalive {
+			t.Errorf("%s after %v, want KEEPALIVE after %v", event.Type, silence, keepalive)
 		}
 		if event.Cursor != version {
-			t.Errorf("the cursor is %d, want %d: all up to it that concerns the device is sent", event.Cursor, version)
+			t.Errorf("the cursor is %d, want %d: everything up to it that concerns the device is sent", event.Cursor, version)
 		}
 	})
 }
@@ -242,12 +242,12 @@ func TestNextReturnsWithItsContext(t *testing.T) {
 		t.Errorf("got error %v, want the context's", err)
 	}
 	w.set("alice", "Hi", 0)
-	alice.wants("alice ONLINE Hi") // the session went on
+	alice.wants("alice ONLINE Hi") // the session continues
 }
 
-// TestConnectBesideChanges: a stream may open while its own user changes; with
+// TestConnectDuringChanges opens a stream while its own user changes; it is meant for
 // the race detector.
-func TestConnectBesideChanges(t *testing.T) {
+func TestConnectDuringChanges(t *testing.T) {
 	w := open(t)
 	w.register("alice")
 	var setting sync.WaitGroup

@@ -14,11 +14,11 @@ type SubscribeResult struct {
 	Evicted  []string  // the subscriptions removed because of Settings.Subscriptions, the earliest first
 }
 
-// Subscribe makes userID a watcher of the targets: the sessions of userID receive
-// each later change as an event. Subscribing again makes the subscription the newest.
-// Subscribing to oneself succeeds and stores nothing. A list of more than 1,000
-// targets is subscribed to in several steps, of which an error may leave the first
-// done.
+// Subscribe makes userID a watcher of the targets: the sessions of userID receive each
+// later change as an event. Subscribing again makes the subscription the newest.
+// Subscribing to oneself succeeds and stores nothing. A list of more than 1,000 targets
+// is subscribed to in several steps. After an error, the first steps may have taken
+// effect.
 //
 // Errors: CodeUnknownUser for userID, CodeSwitchedOff, CodeUnavailable.
 func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (all SubscribeResult, err error) {

@@ -20,7 +20,7 @@ func TestEntryExpiresAt(t *testing.T) {
 			t.Fatalf("the status ends at %v, %v; want %v: in whole milliseconds, rounded up", first.ExpiresAt, err, at)
 		}
 		if again, _ := set("Call", at); again != first {
-			t.Errorf("setting what is set already changes nothing, but gives %v after %v", again, first)
+			t.Errorf("setting the same status again changes nothing, but gives %v after %v", again, first)
 		}
 		if later, _ := set("Call", at.Add(time.Second)); later.Version == first.Version {
 			t.Error("another expiry is a change, but has the same version")

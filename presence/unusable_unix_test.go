@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// unprivileged opens a database, backs it up and restores it, as a user who may
-// write the file but not its folder, and prints what happens.
+// unprivileged opens a database, backs it up and restores it, as a user who may write
+// the file but not its folder, and prints what happens.
 func unprivileged(path string) {
 	if os.Geteuid() == 0 {
 		if err := syscall.Setuid(65534); err != nil {
@@ -32,18 +32,18 @@ func unprivileged(path string) {
 	fmt.Println("Restore:", err)
 }
 
-// TestAFolderThatCantBeWritten: the errors say that the folder must be writable.
-// SQLite's own only speaks of the database.
+// TestAFolderThatCantBeWritten checks that the errors say that the folder must be
+// writable. SQLite's own errors only mention the database.
 func TestAFolderThatCantBeWritten(t *testing.T) {
-	for _, beside := range [][]string{nil, {"-lock"}, {"-lock", "-wal"}, {"-lock", "-wal", "-shm"}} {
+	for _, others := range [][]string{nil, {"-lock"}, {"-lock", "-wal"}, {"-lock", "-wal", "-shm"}} {
 		w := open(t)
 		w.register("alice")
 		path := filepath.Join(t.TempDir(), "presence.db")
-		for _, suffix := range append([]string{""}, beside...) {
+		for _, suffix := range append([]string{""}, others...) {
 			copyFile(t, w.path+suffix, path+suffix)
 			w.must(os.Chmod(path+suffix, 0o666))
 		}
-		if !slices.Contains(beside, "-wal") {
+		if !slices.Contains(others, "-wal") {
 			w.must(w.Close())
 			copyFile(t, w.path, path)
 		}
@@ -58,10 +58,10 @@ func TestAFolderThatCantBeWritten(t *testing.T) {
 		for line := range strings.Lines(string(out)) {
 			call, reason, _ := strings.Cut(strings.TrimSpace(line), ": ")
 			if reason == "<nil>" {
-				continue // it needs none of the files that are missing
+				continue // the call needs none of the missing files
 			}
 			if !strings.Contains(reason, "folder "+folder) {
-				t.Errorf("with %q beside it, %s doesn't say that the folder must be writable: %s", beside, call, reason)
+				t.Errorf("with %q next to it, %s doesn't say that the folder must be writable: %s", others, call, reason)
 			}
 		}
 	}

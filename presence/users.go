@@ -10,7 +10,8 @@ import (
 // registered already stays unchanged, which is not a failure. Import returns the IDs
 // that failed: malformed ones with CodeMalformed, and with CodeLimit those for which
 // there is no room, because 2^28 users were ever registered. A list of more than
-// 1,000 IDs is imported in several steps, of which an error may leave the first done.
+// 1,000 IDs is imported in several steps. After an error, the first steps may have taken
+// effect.
 //
 // Errors: CodeUnavailable.
 func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failure, err error) {
@@ -84,8 +85,9 @@ func (s *Service) Get(userIDs ...string) ([]Status, []Failure) {
 	return s.model.statuses(userIDs, nil)
 }
 
-// Query is Get on behalf of the user asker, who sees what others may see. It returns [ErrSwitchedOff] while
-// Settings.UserStatus is false, unless userIDs contains no other user than asker.
+// Query is Get on behalf of the user asker: it returns what that user may see of the
+// others. It returns [ErrSwitchedOff] while Settings.UserStatus is false, unless asker
+// is the only user in userIDs.
 func (s *Service) Query(asker string, userIDs []string) ([]Status, []Failure, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -40,7 +40,7 @@ func TestUsersAreFoundByTheBytesOfAPrefix(t *testing.T) {
 	}
 }
 
-// TestAPrefixReadsItsRangeOnly, of however many users.
+// TestAPrefixReadsItsRangeOnly checks this for any number of users.
 func TestAPrefixReadsItsRangeOnly(t *testing.T) {
 	w := open(t)
 	var id, parent, unused int

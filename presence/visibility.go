@@ -4,9 +4,10 @@ import "context"
 
 // SetIdle records what a connected device reports: that nobody is using it, or that
 // somebody is using it again. A user is away while they are ONLINE and nobody uses any
-// of their connected devices. A device that logs in begins as not idle. One that
-// reconnects within its grace keeps what it reported, and counts as connected until
-// then.
+// of the devices that make them so. A device that logs in begins as not idle. In its
+// grace period a device counts as it last reported, and if it reconnects within that
+// period, this stays so. There is one exception: if the user became visible while the
+// device was disconnected, it logs in anew when it reconnects.
 //
 // Errors: CodeMalformed for deviceID and when that device isn't connected,
 // CodeUnknownUser, CodeUnavailable.
@@ -17,14 +18,14 @@ func (s *Service) SetIdle(ctx context.Context, userID, deviceID string, idle boo
 	return s.writer.do(ctx, &setIdle{userID, deviceID, idle})
 }
 
-// SetVisibility makes a user invisible, or visible again. To all others, the devices of
-// an invisible user don't exist: they see what they would see had the user logged out
-// when they became invisible. When the user becomes visible, the others see what they
-// would see had the devices that are connected at that time just logged in. The user's
-// own devices and the server side see the user as they are.
+// SetVisibility makes a user invisible, or visible again. An invisible user looks to
+// all others as if they had logged out on all devices at that moment. A user who becomes
+// visible looks to all others as if the devices that are connected at that moment had
+// just logged in. The user's own devices and the server side see the user as they are.
 //
-// What the user says is sent to everyone. The user's own entry ends as that of a user
-// who is UNLOGINED does. Invisibility survives logout, Kick, Rename and restarts.
+// Only devices are hidden: the custom status and the availability that entries state
+// are still sent to everyone. The user's own entry ends as if the user were UNLOGINED;
+// see Settings.CustomStatusTTL. Invisibility survives logout, Kick, Rename and restarts.
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) SetVisibility(ctx context.Context, userID string, invisible bool) error {
@@ -74,15 +75,12 @@ func (op *setVisibility) apply(b *batch) error {
 
 // setInvisible makes a user invisible, or visible again. A device that isn't connected
 // when its user becomes visible stays hidden until it connects, because in public it was
-// logged out.
+// logged out. It then begins as not idle, because in public it logs in anew.
 func (b *batch) setInvisible(a *account, invisible bool) {
 	a.invisible = invisible
-	if invisible {
-		return
-	}
 	for i := range a.devices {
 		d := &a.devices[i]
-		if hidden := d.run == 0; d.hidden != hidden {
+		if hidden := !invisible && d.run == 0; d.hidden != hidden {
 			d.hidden = hidden
 			b.saveDevice(a, d)
 		}

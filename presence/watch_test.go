@@ -77,8 +77,8 @@ func TestPromise7NothingAfterSwitchingOff(t *testing.T) {
 	})
 }
 
-// Whoever kept the stream must not know less than whoever resumes.
-func TestSwitchingOnTellsWhatChangedMeanwhile(t *testing.T) {
+// A client that kept its stream must not know less than a client that resumes.
+func TestSwitchingOnSendsWhatChangedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t)
 		w.register("friend", "target")
@@ -112,26 +112,26 @@ func TestSwitchedOffCallsAreRefused(t *testing.T) {
 	_, err = w.Unsubscribe(t.Context(), "alice", []string{"bob"})
 	wantCode(t, err, CodeSwitchedOff, "unsubscribe needs the switch")
 	_, _, err = w.Query("alice", []string{"alice", "bob"})
-	wantCode(t, err, CodeSwitchedOff, "asking for others needs the switch")
+	wantCode(t, err, CodeSwitchedOff, "a query for others needs the switch")
 	_, _, err = w.Query("alice", []string{"alice"})
-	wantCode(t, err, 0, "asking for oneself alone needs no switch")
+	wantCode(t, err, 0, "a query for oneself alone needs no switch")
 }
 
-func TestSubscriptionsGiveWayToNewerOnes(t *testing.T) {
+func TestSubscriptionsAreEvictedForNewerOnes(t *testing.T) {
 	w := open(t, func(s *Settings) { s.Subscriptions = 3 })
 	w.register("a", "b", "c", "d", "e")
 	alice := w.web("alice", "tab")
 	w.subscribe("alice", "a", "b", "c")
 	w.subscribe("alice", "a") // now the newest
 	answer := w.subscribe("alice", "d", "e")
-	wantList(t, answer.Evicted, []string{"b", "c"}, "the earliest give way")
-	wantList(t, describe(answer.Statuses), []string{"d UNLOGINED", "e UNLOGINED"}, "the answer has the statuses")
+	wantList(t, answer.Evicted, []string{"b", "c"}, "the earliest are evicted")
+	wantList(t, describe(answer.Statuses), []string{"d UNLOGINED", "e UNLOGINED"}, "the result has the statuses")
 
 	kept, err := w.Service.Subscriptions(t.Context(), "alice")
 	w.must(err)
 	wantList(t, describe(kept), []string{"e UNLOGINED", "d UNLOGINED", "a UNLOGINED"}, "the newest first")
 	w.set("b", "Hi", 0)
-	alice.quiet("an evicted subscription tells nothing more")
+	alice.quiet("nothing more is sent for an evicted subscription")
 }
 
 func TestSubscribeFailsPerID(t *testing.T) {
@@ -149,7 +149,7 @@ func TestSubscribeFailsPerID(t *testing.T) {
 	failed, err := w.Unsubscribe(t.Context(), "alice", []string{"alice", "nobody"})
 	w.must(err)
 	if len(failed) != 1 || failed[0].UserID != "nobody" {
-		t.Errorf("failed: %v, want only nobody: unsubscribing from who is registered succeeds", failed)
+		t.Errorf("failed: %v, want only nobody: unsubscribing from a registered user succeeds", failed)
 	}
 }
 
@@ -168,8 +168,8 @@ func TestOneChangeReachesADeviceOnce(t *testing.T) {
 	})
 }
 
-// The friendship is made by somebody else: no answer brings the status.
-func TestNewFriendIsTold(t *testing.T) {
+// Another user makes the friendship, so no response contains the status.
+func TestNewFriendIsSent(t *testing.T) {
 	w := open(t)
 	w.register("bob")
 	w.set("bob", "Hi", 0)
@@ -177,10 +177,10 @@ func TestNewFriendIsTold(t *testing.T) {
 	w.befriend("alice", "bob")
 	alice.wants("bob UNLOGINED Hi")
 	w.befriend("alice", "bob")
-	alice.quiet("who is a friend already is no news")
+	alice.quiet("a user who is a friend already is not sent again")
 }
 
-func TestFriendsAreBoundedAndOneSidedIfAsked(t *testing.T) {
+func TestFriendsAreBoundedAndOneSidedOnRequest(t *testing.T) {
 	w := open(t, func(s *Settings) { s.Friends = 2 })
 	w.register("alice", "bob", "carol", "dave")
 	w.succeeded(w.AddFriends(t.Context(), "alice", []string{"bob", "carol"}, true))

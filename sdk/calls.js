@@ -1,4 +1,4 @@
-// One call of the API, and what counts as an answer of our server.
+// One call of the API, and what counts as a response of a presence server.
 
 import { retryAfter, spread, timer } from "./pauses.js";
 
@@ -14,7 +14,7 @@ const ENDINGS = { 70001: EXPIRED, 70002: EXPIRED, 70003: EXPIRED, 70014: EXPIRED
 export const sending = (token, headers) =>
   token ? { headers: { ...headers, Authorization: `Bearer ${token}` } } : { headers, credentials: "include" };
 
-/** The answer in a response; code 2800 if another party gave it. */
+/** Returns the envelope in a response, or one with code 2800 if it is not from a presence server. */
 export async function answerOf(response) {
   const { status } = response;
   const { code, message, data } = (await response.json().catch(() => {})) ?? {};
@@ -22,7 +22,7 @@ export async function answerOf(response) {
   return { code, message, data, ending: status === 401 ? ENDINGS[code] : undefined };
 }
 
-/** The data of the answer to a POST, or a GET if body is undefined. Too many calls are tried once more. */
+/** Returns the data of the response to a POST, or to a GET if body is undefined. After 429 it tries once more. */
 export async function call(url, token, body, isLast) {
   const response = await fetch(url, {
     method: body ? "POST" : "GET",

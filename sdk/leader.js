@@ -9,7 +9,7 @@ import { Tokens } from "./tokens.js";
 
 const isStatus = (status) => typeof status?.userID === "string" && status.version >= 0;
 
-// The events that are of interest, with what their data has to be.
+// The events that the SDK uses, with the check of their data.
 const EVENTS = {
   READY: (data) => isStatus(data.self) && typeof data.deviceID === "string",
   USER_STATUS_UPDATED: (data) => data.every(isStatus),
@@ -59,14 +59,14 @@ export class Leader {
     this.#stream.stop();
   }
 
-  /** Takes a message of a tab, or of another leader. Its event names the method. */
+  /** Receives a message of a tab, or of another leader. Its event names the method. */
   hear({ event, data }) {
     if (!this.#isStopped) this[event]?.(data);
   }
 
   HELLO({ tokens }) {
     this.#take(tokens);
-    // Behind an alert Firefox stops timers and streams, but not messages. The tab that asks has to take over.
+    // Behind an alert Firefox stops timers and streams, but not messages. The tab that asked must take over.
     if (this.#silence.length > this.#silence.ms - 500) return;
     if (!this.#ready) return this.#post({ event: "NET", data: this.#net });
     this.#post({ event: "WELCOME", data: this.#ready, id: this.#cursor, net: this.#net, tokens: this.#tokens.list });
@@ -81,7 +81,7 @@ export class Leader {
     this.#stream.cut();
   }
 
-  /** Resumes from where a tab is that has missed something. */
+  /** Resumes from the cursor of a tab that has missed something. */
   BEHIND(cursor) {
     if (cursor >= this.#cursor) return;
     this.#cursor = cursor;
@@ -126,7 +126,7 @@ export class Leader {
     return [`${base}/v1/events?${new URLSearchParams({ platform, deviceID })}`, sending(this.#sentToken, headers)];
   }
 
-  /** Throws before anything of a malformed event takes effect. */
+  /** Throws before any part of a malformed event takes effect. */
   receive({ event: name, data, id }) {
     const event = Object.hasOwn(EVENTS, name) ? name : "KEEPALIVE";
     if (EVENTS[event]?.(data) === false) throw Error("malformed data");

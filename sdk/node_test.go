@@ -21,7 +21,7 @@ import (
 
 // TestNode runs the tests that are written in JavaScript, with the SDK as it is served, against the binary.
 func TestNode(t *testing.T) {
-	node := testserver.Require(t, "node", "it runs the tests in sdk/test")
+	node := testserver.Require(t, "node", "Node runs the tests in sdk/test")
 	path, err := testserver.Build(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -54,9 +54,10 @@ func writeServed(t *testing.T, folder string) {
 	}
 }
 
-// TestTypes compiles the snippets of the original's documentation, and code with the types spelled out.
+// TestTypes compiles the snippets of the original's documentation, and code that names
+// the types.
 func TestTypes(t *testing.T) {
-	node := testserver.Require(t, "node", "it runs the TypeScript compiler")
+	node := testserver.Require(t, "node", "Node runs the TypeScript compiler")
 	compiler := filepath.Join("node_modules", "typescript", "bin", "tsc")
 	if _, err := os.Stat(compiler); err != nil {
 		testserver.Missing(t, "typescript is not installed: run npm install in sdk/")
@@ -68,7 +69,7 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// TestSize keeps what a page loads within 9 KiB. The modules for React and Vue don't count.
+// TestSize checks that a page loads at most 9 KiB, without the modules for React and Vue.
 func TestSize(t *testing.T) {
 	var size counter
 	zip, _ := gzip.NewWriterLevel(&size, gzip.BestCompression)
@@ -133,18 +134,20 @@ func TestMinified(t *testing.T) {
 
 // TestPages checks that the demo page and the admin page need nothing that their policies forbid.
 func TestPages(t *testing.T) {
-	demo, err := fs.ReadFile(sdk.Demo(), "index.html")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for page, html := range map[string][]byte{"demo": demo, "admin": sdk.Admin()["index.html"]} {
-		if len(html) == 0 {
-			t.Errorf("the %s page is empty", page)
+	pages := map[string][]byte{"admin": sdk.Admin()["index.html"]}
+	for _, name := range []string{"index.html", "person.html"} {
+		var err error
+		if pages[name], err = fs.ReadFile(sdk.Demo(), name); err != nil {
+			t.Fatal(err)
 		}
-		for _, forbidden := range []string{"http://", "https://", "<style", " style=", " onclick="} {
-			if strings.Contains(string(html), forbidden) {
-				t.Errorf("the %s page has %q, which its Content-Security-Policy forbids", page, forbidden)
-			}
+	}
+	forbidden := regexp.MustCompile(` src="?https?:|<link[^>]* href="?https?:|<style| style=| onclick=`)
+	for page, html := range pages {
+		if len(html) == 0 {
+			t.Errorf("the page %s is empty", page)
+		}
+		if found := forbidden.Find(html); found != nil {
+			t.Errorf("the page %s has %q, which its Content-Security-Policy forbids", page, found)
 		}
 	}
 }

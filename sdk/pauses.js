@@ -1,4 +1,4 @@
-// How long to wait. A timer that receives NaN, or more than 2^31 ms, fires at once, so each number that comes from
+// How long to wait. A timer that receives NaN, or more than 2^31 ms, fires immediately, so each number that comes from
 // elsewhere is checked here.
 
 const LONGEST = 300_000; // ms

@@ -268,7 +268,7 @@ class Chat {
     if (this.#session) this.#leave(REASONS[type] ?? REASONS.logout).close();
   }
 
-  /** Returns the session, which is over for the page, and has to be ended. */
+  /** Returns the session, which has ended for the page, and which the caller must end. */
   #leave(reason) {
     const session = this.#session;
     const wasLoggedIn = !this.#reason;

@@ -21,7 +21,7 @@ var files embed.FS
 //go:embed admin
 var admin embed.FS
 
-//go:embed demo/index.html demo/demo.css demo/demo.js demo/icon.svg
+//go:embed demo
 var demo embed.FS
 
 // Admin returns the files of the admin page, by file name; index.html is the page. It requests the modules of the SDK at
@@ -64,8 +64,8 @@ func minified(module []byte) []byte {
 	return out.Bytes()
 }
 
-// Demo returns the files of the demo page, index.html at the top. The page requests the SDK at sdk/ and the API at
-// v1/, relative to where it is mounted.
+// Demo returns the files of the demo pages: index.html with two people, and person.html with one. They request the SDK at
+// sdk/ and the API at v1/, relative to where they are mounted.
 func Demo() fs.FS {
 	page, err := fs.Sub(demo, "demo")
 	if err != nil {

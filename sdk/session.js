@@ -68,7 +68,7 @@ export class Session {
     }
   }
 
-  /** Replaces the token, for all tabs. */
+  /** Replaces the token in all tabs. */
   async renew(userSig) {
     const token = await this.#obtain(userSig);
     if (this.#isOver) return;
@@ -104,7 +104,7 @@ export class Session {
     this.tabs.post({ event: "ACTIVE", data: at });
   }
 
-  /** Logs out all tabs, which learn of it only when it is done, so that none of them logs in too early. */
+  /** Logs out all tabs. They are notified only when it is done, so that none of them logs in too early. */
   logout() {
     return this.#part(() => this.#logOut());
   }
@@ -119,7 +119,7 @@ export class Session {
 
   async #logOut() {
     const { deviceID } = this;
-    if (deviceID) await this.call("logout", { deviceID }).catch(() => {}); // without: of all devices
+    if (deviceID) await this.call("logout", { deviceID }).catch(() => {}); // without an ID, all devices are logged out
     this.tabs.post({ event: "KICKED_OUT", data: { type: "logout" } });
   }
 
@@ -174,12 +174,12 @@ export class Session {
     return { event: "HELLO", data: { tokens: this.tokens.list } };
   }
 
-  /** What other tabs need to know: the users that this one holds, or null if it is about to be gone. */
+  /** What other tabs need to know: the users that this one holds, or null if it is about to leave. */
   get answer() {
     return this.#isOver ? null : this.subscriptions.held;
   }
 
-  /** Takes a message of a tab, whose event names the method, or of the leader. */
+  /** Receives a message of a tab, whose event names the method, or of the leader. */
   hear(message) {
     const { event, data, from } = message;
     if (this.#isOver) return;
@@ -229,10 +229,10 @@ export class Session {
     this.#failed(fail(code, message));
   }
 
-  /** Takes a message of the leader. */
+  /** Receives a message of the leader. */
   #follow({ event, data, id, net = "connected", tokens = [], silence }) {
     this.#silence.heard();
-    this.tokens.list = [...new Set([...tokens, ...this.tokens.list])]; // ours may be newer
+    this.tokens.list = [...new Set([...tokens, ...this.tokens.list])]; // the tokens of this tab may be newer
     const isStart = event === "READY" || event === "WELCOME";
     if (isStart && id > this.#cursor) this.tabs.post({ event: "BEHIND", data: this.#cursor });
     this.#cursor = id ?? this.#cursor;
@@ -286,7 +286,7 @@ export class Session {
     this.#unhide();
   }
 
-  /** Connected: what failed is tried again. Back after being stale, the stream reports what changed, this the rest. */
+  /** Tries again what failed. Ends a stale period: the stream reports what changed, and this reports the rest. */
   async #unhide() {
     this.settle();
     const { hidden } = this.statuses;

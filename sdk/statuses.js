@@ -1,4 +1,4 @@
-// What a tab knows of users. What was reported of a user never goes back to a lower version.
+// What a tab knows about users. After a status was reported, none of the same user with a lower version is.
 
 export class Statuses {
   // userID → {status, newest: its version, reported: the version reported last, hidden: reported as UNKNOWN since, shown}
@@ -6,7 +6,7 @@ export class Statuses {
   #report;
   #change;
 
-  /** report is called with each list of statuses that is news, change with each status that of() returns from now on. */
+  /** report is called with each list of new statuses, change with each status that of() returns from now on. */
   constructor(report, change) {
     this.#report = report;
     this.#change = change;
@@ -17,7 +17,7 @@ export class Statuses {
     return this.#known.get(userID)?.shown;
   }
 
-  /** Returns the statuses of an answer, or what is known to be newer. */
+  /** Returns the statuses of a response, or newer ones that are known. */
   note(statuses) {
     return statuses.map((status) => {
       const known = this.#known.get(status.userID);
@@ -27,7 +27,7 @@ export class Statuses {
     });
   }
 
-  /** Reports what is neither older than an answer nor reported already. */
+  /** Reports the statuses that are neither older than a response nor reported already. */
   update(statuses) {
     const news = statuses.filter((status) => {
       const { userID, version } = status;
@@ -39,12 +39,12 @@ export class Statuses {
     if (news.length) this.#report(news.map((status) => ({ ...status })));
   }
 
-  /** Counts as reported what the page receives in another way. */
+  /** Records as reported what the page receives in another way. */
   skip({ userID, version }) {
     this.#known.get(userID).reported = version;
   }
 
-  /** What follows may be of another history, whose versions are lower. */
+  /** Accepts lower versions from now on, because they may be of another history. */
   restart() {
     for (const known of this.#known.values()) known.newest = known.reported = -1;
   }
@@ -61,7 +61,7 @@ export class Statuses {
     return this.userIDs.filter((userID) => this.#known.get(userID).hidden);
   }
 
-  /** Reports everybody as UNKNOWN. */
+  /** Reports all users as UNKNOWN. */
   hide() {
     const hidden = [];
     for (const known of this.#known.values()) {

@@ -43,7 +43,7 @@ function split(line) {
   return [line.slice(0, colon), line.slice(colon + (line[colon + 1] === " " ? 2 : 1))];
 }
 
-/** Connects again and again until it is stopped. The owner gives each request, or throws, and takes what comes. */
+/** Connects repeatedly until it is stopped. The owner provides each request, or throws, and receives the events. */
 export class Stream {
   #owner;
   #controller;
@@ -87,7 +87,7 @@ export class Stream {
     const [url, init] = this.#owner.request();
     const response = await fetch(url, { ...init, cache: "no-store", signal: this.#controller.signal });
     if (response.status !== 200) return this.#refused(response);
-    if (!/^text\/event-stream/i.test(response.headers.get("Content-Type"))) return; // a portal's page
+    if (!/^text\/event-stream/i.test(response.headers.get("Content-Type"))) return; // the page of a captive portal
     const feed = parser((event) => this.#receive(event), (ms) => (this.#asked = ms));
     const reader = response.body.getReader();
     for (;;) {
@@ -97,7 +97,7 @@ export class Stream {
     }
   }
 
-  /** An event that can't be parsed is skipped: after a new connection it would only come again. */
+  /** An event that can't be parsed is skipped: after a new connection it would only arrive again. */
   #receive({ event, data, id }) {
     if (this.#stopped) return;
     this.#backoff.failures = 0;

@@ -1,4 +1,4 @@
-// Whom this tab has subscribed to. The server keeps one list for each user, not for each tab, so a tab that unsubscribes
+// The users that this tab has subscribed to. The server keeps one list for each user, not for each tab, so a tab that unsubscribes
 // asks the others first, and leaves what one of them holds. A tab that is gone doesn't answer, and so holds nothing.
 
 export class Subscriptions {
@@ -20,7 +20,7 @@ export class Subscriptions {
     return data;
   }
 
-  /** An empty list means everybody. */
+  /** An empty list means all users. */
   unsubscribe(userIDList) {
     const userIDs = userIDList.length ? userIDList : [...this.#chosen];
     return this.#hold(this.#chosen, userIDs, false, () => this.#remove(userIDList));

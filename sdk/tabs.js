@@ -18,7 +18,7 @@ export class Tabs {
   #worker;
   #questions = new Map(); // ID → called with each answer
 
-  /** Of the session it uses name, which the tabs of a user share, options for a leader, hello, answer, hear and active. */
+  /** It uses these members of the session: name, which the tabs of a user share, options for a leader, hello, answer, hear, active. */
   constructor(session) {
     this.#session = session;
   }
@@ -106,7 +106,7 @@ export class Tabs {
     this.#leader?.hear(message);
     if (from) {
       if (event === "LEAD") this.#from = from;
-      if (from !== (this.#from ??= from)) return; // a leader that was stuck, and doesn't know
+      if (from !== (this.#from ??= from)) return; // a leader that was stuck, and doesn't know that it was replaced
       clearTimeout(this.#doubt);
     }
     if (event === "ASK") this.post({ event: "ANSWER", data: { id: data, answer: this.#session.answer } });

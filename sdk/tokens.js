@@ -15,7 +15,7 @@ export class Tokens {
     return this.list.at(-1);
   }
 
-  /** Adds what is missing. Few are kept: the newest serves, the others only if it expires before them. */
+  /** Adds the missing tokens. Few are kept: the newest is used, and the others only if it expires before them. */
   add(tokens) {
     this.list.push(...tokens.filter((token) => !this.list.includes(token)));
     this.list.splice(0, this.list.length - 3);

@@ -29,12 +29,12 @@ func TestEncode(t *testing.T) {
 		var got sse.Event
 		encode(&got, c.event)
 		if string(got.Data) != c.want || string(got.Event) != string(c.event.Type) || string(got.ID) != "42" {
-			t.Errorf("%s is told as id %s, event %s, data %s\nwant %s", c.event.Type, got.ID, got.Event, got.Data, c.want)
+			t.Errorf("%s is sent as id %s, event %s, data %s\nwant %s", c.event.Type, got.ID, got.Event, got.Data, c.want)
 		}
 	}
 }
 
-// FuzzEncode: nothing in a status can forge a field of the stream.
+// FuzzEncode checks that nothing in a status can forge a field of the stream.
 func FuzzEncode(f *testing.F) {
 	for _, text := range []string{"", "a\nid: 99\n\n", "\r", "\r\n", "\v\f\x1c\x1d\x1e", "\u0085", "\u2028\u2029", ":", "\x00", "\xff", `"\`} {
 		f.Add(text, text)
@@ -48,7 +48,7 @@ func FuzzEncode(f *testing.F) {
 			encode(&e, event)
 			data := e.Data
 			if bytes.ContainsAny(data, "\n\v\f\r\x1c\x1d\x1e\u0085\u2028\u2029\x00") || !json.Valid(data) || strings.HasPrefix(string(data), ":") {
-				t.Errorf("%q and %q are told as %q", userID, text, data)
+				t.Errorf("%q and %q are sent as %q", userID, text, data)
 			}
 		}
 	})

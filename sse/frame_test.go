@@ -40,7 +40,8 @@ func TestAFrameIsOneChunk(t *testing.T) {
 	}
 }
 
-// TestSharedEventsAreFormattedOnce: for as long as streams ask for them.
+// TestSharedEventsAreFormattedOnce checks this for as long as streams request the
+// event.
 func TestSharedEventsAreFormattedOnce(t *testing.T) {
 	frames := newTestFrames(t)
 	same := func(a, b frame) bool { return &a.event[0] == &b.event[0] }
@@ -60,7 +61,7 @@ func TestSharedEventsAreFormattedOnce(t *testing.T) {
 	frames.endPass()
 	frames.endPass()
 	if len(frames.shared)+len(frames.before) > 0 {
-		t.Error("an event is kept that nobody asks for")
+		t.Error("an event is kept that no stream requests")
 	}
 }
 

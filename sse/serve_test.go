@@ -30,7 +30,7 @@ type served struct {
 	writer  sse.Server
 	timing  sse.Timing
 	address string
-	tls     *tls.Config // nil: without
+	tls     *tls.Config // nil means plain HTTP
 }
 
 func serve(t *testing.T) *served { return serveWith(t, (*httptest.Server).Start) }
@@ -97,7 +97,7 @@ func (v *served) open(userID string) *reader {
 		v.t.Fatal(err)
 	}
 	if v.tls != nil {
-		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // it is our own, and offers HTTP/1.1 only
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // the certificate is our own, and the client offers only HTTP/1.1
 	}
 	v.t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(time.Minute))
@@ -113,8 +113,8 @@ func (v *served) open(userID string) *reader {
 	return r
 }
 
-// version returns the version of a user's status in the next event that has one.
-// A piece of an event that was lost or repeated is an error.
+// version returns the version of a user's status in the next event that has one. A
+// part of an event that was lost or repeated is an error.
 func (r *reader) version(userID string) (int64, error) {
 	for {
 		e, err := r.Next()
@@ -136,7 +136,7 @@ func (r *reader) version(userID string) (int64, error) {
 // Close closes the connection.
 func (r *reader) Close() { r.Conn.Close() }
 
-// follow reads until a version has come. They must grow.
+// follow reads until a version has arrived. Versions must grow.
 func (r *reader) follow(userID string, until int64) error {
 	for last := int64(0); last < until; {
 		version, err := r.version(userID)
@@ -151,9 +151,9 @@ func (r *reader) follow(userID string, until int64) error {
 	return nil
 }
 
-// TestOneThatStopsReading: loops are shared, so one client that stops reading
-// must delay nobody, which is promise 9; and when it reads on, it gets the rest
-// of the event that was cut where its buffers were full, and then the last.
+// TestOneThatStopsReading covers shared loops. One client that stops reading must
+// delay nobody, which is promise 9. When it reads again, it receives the rest of the
+// event that was interrupted when its buffers were full, and then the last.
 func TestOneThatStopsReading(t *testing.T) {
 	v := serve(t)
 	watchers := []string{"stuck"}
@@ -169,24 +169,24 @@ func TestOneThatStopsReading(t *testing.T) {
 		readers = append(readers, v.open(w))
 	}
 	var last presence.Status
-	for i := range 200 { // of 60 KB: more than any buffer takes
+	for i := range 200 { // 60 KB each: more than any buffer holds
 		var err error
 		if last, err = v.svc.Set(t.Context(), "star", fmt.Sprint(i, strings.Repeat(" long", 12_000)), 0); err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range readers[1:] {
 			if err := r.follow("star", last.Version); err != nil {
-				t.Fatalf("promise 9: one that reads, beside one that doesn't: %v", err)
+				t.Fatalf("promise 9: a client that reads, next to one that doesn't: %v", err)
 			}
 		}
 	}
 	if err := readers[0].follow("star", last.Version); err != nil {
-		t.Errorf("promise 3: one that reads on after a while: %v", err)
+		t.Errorf("promise 3: a client that reads again after a while: %v", err)
 	}
 }
 
-// TestNothingIsLeft: promise 10, for loops that are shared and for those that
-// are not; and that they begin again.
+// TestNothingIsLeft checks promise 10 for loops that are shared and for loops that are
+// not, and that loops start again.
 func TestNothingIsLeft(t *testing.T) {
 	for name, start := range map[string]func(*httptest.Server){
 		"shared": (*httptest.Server).Start, "not shared": (*httptest.Server).StartTLS,
@@ -215,7 +215,8 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// TestALoopEndsAfterAnyNumberOfEvents: with the r3labs that it has started.
+// TestALoopEndsAfterAnyNumberOfEvents checks this together with the r3labs server that
+// the loop has started.
 func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 	v := serve(t)
 	v.register("alice")
@@ -244,7 +245,8 @@ func TestALoopEndsAfterAnyNumberOfEvents(t *testing.T) {
 	}
 }
 
-// TestWaitIsBounded: it returns with its context while a stream is open, and waits for the end of that stream otherwise.
+// TestWaitIsBounded checks that Wait returns with its context while a stream is open,
+// and otherwise waits for the end of that stream.
 func TestWaitIsBounded(t *testing.T) {
 	v := serve(t)
 	v.register("alice")
@@ -263,13 +265,14 @@ func TestWaitIsBounded(t *testing.T) {
 	}
 }
 
-// never is how often a client comes back.
+// never is the policy of a client that doesn't reconnect.
 type never struct{}
 
 func (never) NextBackOff() time.Duration { return -1 }
 func (never) Reset()                     {}
 
-// TestTheClientOfR3labsReadsASnapshot: it reads lines of at most 64 KiB.
+// TestTheClientOfR3labsReadsASnapshot checks this because the client reads lines of at
+// most 64 KiB.
 func TestTheClientOfR3labsReadsASnapshot(t *testing.T) {
 	v := serve(t)
 	friends := make([]string, 3000)
@@ -281,7 +284,7 @@ func TestTheClientOfR3labsReadsASnapshot(t *testing.T) {
 		t.Fatal(failed, err)
 	}
 	var setting sync.WaitGroup
-	for i := range 8 { // at once, so that they share commits
+	for i := range 8 { // concurrently, so that they share commits
 		setting.Go(func() {
 			for _, id := range friends[i*375 : i*375+375] {
 				text := strings.Repeat("long \u2028", 100)

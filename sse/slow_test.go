@@ -14,9 +14,9 @@ import (
 
 const writeTimeout = 10 * time.Second
 
-// TestASlowClientIsNotCut: a client that takes some of an event within each
-// write timeout gets all of it, however long that takes; one that takes nothing is
-// cut after the timeout.
+// TestASlowClientIsNotCut checks that a client that reads some of an event within each
+// write timeout receives all of it, however long that takes, and that a client that
+// reads nothing is cut after the timeout.
 func TestASlowClientIsNotCut(t *testing.T) {
 	event := bytes.Repeat([]byte("0123456789abcdef"), 2<<10)
 	for name, c := range map[string]struct {
@@ -54,7 +54,7 @@ func TestASlowClientIsNotCut(t *testing.T) {
 	}
 }
 
-// oneConn is a listener of one connection, in memory.
+// oneConn is a listener that accepts one connection, in memory.
 type oneConn struct{ conn net.Conn }
 
 func (l *oneConn) Accept() (net.Conn, error) {
@@ -68,8 +68,8 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Close() error   { return nil }
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 
-// TestALentResponseIsNotCut is the same for a response that net/http writes, of
-// which a client has to take a piece within each timeout.
+// TestALentResponseIsNotCut checks the same for a response that net/http writes, of
+// which a client must read a part within each timeout.
 func TestALentResponseIsNotCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		event := bytes.Repeat([]byte("0123456789abcdef"), 2<<10)

@@ -1,21 +1,21 @@
 // Package sse writes the events of a [presence.Session], or of a [presence.Feed], to
 // an HTTP response, as Server-Sent Events. [Server.Serve] writes one such response, a stream.
 //
-// Events are formatted by r3labs/sse. It is used as a formatter only, not as the
-// hub that it also is: each distinct event is formatted once, into memory, and the
+// The library r3labs/sse formats the events. Its server, which distributes events to
+// clients, is not used: each distinct event is formatted once, into memory, and the
 // bytes are written to every stream that sends this event. Events for a slow
 // client are not queued here; they wait in the session, where newer changes replace
 // older ones.
 //
-// A stream lasts for hours and sends little. Its cost is therefore the memory that
-// it holds, and the time to wake it for a change. To reduce the memory, an HTTP/1
-// connection is taken over from net/http (Hijack), which then frees its buffers
-// and goroutines. One goroutine for each stream remains, which waits for the client
-// to disconnect. To reduce the time, a few loops, one for each processor, write
-// to all of these connections without ever waiting for one: bytes that the
-// connection doesn't accept immediately are passed to a goroutine, which ends when
-// they are written. Where a connection can't be written without waiting (TLS,
-// HTTP/2, Windows), each stream has a loop of its own.
+// A stream lasts for hours and sends little. Its cost is therefore the memory that it
+// holds, and the time that it takes to wake it when there is a change. To reduce the
+// memory, an HTTP/1 connection is taken over from net/http (Hijack), which then frees
+// its buffers and goroutines. One goroutine for each stream remains, which waits for
+// the client to disconnect. To reduce the time, a few loops, one for each processor,
+// write to all of these connections without ever waiting for one: bytes that the
+// connection doesn't accept immediately are passed to a goroutine, which ends when they
+// are written. Where a connection can't be written without waiting (TLS, HTTP/2,
+// Windows), each stream has a loop of its own.
 //
 //	session ─┐ wake               ┌→ connection
 //	session ─┼──────→ loop ───────┼→ connection
@@ -37,10 +37,10 @@ import (
 
 // Timing has the durations that apply to a stream.
 type Timing struct {
-	// WriteTimeout is how long a client may accept or acknowledge nothing of
-	// what is written before its stream is cut. A slow client that accepts at
-	// least some bytes within this time is not cut; over TLS and HTTP/2, and
-	// where the connection can't be taken over, it must accept 2 KiB. Zero means
+	// WriteTimeout is how long a client may leave written bytes unaccepted or, on
+	// Linux, unacknowledged before its stream is cut. The stream of a slow client
+	// continues if the client accepts at least one byte within this time, or 2 KiB
+	// over TLS and HTTP/2 and where the connection can't be taken over. Zero means
 	// that the stream is never cut.
 	WriteTimeout time.Duration
 
@@ -74,7 +74,8 @@ type Server struct {
 // Otherwise the error names the type that lacks a method. Serve needs Flush or,
 // for HTTP/1, Hijack. A middleware that wraps the ResponseWriter must therefore
 // have one of these methods itself, or a method Unwrap as described for
-// [http.ResponseController]. That of http.TimeoutHandler has none of them.
+// [http.ResponseController]. The ResponseWriter of [http.TimeoutHandler] has none of
+// them, so it can't carry a stream.
 func Check(w http.ResponseWriter, r *http.Request) error {
 	for {
 		switch w.(type) {
@@ -103,10 +104,10 @@ func Check(w http.ResponseWriter, r *http.Request) error {
 // continues; the handler must then return too. Otherwise it returns at the end of
 // the stream.
 //
-// The response ends properly only if the client has no reason to reconnect,
-// because it was kicked or its device has opened a newer stream. Otherwise it is
-// aborted, so that clients can distinguish the two. To abort it, Serve may panic
-// with [http.ErrAbortHandler].
+// The response ends properly only if the client has no reason to reconnect, because it
+// was kicked or its device has opened a newer stream. Otherwise Serve aborts it, for
+// which it may panic with [http.ErrAbortHandler]. The client then sees that the
+// response is incomplete, and reconnects.
 func (v *Server) Serve(w http.ResponseWriter, r *http.Request, source Source, timing Timing, done func(error)) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")

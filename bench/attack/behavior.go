@@ -13,7 +13,7 @@ import (
 	"github.com/presence-server/presence/bench/lab"
 )
 
-// shout makes the loud users change all the time, each status 64 KiB long.
+// shout makes the loud users change all the time. Each status is 64 KiB long.
 func (c *crowd) shout(ctx context.Context) {
 	every := time.NewTicker(20 * time.Millisecond)
 	defer every.Stop()
@@ -35,7 +35,7 @@ func (c *client) openStream() error {
 	return err
 }
 
-// stopReading opens a stream and never reads of it.
+// stopReading opens a stream and never reads from it.
 func stopReading(c *client, begun func()) error {
 	if err := c.openStream(); err != nil {
 		return err
@@ -44,8 +44,9 @@ func stopReading(c *client, begun func()) error {
 	return nil
 }
 
-// leave opens a stream and goes at once, by turns before and after it has begun,
-// and by turns with and without saying so.
+// leave opens a stream and disconnects. It alternates between disconnecting before and
+// after the stream has started, and between closing the connection properly and
+// resetting it.
 func leave(c *client, begun func()) error {
 	if err := c.openStream(); err != nil {
 		return err
@@ -61,7 +62,7 @@ func leave(c *client, begun func()) error {
 	return nil
 }
 
-// sendBody sends a body that has no end, as fast as it is taken.
+// sendBody sends an endless body, as fast as the server reads it.
 func sendBody(c *client, begun func()) error {
 	_, err := fmt.Fprintf(c, "POST /v1/setSelfStatus HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"+
 		"Transfer-Encoding: chunked\r\n\r\n2\r\n{\"\r\n", c.token)
@@ -76,7 +77,7 @@ func sendBody(c *client, begun func()) error {
 	return err
 }
 
-// idle says nothing.
+// idle sends nothing.
 func idle(_ *client, begun func()) error {
 	begun()
 	return nil

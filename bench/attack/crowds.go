@@ -15,36 +15,36 @@ import (
 	"github.com/presence-server/presence/bench/lab"
 )
 
-// crowd is many clients that do the same bad thing at once.
+// crowd is many clients that misbehave in the same way at the same time.
 type crowd struct {
 	a     *attacker
 	name  string
 	n     int
-	loud  bool     // they watch users whose statuses are long and change all the time, and the server has to cut them all
-	again bool     // who was cut, or is done, begins anew
-	one   behavior // of one of them
+	loud  bool     // the clients watch users whose long statuses change all the time, and the server must cut all the clients
+	again bool     // a client that was cut, or is done, starts again
+	one   behavior // what one client does
 
 	v       *victim
 	healthy *healthy
 }
 
-// behavior does one bad thing over a connection, which is closed in the end. It
-// calls begun once that has begun.
+// behavior is how one client misbehaves over a connection, which is closed at the end.
+// It calls begun once it has begun.
 type behavior func(c *client, begun func()) error
 
-// client is one of a crowd.
+// client is one client of a crowd.
 type client struct {
 	net.Conn
 	token  string
 	random *rand.Rand
 }
 
-// crowds are the crowds, each of an attack of its own.
+// crowds returns the crowds. Each is used by an attack of its own.
 func (a *attacker) crowds() []*crowd {
 	all := []*crowd{
 		{name: "stop reading", n: 500, loud: true, one: stopReading},
 		{name: "connect and leave", n: 500, again: true, one: leave},
-		{name: "bodies without end", n: 500, again: true, one: sendBody},
+		{name: "endless bodies", n: 500, again: true, one: sendBody},
 		{name: "idle connections", n: 10_000, one: idle},
 	}
 	for _, c := range all {
@@ -53,12 +53,12 @@ func (a *attacker) crowds() []*crowd {
 	return all
 }
 
-// crowdTimeout is the server's write_timeout: longer than the healthy stream is
-// measured for.
+// crowdTimeout is the write_timeout of the server. It is longer than the measurement
+// of the healthy stream.
 const crowdTimeout = 4 * time.Second
 
-// attack measures the healthy stream without the crowd and with it, and what is
-// left of the crowd afterwards.
+// attack measures the healthy stream without the crowd and with it, and what the crowd
+// leaves behind.
 func (c *crowd) attack(ctx context.Context, r *report) error {
 	v, err := c.a.start("TIMING__BATCH_WINDOW=0s", "TIMING__RECONNECT_GRACE=0s", "LIMITS__CUSTOM_STATUS_BYTES=65536",
 		fmt.Sprint("TIMING__WRITE_TIMEOUT=", crowdTimeout))
@@ -89,10 +89,10 @@ func (c *crowd) attack(ctx context.Context, r *report) error {
 	return c.settles(ctx, before, most, r)
 }
 
-// loudUsers is how many long statuses each of a loud crowd watches.
+// loudUsers is the number of long statuses that each client of a loud crowd watches.
 const loudUsers = 4
 
-// badUsers is as many users as a crowd comes from.
+// badUsers is the number of users that a crowd uses.
 const badUsers = 500
 
 func (c *crowd) prepare(ctx context.Context) (err error) {
@@ -109,8 +109,8 @@ func (c *crowd) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// rage lets the crowd in, and measures the healthy stream and what the server
-// holds meanwhile.
+// rage starts the crowd, and meanwhile measures the healthy stream and the resources
+// that the server holds.
 func (c *crowd) rage(ctx context.Context, changes int, r *report) (with []time.Duration, most holdings, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var shouting sync.WaitGroup
@@ -148,8 +148,8 @@ func (c *crowd) areCut(ctx context.Context, r *report) {
 	r.figure("%d cut by write_timeout", h.cuts)
 }
 
-// settles waits until the server holds what it did before, but for what Go's
-// runtime keeps to describe each goroutine that there was at once.
+// settles waits until the server holds what it did before the crowd, except for what
+// Go's runtime keeps to describe each goroutine that existed at the same time.
 func (c *crowd) settles(ctx context.Context, before, most holdings, r *report) error {
 	kept := (most.goroutines - before.goroutines) << 10
 	http.DefaultClient.CloseIdleConnections()
@@ -161,7 +161,7 @@ func (c *crowd) settles(ctx context.Context, before, most holdings, r *report) e
 			after.streams == before.streams && after.heap <= before.heap+4<<20+kept, err
 	})
 	if err != nil {
-		r.lose("before there were %s, and afterwards stay %s", before, after)
+		r.lose("before the attack the server held %s, and afterwards it still holds %s", before, after)
 		stacks, _ := c.v.ops(ctx, "debug/pprof/goroutine?debug=1")
 		r.figure("goroutines: %s", stacks)
 	}
@@ -170,8 +170,8 @@ func (c *crowd) settles(ctx context.Context, before, most holdings, r *report) e
 	return nil
 }
 
-// compare holds the healthy stream to staying as it was. The bound is generous:
-// crowd, server and watcher share the machine.
+// compare checks that the delays of the healthy stream stayed as they were. The bound
+// is generous, because the crowd, the server and the watcher share the machine.
 func compare(r *report, without, with []time.Duration) {
 	const medianMost, p99Most = 100 * time.Millisecond, time.Second
 	median, p99 := lab.Part(with, 0.5), lab.Part(with, 0.99)

@@ -18,18 +18,18 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// patient is a server whose disk is harmed while users write and one follows.
+// patient is a server whose disk is harmed while users write and one client follows.
 type patient struct {
 	v        *victim
 	r        *report
-	disk     string // where it is mounted; the database is in it
+	disk     string // where the disk is mounted; the database is on it
 	load     *load
 	follower *follower
-	stop     func() // the load
+	stop     func() // stops the load
 }
 
-// onDisk is an attack on a disk of its own, which is mounted in a folder, and where
-// the database of a server is.
+// onDisk is an attack on a disk of its own, which is mounted in a folder and holds the
+// database of a server.
 func (a *attacker) onDisk(mount func(folder string) error, harm func(context.Context, *patient) error) func(context.Context, *report) error {
 	return func(ctx context.Context, r *report) error {
 		folder, err := os.MkdirTemp(a.Folder, "disk-")
@@ -71,7 +71,7 @@ func command(name string, args ...string) error {
 	return nil
 }
 
-// begin lets the users write until stop.
+// begin lets the users write until stop is called.
 func (p *patient) begin(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -82,7 +82,7 @@ func (p *patient) begin(ctx context.Context) {
 	}
 }
 
-// writes waits until n more writes are answered.
+// writes waits until n more writes have been answered.
 func (p *patient) writes(ctx context.Context, n int64) error {
 	enough := p.load.answered.Load() + n
 	if err := until(ctx, func() (bool, error) { return p.load.answered.Load() >= enough, nil }); err != nil {
@@ -91,7 +91,7 @@ func (p *patient) writes(ctx context.Context, n int64) error {
 	return nil
 }
 
-// isUnready waits until /readyz reports the harm.
+// isUnready waits until /readyz reports the failure.
 func (p *patient) isUnready(ctx context.Context, reports string) {
 	var answer testserver.Answer
 	err := until(ctx, func() (bool, error) {
@@ -100,12 +100,12 @@ func (p *patient) isUnready(ctx context.Context, reports string) {
 		return answer.Status == http.StatusServiceUnavailable && strings.Contains(answer.Message, reports), err
 	})
 	if err != nil {
-		p.r.lose("/readyz answers %d %q, and should report %q", answer.Status, answer.Message, reports)
+		p.r.lose("/readyz answers %d %q, but should report %q", answer.Status, answer.Message, reports)
 	}
 	p.r.figure("/readyz: %q", answer.Message)
 }
 
-// goesOn checks that reads are answered, and that the stream goes on.
+// goesOn checks that reads are answered, and that the stream continues.
 func (p *patient) goesOn(ctx context.Context) {
 	_, err := p.v.Statuses(ctx, p.load.users())
 	p.r.must("reading a status", err)
@@ -115,18 +115,18 @@ func (p *patient) goesOn(ctx context.Context) {
 	}
 }
 
-// recovers checks that the same process serves again once the harm is undone.
+// recovers checks that the same process serves again once the harm has been undone.
 func (p *patient) recovers(ctx context.Context) {
 	began := time.Now()
 	p.r.must("it does not recover", p.writes(ctx, 1))
 	p.r.figure("answered %.0f ms after it was undone", lab.Millis(time.Since(began)))
 	p.r.must("it does not recover", p.writes(ctx, 100))
 	if answer, err := p.v.Call(ctx, "/readyz", "", nil); err != nil || answer.Status != http.StatusOK {
-		p.r.lose("/readyz answers %d %q %v without the harm", answer.Status, answer.Message, err)
+		p.r.lose("/readyz answers %d %q %v after the harm was undone", answer.Status, answer.Message, err)
 	}
 }
 
-// restart kills the server, and checks that everything that was answered is there.
+// restart kills the server, and checks that everything it answered is stored.
 func (p *patient) restart(ctx context.Context) error {
 	p.stop()
 	p.v.Kill()
@@ -138,7 +138,7 @@ func (p *patient) restart(ctx context.Context) error {
 	return p.load.verify(ctx, p.v, p.r)
 }
 
-// diskFull takes all the room that is left.
+// diskFull uses up all the space that is left on the disk.
 func diskFull(ctx context.Context, p *patient) error {
 	filler := filepath.Join(p.disk, "filler")
 	if err := fill(filler); err != nil {
@@ -174,7 +174,7 @@ func tmpfs(folder string) error {
 	return command("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder)
 }
 
-// ext4 mounts an ext4 in a file, which can be frozen.
+// ext4 mounts an ext4 file system that is stored in a file and can be frozen.
 func ext4(folder string) error {
 	image := folder + ".image"
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
@@ -183,8 +183,9 @@ func ext4(folder string) error {
 	return errors.Join(os.Truncate(image, 64<<20), command("mkfs.ext4", "-q", image), command("mount", "-o", "loop", image, folder))
 }
 
-// diskStuck makes writes wait for longer than a client would. Then new ones are
-// refused at once, and those under way are answered when the disk is back.
+// diskStuck makes writes wait for longer than a client would. From then on the server
+// must refuse new writes immediately, and answer those under way when the disk is
+// back.
 func diskStuck(ctx context.Context, p *patient) error {
 	if err := command("fsfreeze", "--freeze", p.disk); err != nil {
 		return err
@@ -203,7 +204,8 @@ func diskStuck(ctx context.Context, p *patient) error {
 	return nil
 }
 
-// crowd makes so many calls at once, which are to be refused at once.
+// crowd makes n calls at the same time, all of which the server must refuse
+// immediately.
 func (p *patient) crowd(ctx context.Context, n int) {
 	ctx, cancel := context.WithTimeout(ctx, settled)
 	defer cancel()
@@ -214,7 +216,7 @@ func (p *patient) crowd(ctx context.Context, n int) {
 			began := time.Now()
 			status, retryAfter, err := p.v.refusal(ctx, p.load.setters[0].token)
 			if err != nil || status != http.StatusServiceUnavailable || retryAfter == "" {
-				p.r.lose("a write to a disk that is stuck is answered %d, Retry-After %q, %v", status, retryAfter, err)
+				p.r.lose("a write to a stuck disk is answered %d, Retry-After %q, %v", status, retryAfter, err)
 			}
 			delays[i] = time.Since(began)
 		})
@@ -224,14 +226,14 @@ func (p *patient) crowd(ctx context.Context, n int) {
 	p.r.figure("refused within %s", summary(delays))
 }
 
-// refusal makes a write that is to be refused, on a connection of its own.
+// refusal makes a write that the server must refuse, on a connection of its own.
 func (v *victim) refusal(ctx context.Context, token string) (status int, retryAfter string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, v.URL+"/v1/setSelfStatus", strings.NewReader(`{"customStatus":"refused"}`))
 	if err != nil {
 		return 0, "", err
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
-	request.Close = true // the server may close one that is idle while it is used again
+	request.Close = true // the server may close an idle connection just as it is used again
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, "", err

@@ -12,13 +12,13 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// follower is a client as it should be: it knows what its stream has sent, and
-// resumes where that ended. It checks what every stream promises.
+// follower is a well-behaved client: it knows what its stream has sent, and resumes
+// where the stream ended. It checks what every stream promises.
 type follower struct {
 	user, token string
 	r           *report
-	resumes     bool // had a stream before
-	lossy       bool // what it knows may have been lost, and then versions go back
+	resumes     bool // it has had a stream before
+	lossy       bool // the server may have lost what the follower knows, and then versions go back
 
 	mu     sync.Mutex
 	cursor int64
@@ -28,7 +28,8 @@ type follower struct {
 	heard  []moment
 }
 
-// moment is one event, to be able to go back there.
+// moment is what a follower received in one event, so that a client can be returned to
+// it.
 type moment struct {
 	cursor   int64
 	statuses []testserver.Status
@@ -68,7 +69,7 @@ func (f *follower) open(ctx context.Context, v *victim) error {
 	return nil
 }
 
-// close ends the stream, as a client does that goes away.
+// close ends the stream, as a client does that leaves.
 func (f *follower) close() {
 	if f.stream != nil {
 		f.stream.Close()
@@ -97,7 +98,7 @@ func (f *follower) note(e testserver.Event) {
 	f.heard = append(f.heard, moment{cursor, statuses})
 }
 
-// asOf returns the same client after so many of its events.
+// asOf returns the same client as it was after n of its events.
 func (f *follower) asOf(events int) *follower {
 	earlier := &follower{user: f.user, token: f.token, r: f.r, resumes: true, lossy: true, knows: make(map[string]testserver.Status)}
 	for _, m := range f.heard[:events] {

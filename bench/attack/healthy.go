@@ -13,11 +13,11 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// healthy is one user, and the stream of another who watches them: from their
-// delays one sees what others do to them.
+// healthy is one user, and the stream of another user who watches them. Its delays
+// show what the clients of a crowd do to other users.
 type healthy struct {
 	v      *victim
-	token  string // of who changes
+	token  string // of the user who changes
 	stream *testserver.Stream
 	made   int
 }
@@ -32,11 +32,11 @@ func newHealthy(ctx context.Context, v *victim) (*healthy, error) {
 	return h, err
 }
 
-// pace is from one change to the next.
+// pace is the time from one change to the next.
 const pace = 10 * time.Millisecond
 
-// delays makes so many changes, and returns how long it took from each call
-// until the watcher received it.
+// delays makes n changes, and returns how long each took from the call until the
+// watcher received it.
 func (h *healthy) delays(ctx context.Context, n int) ([]time.Duration, error) {
 	var all []time.Duration
 	every := time.NewTicker(pace)

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// beMachine is the first process of a machine of its own. It doesn't return.
+// beMachine is the first process of a virtual machine. It doesn't return.
 func beMachine() {
 	r := new(report)
 	err := boot()
@@ -23,7 +23,7 @@ func beMachine() {
 		defer cancel()
 		err = (&attacker{Lab: &lab.Lab{Folder: "/tmp", Binary: "/presence"}}).timeTravel(ctx, r)
 	}
-	r.must("the attack came to an end early", err)
+	r.must("the attack ended early", err)
 	text, _ := json.Marshal(r)
 	fmt.Printf("%s%s\n", reported, text)
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
@@ -54,13 +54,13 @@ func loopback() error {
 	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request)
 }
 
-// traveller is a server on a machine whose clock is set.
+// traveller is a server on a machine whose clock is changed.
 type traveller struct {
 	*victim
 	r *report
 }
 
-// late is what the janitor may be late by.
+// late is the delay allowed to the janitor.
 const late = time.Second
 
 func (a *attacker) timeTravel(ctx context.Context, r *report) error {
@@ -83,7 +83,7 @@ func (a *attacker) timeTravel(ctx context.Context, r *report) error {
 		return err
 	}
 	if slept := sinceBoot() - monotonic() - asleep; slept < time.Second {
-		r.lose("the machine was suspended for %s only", slept)
+		r.lose("the machine was suspended for only %s", slept)
 	}
 	return t.keeps(ctx, "killed, set back by an hour and started", 10*time.Second, func() error {
 		t.Kill()
@@ -91,9 +91,9 @@ func (a *attacker) timeTravel(ctx context.Context, r *report) error {
 	})
 }
 
-// keeps does something to the time, and checks that a status is still cleared when
-// it is due, or afterwards if it was due meanwhile; that nothing is cleared early;
-// and that a new token is valid.
+// keeps changes the time, and checks that a status is still cleared when it is due, or
+// right afterwards if it became due meanwhile; that nothing is cleared early; and that
+// a new token is valid.
 func (t *traveller) keeps(ctx context.Context, what string, due time.Duration, do func() error) error {
 	t.r.try("%s", what)
 	began := sinceBoot()
@@ -117,7 +117,7 @@ func (t *traveller) keeps(ctx context.Context, what string, due time.Duration, d
 	return errors.Join(err, errLasting)
 }
 
-// lasts sets a status for some time.
+// lasts sets a status that expires after a duration.
 func (t *traveller) lasts(ctx context.Context, user string, d time.Duration) error {
 	return t.Must(ctx, "/v1/setSelfStatus", lab.Token(user), map[string]any{"customStatus": "set", "expiresIn": int(d.Seconds())}, nil)
 }
@@ -133,10 +133,12 @@ func setClock(by time.Duration) error {
 	return unix.Settimeofday(&now)
 }
 
-// sinceBoot returns how long the machine has run or slept.
+// sinceBoot returns the time since the machine booted, including the time it was
+// suspended.
 func sinceBoot() time.Duration { return read(unix.CLOCK_BOOTTIME) }
 
-// monotonic returns how long the machine has run.
+// monotonic returns the time since the machine booted, without the time it was
+// suspended.
 func monotonic() time.Duration { return read(unix.CLOCK_MONOTONIC) }
 
 func read(clock int32) time.Duration {

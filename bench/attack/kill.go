@@ -13,7 +13,7 @@ import (
 	"github.com/presence-server/presence/bench/lab"
 )
 
-// restartGrace is long enough for all to come back on a busy machine.
+// restartGrace is long enough for all users to come back on a busy machine.
 const restartGrace = 2 * time.Second
 
 // massacre is one server that is killed again and again.
@@ -21,14 +21,14 @@ type massacre struct {
 	v       *victim
 	r       *report
 	load    *load
-	loyal   []*follower // come back after each kill at once
+	loyal   []*follower // these come back immediately after each kill
 	returns map[string]int64
-	highest int64 // version that the server gave out
+	highest int64 // the highest version that the server has sent or answered
 }
 
-// kill kills the server with -9 at random moments under load, and starts it
-// again: all that was answered is there, versions never step back, and users who
-// return in time cause no event.
+// kill kills the server with -9 at random moments under load and starts it again. It
+// checks that everything answered is stored, that versions never go back, and that
+// users who return in time cause no event.
 func (a *attacker) kill(ctx context.Context, r *report) error {
 	const setters, loyal, most = 12, 4, 300
 	rounds, random := a.Scale(150, 50), a.random("kill")
@@ -60,7 +60,7 @@ func (a *attacker) kill(ctx context.Context, r *report) error {
 	return nil
 }
 
-// gather makes the loyal watch the setters, and each other.
+// gather makes the loyal users watch the setters and each other.
 func (m *massacre) gather(ctx context.Context, n int) error {
 	names := lab.Names("loyal", n)
 	if err := m.v.Register(ctx, names); err != nil {
@@ -81,7 +81,7 @@ func (m *massacre) gather(ctx context.Context, n int) error {
 	return err
 }
 
-// round kills the server after so many answers, and checks what is left.
+// round kills the server after a number of answers, and checks what is left.
 func (m *massacre) round(ctx context.Context, answers int64) error {
 	m.load.untilKilled(ctx, m.v, answers)
 	for _, f := range m.loyal {
@@ -100,7 +100,7 @@ func (m *massacre) round(ctx context.Context, answers int64) error {
 	return m.check(ctx)
 }
 
-// check compares what the server has with what it answered and sent.
+// check compares the state of the server with what it answered and sent.
 func (m *massacre) check(ctx context.Context) error {
 	var stats struct{ Version int64 }
 	if err := m.v.Admin(ctx, "stats", nil, &stats); err != nil {
@@ -116,7 +116,7 @@ func (m *massacre) check(ctx context.Context) error {
 	found, err := m.v.Statuses(ctx, slices.Collect(maps.Keys(m.returns)))
 	for name, version := range m.returns {
 		if got := found[name]; got.Version != version || got.StatusType != 1 {
-			m.r.lose("%s came back in time, and was announced: %+v", name, got)
+			m.r.lose("%s came back in time, but a change was announced: %+v", name, got)
 			m.returns[name] = got.Version
 		}
 	}

@@ -14,20 +14,20 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// load is users who write as fast as they are answered, and what they were
-// answered: each sets the numbers from 1 on as a status. Meanwhile users are
-// imported, some in each call.
+// load is users who write as fast as the server answers, and the answers they
+// received. Each user sets the numbers from 1 on as a status. Meanwhile users are
+// imported, several in each call.
 type load struct {
 	setters  []*setter
-	imported int // calls that were answered
+	imported int // number of calls that were answered
 
-	answered atomic.Int64 // writes
-	refused  atomic.Int64 // writes, with 503 and 60022
+	answered atomic.Int64 // number of writes
+	refused  atomic.Int64 // number of writes refused with 503 and 60022
 }
 
 type setter struct {
 	user, token string
-	number      int // that was answered last
+	number      int // the last number that was answered
 	version     int64
 }
 
@@ -39,7 +39,7 @@ func newLoad(ctx context.Context, v *victim, setters int) (*load, error) {
 	return l, v.Register(ctx, l.users())
 }
 
-// users returns those who set statuses.
+// users returns the users who set statuses.
 func (l *load) users() []string {
 	var users []string
 	for _, s := range l.setters {
@@ -48,7 +48,7 @@ func (l *load) users() []string {
 	return users
 }
 
-// untilKilled writes, and kills the server after so many answers.
+// untilKilled writes, and kills the server after a number of answers.
 func (l *load) untilKilled(ctx context.Context, v *victim, answers int64) {
 	var running sync.WaitGroup
 	enough := make(chan struct{})
@@ -62,8 +62,8 @@ func (l *load) untilKilled(ctx context.Context, v *victim, answers int64) {
 	running.Wait()
 }
 
-// run writes until the server has gone, or end is done: what is under way then
-// is still waited for. When so many writes were answered enough is called.
+// run writes until the server is gone or end is done, and waits for the calls under
+// way. It calls enough when a number of writes have been answered.
 func (l *load) run(end context.Context, v *victim, most int64, enough func()) {
 	ctx := context.WithoutCancel(end)
 	last := l.answered.Load() + most
@@ -81,7 +81,7 @@ func (l *load) run(end context.Context, v *victim, most int64, enough func()) {
 	running.Wait()
 }
 
-// repeat makes calls until one isn't answered.
+// repeat makes calls until one is not answered.
 func (l *load) repeat(end context.Context, count func(), call func() (testserver.Answer, error)) {
 	for end.Err() == nil {
 		answer, err := call()
@@ -106,7 +106,7 @@ func (s *setter) set(ctx context.Context, v *victim) (testserver.Answer, error) 
 	return answer, err
 }
 
-// inEach is how many users are imported by one call.
+// inEach is the number of users that one call imports.
 const inEach = 10
 
 func batchOf(call int) []string { return lab.Names(fmt.Sprint("imported-", call), inEach) }
@@ -119,11 +119,11 @@ func (l *load) importSome(ctx context.Context, v *victim) (testserver.Answer, er
 	return answer, err
 }
 
-// halves looks for what was done in one operation and is there by half only,
-// and returns how many imports are there.
+// halves looks for operations of which only a part is stored, and returns how many
+// imports are stored.
 func (l *load) halves(ctx context.Context, v *victim, r *report) (imported int, err error) {
 	var all []string
-	for call := range l.imported + 1 { // one may have been stored, and its answer lost
+	for call := range l.imported + 1 { // one more may have been stored if its answer was lost
 		all = append(all, batchOf(call)...)
 	}
 	found, err := v.Statuses(ctx, all)
@@ -138,22 +138,22 @@ func (l *load) halves(ctx context.Context, v *victim, r *report) (imported int, 
 			}
 		}
 		if n != 0 && n != inEach {
-			r.lose("of %d users imported at once %d are there", inEach, n)
+			r.lose("of %d users imported in one call, %d are stored", inEach, n)
 		}
 		imported += n / inEach
 	}
 	return imported, nil
 }
 
-// verify compares what was answered with what the server has: of each writer,
-// one write more may have been stored, whose answer was lost.
+// verify compares the answers with what the server has stored. For each writer, one
+// more write may be stored, whose answer was lost.
 func (l *load) verify(ctx context.Context, v *victim, r *report) error {
 	imported, err := l.halves(ctx, v, r)
 	if err != nil {
 		return err
 	}
 	if imported < l.imported {
-		r.lose("%d imports were answered, and %d are there", l.imported, imported)
+		r.lose("%d imports were answered, but %d are stored", l.imported, imported)
 	}
 	l.imported = imported
 	found, err := v.Statuses(ctx, l.users())
@@ -164,10 +164,10 @@ func (l *load) verify(ctx context.Context, v *victim, r *report) error {
 		got := found[s.user]
 		number, _ := strconv.Atoi(got.CustomStatus)
 		if number != s.number && number != s.number+1 {
-			r.lose("%s was answered %d, and has %q", s.user, s.number, got.CustomStatus)
+			r.lose("%s was answered %d, but %q is stored", s.user, s.number, got.CustomStatus)
 		}
 		if got.Version < s.version {
-			r.lose("%s was answered version %d, and has %d", s.user, s.version, got.Version)
+			r.lose("%s was answered version %d, but %d is stored", s.user, s.version, got.Version)
 		}
 		s.number, s.version = number, got.Version
 	}

@@ -19,10 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clock sets the clock under a server, and suspends the machine. Nobody may do
-// that to the machine that others work on, so it is one of our own: a kernel of
-// the system's in QEMU, whose only programs are the server and this one, see
-// beMachine.
+// clock sets the clock under a server, and suspends the machine. It must not do that
+// to the machine that others work on, so it starts a virtual machine: the system's
+// kernel in QEMU, whose only programs are the server and this one. See beMachine.
 func (a *attacker) clock(ctx context.Context, r *report) error {
 	kernels, err := filepath.Glob("/boot/vmlinuz-*")
 	if err != nil || len(kernels) == 0 {
@@ -51,7 +50,7 @@ func (a *attacker) clock(ctx context.Context, r *report) error {
 	err = errors.Join(err, command.Wait())
 	_, line, _ := strings.Cut(string(text), reported)
 	if err := errors.Join(err, json.NewDecoder(strings.NewReader(line)).Decode(r)); err != nil {
-		return fmt.Errorf("the machine did not come to an end: %w\n%s", err, text)
+		return fmt.Errorf("the machine did not end: %w\n%s", err, text)
 	}
 	return nil
 }
@@ -59,7 +58,7 @@ func (a *attacker) clock(ctx context.Context, r *report) error {
 // reported is what a machine prints before its report.
 const reported = "ATTACK "
 
-// image makes the first file system of a machine: a cpio archive, see
+// image creates the first file system of a machine. It is a cpio archive, see
 // Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
 func (a *attacker) image() (path string, err error) {
 	var archive bytes.Buffer

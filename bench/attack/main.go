@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command attack attacks the built server, and prints for each attack what was
-// tried, what was lost, and figures. It exits with 1 if a promise was broken.
+// Command attack attacks the built server. For each attack it prints what was tried,
+// what was lost, and measurements. It exits with 1 if a promise was broken.
 //
-// It needs Linux, root for what mounts file systems, and QEMU for what sets
-// clocks; README.md says what each attack does, and what isn't covered.
+// It needs Linux. Attacks that mount file systems need root, and the attack that sets
+// clocks needs QEMU. README.md says what each attack does, and what isn't covered.
 package main
 
 import (
@@ -19,12 +19,12 @@ import (
 )
 
 func main() {
-	seed := flag.Uint64("seed", 1, "begin everything random with `N`")
+	seed := flag.Uint64("seed", 1, "seed everything random with `N`")
 	short := flag.Bool("short", false, "try less, in about two minutes")
-	only := flag.String("run", "", "only attacks that have `TEXT` in their name")
-	crowd := flag.String("crowd", "", "be the crowd `NAME` before the address given; used by attack itself")
+	only := flag.String("run", "", "only attacks whose name contains `TEXT`")
+	crowd := flag.String("crowd", "", "act as the crowd `NAME` against the given address; used by attack itself")
 	flag.Parse()
-	if os.Getpid() == 1 { // the machine is ours, see machine.go
+	if os.Getpid() == 1 { // this is the virtual machine, see machine.go
 		beMachine()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// attacks are the table, from top to bottom.
+// attacks returns the lines of the table, from top to bottom.
 func (a *attacker) attacks() []lab.Item {
 	all := []lab.Item{
 		attack("crash: kill -9", a.kill),

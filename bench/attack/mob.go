@@ -18,15 +18,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mob is a process that is a crowd. It isn't this one, where the healthy stream
-// would wait for the crowd's goroutines; and it gives way to the server, as one
-// on another machine would.
+// mob is a process that acts as a crowd. It is a process of its own because in this
+// one the healthy stream would wait for the crowd's goroutines. It has a lower
+// priority than the server, as if it ran on another machine.
 type mob struct {
 	command *exec.Cmd
 	in      io.WriteCloser
 }
 
-// gather starts the process, and returns when all of the crowd have come.
+// gather starts the process, and returns when all clients of the crowd are there.
 func (c *crowd) gather(ctx context.Context, address string) (*mob, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -45,18 +45,18 @@ func (c *crowd) gather(ctx context.Context, address string) (*mob, error) {
 		return nil, err
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "all in\n" {
-		return nil, fmt.Errorf("the crowd did not come: %q, %w", line, err)
+		return nil, fmt.Errorf("the crowd did not start: %q, %w", line, err)
 	}
 	return m, nil
 }
 
-// leave makes the crowd go.
+// leave stops the crowd.
 func (m *mob) leave() error {
 	m.in.Close()
 	return m.command.Wait()
 }
 
-// beCrowd is what the process does: until its input ends.
+// beCrowd is what the process does until its input ends.
 func (a *attacker) beCrowd(name, address string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -82,7 +82,7 @@ func (a *attacker) beCrowd(name, address string) error {
 	return nil
 }
 
-// be is one of the crowd, until ctx is done.
+// be acts as one client of the crowd until ctx is done.
 func (c *crowd) be(ctx context.Context, i int, address string, begun func()) {
 	random, token := c.a.random(fmt.Sprint(c.name, i)), lab.Token(fmt.Sprint("bad-", i%badUsers))
 	dialer := net.Dialer{Control: smallSegments}
@@ -101,8 +101,8 @@ func (c *crowd) be(ctx context.Context, i int, address string, begun func()) {
 	}
 }
 
-// smallSegments makes the kernel keep little of what a client doesn't read: what
-// the other end may have under way grows with the size of a segment.
+// smallSegments makes the kernel buffer little of what a client doesn't read. How much
+// the other end may send before it blocks grows with the size of a segment.
 func smallSegments(_, _ string, raw syscall.RawConn) error {
 	return raw.Control(func(fd uintptr) {
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, 536)

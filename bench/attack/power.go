@@ -12,9 +12,10 @@ import (
 	"os"
 )
 
-// powerCut copies what a server leaves that was killed under load, and does to
-// the end of its log what a power cut may do. Each database opens, holds nothing
-// half applied, and every client comes to know what it says, whatever it knew.
+// powerCut copies the files of a server that was killed under load, and does to the
+// end of its log what a power cut may do. It checks that each database opens and holds
+// no operation by half, and that every client catches up with the server, whatever it
+// knew before.
 func (a *attacker) powerCut(ctx context.Context, r *report) error {
 	random := a.random("power")
 	each := a.Scale(60, 16)
@@ -31,14 +32,15 @@ func (a *attacker) powerCut(ctx context.Context, r *report) error {
 		r.try("%d databases after a cut at a random byte of the last %d KiB of a log of %d KiB", each, (w.end-w.safe)>>10, w.end>>10)
 		w.v.End()
 	}
-	r.figure("%d clients came back, each from a random event, and %d with a cursor that was never one", 2*each*watchingWreck, 2*each)
+	r.figure("%d clients came back, each from a random event, and %d with a cursor that was never issued", 2*each*watchingWreck, 2*each)
 	return nil
 }
 
-// checkpointed is so many writes that part of the log is in the database.
+// checkpointed is the number of writes after which part of the log has been copied to
+// the database.
 const checkpointed = 9000
 
-// watchingWreck is how many clients follow what happens before the cut.
+// watchingWreck is the number of clients that follow what happens before the cut.
 const watchingWreck = 3
 
 // wreck is a server that was killed, and the clients that followed it.
@@ -48,7 +50,7 @@ type wreck struct {
 	load      *load
 	followers []*follower
 	wal       []byte
-	safe, end int // bytes of the log: up to safe the database may rely on it
+	safe, end int // offsets in the log: the database may rely on what is before safe
 }
 
 func (a *attacker) wreck(ctx context.Context, r *report, writes int64) (*wreck, error) {
@@ -75,9 +77,9 @@ func (a *attacker) wreck(ctx context.Context, r *report, writes int64) (*wreck, 
 	return w, w.read()
 }
 
-// read reads the log, and from the index beside it which part of it is in
-// force. See walformat.html and WalCkptInfo in SQLite's wal.c: of frames up to
-// nBackfillAttempted, pages may be in the database.
+// read reads the log, and from the index next to it which part of the log is in force.
+// See walformat.html and WalCkptInfo in SQLite's wal.c: pages of frames up to
+// nBackfillAttempted may be in the database.
 func (w *wreck) read() (err error) {
 	if w.wal, err = os.ReadFile(w.v.Database() + "-wal"); err != nil {
 		return err
@@ -95,10 +97,10 @@ func (w *wreck) read() (err error) {
 	return nil
 }
 
-// damages are what may happen to the end of a log.
+// damages are the ways in which a power cut may damage the end of a log.
 var damages = []string{"cut off", "zeros", "garbage", "without one sector"}
 
-// damaged returns a log that is damaged from a byte on.
+// damaged returns a copy of a log that is damaged from one byte on.
 func damaged(wal []byte, at int, how string, random *rand.Rand) []byte {
 	wal = bytes.Clone(wal)
 	switch how {
@@ -116,7 +118,7 @@ func damaged(wal []byte, at int, how string, random *rand.Rand) []byte {
 	return wal
 }
 
-// open starts a server on what the power cut has left, and checks what is there.
+// open starts a server on what the power cut has left, and checks what is stored.
 func (w *wreck) open(ctx context.Context, r *report, how string, random *rand.Rand) error {
 	s, err := w.a.Prepare(w.v.Database())
 	if err != nil {
@@ -128,7 +130,7 @@ func (w *wreck) open(ctx context.Context, r *report, how string, random *rand.Ra
 	if err := os.WriteFile(v.Database()+"-wal", damaged(w.wal, at, how, random), 0o600); err != nil {
 		return err
 	}
-	what := fmt.Sprintf("a log of %d bytes that is %s from %d on", len(w.wal), how, at)
+	what := fmt.Sprintf("a log of %d bytes, %s from byte %d on", len(w.wal), how, at)
 	if err := v.Start(); err != nil {
 		r.lose("%s: the database does not open: %v", what, err)
 		return nil
@@ -144,16 +146,16 @@ func (w *wreck) open(ctx context.Context, r *report, how string, random *rand.Ra
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	stranger := w.followers[0].asOf(0) // who knows nothing
+	stranger := w.followers[0].asOf(0) // this client knows nothing
 	stranger.cursor = random.Int64N(1 << 53)
 	return returns(ctx, v, stranger)
 }
 
 // returns makes a client come back, and checks that it then knows what the server
-// knows. When its own status has come, all else has come before.
+// knows. When its own status has arrived, everything else has arrived before.
 func returns(ctx context.Context, v *victim, f *follower) error {
 	defer f.close()
-	marker := fmt.Sprint("back from ", f.cursor) // which READY can't have already
+	marker := fmt.Sprint("back from ", f.cursor) // a text that READY can't contain yet
 	if err := f.open(ctx, v); err != nil {
 		return err
 	}
@@ -175,7 +177,7 @@ func returns(ctx context.Context, v *victim, f *follower) error {
 	got, _ := f.known()
 	for user, status := range want {
 		if got[user] != status {
-			f.r.lose("%s came back and knows %+v, and the server %+v", f.user, got[user], status)
+			f.r.lose("%s came back and knows %+v, but the server has %+v", f.user, got[user], status)
 		}
 	}
 	return err

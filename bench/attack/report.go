@@ -22,7 +22,7 @@ type report struct {
 
 	Tried   []string
 	Figures []string
-	Lost    []string // what broke a promise
+	Lost    []string // descriptions of what broke a promise
 }
 
 func (r *report) try(format string, args ...any)    { r.add(&r.Tried, format, args) }
@@ -35,7 +35,7 @@ func (r *report) add(to *[]string, format string, args []any) {
 	*to = append(*to, fmt.Sprintf(format, args...))
 }
 
-// must notes an error as a loss: what the attack needed was not done.
+// must records an error as a loss, because the attack could not do what it needed to.
 func (r *report) must(what string, err error) {
 	if err != nil {
 		r.lose("%s: %v", what, err)
@@ -44,24 +44,24 @@ func (r *report) must(what string, err error) {
 
 const lineFormat = "%-26s %5s  %s\n"
 
-func printHead() { fmt.Printf(lineFormat, "attack", "lost", "what was tried; figures") }
+func printHead() { fmt.Printf(lineFormat, "attack", "lost", "what was tried; measurements") }
 
-// lossesPrinted bounds what is printed of one attack.
+// lossesPrinted bounds the number of losses printed for one attack.
 const lossesPrinted = 10
 
-// attack makes an attack that prints its line of the table.
+// attack runs an attack that prints its line of the table.
 func attack(name string, try func(ctx context.Context, r *report) error) lab.Item {
 	return lab.Item{Name: name, Run: func(ctx context.Context) error {
 		r := new(report)
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		r.must("the attack came to an end early", try(ctx, r))
+		r.must("the attack ended early", try(ctx, r))
 		return r.print(name)
 	}}
 }
 
-// print prints the line. Losses, and an attack that was skipped where nothing may
-// be, are an error.
+// print prints the line. It returns an error if there were losses, or if an attack was
+// skipped where none may be.
 func (r *report) print(name string) error {
 	if r.skipped != "" && len(r.Lost) == 0 {
 		fmt.Printf(lineFormat, name, "-", "SKIPPED: "+r.skipped)
@@ -80,9 +80,9 @@ func (r *report) print(name string) error {
 	return nil
 }
 
-// summary describes delays.
+// summary formats delays.
 func summary(delays []time.Duration) string {
 	slices.Sort(delays)
-	return fmt.Sprintf("%.1f/%.1f/%.1f ms (median/p99/most of %d)",
+	return fmt.Sprintf("%.1f/%.1f/%.1f ms (median/p99/maximum of %d)",
 		lab.Millis(lab.Part(delays, 0.5)), lab.Millis(lab.Part(delays, 0.99)), lab.Millis(lab.Part(delays, 1)), len(delays))
 }

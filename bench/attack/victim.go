@@ -18,8 +18,8 @@ import (
 	"github.com/presence-server/presence/deploy/testserver"
 )
 
-// patience bounds one attack, and settled is how long anything may take to be
-// as it was before.
+// patience bounds one attack. settled bounds how long anything may take to return to
+// its state before the attack.
 const (
 	patience = 5 * time.Minute
 	settled  = 30 * time.Second
@@ -31,8 +31,8 @@ type attacker struct {
 	seed uint64
 }
 
-// random returns what decides in one attack: the same for the same seed,
-// whichever other attacks are made.
+// random returns the source of the random decisions of one attack. It depends only on
+// the seed, not on which other attacks run.
 func (a *attacker) random(name string) *rand.Rand {
 	h := fnv.New64a()
 	h.Write([]byte(name))
@@ -55,10 +55,10 @@ func (v *victim) set(ctx context.Context, token, text string) (testserver.Answer
 
 var opsURL = regexp.MustCompile(`msg="metrics and profiles" url=(\S+)`)
 
-// holdings are what the server holds.
+// holdings are the resources that the server holds.
 type holdings struct{ goroutines, descriptors, streams, heap, resident, cuts int }
 
-// holdings asks the server's [ops] listener, after a garbage collection.
+// holdings reads them from the server's [ops] listener, after a garbage collection.
 func (v *victim) holdings(ctx context.Context) (h holdings, err error) {
 	if _, err := v.ops(ctx, "debug/pprof/heap?gc=1"); err != nil {
 		return h, err
@@ -69,7 +69,7 @@ func (v *victim) holdings(ctx context.Context) (h holdings, err error) {
 		"go_memstats_heap_alloc_bytes": &h.heap, "process_resident_memory_bytes": &h.resident,
 		`presence_stream_cuts_total{reason="write_timeout"}`: &h.cuts,
 	} {
-		var value float64 // written as 1.5e+06
+		var value float64 // the text may be 1.5e+06
 		_, after, _ := strings.Cut("\n"+text, "\n"+name+" ")
 		if _, errScan := fmt.Sscan(after, &value); errScan != nil {
 			err = errors.Join(err, fmt.Errorf("the metric %s: %w", name, errScan))
@@ -103,7 +103,7 @@ func (v *victim) ops(ctx context.Context, path string) (string, error) {
 	return string(text), err
 }
 
-// until waits until a condition holds, which it checks again and again.
+// until waits until a condition holds, and checks it repeatedly.
 func until(ctx context.Context, is func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, settled)
 	defer cancel()

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package lab has what the measurements of bench and the attacks of bench/attack
-// share: built servers, their users, and what the kernel knows of a process.
+// Package lab holds what the measurements of bench and the attacks of bench/attack
+// share: built servers, their users, and what the kernel knows about a process.
 package lab
 
 import (
@@ -21,7 +21,7 @@ import (
 
 // Lab is one run, with a folder of its own.
 type Lab struct {
-	Short  bool // less is done, in less time
+	Short  bool // make the run shorter
 	Folder string
 	Binary string
 }
@@ -32,10 +32,10 @@ type Item struct {
 	Run  func(ctx context.Context) error
 }
 
-// Run builds the server, and runs the items that have a text in their name, one
-// after the other. An item that fails doesn't keep the others from being run.
+// Run builds the server, and runs the items whose name contains a text, one after the
+// other. If an item fails, the others still run.
 func Run(ctx context.Context, short bool, only string, items func(*Lab) []Item) error {
-	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 1000 // as many call at once
+	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 1000 // maximum of concurrent calls
 	folder, err := os.MkdirTemp("", "presence-bench-")
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func Token(userID string) string {
 	tokens := httpapi.Tokens{Secret: []byte(testserver.Secret)}
 	token, _, err := tokens.Issue(userID, time.Hour)
 	if err != nil {
-		panic(err) // only without a secret
+		panic(err) // fails only without a secret
 	}
 	return token
 }
@@ -80,8 +80,8 @@ func Token(userID string) string {
 // Server is a server in a folder of its own.
 type Server struct{ *testserver.Server }
 
-// Prepare returns a server that isn't started yet, whose rate limits are out of
-// the way. It begins with a copy of a database, or with a new one if that is "".
+// Prepare returns a server that isn't started yet. Its rate limits are too high to
+// matter. It starts with a copy of a database, or with a new one if the path is "".
 func (l *Lab) Prepare(database string, env ...string) (Server, error) {
 	folder, err := os.MkdirTemp(l.Folder, "server-")
 	if err != nil {
@@ -94,7 +94,7 @@ func (l *Lab) Prepare(database string, env ...string) (Server, error) {
 	return Server{s}, err
 }
 
-// Start is Prepare that also starts the server, and returns when it is ready.
+// Start prepares and starts a server, and returns when it is ready.
 func (l *Lab) Start(database string, env ...string) (Server, error) {
 	s, err := l.Prepare(database, env...)
 	if err != nil {
@@ -114,8 +114,8 @@ func (s Server) End() {
 	os.RemoveAll(s.Folder)
 }
 
-// copyFile copies a file, and waits for the disk: otherwise the server's first fsync
-// would wait for it.
+// copyFile copies a file and syncs it. Otherwise the server's first fsync would wait
+// for the copy.
 func copyFile(from, to string) error {
 	source, err := os.Open(from)
 	if err != nil {
@@ -130,13 +130,13 @@ func copyFile(from, to string) error {
 	return errors.Join(err, copied.Sync(), copied.Close())
 }
 
-// Admin makes a call of the server API that must succeed; path is what follows
-// /v1/admin/, and the data of the response is decoded into data, unless it is nil.
+// Admin makes a call of the server API that must succeed. path is what follows
+// /v1/admin/. The data of the response is decoded into data, unless data is nil.
 func (s Server) Admin(ctx context.Context, path string, body, data any) error {
 	return s.Must(ctx, "/v1/admin/"+path, testserver.AdminKey, body, data)
 }
 
-// atOnce is how many users one call may name.
+// atOnce is how many users one call may contain.
 const atOnce = 1000
 
 // Register registers users.
@@ -149,13 +149,13 @@ func (s Server) Register(ctx context.Context, users []string) error {
 	return nil
 }
 
-// Befriend puts friends into the list of a user, who thereby watches them.
+// Befriend adds friends to the list of a user, who thereby watches them.
 func (s Server) Befriend(ctx context.Context, user string, friends ...string) error {
 	return s.Admin(ctx, "addFriends", map[string]any{"userID": user, "friendIDList": friends, "mutual": false}, nil)
 }
 
-// Statuses returns the statuses of users by name, without users that the server
-// doesn't know.
+// Statuses returns the statuses of users by ID. Users that the server doesn't know are
+// missing from it.
 func (s Server) Statuses(ctx context.Context, users []string) (map[string]testserver.Status, error) {
 	all := make(map[string]testserver.Status)
 	for some := range slices.Chunk(users, atOnce) {
@@ -170,8 +170,8 @@ func (s Server) Statuses(ctx context.Context, users []string) (map[string]testse
 	return all, nil
 }
 
-// Part returns what a part of the delays, which ascend, stay below: 0.5 gives the
-// median. Without delays it returns 0.
+// Part returns the quantile of delays, which are in ascending order: 0.5 gives the
+// median. Without delays it returns zero.
 func Part(delays []time.Duration, part float64) time.Duration {
 	if len(delays) == 0 {
 		return 0

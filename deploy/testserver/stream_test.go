@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestNextReadsOneEventAfterTheOther(t *testing.T) {
+func TestNextReadsOneEventAfterAnother(t *testing.T) {
 	s := Read(strings.NewReader("id: 7\ndata: {}\nevent: READY\n\nid: 8\ndata: []\nevent: USER_STATUS_UPDATED\nretry: 5\n\n"))
 	for _, want := range []Event{
 		{ID: "7", Data: "{}", Type: "READY", Raw: "id: 7\ndata: {}\nevent: READY\n\n"},
@@ -32,6 +32,6 @@ func TestNextRefusesWhatTheServerMustNotWrite(t *testing.T) {
 		}
 	}
 	if _, err := Read(strings.NewReader("id: 7\n")).Next(); !errors.Is(err, io.EOF) {
-		t.Errorf("an event that breaks off gives %v, which should wrap the cause", err)
+		t.Errorf("a truncated event gives %v, which should wrap the cause", err)
 	}
 }

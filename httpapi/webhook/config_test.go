@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestValidate: each error names the key, and shows neither a secret nor what a URL has of
-// user and query.
+// TestValidate checks that each error names the key, and contains neither a secret nor
+// the user and query of a URL.
 func TestValidate(t *testing.T) {
 	of := func(n int) string { return "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, n)) }
 	one := []string{"https://a.example/hook"}

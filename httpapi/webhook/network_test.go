@@ -41,7 +41,8 @@ func listen(t *testing.T, serve func(*net.TCPConn)) string {
 	return fmt.Sprintf("http://%s/hook?token=geheim", l.Addr())
 }
 
-// responses writes the same bytes to each request, after it has read its header.
+// responses returns a handler that writes the same bytes to each request, after it has
+// read the header.
 func responses(header, body string, times int) func(*net.TCPConn) {
 	return func(conn *net.TCPConn) {
 		defer conn.Close()
@@ -61,7 +62,7 @@ func responses(header, body string, times int) func(*net.TCPConn) {
 	}
 }
 
-// hostile are URLs that don't receive messages as they should.
+// hostile returns URLs whose servers don't receive messages as they should.
 func hostile(t *testing.T, redirects *atomic.Int32) map[string]struct{ url, failing string } {
 	var itself string
 	redirecting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -84,7 +85,7 @@ func hostile(t *testing.T, redirects *atomic.Int32) map[string]struct{ url, fail
 			conn.Read(make([]byte, 1))
 			conn.Close()
 		}), "connection reset by peer"},
-		"closes":         {listen(t, responses("", "", 0)), "the connection was closed before a response came"},
+		"closes":         {listen(t, responses("", "", 0)), "the connection was closed before a response arrived"},
 		"no name":        {"http://user:geheim@no-such-name.invalid/hook?geheim", "no-such-name.invalid"},
 		"not listening":  {"http://127.0.0.1:1/hook?geheim", "connection refused"},
 		"gigabytes":      {listen(t, responses("HTTP/1.1 500 x\r\nContent-Length: 99999999999\r\n\r\n", megabyte, 2000)), "the response is 500 Internal Server Error"},
@@ -96,8 +97,9 @@ func hostile(t *testing.T, redirects *atomic.Int32) map[string]struct{ url, fail
 	}
 }
 
-// TestHostileURLs: each is retried by the rule, delays no other, costs bounded memory, and
-// leaves nothing behind. No log and no state has a secret of theirs.
+// TestHostileURLs checks that each URL is retried by the rule, delays no other, costs
+// bounded memory and leaves nothing behind, and that no log and no state contains its
+// secrets.
 func TestHostileURLs(t *testing.T) {
 	var redirects atomic.Int32
 	urls := hostile(t, &redirects)
@@ -150,7 +152,7 @@ func TestHostileURLs(t *testing.T) {
 		}
 	}
 	if n := redirects.Load(); uint64(n) > s.States()[indexOf(config.URLs, urls["redirects"].url)].Failed+1 {
-		t.Errorf("%d requests came to a URL that redirects", n)
+		t.Errorf("a URL that redirects received %d requests", n)
 	}
 	s.Close()
 	s.Close()
@@ -182,12 +184,12 @@ func wait(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !condition(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not so: %s\n%s", what, goroutines())
+			t.Fatalf("never true: %s\n%s", what, goroutines())
 		}
 	}
 }
 
-// safeBuffer gathers a log, to be read meanwhile.
+// safeBuffer collects a log that is read while it is written.
 type safeBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -205,8 +207,8 @@ func (b *safeBuffer) String() string {
 	return b.text.String()
 }
 
-// TestGigabytesAreNotRead: of a response with status 200 only the beginning is read, and the
-// message counts as received.
+// TestGigabytesAreNotRead checks that only the beginning of a response with status 200
+// is read, and that the message counts as received.
 func TestGigabytesAreNotRead(t *testing.T) {
 	var written atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -227,7 +229,8 @@ func TestGigabytesAreNotRead(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreReused, and one that the server has closed meanwhile is no failure.
+// TestConnectionsAreReused checks this, and that a connection that the server has
+// closed in the meantime isn't a failure.
 func TestConnectionsAreReused(t *testing.T) {
 	var opened atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "thanks") }))

@@ -60,14 +60,14 @@ func (c *mortal) Close() error {
 	return c.Conn.Close()
 }
 
-// Response is what a URL responds to a message.
+// Response is the response of a URL to a message.
 type Response struct {
 	Status int    // of HTTP
-	Body   []byte // its beginning, at most 4 KiB
+	Body   []byte // the beginning of the body, at most 4 KiB
 }
 
-// post sends a message once. The error is for a response that didn't come, or that is
-// not 2xx. It contains no part of the request.
+// post sends a message once. The error is for a response that didn't arrive, or that
+// is not 2xx. It contains no part of the request.
 func post(ctx context.Context, client *http.Client, url string, key []byte, m message) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -89,9 +89,9 @@ func post(ctx context.Context, client *http.Client, url string, key []byte, m me
 	return response, response.check()
 }
 
-// Test sends a sample of a message to a URL, once. The sample says that a user is UNKNOWN
-// who can't exist, so a receiver has nothing to do. secret and url must be valid; see
-// [Config]. The error is for a response that didn't come, or that is not 2xx.
+// Test sends a sample message to a URL, once. The sample reports as UNKNOWN a user who
+// can't exist, so the receiver has nothing to do. secret and url must be valid; see
+// [Config]. Test returns an error if there was no response, or one other than 2xx.
 func Test(ctx context.Context, url, secret string) (Response, error) {
 	key, err := decodeSecret(secret)
 	if err != nil {
@@ -116,7 +116,7 @@ func (r Response) check() error {
 	return fmt.Errorf("the response is %s", r)
 }
 
-// errGone means that the URL wants no further messages.
+// errGone means that the URL must receive no further messages.
 var errGone = errors.New("the response is 410 Gone: nothing more is sent to this URL until the next start")
 
 // String returns the status, such as "404 Not Found".
@@ -127,7 +127,7 @@ func (r Response) String() string {
 	return fmt.Sprint(r.Status)
 }
 
-// reason returns why no response came. It never repeats what net/http says about a
+// reason returns why no response arrived. It never repeats what net/http says about a
 // malformed response, because that quotes the response, which may quote the request
 // with its secrets.
 func reason(err error) string {
@@ -150,7 +150,7 @@ func reason(err error) string {
 	case errors.As(err, &wrongRecord), errors.Is(err, http.ErrSchemeMismatch):
 		return "the server doesn't speak TLS"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed before a response came"
+		return "the connection was closed before a response arrived"
 	}
 	return "the response is not valid HTTP"
 }

@@ -64,7 +64,8 @@ func (s *sender) update(change func(*progress)) {
 	change(&s.state)
 }
 
-// run delivers until ctx is done, the service drains, or the URL wants no more.
+// run delivers until ctx is done, the service drains, or the URL refuses further
+// messages.
 func (s *sender) run(ctx context.Context) {
 	defer close(s.ended)
 	s.update(func(p *progress) { p.whole = time.Now() })
@@ -135,8 +136,8 @@ func (s *sender) await(ctx context.Context, feed *presence.Feed) (presence.Event
 	return event, err
 }
 
-// received notes that the URL has received an event, which the feed returned at the time
-// began.
+// received records that the URL has received an event, which the feed returned at the
+// time began.
 func (s *sender) received(ctx context.Context, feed *presence.Feed, event presence.Event, began time.Time) {
 	s.update(func(p *progress) {
 		if event.Type == presence.EventUpdated {
@@ -156,8 +157,8 @@ func (s *sender) received(ctx context.Context, feed *presence.Feed, event presen
 	}
 }
 
-// deliver sends a message until it is received. It returns an error if ctx is done or the
-// URL wants no more.
+// deliver sends a message until it is received. It returns an error if ctx is done or
+// the URL refuses further messages.
 func (s *sender) deliver(ctx context.Context, m message) error {
 	for failures := 0; ; failures++ {
 		_, err := post(ctx, s.client, s.url, s.senders.settings.Load().key, m)
@@ -174,7 +175,8 @@ func (s *sender) deliver(ctx context.Context, m message) error {
 	}
 }
 
-// tried notes the result of an attempt after so many failures of the same message.
+// tried records the result of an attempt. failures is how often the same message has
+// failed before.
 func (s *sender) tried(m message, failures int, err error) {
 	if err == nil {
 		s.update(func(p *progress) { p.failing = "" })
@@ -196,9 +198,9 @@ const (
 	longestDelay = 5 * time.Minute
 )
 
-// delay returns how long to wait after a failure that so many others of the same message
-// precede. It is up to a tenth shorter at random, so that the receivers of many servers
-// aren't called by all of them at once.
+// delay returns how long to wait after a failure. failures is how often the same
+// message has failed before. The delay is up to a tenth shorter at random, so that
+// many servers don't call their receivers at the same time.
 func delay(failures int) time.Duration {
 	d := longestDelay
 	if failures < 9 {

@@ -44,8 +44,8 @@ func New(svc *presence.Service, log *slog.Logger) *Senders {
 // URLs that are removed end before it returns. c must be valid; see [Config.Validate].
 // After [Senders.Close] it does nothing.
 //
-// The error is for removed URLs that could not be forgotten. They are at the next call.
-// Everything else is in effect.
+// The error means that the service could not forget removed URLs, which the next call
+// tries again. Everything else is in effect.
 func (s *Senders) Configure(ctx context.Context, c Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,12 +117,13 @@ type State struct {
 	// means that its feed isn't open yet.
 	Version int64
 
-	// Behind is at most how long ago the oldest change happened that the URL has
-	// not received, counting from this start. Zero means that it has received
-	// everything.
+	// Behind is an upper bound on the age of the oldest change that the URL has not
+	// received. Time before this start doesn't count. Zero means that the URL has
+	// received everything.
 	Behind time.Duration
 
-	// Failing is why the last attempt failed. Empty means that it didn't.
+	// Failing is the reason why the last attempt failed. Empty means that it succeeded,
+	// or that there was none.
 	Failing string
 
 	// Sent is the number of messages that were received, and Failed that of

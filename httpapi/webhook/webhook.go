@@ -7,11 +7,12 @@
 //	{"type":"user_status.updated","timestamp":"2026-11-26T19:30:00.123Z","data":{"statuses":[…]}}
 //
 // The goroutine sends the message, ID and body unchanged, until the URL responds with
-// 2xx within 10 seconds. It retries for ever: after 1 second, then with a delay that
+// 2xx within 10 seconds. It retries without end: after 1 second, then with a delay that
 // doubles up to 5 minutes. Only then does it store the feed's cursor and read on, so
-// what happens in the meantime is conflated by the feed, and memory is bounded by one
-// message for each URL. After a restart the feed resumes after the stored cursor: a URL
-// receives everything at least once, in order of version, and a deleted user as UNKNOWN.
+// of the changes in the meantime only the latest status of each user is sent, and memory
+// is bounded by one message for each URL. After a restart the feed resumes after the
+// stored cursor: a URL receives the latest status of each user at least once, in order
+// of version, and a deleted user as UNKNOWN.
 //
 // Messages are signed as Standard Webhooks (https://www.standardwebhooks.com) describes,
 // so its libraries verify them. The headers are webhook-id, webhook-timestamp (the time
@@ -33,7 +34,7 @@ import (
 	"time"
 )
 
-// Config is what is sent where. The zero value means that nothing is sent.
+// Config configures the webhooks. The zero value means that nothing is sent.
 type Config struct {
 	// URLs receive the messages, each independently of the others. A URL that is
 	// new begins at the current version. One that is removed is forgotten; so if

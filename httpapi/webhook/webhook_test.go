@@ -26,7 +26,8 @@ const (
 	urlB   = "http://b.test/hook"
 )
 
-// world is a service with webhooks in a bubble, whose time passes while everybody waits.
+// world is a service with webhooks in a synctest bubble, where time advances while
+// every goroutine waits.
 type world struct {
 	*presence.Service
 	t       *testing.T
@@ -68,7 +69,7 @@ func (w *world) close() {
 	w.must(w.Service.Close())
 }
 
-// Write gathers the log.
+// Write collects the log.
 func (w *world) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,19 +128,19 @@ func (w *world) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// receiver is the server behind a URL. It gathers what it gets.
+// receiver is the server behind a URL. It collects the messages that it receives.
 type receiver struct {
 	t     *testing.T
 	conns chan net.Conn
 
 	mu      sync.Mutex
-	respond http.HandlerFunc // nil responds 204
+	respond http.HandlerFunc // nil means 204
 	got     []delivery
 }
 
-// delivery is one attempt, as it is received.
+// delivery is one attempt, as the receiver sees it.
 type delivery struct {
-	at       time.Duration // since the one before it
+	at       time.Duration // since the previous one
 	when     time.Time
 	id       string
 	body     string
@@ -179,7 +180,7 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) Close() error   { return nil }
 func (l *listener) Addr() net.Addr { return new(net.TCPAddr) }
 
-// ServeHTTP gathers a message, and responds.
+// ServeHTTP stores a message, and responds.
 func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	body, err := io.ReadAll(request.Body)
 	if err != nil {
@@ -211,7 +212,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	respond(w, request)
 }
 
-// responds changes what the receiver responds.
+// responds sets how the receiver responds.
 func (r *receiver) responds(respond http.HandlerFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -231,7 +232,8 @@ func (r *receiver) take() []delivery {
 	return got
 }
 
-// gets wants these statuses, in one string for each message, since the last call.
+// gets checks the statuses received since the last call. Each string holds those of
+// one message.
 func (r *receiver) gets(rule string, want ...string) {
 	r.t.Helper()
 	var got []string
@@ -246,8 +248,8 @@ func (r *receiver) gets(rule string, want ...string) {
 func (w *world) a() *receiver { return w.hosts["a.test:80"] }
 func (w *world) b() *receiver { return w.hosts["b.test:80"] }
 
-// TestBatches: the first change after a silence is sent at once, and those within the
-// batch together.
+// TestBatches checks that the first change after a pause is sent immediately, and that
+// the changes within the batch are sent together.
 func TestBatches(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.register("alice", "bob")
@@ -268,7 +270,8 @@ func TestBatches(t *testing.T) {
 	})
 }
 
-// TestPartsFollowAtOnce: a list that is split doesn't wait between its parts.
+// TestPartsFollowAtOnce checks that there is no pause between the parts of a list that
+// was split.
 func TestPartsFollowAtOnce(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.register("alice")
@@ -297,8 +300,9 @@ func TestPartsFollowAtOnce(t *testing.T) {
 	})
 }
 
-// TestRetries: a message stays the same until it is received, is retried for ever with a
-// growing delay, and what happens in the meantime is conflated.
+// TestRetries checks that a message stays the same until it is received, that it is
+// retried without end, with a growing delay, and that changes in the meantime are
+// conflated.
 func TestRetries(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.register("alice")
@@ -317,7 +321,7 @@ func TestRetries(t *testing.T) {
 		for i, d := range got[1:] {
 			longest := min(time.Second<<min(i, 20), 5*time.Minute)
 			if d.at > longest || d.at < longest*9/10 {
-				t.Errorf("attempt %d comes after %v, want at most %v and a little less", i+2, d.at, longest)
+				t.Errorf("attempt %d comes after %v, want a little less than %v", i+2, d.at, longest)
 			}
 			if d.id != got[0].id || d.body != got[0].body {
 				t.Errorf("attempt %d sends another message", i+2)
@@ -340,7 +344,7 @@ func TestRetries(t *testing.T) {
 	})
 }
 
-// TestHangingURL: an attempt ends after 10 seconds without a response.
+// TestHangingURL checks that an attempt ends after 10 seconds without a response.
 func TestHangingURL(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.register("alice")
@@ -362,7 +366,8 @@ func TestHangingURL(t *testing.T) {
 	})
 }
 
-// TestGone: a response of 410 ends the deliveries to a URL until the next start.
+// TestGone checks that a response of 410 ends the deliveries to a URL until the next
+// start.
 func TestGone(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.register("alice")
@@ -385,8 +390,8 @@ func TestGone(t *testing.T) {
 	})
 }
 
-// TestRestart: a restart loses nothing, and repeats nothing that was received. Users who
-// were deleted in the meantime are sent as UNKNOWN.
+// TestRestart checks that a restart loses nothing, and repeats nothing that was
+// received. Users who were deleted in the meantime are sent as UNKNOWN.
 func TestRestart(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.register("alice", "bob", "carol")
@@ -412,8 +417,9 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// TestConfigure: a URL that stays goes on with its message, signed with the new secret; one
-// that is removed is forgotten; one that is added begins at the current version.
+// TestConfigure checks that a URL that stays continues with its message, signed with
+// the new secret, that a removed URL is forgotten, and that an added URL starts at the
+// current version.
 func TestConfigure(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.register("alice", "bob")
@@ -451,14 +457,15 @@ func TestConfigure(t *testing.T) {
 	})
 }
 
-// signature returns the one that a delivery must have.
+// signature returns the signature that a delivery must have.
 func signature(d delivery, key []byte) string {
 	h := make(http.Header)
 	message{d.id, []byte(d.body)}.sign(h, key, d.when)
 	return h.Get("webhook-signature")
 }
 
-// TestStates: how far each URL has come, and for how long something has been missing.
+// TestStates checks how far each URL has come, and for how long something has been
+// missing.
 func TestStates(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.register("alice")
@@ -485,15 +492,15 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// TestBehindCountsFromTheChange: after an outage, the age of what is still missing is that of
-// the change, not that of the message.
+// TestBehindCountsFromTheChange checks that after an outage the age of what is still
+// missing is the age of the change, not that of the message.
 func TestBehindCountsFromTheChange(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.register("alice", "bob")
 		w.configure(urlA)
 		received := 0
 		w.a().responds(func(w http.ResponseWriter, r *http.Request) {
-			if received++; received == 1 { // the message of alice is received after a minute
+			if received++; received == 1 { // the message about alice is received after a minute
 				w.WriteHeader(http.StatusOK)
 				return
 			}

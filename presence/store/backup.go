@@ -15,7 +15,7 @@ import (
 
 // Backup copies the database at path, as it is at one moment, into a new file that
 // only its owner may read. It may be called at any time: a service that has the
-// database open, in this process or another, goes on.
+// database open, in this process or another, continues.
 //
 // The new file appears under its name only once it is complete, on the disk, and
 // checked by reading all of it. Its folder must exist. An existing file is never
@@ -99,10 +99,10 @@ func checkCopy(ctx context.Context, copied, path string) error {
 	return checkIntegrity(ctx, db, path)
 }
 
-// OpenToRead opens a database of ours, which others may have open, to read it. It
-// reads through SQLite alone: opening and closing the file itself would take away
-// the locks of a service in this process. The error is [fs.ErrNotExist] if there is
-// no file.
+// OpenToRead opens a presence database, which others may have open, to read it. It
+// reads through SQLite alone: opening and closing the file itself would release the
+// locks of a service in this process. The error is [fs.ErrNotExist] if there is no
+// file.
 func OpenToRead(ctx context.Context, path string) (*sql.DB, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err

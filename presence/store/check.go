@@ -12,9 +12,9 @@ import (
 
 // Check reads all of a database, and returns the number of its schema, and an
 // error unless it is whole and has exactly this schema or an earlier one. The
-// error is every problem joined, each with what to do about it. Zero and no error
-// mean a database without a schema: a first start was cut short, and the next one
-// goes on.
+// error joins all problems, each with what to do about it. Zero and no error mean that
+// the database has no schema yet: its first start was interrupted, and the next start
+// creates the schema.
 func (s Schema) Check(ctx context.Context, db *sql.DB, path string) (number int, err error) {
 	number, err = numberOf(ctx, db, path)
 	if err != nil {

@@ -23,11 +23,13 @@ type checkpointer struct {
 }
 
 const (
-	// checkpointAfter is the number of rows that make a checkpoint worth it: they
-	// leave a log of about 10 MiB. Its fsyncs delay those of the writer.
+	// checkpointAfter is the number of rows after which a checkpoint is worthwhile:
+	// they leave a log of about 10 MiB. The fsyncs of a checkpoint delay those of the
+	// writer.
 	checkpointAfter = 8192
 
-	// longLog is the size, in pages, from which the log has to start anew.
+	// longLog is the size, in pages, above which the log must start again from its
+	// beginning.
 	longLog = 1 << 16
 )
 
@@ -74,9 +76,10 @@ func checkpoint(db Queryer) (pages int, err error) {
 // Wrote reports between two transactions that rows were written, which may make a
 // checkpoint due.
 //
-// SQLite starts its log anew only when all of it is moved at the moment of a
-// write. Next to a writer that never rests this moment doesn't come, so when the
-// log has grown long the writer moves the rest itself.
+// SQLite reuses the beginning of its log only if a write finds all of the log moved
+// into the database. While writes follow each other without a pause, the checkpoints
+// of the other goroutine never get that far. So once the log is long, Wrote makes a
+// checkpoint itself.
 func (d *DB) Wrote(rows int) {
 	c := d.checkpointer
 	if c.long.CompareAndSwap(true, false) {

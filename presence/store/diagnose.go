@@ -20,9 +20,8 @@ const (
 	sqliteNotADB   = 26
 )
 
-// Diagnose returns an error of a database with the reason why it can't be used and
-// what to do about it, as far as the error shows that. Other errors, and nil, are
-// returned as they are.
+// Diagnose adds to an error of SQLite why the database at path can't be used, and what
+// to do about it, if the error shows that. It returns other errors, and nil, unchanged.
 func Diagnose(path string, err error) error {
 	folder := filepath.Dir(path)
 	e, ok := errors.AsType[*sqlite.Error](err)

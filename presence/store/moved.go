@@ -31,7 +31,7 @@ func openAll(ctx context.Context, db *sql.DB, n int) error {
 	return nil
 }
 
-// rememberFiles notes which files are open. SQLite creates the log with the first
+// rememberFiles stores which files are open. SQLite creates the log with the first
 // write.
 func (d *DB) rememberFiles() error {
 	for _, name := range []string{d.path, d.path + "-wal"} {
@@ -44,9 +44,9 @@ func (d *DB) rememberFiles() error {
 	return nil
 }
 
-// Moved returns an error when a file of the database was removed, moved or
-// replaced while it is open: SQLite goes on writing to it, and doesn't notice that
-// nobody will find what it has written. Before Start it returns nil.
+// Moved returns an error when a file of the database was removed, moved or replaced
+// while it is open: SQLite continues to write to it, and doesn't notice that the next
+// start won't find what it has written. Before Start it returns nil.
 func (d *DB) Moved() error {
 	for _, f := range d.files {
 		if now, err := os.Stat(f.name); err != nil || !os.SameFile(now, f.file) {

@@ -16,15 +16,15 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ApplicationID marks a database of ours in the header of the file: "Pres" in
-// ASCII. See PRAGMA application_id.
+// ApplicationID marks a presence database in the header of the file: "Pres" in ASCII.
+// See PRAGMA application_id.
 const ApplicationID = 0x50726573
 
 // touch creates the file, empty, if there is none, and returns its path without
 // links: two names of one file then share one lock.
 //
 // A file that exists isn't opened before that lock is held: closing it again would
-// take away the locks that a service in this process has on it.
+// release the locks that a service in this process has on it.
 func touch(path string) (string, error) {
 	if err := checkPath(path); err != nil {
 		return "", err
@@ -50,9 +50,9 @@ func touch(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// checkPath rejects what names no file, or what SQLite and its drivers would take
-// for something else: a file of such a name would hold what its user believes to
-// be in memory, or ignore the options after it.
+// checkPath rejects a path that names no file, and a path that SQLite and its drivers would
+// interpret differently: a file with such a name would hold what its user believes is
+// in memory, or the options after the name would be ignored.
 func checkPath(path string) error {
 	lower := strings.ToLower(path)
 	switch {
@@ -73,8 +73,8 @@ func checkPath(path string) error {
 // optionsAfter matches the query of a URI, such as presence.db?mode=memory.
 var optionsAfter = regexp.MustCompile(`\?[\w.-]+=[^/]*$`)
 
-// checkRegular rejects what only looks like a file: opening a pipe could block for
-// ever.
+// checkRegular rejects what only looks like a file: opening a pipe could block without
+// end.
 func checkRegular(path string, file fs.FileInfo) error {
 	switch {
 	case file.IsDir():

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// Restore puts a backup in the place of the database at path. It returns the name,
-// next to it, under which the database that was there is kept; "" if there was
-// none.
+// Restore puts a backup in the place of the database at path. The database
+// that was there is kept next to it under another name, which Restore returns; "" if
+// there was none.
 //
-// It fails while a service has the database open. The backup must have been
-// checked. If Restore is cut short, even by kill -9, the file at path is the
-// database as it was, or the backup.
+// It fails while a service has the database open. The caller must have checked the
+// backup. If Restore is interrupted, even by kill -9, the file at path is either the
+// database as it was or the backup.
 func Restore(ctx context.Context, path, from string) (kept string, err error) {
 	if path, err = touch(path); err != nil {
 		return "", err

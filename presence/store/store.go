@@ -1,7 +1,7 @@
 // Package store keeps a database in one SQLite file, for one writer and a few
 // readers, and maintains it: it opens and locks the file, brings it to the newest
-// schema, moves its log, and copies, checks and replaces it. It knows nothing of
-// what the tables mean: the schema is given to it as text.
+// schema, makes checkpoints, and copies, checks and replaces it. It doesn't know what
+// the tables mean: its callers pass the schema as text.
 //
 // A service opens its file with [Open]. [Backup], [Restore] and [Schema.Check]
 // work on a file by themselves, whether or not a service has it open.
@@ -144,7 +144,7 @@ func (d *DB) Exec(query string, args ...any) (rows int64, err error) {
 }
 
 // Prepare returns a statement on the connection that writes. It is kept: the same
-// text returns the same statement, which must not be closed.
+// text returns the same statement. Callers must not close it.
 func (d *DB) Prepare(query string) (*sql.Stmt, error) {
 	if s := d.stmts[query]; s != nil {
 		return s, nil

@@ -29,8 +29,8 @@ func open(t *testing.T, word string) *DB {
 	return d
 }
 
-// TestPragmasAreInForce on every connection: a pragma that is executed once reaches
-// only one of them.
+// TestPragmasAreInForce checks every connection, because a pragma that is executed once
+// applies to one connection only.
 func TestPragmasAreInForce(t *testing.T) {
 	d := open(t, "hello")
 	always := map[string]string{
@@ -68,8 +68,8 @@ func checkPragmas(t *testing.T, name string, conn *sql.Conn, wanted ...map[strin
 	}
 }
 
-// TestNoConnectionIsOpenedLater: it would open, or create, the file that has the
-// name then.
+// TestNoConnectionIsOpenedLater checks this because a later connection would open, or
+// create, the file that has the name then.
 func TestNoConnectionIsOpenedLater(t *testing.T) {
 	d := open(t, "hello")
 	if n := d.reader.Stats().OpenConnections; n != readers {
@@ -80,8 +80,8 @@ func TestNoConnectionIsOpenedLater(t *testing.T) {
 	}
 }
 
-// TestRestoreCutShort: at the worst moment, right before the backup gets its final
-// name, both names are the database as it was, with what was in its log.
+// TestRestoreCutShort checks the worst moment, right before the backup gets its final
+// name: under both names is the database as it was, with what was in its log.
 func TestRestoreCutShort(t *testing.T) {
 	d := open(t, "hello")
 	crashed := filepath.Join(t.TempDir(), "words.db")

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes a database with something of everything in it, by a released binary: the
-# fixture that later releases have to open. TestEveryReleasedSchemaOpens knows
-# what is in it. Usage: make.sh BINARY FILE
+# Creates a database with rows in every table, using a released binary. It is the
+# fixture that later releases must open. TestEveryReleasedSchemaOpens checks its
+# contents. Usage: make.sh BINARY FILE
 set -euo pipefail
 binary=$(realpath "$1") file=$(realpath "$2")
 folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -r "$folder"' EXIT
 cd "$folder"
 export PRESENCE_LISTEN=127.0.0.1:${PORT:-18099} PRESENCE_AUTH__ADMIN_KEY=a-key-for-the-fixture
-export PRESENCE_WEBHOOKS__URLS=http://127.0.0.1:1/ # nobody receives, so what is sent is kept
+export PRESENCE_WEBHOOKS__URLS=http://127.0.0.1:1/ # nothing listens there, so deletions are kept for this feed
 export PRESENCE_WEBHOOKS__SECRET="whsec_$(head -c 32 /dev/zero | base64)"
 "$binary" 2>log &
 server=$!
@@ -17,7 +17,7 @@ until curl -sf $url/readyz >/dev/null; do :; done
 
 admin() { curl -sf "$url/v1/admin/$1" -H "Authorization: Bearer $PRESENCE_AUTH__ADMIN_KEY" -d "$2"; echo; }
 token() { admin issueToken "{\"userID\":\"$1\"}" | sed 's/.*"token":"\([^"]*\)".*/\1/'; }
-follow() { # USER DEVICE PLATFORM: comes back once the stream is open
+follow() { # USER DEVICE PLATFORM: returns once the stream is open
   curl -sfN "$url/v1/events?deviceID=$2&platform=$3" -H "Authorization: Bearer $(token "$1")" >"$2" &
   until grep -qs READY "$2"; do :; done
 }
@@ -31,7 +31,7 @@ kill $!
 follow erin tablet web
 admin kick '{"userID":"erin"}'
 admin addFriends '{"userID":"frank","friendIDList":["gina"]}'
-admin deleteUsers '{"userIDList":["gina"]}' # of whom only the hash stays
+admin deleteUsers '{"userIDList":["gina"]}' # only the hash of this user remains
 follow alice laptop web
 follow alice pocket ios
 admin setUserStatus '{"userID":"alice","customStatus":"In a call","expiresIn":31536000}'

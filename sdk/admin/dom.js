@@ -24,10 +24,10 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** An ID or a text of a user, kept apart from the direction of what is around it. */
+/** An ID or a text of a user, isolated from the direction of the text around it. */
 export const bdi = (text, className) => h("bdi", { class: className, dir: "auto" }, text);
 
-/** Sets the text of an element, and leaves alone what a screen reader would otherwise read again. */
+/** Sets the text of an element, unless it is the same, which a screen reader would read again. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -39,10 +39,10 @@ export class Feed {
   set keepalive(duration) {
     const parts = duration.matchAll(/([\d.]+)(h|ms|m|s)/g);
     this.#silence.keepalive = [...parts].reduce((sum, [, n, unit]) => sum + n * SECONDS[unit], 0);
-    this.#silence.heard(); // the timer that runs was started before this was known
+    this.#silence.heard(); // the current timer was started before this was known
   }
 
-  /** Timers rest while a computer sleeps: a stream that was silent for too long is dead. */
+  /** Cuts a stream that was silent for too long, because timers stop while a computer sleeps. */
   #wake() {
     if (document.hidden) return;
     if (this.#silence.length > this.#silence.ms) this.#stream.cut();
@@ -53,7 +53,7 @@ export class Feed {
 
   request() {
     this.#silence.heard();
-    return [this.#api.url("events"), { Authorization: `Bearer ${this.#api.key}` }];
+    return [this.#api.url("events"), { headers: { Authorization: `Bearer ${this.#api.key}` } }];
   }
 
   receive({ event, data }) {

@@ -5,12 +5,13 @@ import { Poll } from "./api.js";
 import { Chart } from "./charts.js";
 import { number, problem } from "./words.js";
 
-// The most versions in a second that can be changes: a server that starts again leaves out many more.
+// The maximum number of versions per second that can be changes. A server that restarts skips many more.
 const FASTEST = 500_000;
 
 const COUNTS = [
   ["online", "Online", "at least one device is connected"],
-  ["away", "Of these, away", "nobody is using any of the connected devices"],
+  ["away", "Away", "they say so, or nobody is using their devices"],
+  ["busy", "Busy", "they are busy, or not to be disturbed"],
   ["offline", "Offline", "an app disconnected without logging out"],
   ["unlogined", "Not logged in", "no device is logged in"],
 ];
@@ -28,7 +29,7 @@ export class Overview {
     $("charts").replaceChildren(...Object.values(this.#charts).map(({ element }) => element));
     this.#poll = new Poll({
       every: 2000,
-      read: () => api.get("stats", { deliveries: true }),
+      read: () => api.get("stats", { deliveries: true, availability: true }),
       show: (stats) => this.#show(stats),
       failed: (error) => this.#failed(error),
     });
@@ -44,15 +45,15 @@ export class Overview {
 
   #show(answer) {
     const stats = { deliveries: 0, ...answer };
-    const { users } = stats;
+    const { away, busy, dnd } = { away: 0, busy: 0, dnd: 0, ...answer.availability };
+    const counts = { ...stats.users, away, busy: busy + dnd };
     setText($("stats-state"), "");
-    const counts = COUNTS.filter(([name]) => users[name] !== undefined);
-    list($("counts"), counts, ([name]) => name, createCount, (tile, [name]) => setText(tile.querySelector("dd"), number(users[name])));
-    drawBar(users);
+    list($("counts"), COUNTS, ([name]) => name, createCount, (tile, [name]) => setText(tile.querySelector("dd"), number(counts[name])));
+    drawBar(stats.users);
     this.#plot(stats, performance.now() / 1000);
   }
 
-  /** Two answers in quick succession, as after a connection, give no rate that means something. */
+  /** Two responses in quick succession, as after a connection, give no meaningful rate. */
   #plot(stats, now) {
     if (now - this.#before?.now < 1) return;
     this.#charts.streams.add(now, stats.streams);
@@ -61,7 +62,7 @@ export class Overview {
     this.#before = { ...stats, now };
   }
 
-  /** How much a total grows in a second; undefined if it isn't known, as after a start of the server. */
+  /** Returns how much a total grows per second; undefined if it isn't known, as after a start of the server. */
   #rate(name, stats, now) {
     const rate = (stats[name] - this.#before?.[name]) / (now - this.#before?.now);
     return rate >= 0 && rate < FASTEST ? rate : undefined;

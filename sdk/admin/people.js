@@ -37,7 +37,7 @@ export class People {
     this.#draw();
   }
 
-  /** Takes changes of any users; those who are not in the list are only remembered. A deleted user leaves the list. */
+  /** Receives changes of any users. Changes of users who are not in the list are only stored. A deleted user leaves the list. */
   update(changes) {
     for (const status of changes) {
       this.#remember(status);

@@ -4,7 +4,7 @@ import { $, bdi, h, list, setText } from "./dom.js";
 import { Actions } from "./actions.js";
 import { Poll } from "./api.js";
 import { People } from "./people.js";
-import { about, count, deadline, kindOf, number, problem, quoted, sentence, statusName, statusNodes, time } from "./words.js";
+import { AVAILABILITY, about, count, deadline, kindOf, number, problem, quoted, sentence, statusName, statusNodes, time } from "./words.js";
 
 const PAGE = 20;
 const MOST = 1000; // friends in one answer
@@ -41,7 +41,7 @@ export class UserView {
     this.userID = userID;
     this.#announce = announce;
     $("user-id").replaceChildren(bdi(userID));
-    for (const name of ["user-status", "why", "next", "deadlines", "audience", "devices", "refused", "user-state"]) $(name).replaceChildren();
+    for (const name of ["user-status", "why", "said", "others", "next", "deadlines", "audience", "entries", "devices", "refused", "user-state"]) $(name).replaceChildren();
     $("user-sign").dataset.kind = "unknown";
     showKnown(false);
     this.#actions = new Actions(api, userID, { note, done: () => this.reload() });
@@ -114,10 +114,14 @@ export class UserView {
     showKnown(true);
     this.#drawStatus(now);
     fill($("why"), sentence(explained.why, now));
+    fill($("said"), sentence(explained.said, now));
+    $("others-box").hidden = !explained.public;
+    if (explained.public) fill($("others"), sentence(explained.others, now));
     fill($("next"), sentence(explained.next, now));
     fill($("audience"), sentence(explained.audience, now));
     list($("deadlines"), explained.deadlines, ({ at, what }) => `${at} ${what}`, () => h("li"), (item, one) => fill(item, deadline(one, now)));
     list($("refused"), explained.refused, ({ deviceID }) => deviceID, () => h("li"), (item, device) => fill(item, refusal(device, now)));
+    drawEntries(explained.entries, now);
     this.#drawDevices(explained.devices, now);
     this.#drawFacts(explained);
   }
@@ -135,6 +139,7 @@ export class UserView {
       row.querySelector(".sign").dataset.kind = device.idle ? "away" : kind;
       const state = [name, device.idle ? ", nobody is using it" : "", ` ${since} `, time(device.since, now)];
       fill(row.querySelector(".status"), [`${device.platform} · `, ...state]);
+      fill(row.querySelector(".adds"), ["Adds ", ...sentence(device.adds, now, false)]);
     });
     $("log-out-all").hidden = !devices.length;
   }
@@ -143,7 +148,7 @@ export class UserView {
     const logOut = () => this.#actions.logOut(deviceID);
     return h("li", { class: "device" },
       h("span", { class: "sign", "aria-hidden": "true" }),
-      h("div", { class: "text" }, bdi(deviceID, "name"), h("p", { class: "status" })),
+      h("div", { class: "text" }, bdi(deviceID, "name"), h("p", { class: "status" }), h("p", { class: "adds hint" })),
       h("button", { type: "button", "aria-label": `Log out device ${deviceID}`, click: logOut }, "Log out"));
   }
 
@@ -189,6 +194,28 @@ export class UserView {
   #listFailed(state, error) {
     if (error.code !== UNKNOWN_USER) setText(state, problem(error));
   }
+}
+
+function drawEntries(entries, now) {
+  setText($("entries-state"), entries.length ? "" : "Nothing. Users, calendars and calls say something with setSelfStatus and setUserStatus.");
+  list($("entries"), entries, ({ source }) => source, createEntry, (row, entry) => {
+    fill(row.querySelector(".status"), entryNodes(entry, now));
+    fill(row.querySelector(".adds"), ["Adds ", ...sentence(entry.adds, now, false)]);
+  });
+}
+
+function createEntry({ source }) {
+  return h("li", { class: "device" },
+    h("div", { class: "text" }, h("span", { class: "name" }, source || "The user’s own"), h("p", { class: "status" }), h("p", { class: "adds hint" })));
+}
+
+/** What an entry says, and when. */
+function entryNodes({ availability, customStatus, priority, startsAt, expiresAt }, now) {
+  const nodes = [[AVAILABILITY[availability], `priority ${priority}`].filter(Boolean).join(" · ")];
+  if (customStatus) nodes.unshift(bdi(customStatus, "custom"), " · ");
+  if (startsAt) nodes.push(" · from ", time(startsAt, now));
+  if (expiresAt) nodes.push(" · until ", time(expiresAt, now));
+  return nodes;
 }
 
 function showKnown(isKnown) {

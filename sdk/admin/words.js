@@ -1,13 +1,13 @@
-// How the page says things.
+// The words and formats of the page.
 
 import { bdi, h } from "./dom.js";
 
 const TYPES = ["Unknown", "Online", "Offline", "Not logged in"];
 const KINDS = ["unknown", "online", "offline", "gone"];
-const AVAILABILITY = { away: "Away", busy: "Busy", dnd: "Do not disturb" };
+export const AVAILABILITY = { away: "Away", busy: "Busy", dnd: "Do not disturb" };
 const NAMES = { ONLINE: "Online", OFFLINE: "Offline", UNLOGINED: "Not logged in" };
 
-/** Which of the signs of the page shows a status. */
+/** Returns which of the icons of the page shows a status. */
 export function kindOf({ statusType, availability }) {
   if (statusType === 1 && availability) return availability === "away" ? "away" : "busy";
   return KINDS[statusType] ?? "unknown";
@@ -28,7 +28,7 @@ export function statusNodes(status, now) {
   return nodes;
 }
 
-/** A text of a user inside a sentence, which it can't turn around. */
+/** A text of a user inside a sentence, whose direction it can't change. */
 export const quoted = (text) => `“\u2068${text}\u2069”`;
 
 /** A sentence about a user. */
@@ -63,9 +63,9 @@ const TIME_OR_STATUS = /(\d{4}-\d\d-\d\dT[\d:.]+Z|\b(?:ONLINE|OFFLINE|UNLOGINED)
 const THEN = /(?<=the user is then )(ONLINE|OFFLINE|UNLOGINED)/; // the ID of a device in the same text stays as it is
 
 /** A sentence of the server as nodes: its times are the reader's, and its names of statuses those of this page. */
-export function sentence(text, now) {
+export function sentence(text, now, isWhole = true) {
   const nodes = translated(text, TIME_OR_STATUS, now);
-  if (typeof nodes[0] === "string") nodes[0] = nodes[0][0].toUpperCase() + nodes[0].slice(1);
+  if (isWhole && typeof nodes[0] === "string") nodes[0] = nodes[0][0].toUpperCase() + nodes[0].slice(1);
   return [...nodes, "."];
 }
 

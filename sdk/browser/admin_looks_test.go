@@ -16,7 +16,7 @@ import (
 	child "github.com/presence-server/presence/deploy/testserver"
 )
 
-// axe is a program that finds what keeps a page from being used by everybody.
+// axe returns a program that finds what makes a page inaccessible to some users.
 func axe(t *testing.T) string {
 	t.Helper()
 	script, err := os.ReadFile("../node_modules/axe-core/axe.min.js")
@@ -26,21 +26,23 @@ func axe(t *testing.T) string {
 	return string(script)
 }
 
-// findings returns what axe finds in the page as it is now.
+// findings returns the problems that axe finds in the page as it is now.
 func (p *tab) findings() string {
 	p.t.Helper()
 	return p.eval(`axe.run().then(({ violations }) =>
 		violations.map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")))`)
 }
 
-// cut returns what is wider than the box that it is in, and so is cut off or has to be scrolled to.
+// cut returns the elements whose content is wider than their box, so that it is cut
+// off or must be scrolled to.
 func (p *tab) cut() string {
 	p.t.Helper()
 	return p.eval(`[...document.querySelectorAll("main, main *:not(input, textarea, svg *, .unseen)")]
 		.filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth).map((e) => e.id || e.className)`)
 }
 
-// TestAdminLooks holds each view of the page to axe, to the contrast of its texts, and to its width.
+// TestAdminLooks checks each view of the page with axe, and checks the contrast of its
+// texts and its width.
 func TestAdminLooks(t *testing.T) {
 	script := axe(t)
 	contrast, err := os.ReadFile("testdata/contrast.js")
@@ -52,6 +54,9 @@ func TestAdminLooks(t *testing.T) {
 	s.importUsers(strings.Repeat("W", 128))
 	s.Set("alice", "In a call")
 	s.device("alice", "platform=ios&deviceID=phone")
+	s.Admin("setUserStatus", map[string]any{"userID": "alice", "source": strings.Repeat("w", 64), "customStatus": strings.Repeat("W", 128), "availability": "busy",
+		"expiresIn": 600}, nil)
+	s.Do("/v1/setVisibility", s.TokenOf("alice"), map[string]any{"invisible": true}, nil)
 	s.Do("/v1/subscribeUserStatus", s.TokenOf("alice"), map[string]any{"userIDList": []string{"bob"}}, nil)
 	admin := startBrowser(t).profile().tab(s.URL + "/admin/")
 	admin.do(chromedp.Evaluate[chromedp.Void](script))
@@ -76,7 +81,7 @@ func TestAdminLooks(t *testing.T) {
 			}
 		}
 	}
-	check("the question for the key")
+	check("the form that asks for the key")
 	admin.unlock(child.AdminKey)
 	admin.await(`document.querySelector("#net").dataset.state === "connected" && document.querySelectorAll("#users a").length === 3`)
 	admin.await(`document.querySelector("#config").children.length === 3`)
@@ -108,7 +113,7 @@ func TestAdminUnderAPrefix(t *testing.T) {
 	s.importUsers("alice")
 	proxy := httptest.NewServer(http.StripPrefix("/a/b", reverse(t, s)))
 	t.Cleanup(proxy.Close)
-	t.Cleanup(s.Kill) // before that, so that the feed ends
+	t.Cleanup(s.Kill) // called before the proxy is closed, so that the feed ends
 	admin := startBrowser(t).profile().admin(proxy.URL+"/a/b", "#user=alice")
 	admin.reads("#why", "no device is logged in")
 	s.Set("alice", "live")
@@ -125,8 +130,9 @@ func reverse(t *testing.T, s *server) http.Handler {
 	return httputil.NewSingleHostReverseProxy(target)
 }
 
-// TestAdminToldToWait: the page says that a limit is reached, and what still works goes on.
-func TestAdminToldToWait(t *testing.T) {
+// TestAdminReachesALimit checks that the page reports that a limit is reached, and
+// that everything else continues to work.
+func TestAdminReachesALimit(t *testing.T) {
 	s := startServer(t, false, "LIMITS__STREAMS=1")
 	s.importUsers("bob")
 	stream := s.device("alice", "deviceID=phone")
@@ -135,7 +141,7 @@ func TestAdminToldToWait(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if busy.Load() && r.Method == http.MethodPost {
 			w.Header().Set("Retry-After", "7")
-			w.WriteHeader(http.StatusTooManyRequests) // as a gateway does, without one of our codes
+			w.WriteHeader(http.StatusTooManyRequests) // the response of a gateway, without a code of the server
 			return
 		}
 		handler.ServeHTTP(w, r)

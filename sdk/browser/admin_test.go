@@ -11,7 +11,8 @@ import (
 	child "github.com/presence-server/presence/deploy/testserver"
 )
 
-// admin opens the admin page at a hash, types the key in, and waits until the page is live.
+// admin opens the admin page at a hash, types the key, and waits until the page is
+// live.
 func (p *profile) admin(url, hash string) *tab {
 	p.t.Helper()
 	tab := p.tab(url + "/admin/" + hash)
@@ -20,14 +21,14 @@ func (p *profile) admin(url, hash string) *tab {
 	return tab
 }
 
-// unlock types the key in, and presses Enter.
+// unlock types the key, and presses Enter.
 func (p *tab) unlock(key string) {
 	p.t.Helper()
 	p.await(`document.activeElement === document.querySelector("#key")`)
 	p.press(key, "\r")
 }
 
-// press types text and keys where the focus is.
+// press types text and keys into the focused element.
 func (p *tab) press(keys ...string) {
 	p.t.Helper()
 	for _, key := range keys {
@@ -104,23 +105,56 @@ func TestAdminExplainsAUser(t *testing.T) {
 	admin.isFine()
 }
 
-// TestAdminCharts: the charts show what happens within seconds.
+// TestAdminShowsAvailability: what is said about a user, what each device and entry adds, and
+// what others see.
+func TestAdminShowsAvailability(t *testing.T) {
+	s := startServer(t, false)
+	s.importUsers("bob")
+	s.device("alice", "platform=ios&deviceID=phone")
+	admin := startBrowser(t).profile().admin(s.URL, "")
+	admin.reads("#counts", "Away0")
+	s.Do("/v1/setIdle", s.TokenOf("alice"), map[string]any{"deviceID": "phone", "idle": true}, nil)
+	admin.reads("#users", "aliceOnline, away")
+	admin.reads("#counts", "Away1")
+	s.Admin("setUserStatus", map[string]any{"userID": "bob", "availability": "dnd"}, nil)
+	admin.reads("#users", "bobNot logged in, do not disturb")
+	admin.reads("#counts", "Busy1")
+
+	admin.eval(`location.hash = "user=alice"`)
+	admin.reads("#entries-state", "Nothing.")
+	admin.reads("#said", "away, because nobody is using any of the devices")
+	admin.reads("#devices", "nobody is using it since")
+	admin.reads("#devices", "Adds Online, and away unless another device is in use.")
+	admin.await(`document.querySelector("#others-box").hidden`)
+	s.Admin("setUserStatus", map[string]any{"userID": "alice", "source": "call", "customStatus": "<b>In a call", "availability": "busy", "expiresIn": 600}, nil)
+	s.Do("/v1/setVisibility", s.TokenOf("alice"), map[string]any{"invisible": true}, nil)
+	admin.reads("#user-status", "Online, busy · invisible to others · <b>In a call · until ")
+	admin.reads("#entries", "call<b>In a call · Busy · priority 10 · until ")
+	admin.reads("#entries", "Adds the custom status, and the availability busy.")
+	admin.reads("#others", "Others see Not logged in, because the user is invisible")
+	admin.reads("#devices", "nothing for others, because the user is invisible.")
+	s.Do("/v1/setVisibility", s.TokenOf("alice"), map[string]any{"invisible": false}, nil)
+	admin.await(`document.querySelector("#others-box").hidden`)
+	admin.isFine()
+}
+
+// TestAdminCharts checks that the charts show what happens within seconds.
 func TestAdminCharts(t *testing.T) {
 	s := startServer(t, false)
 	s.Befriend("alice", "bob")
 	admin := startBrowser(t).profile().admin(s.URL, "")
 	admin.awaitChart("Changes per second", `label.includes(": 0 now")`)
 	s.device("bob", "deviceID=tab")
-	admin.awaitChart("Open streams", `label.includes("between 1 and 2 in the last")`) // the feed of the page is one
+	admin.awaitChart("Open streams", `label.includes("between 1 and 2 in the last")`) // the feed of the page counts as a stream
 	for i := range 20 {
 		s.Set("alice", fmt.Sprint(i))
 	}
 	admin.awaitChart("Changes per second", `/: [1-9].* now/.test(label) && line.includes("L")`)
-	admin.awaitChart("Deliveries per second", `/between .* and [1-9]/.test(label)`) // to bob and to the page
+	admin.awaitChart("Deliveries per second", `/between .* and [1-9]/.test(label)`) // delivered to bob and to the page
 	admin.isFine()
 }
 
-// awaitChart waits until what a visible chart says and draws meets a condition.
+// awaitChart waits until the label and the line of a visible chart meet a condition.
 func (p *tab) awaitChart(title, condition string) {
 	p.t.Helper()
 	p.await(`[...document.querySelectorAll(".chart svg")].some((chart) => {
@@ -130,13 +164,13 @@ func (p *tab) awaitChart(title, condition string) {
 	})`, title+": ", condition)
 }
 
-// TestAdminWebhooks shows a webhook that fails, and none.
+// TestAdminWebhooks shows a failing webhook, and a page without webhooks.
 func TestAdminWebhooks(t *testing.T) {
 	profile := startBrowser(t).profile()
 	without := profile.admin(startServer(t, false).URL, "")
 	without.reads("#webhooks-state", "No webhook is configured.")
 
-	address, err := child.FreeAddress() // nobody listens there
+	address, err := child.FreeAddress() // no server listens there
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +188,8 @@ func TestAdminWebhooks(t *testing.T) {
 	admin.isFine()
 }
 
-// TestAdminByKeyboard does everything without a mouse. Whatever is pressed may go, and the focus is not lost with it.
+// TestAdminByKeyboard does everything without a mouse. The element that was pressed
+// may disappear, but the focus must not be lost.
 func TestAdminByKeyboard(t *testing.T) {
 	s := startServer(t, false)
 	s.importUsers("alice", "bob")
@@ -204,13 +239,14 @@ func TestAdminByKeyboard(t *testing.T) {
 	admin.isFine()
 }
 
-// TestAdminKey tries wrong keys, one that is right, and one that the server no longer accepts.
+// TestAdminKey tries wrong keys, a right key, and a key that the server no longer
+// accepts.
 func TestAdminKey(t *testing.T) {
 	s := startServer(t, false)
 	profile := startBrowser(t).profile()
 	admin := profile.tab(s.URL + "/admin/")
 	for _, wrong := range []string{"wrong", "schlüssel", "キー"} {
-		admin.unlock(wrong) // which replaces the wrong key before
+		admin.unlock(wrong) // which replaces the wrong key
 		admin.reads("#gate-problem", "This is not the admin key of this server.")
 		admin.await(`document.querySelector("#app").hidden && sessionStorage.length === 0`)
 		admin.eval(`document.querySelector("#gate-problem").textContent = ""`)
@@ -245,7 +281,8 @@ func TestAdminServerKilled(t *testing.T) {
 	s.Kill()
 	admin.await(`!document.querySelector("#lost-box").hidden`)
 	admin.reads("#lost", "The connection was lost at")
-	// It is up again before the page knows, so that this change is none that the feed sends.
+	// The server is ready again before the page notices, so the feed doesn't send this
+	// change.
 	quiet := newServerIn(t, s.Folder)
 	quiet.Start()
 	quiet.Set("alice", "meanwhile")
@@ -262,8 +299,8 @@ func TestAdminServerKilled(t *testing.T) {
 	admin.isFine()
 }
 
-// TestAdminNastyNames shows IDs and texts that look like markup, that no letter breaks, and that are written from right to
-// left.
+// TestAdminNastyNames shows IDs and texts that look like markup, that have no place to
+// break a line, and that are written from right to left.
 func TestAdminNastyNames(t *testing.T) {
 	s := startServer(t, false)
 	names := []string{
@@ -290,12 +327,12 @@ func TestAdminNastyNames(t *testing.T) {
 	if admin.eval(`window.hacked === undefined && document.querySelectorAll("img, script").length`) != "2" {
 		t.Error("an ID became markup")
 	}
-	admin.eval(`location.hash = "user=%%E0%%A4%%A"`) // not written by the page
+	admin.eval(`location.hash = "user=%%E0%%A4%%A"`) // the page never writes such a hash
 	admin.await(`!document.querySelector("#overview").hidden`)
 	admin.isFine()
 }
 
-// TestAdminManyUsers: the page loads only what it shows.
+// TestAdminManyUsers checks that the page loads only what it shows.
 func TestAdminManyUsers(t *testing.T) {
 	s := startServer(t, false)
 	for i := range 5 {

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestAdminServerStuck: a server that is stuck, or a network that swallows everything, closes no connection. The page
-// knows from the keepalive how long silence may last.
+// TestAdminServerStuck checks this because a stuck server, or a network that drops
+// everything, closes no connection. The page knows from the keepalive how long silence
+// may last.
 func TestAdminServerStuck(t *testing.T) {
 	s := startServer(t, false, "TIMING__KEEPALIVE=1s")
 	s.importUsers("alice")

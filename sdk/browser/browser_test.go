@@ -18,7 +18,7 @@ import (
 	child "github.com/presence-server/presence/deploy/testserver"
 )
 
-// A browser is one headless Chromium.
+// browser is one headless Chromium.
 type browser struct {
 	t   *testing.T
 	ctx context.Context
@@ -26,7 +26,7 @@ type browser struct {
 
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	path := child.Require(t, "chromium", "it drives the SDK and the demo page")
+	path := child.Require(t, "chromium", "Chromium runs the SDK and the demo page")
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
@@ -35,7 +35,7 @@ func startBrowser(t *testing.T) *browser {
 	return &browser{t, newContext(t, allocator)}
 }
 
-// newContext makes a target of its own that ends with the test, and starts it.
+// newContext creates a target of its own that ends with the test, and starts it.
 func newContext(t *testing.T, parent context.Context, options ...chromedp.ContextOption) context.Context {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(parent, options...)
@@ -46,7 +46,8 @@ func newContext(t *testing.T, parent context.Context, options ...chromedp.Contex
 	return ctx
 }
 
-// A profile is as apart from another as two people's browsers; its tabs share storage, locks and connections.
+// profile is as separate from another profile as the browsers of two people. Its tabs
+// share storage, locks and connections.
 type profile struct {
 	t   *testing.T
 	ctx context.Context
@@ -57,7 +58,7 @@ func (b *browser) profile() *profile {
 	return &profile{b.t, newContext(b.t, b.ctx, chromedp.WithNewBrowserContext())}
 }
 
-// A tab is one page; problems are the errors that nobody caught in it.
+// tab is one page. problems are the uncaught errors of the page.
 type tab struct {
 	t        *testing.T
 	ctx      context.Context
@@ -79,16 +80,16 @@ func (p *profile) tab(url string) *tab {
 	return tab
 }
 
-// demo opens the demo page as someone, and waits until it is ready.
+// demo opens the demo page as a user, and waits until it is ready.
 func (p *profile) demo(url, userID string) *tab {
 	p.t.Helper()
-	tab := p.tab(url + "/#" + userID)
+	tab := p.tab(url + "/person.html#" + userID)
 	tab.await("window.chat?.isReady()")
 	tab.record()
 	return tab
 }
 
-// login opens a bare page of a server that isn't in -dev mode, and logs in there.
+// login opens an empty page of a server that isn't in -dev mode, and logs in there.
 func (p *profile) login(s *server, userID string, seconds int) *tab {
 	p.t.Helper()
 	tab := p.bare(s)
@@ -96,7 +97,8 @@ func (p *profile) login(s *server, userID string, seconds int) *tab {
 	return tab
 }
 
-// bare opens a page that stands for one of the server's users, in which the policy of the server's answers isn't in force.
+// bare opens an empty page at the server's origin, to which the
+// Content-Security-Policy of the server's responses doesn't apply.
 func (p *profile) bare(s *server) *tab {
 	p.t.Helper()
 	tab := p.tab("about:blank")
@@ -107,8 +109,9 @@ func (p *profile) bare(s *server) *tab {
 	return tab
 }
 
-// login loads the SDK and logs in with a token that lives for seconds, at the origin of the page, which is the default.
-// Each event adds a line to the page's #log.
+// login loads the SDK from the origin of the page, which is the default, and logs in
+// with a token that is valid for some seconds. Each event adds a line to the page's
+// #log.
 func (p *tab) login(s *server, userID string, seconds int) {
 	p.t.Helper()
 	token, err := s.Token(p.ctx, userID, seconds)
@@ -146,7 +149,7 @@ func (p *tab) close() {
 func (p *tab) crash() {
 	p.t.Helper()
 	crashed := chromedp.Events(p.ctx, inspector.TargetCrashed)
-	go chromedp.Call(p.ctx, page.Crash, cdp.Empty{}) // no answer comes from the dead
+	go chromedp.Call(p.ctx, page.Crash, cdp.Empty{}) // a crashed tab sends no response
 	for _, err := range crashed {
 		if err != nil {
 			p.t.Fatal(err)
@@ -155,7 +158,8 @@ func (p *tab) crash() {
 	}
 }
 
-// reload does what the button does, and waits until the demo page is ready again.
+// reload does what the reload button does, and waits until the demo page is ready
+// again.
 func (p *tab) reload() {
 	p.t.Helper()
 	p.do(chromedp.Reload())
@@ -179,7 +183,8 @@ func (p *tab) goOffline(offline bool) {
 	})
 }
 
-// media makes the page believe in a preference of its user, as "prefers-color-scheme" and "dark".
+// media makes the page see a preference of its user, such as "prefers-color-scheme"
+// and "dark".
 func (p *tab) media(name, value string) {
 	p.t.Helper()
 	p.do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
@@ -197,7 +202,8 @@ func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// eval runs JavaScript in the page, waits for the promise that it may give, and returns the value as JSON.
+// eval runs JavaScript in the page, waits for the promise that it may return, and
+// returns the value as JSON.
 func (p *tab) eval(script string, args ...any) string {
 	p.t.Helper()
 	script = fmt.Sprintf(script, args...)
@@ -208,7 +214,8 @@ func (p *tab) eval(script string, args ...any) string {
 	return string(value)
 }
 
-// console does what typing into the browser's console does, where let may declare a name again.
+// console does what typing into the browser's console does, where let may declare a
+// name again.
 func (p *tab) console(text string) {
 	p.t.Helper()
 	repl := func(params *runtime.EvaluateParams) { params.ReplMode = new(true) }
@@ -217,7 +224,8 @@ func (p *tab) console(text string) {
 	}
 }
 
-// await waits until an expression is true. It is asked whenever the page changes, as it does with every event.
+// await waits until an expression is true. It is evaluated whenever the page changes,
+// which every event causes.
 func (p *tab) await(condition string, args ...any) {
 	p.t.Helper()
 	p.eval(`new Promise((resolve) => {
@@ -228,7 +236,7 @@ func (p *tab) await(condition string, args ...any) {
 	})`, fmt.Sprintf(condition, args...))
 }
 
-// record keeps each status that the page is told of in seen, as "bob 1 In a call".
+// record stores each status that the page receives in seen, as "bob 1 In a call".
 func (p *tab) record() {
 	p.t.Helper()
 	p.eval(`window.seen = [];
@@ -237,14 +245,14 @@ func (p *tab) record() {
 		undefined`)
 }
 
-// sees waits until the page was told of this status.
+// sees waits until the page has received this status.
 func (p *tab) sees(status string) {
 	p.t.Helper()
 	p.await("seen.includes(%q)", status)
 }
 
-// told is everything that the page was told of a user, in order.
-func (p *tab) told(userID string) string {
+// received returns all statuses of a user that the page has received, in order.
+func (p *tab) received(userID string) string {
 	p.t.Helper()
 	return p.eval(`seen.filter((s) => s.split(" ")[0] === %q)`, userID)
 }
@@ -254,7 +262,7 @@ func (p *tab) set(customStatus string) {
 	p.eval(`chat.setSelfStatus({ customStatus: %q }).then(() => 0)`, customStatus)
 }
 
-// text is what a failure shows: the text of the page.
+// text returns the text of the page, for failure messages.
 func (p *tab) text() string {
 	ctx, cancel := context.WithTimeout(p.ctx, child.Patience/6)
 	defer cancel()

@@ -23,7 +23,7 @@ import (
 
 // visit is what a client is started with.
 type visit struct {
-	name       string // of the kind
+	name       string // name of the kind
 	url, token string
 	site       *site
 }
@@ -48,7 +48,7 @@ func startR3labs(t *testing.T, v visit) <-chan received {
 	return reports
 }
 
-// untilDone is a strategy that ends with a context, which the client's own doesn't.
+// untilDone is a backoff that ends with a context, which the client's own doesn't.
 type untilDone struct {
 	backoff.BackOff
 	ctx context.Context
@@ -69,17 +69,18 @@ func drain(reports <-chan received) {
 
 func startNode(t *testing.T, v visit) <-chan received {
 	t.Helper()
-	node := child.Require(t, "node", "it runs other people's clients")
+	node := child.Require(t, "node", "Node runs the clients of other projects")
 	return startLines(t, exec.CommandContext(t.Context(), node, "clients/node.js", v.name, v.url, v.token))
 }
 
 func startPython(t *testing.T, v visit) <-chan received {
 	t.Helper()
-	python := child.Require(t, "python3", "it is a client that splits lines in its own way")
+	python := child.Require(t, "python3", "this client has its own way to split lines")
 	return startLines(t, exec.CommandContext(t.Context(), python, "clients/lines.py", v.url, v.token))
 }
 
-// startLines starts a program that prints its reports as lines of JSON, and returns them.
+// startLines starts a program that prints its reports as lines of JSON, and returns
+// them.
 func startLines(t *testing.T, command *exec.Cmd) <-chan received {
 	t.Helper()
 	out, wait := start(t, command)
@@ -100,7 +101,8 @@ func startLines(t *testing.T, command *exec.Cmd) <-chan received {
 	return reports
 }
 
-// start starts a program that ends with the test. wait waits for its end, and describes it.
+// start starts a program that ends with the test. wait waits for its end, and
+// describes it.
 func start(t *testing.T, command *exec.Cmd) (out io.Reader, wait func() string) {
 	t.Helper()
 	var problems bytes.Buffer
@@ -118,10 +120,10 @@ func start(t *testing.T, command *exec.Cmd) (out io.Reader, wait func() string) 
 	}
 }
 
-// startCurl opens one connection, since curl opens no other.
+// startCurl opens one connection, because curl doesn't reconnect.
 func startCurl(t *testing.T, v visit) <-chan received {
 	t.Helper()
-	curl := child.Require(t, "curl", "it is the client of a terminal")
+	curl := child.Require(t, "curl", "curl is the client of a terminal")
 	out, wait := start(t, exec.CommandContext(t.Context(), curl, "-sN", v.url, "-H", "Authorization: Bearer "+v.token))
 	reports := make(chan received, 1000)
 	t.Cleanup(func() { drain(reports) })
@@ -148,7 +150,7 @@ func startChromium(t *testing.T, v visit) <-chan received {
 
 func startFirefox(t *testing.T, v visit) <-chan received {
 	t.Helper()
-	path := child.Require(t, "firefox-esr", "it is another browser")
+	path := child.Require(t, "firefox-esr", "Firefox is another browser")
 	command := exec.CommandContext(t.Context(), path, "--headless", "--no-remote", "--profile", t.TempDir(), v.site.page(v))
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -157,7 +159,7 @@ func startFirefox(t *testing.T, v visit) <-chan received {
 	return v.site.reports
 }
 
-// site serves the page of a client, and receives what it reports.
+// site serves the page of a client, and receives its reports.
 type site struct {
 	*httptest.Server
 	reports chan received
@@ -188,7 +190,8 @@ func serveModule(w http.ResponseWriter, r *http.Request) {
 	http.ServeFile(w, r, file)
 }
 
-// page returns the address of a client's page. The name of its kind is as in "EventSource in Chromium".
+// page returns the address of a client's page. The name of its kind has the form
+// "EventSource in Chromium".
 func (s *site) page(v visit) string {
 	name, _, _ := strings.Cut(v.name, " in ")
 	return s.URL + "/page.html?" + url.Values{"name": {name}, "url": {v.url}, "token": {v.token}}.Encode()

@@ -15,17 +15,18 @@ import (
 	child "github.com/presence-server/presence/deploy/testserver"
 )
 
-// lineEnds are what one client or another treats as the end of a line.
+// lineEnds are the characters that some client treats as the end of a line.
 const lineEnds = "\u0085\u2028\u2029\n\r\v\f\x1c\x1d\x1e"
 
-// received is what a client reports.
+// received is one report of a client.
 type received struct {
-	Event, Data, ID string // of an event of the stream
+	Event, Data, ID string // the type and data of an event
 	Failed          string // the connection failed or ended, and the client opens another one
-	Ended           string // the client gave up, for this reason
+	Ended           string // the reason why the client gave up
 }
 
-// A client is one connection after another, opened by a program or library that isn't ours.
+// client is a sequence of connections, opened by a program or library of another
+// project.
 type client struct {
 	t       *testing.T
 	ctx     context.Context // ends when the test has waited for too long
@@ -33,13 +34,14 @@ type client struct {
 	cursor  string
 }
 
-// kind is a client that is tested.
+// kind is a kind of client that is tested.
 type kind struct {
 	name    string
 	start   func(*testing.T, visit) <-chan received // opens a stream
 	modules string                                  // the npm package that it needs
 
-	// broken is how a client gives up when a connection breaks. Others open another connection.
+	// broken is how a client gives up when a connection breaks. Other clients
+	// reconnect.
 	broken string
 }
 
@@ -56,8 +58,9 @@ var kinds = []kind{
 	{name: "curl", start: startCurl, broken: "curl: exit status 18"},
 }
 
-// TestOtherClients: each client receives a large snapshot, each change, what changed while the server was killed or
-// restarted, and KICKED_OUT. A client that was logged out or kicked doesn't come back.
+// TestOtherClients checks that each client receives a large snapshot, each change,
+// what changed while the server was killed or restarted, and KICKED_OUT, and that a
+// client that was logged out or kicked doesn't come back.
 func TestOtherClients(t *testing.T) {
 	seed := seedSnapshot(t)
 	for _, k := range kinds {
@@ -87,7 +90,7 @@ func TestOtherClients(t *testing.T) {
 	}
 }
 
-// isInstalled skips the test where an npm package is missing.
+// isInstalled skips the test if an npm package is missing.
 func (k kind) isInstalled(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join("..", "node_modules", k.modules)); err != nil && k.modules != "" {
@@ -95,7 +98,7 @@ func (k kind) isInstalled(t *testing.T) {
 	}
 }
 
-// comesBack starts the server again after a change that happened while it was down.
+// comesBack starts the server again after a change that was made while it was down.
 func (s *server) comesBack(alice *client, k kind, site *site, why string) *client {
 	s.t.Helper()
 	s.meanwhile(lineEnds + why)
@@ -121,7 +124,8 @@ func friend(i int) (userID, text string) {
 	return fmt.Sprint("friend", i), text + strings.Repeat("x", 256-len(text))
 }
 
-// seedSnapshot returns the name of a backup in which alice has as many friends as she may. One of them is bob.
+// seedSnapshot returns the name of a backup in which alice has the maximum number of
+// friends, one of whom is bob.
 func seedSnapshot(t *testing.T) string {
 	t.Helper()
 	s := startServer(t, false, "TIMING__CUSTOM_STATUS_TTL=24h")
@@ -153,14 +157,15 @@ func (s *server) seedFriends(first, end int) {
 	}
 }
 
-// try is admin for other goroutines than the test's.
+// try is admin for goroutines other than the test's.
 func (s *server) try(path string, body any) {
 	if err := s.Must(s.Ctx, "/v1/admin/"+path, child.AdminKey, body, nil); err != nil {
 		s.t.Error(err)
 	}
 }
 
-// startSeeded starts a server of its own for a client, with what seedSnapshot made.
+// startSeeded starts a server of its own for a client, on the database of
+// seedSnapshot.
 func startSeeded(t *testing.T, backup string, site *site) *server {
 	t.Helper()
 	s := newServer(t, "TIMING__CUSTOM_STATUS_TTL=24h", "CORS__ORIGINS="+site.URL)
@@ -171,7 +176,8 @@ func startSeeded(t *testing.T, backup string, site *site) *server {
 	return s
 }
 
-// open starts a client of alice's. Its deviceID is not stated, so that it resumes by its cursor alone.
+// open starts a client of alice's. It sends no deviceID, so it resumes by its cursor
+// alone.
 func (s *server) open(t *testing.T, k kind, site *site, cursor string) *client {
 	t.Helper()
 	target := s.URL + "/v1/events?platform=web"
@@ -190,8 +196,8 @@ func (s *server) stop() {
 	}
 }
 
-// meanwhile sets bob's status while the server is down, for the clients: another process, on the same database, is up
-// for that time at another address.
+// meanwhile sets bob's status while the server is down for the clients: another
+// process serves the same database at another address for that time.
 func (s *server) meanwhile(text string) {
 	s.t.Helper()
 	other := newServerIn(s.t, s.Folder, s.Env...)
@@ -258,7 +264,8 @@ func (c *client) snapshot() {
 	}
 }
 
-// sees waits for bob's status with this text. Only few others may come with it: the cursor is in use.
+// sees waits for bob's status with this text. Only few other statuses may arrive with
+// it, because the client must send its cursor.
 func (c *client) sees(text string) {
 	c.t.Helper()
 	for others := 0; others < 10; {
@@ -270,7 +277,7 @@ func (c *client) sees(text string) {
 			}
 		}
 	}
-	c.t.Fatalf("bob's %q doesn't come, or many other statuses do", text)
+	c.t.Fatalf("bob's %q doesn't arrive, or many other statuses do", text)
 }
 
 // ends waits until the client gives up.
@@ -283,7 +290,7 @@ func (c *client) ends() (reason string) {
 				return r.Ended
 			}
 			if r.Event == "READY" {
-				c.t.Fatal("the client is back")
+				c.t.Fatal("the client came back")
 			}
 		case <-c.ctx.Done():
 			c.t.Fatal("the client doesn't give up")
@@ -291,7 +298,8 @@ func (c *client) ends() (reason string) {
 	}
 }
 
-// isOut wants a KICKED_OUT of this type; the client then gives up, and alice is not ONLINE.
+// isOut checks that KICKED_OUT of this type arrives, that the client then gives up,
+// and that alice is not ONLINE.
 func (c *client) isOut(s *server, why string) {
 	c.t.Helper()
 	var kicked struct{ Type string }

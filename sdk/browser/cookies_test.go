@@ -15,8 +15,8 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// A chat is a program that embeds the server and has cookie sessions, as in the example of package httpapi. Each session
-// is a device.
+// chat is a program that embeds the server and has cookie sessions, as in the example
+// of package httpapi. Each session is a device.
 type chat struct {
 	t        *testing.T
 	svc      *presence.Service
@@ -71,7 +71,8 @@ func (c *chat) login(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{Name: "session", Value: key, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-// sessionPrefix is how the IDs of devices begin that the chat states, as opposed to those that the SDK names.
+// sessionPrefix begins the IDs of the devices that the chat states, unlike those of
+// the SDK.
 const sessionPrefix = "session "
 
 // befriend makes two users friends.
@@ -85,7 +86,8 @@ func (c *chat) befriend(userID, friendID string) {
 	}
 }
 
-// streams returns how many streams and devices a user has. All devices must be sessions of the chat.
+// streams returns the number of streams and of devices of a user. All devices must be
+// sessions of the chat.
 func (c *chat) streams(userID string) (streams, devices int) {
 	c.t.Helper()
 	e, err := c.svc.Explain(c.t.Context(), userID)
@@ -94,20 +96,21 @@ func (c *chat) streams(userID string) (streams, devices int) {
 	}
 	for _, d := range e.Devices {
 		if !strings.HasPrefix(d.DeviceID, sessionPrefix) {
-			c.t.Errorf("%s has the device %q, which is no session of the program", userID, d.DeviceID)
+			c.t.Errorf("%s has the device %q, which is not a session of the program", userID, d.DeviceID)
 		}
 	}
 	return e.Streams, len(e.Devices)
 }
 
-// logIn begins a session of the program in a browser.
+// logIn starts a session of the program in a browser.
 func (c *chat) logIn(p *profile, userID string) {
 	c.t.Helper()
 	p.tab(c.URL).eval(`fetch("/login?user=%s", { method: "POST" }).then(() => 0)`, userID)
 }
 
-// open opens a page of the program in a browser whose user is logged in, and connects it to the server, which is by
-// default that of the page. before runs before that.
+// open opens a page of the program in a browser whose user is logged in, and connects
+// it to the server, which is that of the page by default. The script before is run
+// first.
 func (c *chat) open(p *profile, userID, before, server string) *tab {
 	c.t.Helper()
 	tab := p.tab(c.URL)
@@ -126,7 +129,8 @@ func (c *chat) open(p *profile, userID, before, server string) *tab {
 	return tab
 }
 
-// TestCookies: a browser session is one device with one stream, and its logout ends no other, with and without Web Locks.
+// TestCookies checks that a browser session is one device with one stream, and that
+// its logout ends no other, with and without Web Locks.
 func TestCookies(t *testing.T) {
 	for how, before := range map[string]string{
 		"leader":        "0",
@@ -172,7 +176,8 @@ func TestCookies(t *testing.T) {
 	}
 }
 
-// TestCookiesReconnect: the stream is restored with the cookie, and a session that the program has ended ends the login.
+// TestCookiesReconnect checks that the stream is restored with the cookie, and that
+// the login ends when the program has ended the session.
 func TestCookiesReconnect(t *testing.T) {
 	c := startChat(t)
 	c.befriend("alice", "bob")
@@ -193,7 +198,8 @@ func TestCookiesReconnect(t *testing.T) {
 	alice.isFine()
 }
 
-// TestCookiesOfAnotherOrigin: a page of another origin uses the cookies if its origin is listed, and else reads nothing.
+// TestCookiesOfAnotherOrigin checks that a page of another origin uses the cookies if
+// its origin is listed, and otherwise reads nothing.
 func TestCookiesOfAnotherOrigin(t *testing.T) {
 	listed, stranger := startChat(t), startChat(t)
 	c := startChat(t, listed.URL)

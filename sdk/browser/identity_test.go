@@ -18,8 +18,9 @@ import (
 	child "github.com/presence-server/presence/deploy/testserver"
 )
 
-// TestIdentityProvider signs in at a real identity provider in Chromium, and opens a stream with the token that it issues.
-// Then the provider goes down, which nobody notices, and comes back with other keys.
+// TestIdentityProvider signs in at a real identity provider in Chromium, and opens a
+// stream with the token that it issues. Then the provider goes down, which affects
+// nobody, and comes back with other keys.
 func TestIdentityProvider(t *testing.T) {
 	if _, err := os.Stat("../node_modules/oidc-provider"); err != nil {
 		child.Missing(t, "oidc-provider is not installed: run npm install in sdk/")
@@ -43,15 +44,15 @@ func TestIdentityProvider(t *testing.T) {
 	stop()
 	s.Set("bob", "two")
 	alice.sees("bob 3 two")
-	s.Do("/v1/friends", token, nil, nil) // verified with the key that is known
+	s.Do("/v1/friends", token, nil, nil) // verified with the known key
 
 	startProvider(t, address, s.URL+"/livez")
 	bob := b.profile().bare(s)
-	bob.loginWith("bob", b.profile().signIn(t, issuer, s.URL+"/livez", "bob")) // of a key that the server has not seen yet
+	bob.loginWith("bob", b.profile().signIn(t, issuer, s.URL+"/livez", "bob")) // signed with a key that the server has not fetched yet
 	alice.await(`[...document.querySelectorAll("li")].some((li) => li.textContent.includes("two") && li.textContent.includes('"statusType":1'))`)
 	for _, forged := range []string{token + "x", token[:strings.LastIndex(token, ".")] + ".AAAA"} {
 		if answer, err := s.Call(s.Ctx, "/v1/friends", forged, nil); err != nil || answer.Code != 70003 {
-			t.Errorf("a forged token is answered %+v, %v", answer, err)
+			t.Errorf("a forged token was answered %+v, %v", answer, err)
 		}
 	}
 	alice.isFine()
@@ -61,7 +62,7 @@ func TestIdentityProvider(t *testing.T) {
 // startProvider starts the identity provider. stop ends it.
 func startProvider(t *testing.T, address, callback string) (stop func()) {
 	t.Helper()
-	node := child.Require(t, "node", "it runs an identity provider")
+	node := child.Require(t, "node", "Node runs an identity provider")
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +105,7 @@ func (p *profile) signIn(t *testing.T, issuer, callback, userID string) string {
 	tab := p.tab(issuer + "/auth?" + query.Encode())
 	tab.do(
 		chromedp.SendKeys("input[name=login]", userID), chromedp.SendKeys("input[name=password]", "any"), chromedp.Click("button[type=submit]"),
-		chromedp.WaitNotPresent("input[name=login]"), chromedp.Click("button[type=submit]"), // the consent
+		chromedp.WaitNotPresent("input[name=login]"), chromedp.Click("button[type=submit]"), // the consent form
 		chromedp.WaitNotPresent("button[type=submit]"),
 	)
 	var code string

@@ -44,7 +44,8 @@ func TestSubscribingInThePage(t *testing.T) {
 	alice.isFine()
 }
 
-// TestKeyboard sets a status without a mouse, and looks at the page as a screen reader does.
+// TestKeyboard sets a status without a mouse, and reads the page as a screen reader
+// does.
 func TestKeyboard(t *testing.T) {
 	s := startServer(t, true)
 	alice := startBrowser(t).profile().demo(s.URL, "alice")
@@ -56,7 +57,8 @@ func TestKeyboard(t *testing.T) {
 		t.Errorf("without a name: %s", nameless)
 	}
 
-	// Whatever is pressed goes or is drawn anew, and the keyboard is not thrown back to the start of the page.
+	// The element that was pressed disappears or is replaced, and the focus must not
+	// return to the start of the page.
 	alice.do(chromedp.Focus("#log-out"), chromedp.KeyEvent("\r"))
 	alice.await(`document.activeElement.textContent === "Log in again"`)
 	alice.do(chromedp.KeyEvent("\r"))
@@ -66,7 +68,8 @@ func TestKeyboard(t *testing.T) {
 	alice.isFine()
 }
 
-// TestLooks holds the page to what can be measured of its looks: contrast, width, motion.
+// TestLooks checks what can be measured about the looks of the page: contrast, width
+// and motion.
 func TestLooks(t *testing.T) {
 	contrast, err := os.ReadFile("testdata/contrast.js")
 	if err != nil {
@@ -98,7 +101,8 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// TestComesBackAtOnce stops the clock of the page, so that only the events of the browser can bring it back.
+// TestComesBackAtOnce stops the timers of the page, so that only the events of the
+// browser can make it reconnect.
 func TestComesBackAtOnce(t *testing.T) {
 	s := startServer(t, false)
 	for _, locks := range []bool{true, false} {
@@ -123,7 +127,7 @@ func TestComesBackAtOnce(t *testing.T) {
 	}
 }
 
-// TestOtherOrigin uses the SDK from a page that another server serves.
+// TestOtherOrigin uses the SDK in a page that another server serves.
 func TestOtherOrigin(t *testing.T) {
 	site := startServer(t, false)
 	s := startServer(t, false, "CORS__ORIGINS="+site.URL, "LIMITS__WINDOW=1s")
@@ -145,7 +149,7 @@ func TestOtherOrigin(t *testing.T) {
 	s.Kill()
 	alice.await(`net.textContent === "disconnected"`)
 	s.Start()
-	bob("resumed") // with Last-Event-ID, which is a header of its own to CORS
+	bob("resumed") // with Last-Event-ID, which CORS must allow
 	alice.sees("bob 3 resumed")
 	waited := alice.eval(`(async () => {
 		const start = performance.now();
@@ -153,7 +157,7 @@ func TestOtherOrigin(t *testing.T) {
 		return performance.now() - start < 4000;
 	})()`)
 	if waited != "true" {
-		t.Error("Retry-After is not to be read from another origin: the SDK waited longer than told")
+		t.Error("Retry-After can't be read from another origin: the SDK waited for longer than it says")
 	}
 	alice.isFine()
 }
@@ -175,8 +179,8 @@ func TestOfflineAndOnline(t *testing.T) {
 	second.await(`document.querySelector("#net").dataset.state === "connected"`)
 	alice.set("back")
 	bob.sees("alice 1 back")
-	if told := bob.told("alice"); strings.Contains(told, "alice 3") {
-		t.Errorf("alice flickered for bob: %s", told)
+	if got := bob.received("alice"); strings.Contains(got, "alice 3") {
+		t.Errorf("bob saw alice flicker: %s", got)
 	}
 }
 
@@ -192,18 +196,19 @@ func TestServerKilled(t *testing.T) {
 	s.Kill()
 	alice.await(`document.querySelector("#log").textContent.includes("disconnected")`)
 	s.Start()
-	for _, tab := range []*tab{alice, bob} { // one of them may be back at the first try
+	for _, tab := range []*tab{alice, bob} { // one tab may be back at the first attempt
 		tab.await(`/(connecting|disconnected)connected/.test(document.querySelector("#log").textContent)`)
 	}
 	alice.set("after")
 	bob.sees("alice 1 after")
-	if told := bob.told("alice"); told != `["alice 1 before","alice 1 after"]` {
-		t.Errorf("bob was told %s", told)
+	if got := bob.received("alice"); got != `["alice 1 before","alice 1 after"]` {
+		t.Errorf("bob received %s", got)
 	}
 }
 
-// TestTokenExpiry: the stream, opened with a token that expires, goes on with another tab's. When that expires too, both
-// tabs are logged out in the same way.
+// TestTokenExpiry checks that a stream opened with a token that expires continues with
+// the token of another tab, and that both tabs are logged out in the same way when
+// that expires, too.
 func TestTokenExpiry(t *testing.T) {
 	s := startServer(t, false)
 	s.Befriend("alice", "bob")
@@ -217,13 +222,13 @@ func TestTokenExpiry(t *testing.T) {
 		tab.sees("bob 1 after one expired")
 		tab.eval(`chat.getUserStatus({ userIDList: ["bob"] }).then(() => 0)`)
 	}
-	if told := bob.told("alice"); strings.Contains(told, "alice 3") {
-		t.Errorf("alice flickered for bob: %s", told)
+	if got := bob.received("alice"); strings.Contains(got, "alice 3") {
+		t.Errorf("bob saw alice flicker: %s", got)
 	}
 	for _, tab := range []*tab{first, second} {
 		tab.await(`document.querySelector("#log").textContent.includes("userSigExpired") && !chat.isReady()`)
 		if code := tab.eval(`chat.getUserStatus({ userIDList: ["bob"] }).catch((error) => error.code)`); code != "3004" {
-			t.Errorf("after the end of all tokens calls are rejected with %s, want 3004", code)
+			t.Errorf("after all tokens have expired, calls are rejected with %s, want 3004", code)
 		}
 	}
 }
@@ -243,7 +248,7 @@ func TestKick(t *testing.T) {
 	first.eval(`chat.login({ userID: "alice", userSig: %q }).then(() => 0)`, s.TokenOf("alice"))
 }
 
-// TestProxy has nginx in between, with its default buffering.
+// TestProxy puts nginx with its default buffering in front of the server.
 func TestProxy(t *testing.T) {
 	s := startServer(t, true)
 	address, err := child.FreeAddress()
@@ -263,7 +268,8 @@ func TestProxy(t *testing.T) {
 	alice.isFine()
 }
 
-// TestSeedInConsole runs every snippet of the original's documentation in the page, word for word.
+// TestSeedInConsole runs every snippet of the original's documentation in the page,
+// word for word.
 func TestSeedInConsole(t *testing.T) {
 	s := startServer(t, true)
 	alice := startBrowser(t).profile().demo(s.URL, "alice")

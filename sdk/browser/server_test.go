@@ -1,6 +1,6 @@
-// Package browser_test drives the SDK, the demo page and other people's clients against the built server.
-//
-// It is in a module of its own, so that a program that embeds the server doesn't require the modules of its tests.
+// Package browser_test runs the SDK, the demo page and the clients of other projects
+// against the built server. It is in a module of its own, so that a program that
+// embeds the server doesn't require the modules of its tests.
 package browser_test
 
 import (
@@ -14,7 +14,8 @@ import (
 
 var program child.Program
 
-// TestMain runs the tests with a temporary folder of their own. Killed browsers leave files in it.
+// TestMain runs the tests with a temporary folder of their own, because killed
+// browsers leave files in it.
 func TestMain(m *testing.M) {
 	folder, err := os.MkdirTemp("", "presence-sdk-")
 	if err != nil {
@@ -30,14 +31,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A server is the built binary, as it is used in a test.
+// server is the built binary, as a test uses it.
 type server struct {
 	*child.Child
 	t *testing.T
 }
 
-// startServer starts a server that ends with the test. Without -dev it keeps its database, so that it can be killed and
-// started again. env adds to its configuration, as KEY=value without the prefix.
+// startServer starts a server that ends with the test. Without -dev it keeps its
+// database, so that it can be killed and started again. env adds to its configuration,
+// as KEY=value without the prefix.
 func startServer(t *testing.T, dev bool, env ...string) *server {
 	t.Helper()
 	s := newServer(t, env...)
@@ -54,7 +56,7 @@ func newServer(t *testing.T, env ...string) *server {
 	return &server{child.NewChild(t, program.Path(t), env...), t}
 }
 
-// newServerIn is newServer in a folder of another server, whose database it uses.
+// newServerIn is newServer in the folder of another server, whose database it uses.
 func newServerIn(t *testing.T, folder string, env ...string) *server {
 	t.Helper()
 	s := newServer(t, env...)
@@ -62,14 +64,14 @@ func newServerIn(t *testing.T, folder string, env ...string) *server {
 	return s
 }
 
-// streams is how many streams are open in all.
+// streams returns how many streams are open in all.
 func (s *server) streams() int {
 	var stats struct{ Streams int }
 	s.Admin("stats", nil, &stats)
 	return stats.Streams
 }
 
-// devices are those that the server knows of a user.
+// devices returns the devices of a user that the server knows.
 func (s *server) devices(userID string) []any {
 	var explained struct{ Devices []any }
 	s.Admin("explain?userID="+userID, nil, &explained)

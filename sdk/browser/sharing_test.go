@@ -20,13 +20,13 @@ func TestTenTabsAreOneDevice(t *testing.T) {
 	}
 	bob.set("to all")
 	for _, tab := range tabs {
-		tab.sees("bob 1 to all") // over HTTP/1.1, where six connections are all there are
+		tab.sees("bob 1 to all") // over HTTP/1.1, which allows only six connections
 		tab.eval(`chat.getUserStatus({ userIDList: ["bob"] }).then(() => 0)`)
 	}
 	tabs[9].eval(`chat.subscribeUserStatus({ userIDList: ["dave"] }).then(() => 0)`)
 	tabs[0].await(`seen.some((s) => s.startsWith("dave 3"))`)
 
-	tabs[0].eval(`chat.logout().then(() => 0)`) // the one that leads
+	tabs[0].eval(`chat.logout().then(() => 0)`) // the tab that leads
 	bob.sees("alice 3")
 	for i, tab := range tabs {
 		tab.await(`!chat.isReady()`)
@@ -37,7 +37,8 @@ func TestTenTabsAreOneDevice(t *testing.T) {
 	}
 }
 
-// TestLeaderDies closes, crashes and reloads the tab that holds the stream, again and again.
+// TestLeaderDies closes, crashes and reloads the tab that holds the stream, one after
+// the other.
 func TestLeaderDies(t *testing.T) {
 	s := startServer(t, true, "TIMING__RECONNECT_GRACE=5s")
 	b := startBrowser(t)
@@ -57,13 +58,13 @@ func TestLeaderDies(t *testing.T) {
 	third.reload()
 	bob.set("4")
 	last.sees("bob 1 4")
-	if told := last.told("bob"); told != `["bob 1 1","bob 1 2","bob 1 3","bob 1 4"]` {
-		t.Errorf("the last tab was told %s", told)
+	if got := last.received("bob"); got != `["bob 1 1","bob 1 2","bob 1 3","bob 1 4"]` {
+		t.Errorf("the last tab received %s", got)
 	}
 	last.set("still alice")
 	bob.sees("alice 1 still alice")
-	if told := bob.told("alice"); strings.Contains(told, "alice 3") || strings.Contains(told, "alice 0") {
-		t.Errorf("alice flickered for bob: %s", told)
+	if got := bob.received("alice"); strings.Contains(got, "alice 3") || strings.Contains(got, "alice 0") {
+		t.Errorf("bob saw alice flicker: %s", got)
 	}
 	last.isFine()
 }
@@ -79,18 +80,19 @@ func TestReloadDoesNotFlicker(t *testing.T) {
 		alice.set(fmt.Sprint("reload ", i))
 	}
 	bob.sees("alice 1 reload 2")
-	if told := bob.told("alice"); told != `["alice 1 reload 0","alice 1 reload 1","alice 1 reload 2"]` {
-		t.Errorf("bob was told %s", told)
+	if got := bob.received("alice"); got != `["alice 1 reload 0","alice 1 reload 1","alice 1 reload 2"]` {
+		t.Errorf("bob received %s", got)
 	}
 	if devices := s.devices("alice"); len(devices) != 1 {
-		t.Errorf("alice reloaded and has %d devices, want 1: %v", len(devices), devices)
+		t.Errorf("after her reloads alice has %d devices, want 1: %v", len(devices), devices)
 	}
 }
 
-// withoutSharing is what a browser lacks where each tab has to connect by itself.
+// withoutSharing removes what a browser lacks where each tab must connect by itself.
 const withoutSharing = `Object.defineProperty(navigator, "locks", { value: undefined }), window.SharedWorker = undefined, 0`
 
-// TestWithoutLocks: where the browser has neither Web Locks nor SharedWorker, each tab is a device of its own.
+// TestWithoutLocks checks that each tab is a device of its own where the browser has
+// neither Web Locks nor SharedWorker.
 func TestWithoutLocks(t *testing.T) {
 	s := startServer(t, false)
 	alice := startBrowser(t).profile()
@@ -109,7 +111,8 @@ func TestWithoutLocks(t *testing.T) {
 	second.sees("alice 1 one is left")
 }
 
-// TestWorkerOfAnotherOrigin: a page may not start a SharedWorker of another origin, so there each tab connects by itself.
+// TestWorkerOfAnotherOrigin checks that each tab connects by itself where a page may
+// not start a SharedWorker because it is of another origin.
 func TestWorkerOfAnotherOrigin(t *testing.T) {
 	site := startServer(t, false)
 	s := startServer(t, false, "CORS__ORIGINS="+site.URL)

@@ -137,7 +137,7 @@ class Tab {
     return this.run(() => chat.isReady());
   }
 
-  /** Shows an alert, behind which the page stands still. */
+  /** Shows an alert, which blocks the page. */
   async stick() {
     const shown = once(this.page, "dialog");
     await this.run(() => void setTimeout(() => alert("stuck")));
@@ -181,7 +181,7 @@ test("a leading tab that is stuck is replaced, and joins again when it is free",
   }
 });
 
-test("a tab that couldn't say what it holds subscribes again", async (t) => {
+test("a tab that could not answer which users it holds subscribes again", async (t) => {
   const server = await startSite(t);
   const browser = await startBrowser(t);
   await server.admin("importUsers", { userIDList: ["bob"] });
@@ -249,7 +249,7 @@ for (const kind of ["secure", "lan"]) {
     assert.equal(left.customStatus, "still here");
   });
 
-  test(`${kind}: a page that leaves and logs in again at once, as React does, is logged in`, async (t) => {
+  test(`${kind}: a page that leaves and logs in again immediately, as React does, is logged in`, async (t) => {
     const server = await startSite(t);
     const browser = await startBrowser(t);
     const tab = await Tab.login(browser, server[kind], "alice", server.token("alice"));
@@ -286,12 +286,12 @@ for (const kind of ["secure", "lan"]) {
     assert.deepEqual(await server.subscriptions("alice"), ["bob"]);
     assert.equal((await first.unsubscribe("nobody")).failureUserList[0].code, 70107);
 
-    await second.page.close(); // what is gone holds nothing
+    await second.page.close(); // a tab that is gone holds nothing
     await first.unsubscribe("bob");
     assert.deepEqual(await server.subscriptions("alice"), []);
   });
 
-  test(`${kind}: the freshest token serves all tabs, and its end ends all in the same way`, async (t) => {
+  test(`${kind}: the newest token serves all tabs, and when it expires all end in the same way`, async (t) => {
     const server = await startSite(t);
     const browser = await startBrowser(t);
     const [old, fresh, last] = [1, 2, 3].map(() => server.token("alice"));

@@ -11,15 +11,16 @@ import (
 	child "github.com/presence-server/presence/deploy/testserver"
 )
 
-// TestTabs runs tabs.test.js, which is about how tabs share a stream, in Chromium and in Firefox.
+// TestTabs runs tabs.test.js, which tests how tabs share a stream, in Chromium and in
+// Firefox.
 func TestTabs(t *testing.T) {
-	node := child.Require(t, "node", "it runs tabs.test.js")
+	node := child.Require(t, "node", "Node runs tabs.test.js")
 	if _, err := os.Stat(filepath.Join("..", "node_modules", "puppeteer-core")); err != nil {
 		child.Missing(t, "puppeteer-core is not installed: run npm install in sdk/")
 	}
 	for browser, name := range map[string]string{"chrome": "chromium", "firefox": "firefox-esr"} {
 		t.Run(name, func(t *testing.T) {
-			path := child.Require(t, name, "it drives the SDK")
+			path := child.Require(t, name, "Firefox runs the SDK")
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			command := exec.CommandContext(ctx, node, "--test", "tabs.test.js")

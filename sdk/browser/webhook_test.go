@@ -9,7 +9,8 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// TestStandardWebhooks: the library that Standard Webhooks publishes verifies what the server sends, a retry included.
+// TestStandardWebhooks checks that the library published by Standard Webhooks verifies
+// what the server sends, including a retry.
 func TestStandardWebhooks(t *testing.T) {
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
 	library, err := standardwebhooks.NewWebhook(secret)
@@ -43,7 +44,7 @@ func TestStandardWebhooks(t *testing.T) {
 				t.Error(err)
 			}
 		case <-s.Ctx.Done():
-			t.Fatal("no message came")
+			t.Fatal("no message arrived")
 		}
 	}
 	s.Kill()

@@ -1,54 +1,91 @@
 import TencentCloudChat from "./sdk/presence.js";
+import { element, highlighted, inWords } from "./words.js";
 
-// What `presence -dev` sets up: three friends, and someone whom nobody knows.
-const PEOPLE = ["alice", "bob", "carol", "dave"];
-const FRIENDS = ["alice", "bob", "carol"];
-const PRESETS = ["In a call", "Listening to music", "Focusing", "Out for lunch", "Away"];
-const STATUS = ["Unknown", "Online", "Offline", "Not logged in"];
-const KICKED = {
-  logout: "You logged out in another tab.",
-  multipleDevice: "Another device took your place.",
-  userSigExpired: "Your token has expired.",
-  REST_API_Kick: "An administrator ended your session.",
-};
-
-const { EVENT, TYPES } = TencentCloudChat;
+const { EVENT } = TencentCloudChat;
 const $ = (id) => document.getElementById(id);
 const base = new URL(".", location).href;
+const PATIENCE = 2000; // ms after which a cell of the timeline says that nothing was sent
+const CALL = 3600; // s; an entry of a named source must expire, in case the program that set it crashes
 
-const chat = TencentCloudChat.create({ SDKAppID: 1, serverURL: base });
-Object.assign(window, { chat, TencentCloudChat, myUserID: "" });
+// Each of the two has a stream of their own, whatever other tabs are open, so that pulling the plug concerns this page.
+window.BroadcastChannel = undefined;
 
-const statuses = new Map(); // userID → status, the newest known
-const subscribed = new Set();
-let token = "";
+/** The network between one person and the server. */
+class Network {
+  #plug = new AbortController();
 
-// Being someone
+  fail() {
+    this.#plug.abort(new TypeError("the plug is pulled"));
+  }
 
-async function become(userID) {
-  await chat.logout().catch(() => {}); // nobody was logged in
-  statuses.clear();
-  subscribed.clear();
-  window.myUserID = userID;
-  history.replaceState(null, "", `#${userID}`);
-  document.title = `${capital(userID)} · Presence`;
-  hideNotice();
-  drawAll();
-  try {
-    token = await devToken(userID);
-    await call("login", { userID, userSig: token });
-    await start();
-  } catch (error) {
-    notice(`Logging in failed: ${error.message} (${error.code ?? "network"}).`, "Try again", logInAgain);
+  restore() {
+    this.#plug = new AbortController();
+    window.dispatchEvent(new Event("online")); // what a browser reports when the network is back
+  }
+
+  fetch(url, options) {
+    const { signal } = this.#plug;
+    if (signal.aborted) return Promise.reject(signal.reason);
+    return realFetch(url, { ...options, signal: AbortSignal.any([signal, options.signal].filter(Boolean)) });
   }
 }
 
-function logInAgain() {
-  become(window.myUserID);
+const realFetch = window.fetch.bind(window);
+const networks = new Map(); // token → network
+window.fetch = (url, options = {}) => {
+  const [, token] = /^Bearer (.*)$/.exec(options.headers?.Authorization ?? "") ?? [];
+  const network = networks.get(token);
+  return network ? network.fetch(url, options) : realFetch(url, options);
+};
+
+/** One of the two people: an instance of the SDK, and a side of the page that shows what it knows. */
+class Person {
+  network = new Network();
+  statuses = new Map();
+
+  constructor(userID, SDKAppID) {
+    this.userID = userID;
+    this.chat = TencentCloudChat.create({ SDKAppID, serverURL: base });
+    window[userID] = this.chat;
+    this.list = $(userID).querySelector(".people");
+    this.chat.on(EVENT.USER_STATUS_UPDATED, ({ data }) => this.receive(data));
+    this.chat.on(EVENT.NET_STATE_CHANGE, () => this.draw());
+    this.chat.on(EVENT.SDK_READY, () => this.draw());
+    this.chat.on(EVENT.KICKED_OUT, ({ data }) => notice(`${this.userID} was logged out: ${data.type}.`));
+  }
+
+  async login(userIDList) {
+    for (const userID of userIDList) this.list.append(personItem(userID, this.userID));
+    this.token = await devToken(this.userID);
+    networks.set(this.token, this.network);
+    await this.chat.login({ userID: this.userID, userSig: this.token });
+    const { data } = await this.chat.getUserStatus({ userIDList });
+    this.note(data.successUserList);
+  }
+
+  /** Takes what an event reports, and writes into the timeline what is new in it. */
+  receive(list) {
+    const changed = list.filter((status) => inWords(status) !== inWords(this.statuses.get(status.userID)));
+    this.note(list);
+    if (!changed.length) return;
+    timeline.sent(this.userID, changed);
+    if (this.userID === "bob") $("announce").textContent = changed.map((status) => `${status.userID}: ${inWords(status)}`).join("; ");
+  }
+
+  note(list) {
+    for (const status of list) {
+      if (!(this.statuses.get(status.userID)?.version > status.version)) this.statuses.set(status.userID, status);
+    }
+    this.draw();
+  }
+
+  draw() {
+    for (const item of this.list.children) drawPerson(item, this.statuses.get(item.dataset.user));
+  }
 }
 
 async function devToken(userID) {
-  const response = await fetch(`${base}v1/dev/token`, {
+  const response = await realFetch(`${base}v1/dev/token`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ userID }),
@@ -58,307 +95,150 @@ async function devToken(userID) {
   return data.token;
 }
 
-/** Shows everybody as they are now; from here on events keep the page fresh. */
-async function start() {
-  const { data } = await call("getUserStatus", { userIDList: PEOPLE });
-  data.successUserList.forEach(show);
-  // Subscriptions outlive a session, and the original's API has no call that lists them.
-  const response = await fetch(`${base}v1/subscriptions`, { headers: { Authorization: `Bearer ${token}` } });
-  for (const { userID } of (await response.json()).data.userList) subscribed.add(userID);
-  drawAll();
-}
-
-async function toggleSubscription(userID) {
-  const method = subscribed.has(userID) ? "unsubscribeUserStatus" : "subscribeUserStatus";
-  const { data } = await call(method, { userIDList: [userID] });
-  if (!subscribed.delete(userID)) subscribed.add(userID);
-  data.successUserList?.forEach(show);
-  draw(userID);
-  announce(`${subscribed.has(userID) ? "Subscribed to" : "Unsubscribed from"} ${userID}`);
-}
-
-async function setStatus(customStatus, expiresIn) {
-  const { data } = await call("setSelfStatus", { customStatus, expiresIn });
-  show(data);
-}
-
-/** Calls a method of the SDK, and writes it into the log. */
-async function call(method, options) {
-  const { userSig, ...shown } = options;
-  try {
-    const answer = await chat[method](options);
-    log("call", `chat.${method}`, JSON.stringify(shown));
-    return answer;
-  } catch (error) {
-    log("failed", `chat.${method}`, `${error.code ?? ""} ${error.message}`);
-    throw error;
-  }
-}
-
-// What the SDK reports
-
-for (const name of ["SDK_READY", "SDK_NOT_READY"]) chat.on(EVENT[name], () => log("event", name, ""));
-
-chat.on(EVENT.USER_STATUS_UPDATED, ({ data }) => {
-  log("event", "USER_STATUS_UPDATED", data.map((status) => `${status.userID}: ${inWords(status)}`).join("; "));
-  const changed = data.filter(show).filter(({ userID }) => userID !== window.myUserID);
-  if (changed.length) announce(changed.map((status) => `${status.userID} is ${inWords(status)}`).join("; "));
-});
-
-chat.on(EVENT.NET_STATE_CHANGE, ({ data }) => {
-  log("event", "NET_STATE_CHANGE", data.state);
-  drawNet(data.state);
-});
-
-chat.on(EVENT.KICKED_OUT, ({ data }) => {
-  log("event", "KICKED_OUT", data.type);
-  notice(KICKED[data.type], "Log in again", logInAgain);
-});
-
-chat.on(EVENT.SDK_READY, () => {
-  drawNet(TYPES.NET_STATE_CONNECTED);
-  drawAll();
-});
-chat.on(EVENT.SDK_NOT_READY, () => {
-  for (const [userID, status] of statuses) statuses.set(userID, { ...status, statusType: 0, customStatus: "" });
-  drawNet();
-  drawAll();
-});
-
-// The page
-
-/** Tells whether the page looks different now. */
-function show(status) {
-  const before = statuses.get(status.userID);
-  // What is reported as unknown, and then known again, keeps its version.
-  if (before?.version > status.version) return false;
-  statuses.set(status.userID, status);
-  draw(status.userID);
-  if (!before || inWords(before) === inWords(status)) return false;
-  highlight(status.userID);
-  return true;
-}
-
-function drawAll() {
-  const me = window.myUserID;
-  const isFriend = (userID) => FRIENDS.includes(me) && FRIENDS.includes(userID);
-  const others = PEOPLE.filter((userID) => userID !== me);
-  fill($("friends"), others.filter(isFriend), `${capital(me)} has no friends yet.`);
-  fill($("others"), others.filter((userID) => !isFriend(userID)), "");
-  for (const button of document.querySelectorAll("#switch button")) {
-    button.setAttribute("aria-pressed", button.value === me);
-  }
-  $("code").replaceChildren(...highlighted(tenLines(me)));
-  PEOPLE.forEach(draw);
-}
-
-function fill(list, userIDs, empty) {
-  list.dataset.empty = empty;
-  list.replaceChildren(...userIDs.map((userID) => {
-    const item = $("person").content.firstElementChild.cloneNode(true);
-    item.id = `person-${userID}`;
-    item.querySelector(".name").textContent = userID;
-    const button = item.querySelector(".subscribe");
-    button.hidden = list.id === "friends";
-    button.addEventListener("click", () => attempt(() => toggleSubscription(userID)));
-    return item;
-  }));
-}
-
-function switchItem(userID) {
-  const item = document.createElement("li");
-  const here = element("button", userID);
-  here.type = "button";
-  here.value = userID;
-  here.setAttribute("aria-label", `Be ${userID} here`);
-  here.addEventListener("click", () => attempt(() => become(userID)));
-  const there = element("a", "↗");
-  there.href = `#${userID}`;
-  there.target = "_blank";
-  there.setAttribute("aria-label", `Be ${userID} in a new window`);
-  there.title = "in a new window";
-  item.append(here, there);
+function personItem(userID, viewer) {
+  const item = $("person").content.firstElementChild.cloneNode(true);
+  item.dataset.user = userID;
+  item.id = `${viewer}-sees-${userID}`;
+  item.querySelector(".name").textContent = userID === viewer ? `${userID} (you)` : userID;
   return item;
 }
 
-function draw(userID) {
-  const status = statuses.get(userID) ?? { statusType: 0, customStatus: "" };
-  if (userID === window.myUserID) return drawSelf(status);
-  const item = $(`person-${userID}`);
-  if (!item) return;
-  drawStatus(item, userID, status);
-  const button = item.querySelector(".subscribe");
-  const on = subscribed.has(userID);
-  button.textContent = on ? "Unsubscribe" : "Subscribe";
-  button.setAttribute("aria-label", `${on ? "Unsubscribe from" : "Subscribe to"} ${userID}`);
-  button.disabled = !chat.getLoginUser();
-}
-
-function drawSelf(status) {
-  $("you-title").textContent = `You are ${capital(window.myUserID)}`;
-  drawStatus(document.querySelector(".you"), window.myUserID, status);
-  for (const button of $("presets").children) {
-    button.setAttribute("aria-pressed", button.value === status.customStatus && status.statusType !== 0);
-  }
-  const isOut = !chat.getLoginUser();
-  $("log-out").hidden = isOut;
-  for (const control of $("status-form").elements) control.disabled = isOut;
-}
-
-function drawStatus(item, userID, status) {
+function drawPerson(item, status = { userID: item.dataset.user, statusType: 0 }) {
   const avatar = item.querySelector(".avatar");
-  avatar.textContent = userID[0];
+  avatar.textContent = status.userID[0];
+  avatar.dataset.hue = status.userID === "alice" ? 0 : 1;
   avatar.dataset.type = status.statusType;
-  avatar.dataset.hue = PEOPLE.indexOf(userID);
-  const text = item.querySelector(".status");
-  text.replaceChildren(element("span", STATUS[status.statusType]));
-  if (status.customStatus) text.append(" · ", element("bdi", status.customStatus));
-  if (status.expiresAt) text.append(` · clears ${untilText(status.expiresAt)}`);
+  avatar.dataset.availability = status.availability ?? "";
+  item.querySelector(".status").textContent = inWords(status);
 }
 
-function drawNet(state) {
-  const texts = { connected: "Connected", connecting: "Connecting…", disconnected: "No connection" };
-  $("net").dataset.state = state ?? "";
-  $("net").textContent = texts[state] ?? "Logged out";
+// The timeline
+
+const timeline = {
+  newest: undefined,
+
+  /** Begins a row. The cells say that nothing was sent, until something is. */
+  happened(what) {
+    const row = $("timeline").insertRow(0);
+    row.append(element("td", new Date().toLocaleTimeString([], { hour12: false })), element("td", what));
+    const cells = {};
+    for (const userID of ["alice", "bob"]) {
+      cells[userID] = row.appendChild(element("td", "…"));
+      setTimeout(() => cells[userID].textContent === "…" && cells[userID].replaceChildren(mark("nothing", "none")), PATIENCE);
+    }
+    this.newest = { cells, until: Date.now() + PATIENCE };
+    while ($("timeline").rows.length > 100) $("timeline").lastElementChild.remove();
+    return cells;
+  },
+
+  sent(userID, statuses) {
+    const { cells } = this.newest?.until > Date.now() ? this.newest : { cells: this.happened("Time passes") };
+    const cell = cells[userID];
+    if (cell.textContent === "…") cell.replaceChildren();
+    for (const status of statuses) cell.append(mark(`${status.userID} is ${inWords(status)}`, "sent"));
+  },
+};
+
+function mark(text, className) {
+  return Object.assign(element("span", text), { className });
 }
 
-function highlight(userID) {
-  const item = $(`person-${userID}`);
-  item?.classList.remove("changed");
-  requestAnimationFrame(() => item?.classList.add("changed"));
-}
+// What Alice does
 
-function log(kind, what, detail) {
-  const item = document.createElement("li");
-  item.className = kind;
-  const time = element("time", new Date().toLocaleTimeString([], { hour12: false }));
-  const head = element("span", what);
-  head.className = "what";
-  const text = element("div", detail);
-  text.className = "detail";
-  item.append(time, head, text);
-  $("log").prepend(item);
-  while ($("log").children.length > 200) $("log").lastChild.remove();
-}
+const alice = new Person("alice", 1);
+const bob = new Person("bob", 2);
 
-function notice(text, action, act) {
-  const button = element("button", action);
+const entry = (source, fields) => (isOn) => alice.chat.setSelfStatus(isOn ? { source, expiresIn: CALL, ...fields } : { source });
+
+const SWITCHES = [
+  { name: "In a call", on: "A call starts", off: "The call ends", set: entry("call", { customStatus: "In a call", availability: "busy" }) },
+  { name: "At lunch", on: "Nobody is at Alice's device", off: "Alice is back at her device", set: (isOn) => alice.chat.setIdle(isOn) },
+  { name: "Do not disturb", on: "Alice wants to focus", off: "Alice may be disturbed again", set: entry("focus", { availability: "dnd" }) },
+  { name: "Invisible", on: "Alice becomes invisible", off: "Alice becomes visible", set: (invisible) => alice.chat.setVisibility({ invisible }) },
+  { name: "Pull the plug", on: "Alice's network is gone", off: "Alice's network is back", set: (isOn) => (isOn ? alice.network.fail() : alice.network.restore()) },
+];
+
+function switchButton({ name, on, off, set }) {
+  const button = element("button", name);
   button.type = "button";
-  button.addEventListener("click", act);
+  button.setAttribute("role", "switch");
+  button.setAttribute("aria-checked", "false");
+  button.addEventListener("click", async () => {
+    const isOn = button.getAttribute("aria-checked") !== "true";
+    timeline.happened(isOn ? on : off);
+    if (await attempt(() => set(isOn))) button.setAttribute("aria-checked", isOn);
+  });
+  return button;
+}
+
+/** Reports whether an action succeeded. */
+async function attempt(action) {
+  try {
+    const answer = await action();
+    if (answer?.data?.userID) alice.receive([answer.data]); // the answer may be faster than the event
+    return true;
+  } catch (error) {
+    timeline.happened(`That failed: ${error.message}`);
+    return false;
+  }
+}
+
+/** Puts the switches where they were when the page was left. */
+async function restoreSwitches() {
+  const response = await fetch(`${base}v1/self`, { headers: { Authorization: `Bearer ${alice.token}` } });
+  const { data } = await response.json();
+  const sources = data.entries.map(({ source }) => source);
+  const isOn = [sources.includes("call"), false, sources.includes("focus"), data.invisible, false];
+  [...$("switches").children].forEach((button, i) => button.setAttribute("aria-checked", isOn[i]));
+}
+
+function notice(text) {
+  const button = element("button", "Start again");
+  button.type = "button";
+  button.addEventListener("click", () => location.reload());
   $("notice").replaceChildren(element("span", text), button);
   $("notice").hidden = false;
 }
 
-/** Keeps the keyboard where one was, when the notice goes with its button. */
-function hideNotice() {
-  if ($("notice").contains(document.activeElement)) $("main").focus({ preventScroll: true });
-  $("notice").hidden = true;
-}
+// The page
 
-function announce(text) {
-  $("announce").textContent = text;
-}
+$("switches").append(...SWITCHES.map(switchButton));
 
-async function attempt(action) {
-  try {
-    await action();
-  } catch (error) {
-    notice(`That did not work: ${error.message} (${error.code ?? "error"}).`, "Dismiss", hideNotice);
-  }
-}
-
-function inWords({ statusType, customStatus }) {
-  // Isolated, lest a text from right to left turns around what follows.
-  return STATUS[statusType].toLowerCase() + (customStatus ? `, “\u2068${customStatus}\u2069”` : "");
-}
-
-function untilText(time) {
-  const seconds = Math.max(0, Math.round((new Date(time) - Date.now()) / 1000));
-  if (seconds < 60) return `in ${seconds} s`;
-  if (seconds < 3600) return `in ${Math.round(seconds / 60)} min`;
-  return `at ${new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
-}
-
-function capital(name) {
-  return name.charAt(0).toUpperCase() + name.slice(1);
-}
-
-function element(name, text) {
-  return Object.assign(document.createElement(name), { textContent: text });
-}
-
-function tenLines(userID) {
-  return `import TencentCloudChat from "${base}sdk/presence.js";
-
-const chat = TencentCloudChat.create({ SDKAppID: 1, serverURL: "${base}" });
-const show = ({ userID, statusType, customStatus }) => console.log(userID, statusType, customStatus);
-
-chat.on(TencentCloudChat.EVENT.USER_STATUS_UPDATED, ({ data }) => data.forEach(show));
-await chat.login({ userID: "${userID}", userSig: token }); // a token that your backend made
-
-const { data } = await chat.subscribeUserStatus({ userIDList: ["dave"] });
-data.successUserList.forEach(show);
-await chat.setSelfStatus({ customStatus: "In a call", expiresIn: 3600 });`;
-}
-
-/** The code as nodes: keywords and strings coloured, nothing parsed. */
-function highlighted(code) {
-  return code.split(/("[^"]*"|\/\/ .*|\b(?:import|from|const|await)\b)/).map((part, i) => {
-    if (i % 2 === 0) return part;
-    const span = element("span", part);
-    span.className = { '"': "string", "/": "comment" }[part[0]] ?? "keyword";
-    return span;
-  });
-}
-
-// Controls
-
-$("switch").append(...PEOPLE.map(switchItem));
-
-for (const text of PRESETS) {
-  const button = element("button", text);
-  button.type = "button";
-  button.value = text;
-  button.addEventListener("click", () => attempt(async () => {
-    const again = button.getAttribute("aria-pressed") === "true";
-    await setStatus(again ? "" : text, again ? undefined : expiry());
-  }));
-  $("presets").append(button);
-}
-
-function expiry() {
-  return Number($("expiry").value) || undefined;
-}
-
-$("status-form").addEventListener("submit", (event) => {
+$("say").addEventListener("submit", async (event) => {
   event.preventDefault();
-  attempt(async () => {
-    await setStatus($("custom").value, expiry());
-    $("custom").value = "";
-  });
+  const customStatus = $("text").value;
+  timeline.happened(customStatus ? `Alice says “${customStatus}”` : "Alice says nothing any more");
+  if (await attempt(() => alice.chat.setSelfStatus({ customStatus }))) $("text").value = "";
 });
 
-$("log-out").addEventListener("click", () => attempt(async () => {
-  await call("logout", {});
-  notice("You are logged out.", "Log in again", logInAgain);
-  $("notice").querySelector("button").focus(); // the one that was pressed is gone
-}));
-
-$("clear-log").addEventListener("click", () => $("log").replaceChildren());
+$("clear").addEventListener("click", () => $("timeline").replaceChildren());
 
 $("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText($("code").textContent);
-  announce("Copied");
-  $("copy").textContent = "Copied";
-  setTimeout(() => ($("copy").textContent = "Copy"), 2000);
+  $("announce").textContent = "Copied";
 });
 
-window.addEventListener("hashchange", () => attempt(() => become(whoFromAddress())));
-setInterval(() => statuses.forEach((status, userID) => status.expiresAt && draw(userID)), 1000);
+$("code").replaceChildren(...highlighted(`import TencentCloudChat from "${base}sdk/presence.js";
 
-function whoFromAddress() {
-  const name = decodeURIComponent(location.hash.slice(1));
-  return PEOPLE.includes(name) ? name : PEOPLE[0];
+const chat = TencentCloudChat.create({ SDKAppID: 1, serverURL: "${base}", idleAfter: 300 }); // away after 5 minutes
+const show = ({ userID, statusType, availability, customStatus }) => console.log(userID, statusType, availability, customStatus);
+
+await chat.login({ userID: "alice", userSig: () => tokenFromYourBackend() });
+const unwatch = chat.watch(["bob"], show); // now, and at every change
+
+await chat.setSelfStatus({ source: "call", customStatus: "In a call", availability: "busy", expiresIn: 3600 });
+await chat.setSelfStatus({ source: "call" }); // the call is over: what was there before is shown again
+await chat.setVisibility({ invisible: true });`));
+
+async function start() {
+  timeline.happened("Both log in");
+  try {
+    await Promise.all([alice.login(["alice", "bob"]), bob.login(["bob", "alice"])]);
+    await restoreSwitches();
+    document.body.dataset.ready = "";
+  } catch (error) {
+    notice(`Logging in failed: ${error.message}.`);
+  }
 }
 
-become(whoFromAddress());
+start();

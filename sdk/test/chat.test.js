@@ -38,7 +38,7 @@ test("create without a number gives null and does not throw", (t) => {
   assert.equal(TencentCloudChat.create(), null);
 });
 
-test("before login every call is rejected with 2024, and ERROR tells", async (t) => {
+test("before login every call is rejected with 2024, and ERROR reports it", async (t) => {
   const chat = TencentCloudChat.create({ SDKAppID: 2, serverURL: "http://127.0.0.1:9" });
   t.after(() => chat.destroy());
   const errors = [];
@@ -92,7 +92,7 @@ test("a server", async (t) => {
     assert.equal(seen.names().indexOf("SDK_READY"), 0, `first ${seen.names()}`);
   });
 
-  await t.test("login refuses what is no login", async (t) => {
+  await t.test("login rejects invalid arguments", async (t) => {
     const { chat } = server.create(t);
     await rejects(chat.login(), 2002);
     await rejects(chat.login({ userID: 5, userSig: "x" }), 2002);
@@ -108,7 +108,7 @@ test("a server", async (t) => {
     assert.equal((await chat.login({ userID: "alice", userSig: server.token("alice") })).data.repeatLogin, true);
   });
 
-  await t.test("login without a server, or with what is none", async (t) => {
+  await t.test("login without a server, or at an address that is not a presence server", async (t) => {
     skipPauses(t);
     for (const serverURL of ["http://127.0.0.1:9", "nonsense", undefined]) {
       const { chat } = server.create(t, { serverURL });
@@ -138,7 +138,7 @@ test("a server", async (t) => {
     await chat.setSelfStatus({ customStatus: "" });
   });
 
-  await t.test("more users than a call takes are asked in several, none is lost", async (t) => {
+  await t.test("more users than a call accepts take several calls, and none is lost", async (t) => {
     await server.admin("importUsers", { userIDList: users(700) });
     const { chat } = await server.login(t, "alice");
     const asked = [...users(700), "nobody", "user0"];
@@ -152,7 +152,7 @@ test("a server", async (t) => {
     assert.deepEqual((await chat.unsubscribeUserStatus({ userIDList: users(250) })).data, { failureUserList: [] });
   });
 
-  await t.test("lists that are none", async (t) => {
+  await t.test("arguments that are not lists", async (t) => {
     const { chat } = await server.login(t, "alice");
     for (const name of ["getUserStatus", "subscribeUserStatus"]) {
       await rejects(chat[name](), 70402);
@@ -163,7 +163,7 @@ test("a server", async (t) => {
     await rejects(chat.unsubscribeUserStatus({ userIDList: "a" }), 70402);
   });
 
-  await t.test("subscribing tells the status, and then every change, until unsubscribed in any of four ways", async (t) => {
+  await t.test("subscribing returns the status, and every change is reported until unsubscribed in any of four ways", async (t) => {
     const { chat: bob } = await server.login(t, "bob");
     const { chat, seen } = await server.login(t, "carol");
     for (const options of [undefined, {}, { userIDList: undefined }, { userIDList: [] }]) {
@@ -187,7 +187,7 @@ test("a server", async (t) => {
     for (const { reason } of rejected) assert.equal(reason.code, 2996);
   });
 
-  await t.test("logout is seen at once, leaves listeners, and ends only this device", async (t) => {
+  await t.test("logout takes effect immediately, keeps listeners, and ends only this device", async (t) => {
     const first = await server.login(t, "frank");
     const second = await server.login(t, "frank");
     const watcher = await server.login(t, "grace");
@@ -216,7 +216,7 @@ test("a server", async (t) => {
     assert.ok(!phone.seen.names().includes("KICKED_OUT"));
   });
 
-  await t.test("a friendship made meanwhile brings the friend's status at once; the same version is told once", async (t) => {
+  await t.test("a new friendship reports the friend's status immediately, and the same version only once", async (t) => {
     const olga = await server.login(t, "olga");
     const pete = await server.login(t, "pete");
     await olga.chat.setSelfStatus({ customStatus: "before" });
@@ -228,8 +228,8 @@ test("a server", async (t) => {
     await server.admin("addFriends", { userID: "olga", friendIDList: ["pete"] });
     await olga.chat.setSelfStatus({ customStatus: "after" });
     assert.equal((await pete.seen.status("olga")).customStatus, "after");
-    const told = pete.seen.events.flatMap(({ name, data }) => (name === "USER_STATUS_UPDATED" ? data : []));
-    assert.deepEqual(told.filter(({ userID }) => userID === "olga").map(({ customStatus }) => customStatus), ["before", "after"]);
+    const received = pete.seen.events.flatMap(({ name, data }) => (name === "USER_STATUS_UPDATED" ? data : []));
+    assert.deepEqual(received.filter(({ userID }) => userID === "olga").map(({ customStatus }) => customStatus), ["before", "after"]);
   });
 
   await t.test("the same instance as another user", async (t) => {
@@ -276,7 +276,7 @@ test("a server", async (t) => {
   });
 });
 
-test("with the switch off others answer 72001, oneself doesn't", async (t) => {
+test("with the switch off a query for others returns 72001, and one for oneself succeeds", async (t) => {
   const server = await startServer(t, { PRESENCE_FEATURES__USER_STATUS: "false" });
   const { chat } = await server.login(t, "alice");
   await rejects(chat.getUserStatus({ userIDList: ["alice", "bob"] }), 72001);
@@ -293,7 +293,7 @@ test("a UserSig of the original logs in", async (t) => {
   assert.equal(data.self.userID, "alice");
 });
 
-test("what is no answer of a presence server is a rejection with 2800", async (t) => {
+test("a response that is not from a presence server is rejected with 2800", async (t) => {
   skipPauses(t);
   const bodies = ["<h1>502 Bad Gateway</h1>", '{"error":"bad gateway"}', "null", ""];
   for (const body of bodies) {
@@ -306,7 +306,7 @@ test("what is no answer of a presence server is a rejection with 2800", async (t
   }
 });
 
-test("429 waits as long as told, and is tried once more", async (t) => {
+test("after 429 the SDK waits as long as requested, and tries once more", async (t) => {
   const asked = [];
   const server = http.createServer((_, response) => {
     asked.push(performance.now());

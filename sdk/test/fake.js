@@ -1,5 +1,5 @@
-// A server that answers as a test says, for what the real one does rarely or never: broken events, other parties, tokens
-// that expire at a given moment.
+// A server whose responses a test chooses, for what the real one does rarely or never: broken events, responses of other
+// servers, tokens that expire at a given moment.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -22,13 +22,13 @@ class Fake {
   requests = [];
   #waiting = new Set();
 
-  /** May be replaced: answers a call. */
+  /** Responds to a call. A test may replace it. */
   call({ name, body, response }) {
     const successUserList = (body.userIDList ?? []).map((userID) => status(userID));
     json(response, 200, { code: 0, data: { successUserList, failureUserList: [], evictedUserList: [] } });
   }
 
-  /** May be replaced: answers a request for a stream. */
+  /** Responds to a request for a stream. A test may replace it. */
   stream({ response }) {
     this.ready(response);
   }
@@ -81,7 +81,7 @@ class Fake {
   }
 }
 
-/** Starts one that ends with the test t. */
+/** Starts a fake server that ends with the test t. */
 export async function startFake(t) {
   const fake = new Fake();
   const server = http.createServer((request, response) => fake.take(request, response)).listen(0, "127.0.0.1");

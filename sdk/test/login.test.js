@@ -1,4 +1,4 @@
-// How a login begins, goes on and ends, with a server that does what the real one rarely does.
+// How a login begins, continues and ends, with a server that does what the real one rarely does.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,7 +16,7 @@ test("a status with any character arrives, one's own too", async (t) => {
   assert.equal((await seen.status("alice")).customStatus, customStatus);
 });
 
-test("an event that can't be used is reported once, changes nothing, and is not asked for again", async (t) => {
+test("an event that can't be used is reported once, changes nothing, and is not requested again", async (t) => {
   const bad = [
     ["USER_STATUS_UPDATED", "{"], ["USER_STATUS_UPDATED", "null"], ["USER_STATUS_UPDATED", "{}"],
     ["USER_STATUS_UPDATED", [status("bob", 9), null]], ["USER_STATUS_UPDATED", [{ userID: "bob" }]], ["USER_STATUS_UPDATED", [[]]],
@@ -32,14 +32,14 @@ test("an event that can't be used is reported once, changes nothing, and is not 
     assert.match(message, new RegExp(`${name} can't be parsed`));
     response.write(event("USER_STATUS_UPDATED", [status("bob", 3)], 6));
     await seen.status("bob", ({ version }) => version === 3);
-    assert.equal(fake.requests.filter((request) => request.name === "events").length, 1, "the stream goes on");
+    assert.equal(fake.requests.filter((request) => request.name === "events").length, 1, "the stream continues");
     assert.deepEqual(seen.names(), ["SDK_READY", "ERROR", "USER_STATUS_UPDATED"], `${name} ${JSON.stringify(data)}`);
     response.destroy();
     assert.equal((await fake.nth("events", 2)).cursor, "6");
   }
 });
 
-test("events of other names are no errors", async (t) => {
+test("events with other names are not errors", async (t) => {
   const fake = await startFake(t);
   const { seen } = await fake.login(t);
   const { response } = await fake.nth("events", 1);
@@ -50,7 +50,7 @@ test("events of other names are no errors", async (t) => {
 });
 
 test("whatever keepaliveSeconds says, the stream is not cut", async (t) => {
-  skipPauses(t); // which checks each timer
+  skipPauses(t); // it checks each timer
   for (const keepaliveSeconds of [undefined, null, 0, -1, 1e-9, 1e300, "soon", {}]) {
     const fake = await startFake(t);
     fake.stream = ({ response }) => {
@@ -64,7 +64,7 @@ test("whatever keepaliveSeconds says, the stream is not cut", async (t) => {
   }
 });
 
-test("a login tries again for 15 s, and then gives the last reason", async (t) => {
+test("a login tries again for 15 s, and then rejects with the last reason", async (t) => {
   const skipped = skipPauses(t);
   const unavailable = (response) => response.writeHead(503, { "Retry-After": "1" }).end('{"code":60022,"message":"starting"}');
   const refusals = {
@@ -101,7 +101,7 @@ test("a login doesn't wait for a server that asks for more time than it has, nor
   assert.deepEqual(skipped, []);
 });
 
-test("only the server's own answers end a login", async (t) => {
+test("only the server's own responses end a login", async (t) => {
   skipPauses(t);
   const others = [
     (response) => response.writeHead(204).end(),
@@ -126,7 +126,7 @@ test("only the server's own answers end a login", async (t) => {
   }
 });
 
-test("each of the server's own answers ends it, with its type", async (t) => {
+test("each of the server's own responses ends it, with its type", async (t) => {
   skipPauses(t);
   const kicked = (type) => (response) => response.writeHead(204, { "Presence-Kicked": type }).end();
   const refused = (code) => (response) => json(response, 401, { code, message: "refused" });
@@ -146,7 +146,7 @@ test("each of the server's own answers ends it, with its type", async (t) => {
   }
 });
 
-test("a call that is refused ends the login too, unless there is a fresher token", async (t) => {
+test("a call that is refused ends the login too, unless there is a newer token", async (t) => {
   const fake = await startFake(t);
   const answer = fake.call;
   let expired = [];
@@ -168,7 +168,7 @@ test("a call that is refused ends the login too, unless there is a fresher token
   await rejects(chat.getUserStatus({ userIDList: ["bob"] }), 3004);
 });
 
-test("a stream whose token expires goes on with the freshest", async (t) => {
+test("a stream whose token expires continues with the newest token", async (t) => {
   skipPauses(t);
   const fake = await startFake(t);
   const { chat, seen } = await fake.login(t, "first");
@@ -202,7 +202,7 @@ test("a login waits for the page's own logout, and so does one after destroy", a
   }
 });
 
-test("a logout that fails holds up no login", async (t) => {
+test("a logout that fails delays no login", async (t) => {
   const fake = await startFake(t);
   const answer = fake.call;
   fake.call = (request) => (request.name === "logout" ? request.response.destroy() : answer(request));
@@ -211,7 +211,7 @@ test("a logout that fails holds up no login", async (t) => {
   assert.equal((await chat.login({ userID: "alice", userSig: "token" })).code, 0);
 });
 
-test("a list that comes in several parts is resumed from the part that arrived", async (t) => {
+test("a list that arrives in several parts is resumed from the part that arrived", async (t) => {
   skipPauses(t);
   const fake = await startFake(t);
   const part = (version, id) => event("USER_STATUS_UPDATED", [status(`user${version}`, version)], id);
@@ -228,7 +228,7 @@ test("a list that comes in several parts is resumed from the part that arrived",
   assert.equal((await fake.nth("events", 3)).cursor, "5");
 });
 
-test("a snapshot that is cut before its first part is asked for again", async (t) => {
+test("a snapshot that is cut before its first part is requested again", async (t) => {
   skipPauses(t);
   const fake = await startFake(t);
   const { seen } = await fake.login(t);

@@ -6,7 +6,7 @@ import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import { startServer } from "./server.js";
 
-test("kill -9 of the server: stale becomes UNKNOWN, and true again on return", async (t) => {
+test("kill -9 of the server: stale statuses become UNKNOWN, and current again when it is back", async (t) => {
   const server = await startServer(t);
   const bob = await server.login(t, "bob", { staleAfter: 0 });
   const alice = await server.login(t, "alice", { staleAfter: 0.05 });
@@ -56,7 +56,7 @@ test("an orderly stop: nobody is kicked, and changes made meanwhile arrive", asy
   assert.ok(!alice.seen.names().includes("KICKED_OUT"));
 });
 
-/** A TCP proxy to the server that can fall silent, as a network does that lost the way: nothing comes, nothing ends. */
+/** A TCP proxy to the server that can stop forwarding, as a broken network does: nothing arrives, and nothing ends. */
 async function startProxy(t, server) {
   const open = new Set();
   const proxy = createServer((client) => {
@@ -75,7 +75,7 @@ async function startProxy(t, server) {
   return { url: `http://127.0.0.1:${proxy.address().port}`, silence };
 }
 
-test("a stream that is silent for two keepalives is dead, and the next one brings what was missed", async (t) => {
+test("a stream that is silent for two keepalives is dead, and the next one sends what was missed", async (t) => {
   const server = await startServer(t, { PRESENCE_TIMING__KEEPALIVE: "1s" });
   const proxy = await startProxy(t, server);
   const alice = await server.login(t, "alice", { serverURL: proxy.url });

@@ -4,7 +4,7 @@ import { parser } from "../stream.js";
 
 const bytes = (text) => new TextEncoder().encode(text);
 
-/** What a parser makes of these pieces, of text or of bytes. */
+/** Returns the events that a parser finds in these pieces of text or bytes. */
 function parse(...pieces) {
   const events = [];
   const retries = [];
@@ -13,7 +13,7 @@ function parse(...pieces) {
   return { events, retries };
 }
 
-/** Each single event, of what is given as its data. */
+/** Returns each single event that has the given data. */
 const data = (...pieces) => parse(...pieces).events.map((event) => event.data);
 
 const STREAM = 'event: READY\ndata: {"a":1}\nid: 7\n\nretry: 1234\nevent: KEEPALIVE\ndata: {}\nid: 8\n\n';
@@ -36,7 +36,7 @@ test("lines of data are joined; comments, unknown fields and events without data
   assert.deepEqual(parse(": hello\n\ndata: [1,\ndata: 2]\nid: 3\nother\n\nevent: x\n\n").events, [{ data: "[1,\n2]", id: 3 }]);
 });
 
-test("one space after the colon is no part of the value, and none is needed", () => {
+test("one space after the colon is not part of the value, and is optional", () => {
   assert.deepEqual(parse('event:A\ndata:" x"\nid:1\n\n').events, [{ event: "A", data: '" x"', id: 1 }]);
 });
 
@@ -44,7 +44,7 @@ test("a field named like a method of objects is only a field", () => {
   assert.deepEqual(parse("toString: 1\nconstructor: 2\n__proto__: 3\ndata: 4\nid: 5\n\n").events, [{ data: "4", id: 5 }]);
 });
 
-test("only LF, CR and CRLF end a line: what others take for a line end is text", () => {
+test("only LF, CR and CRLF end a line: what other software treats as a line end is text", () => {
   for (const end of ["\u2028", "\u2029", "\u0085", "\v", "\f", "\0", "\u001c"]) {
     assert.deepEqual(data(`data: a${end}b\nid: 1\n\n`), [`a${end}b`], JSON.stringify(end));
     assert.deepEqual(data(`data${end}: a\n\n`), [], "nor is it part of a name");
@@ -70,7 +70,7 @@ test("an event is complete at its empty line, even if that ends in a CR", () => 
   assert.deepEqual(data("data: a\r", "", "\n\r", "\ndata: b\r\n\r\n"), ["a", "b"]);
 });
 
-test("an id or a retry that is no number is ignored", () => {
+test("an id or a retry that is not a number is ignored", () => {
   for (const value of ["1\0", "", "x", "-1", "1.5", "1e3", "0x1", "Infinity", "NaN", "9".repeat(20)]) {
     const { events, retries } = parse(`id: ${value}\nretry: ${value}\ndata: a\n\n`);
     assert.deepEqual([events, retries], [[{ data: "a" }], []], JSON.stringify(value));

@@ -79,7 +79,7 @@ class Server {
     await once(this.process, "exit");
   }
 
-  /** A JWT, as a backend would make it. */
+  /** A JWT, as a backend would create it. */
   token(userID, seconds = 3600) {
     const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
     const now = Math.floor(Date.now() / 1000);

@@ -1,4 +1,4 @@
-// The guard of versions, without a network: what was reported never goes back.
+// The check of versions, without a network: a reported status is never followed by an older one.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -18,20 +18,20 @@ test("an event is reported once, and never after a newer one", () => {
   assert.deepEqual(reported, ["bob2", "bob3"]);
 });
 
-test("one stale user in a list does not hold up the others", () => {
+test("one stale user in a list does not delay the others", () => {
   const { statuses, reported } = start();
   statuses.update([status("bob", 5)]);
   statuses.update([status("bob", 4), status("carol", 4)]);
   assert.deepEqual(reported, ["bob5", "carol4"]);
 });
 
-test("an answer older than an event gives the event's status", () => {
+test("a response older than an event gives the event's status", () => {
   const { statuses } = start();
   statuses.update([status("bob", 5)]);
   assert.deepEqual(statuses.note([status("bob", 4), status("carol", 1)]), [status("bob", 5), status("carol", 1)]);
 });
 
-test("an event older than an answer is not reported, the one of the same change is", () => {
+test("an event older than a response is not reported, the one of the same change is", () => {
   const { statuses, reported } = start();
   statuses.note([status("bob", 5)]);
   statuses.update([status("bob", 4)]);
@@ -39,7 +39,7 @@ test("an event older than an answer is not reported, the one of the same change 
   assert.deepEqual(reported, ["bob5"]);
 });
 
-test("a page that changes what it was given changes nothing here", () => {
+test("a page that changes the objects it received changes nothing in the SDK", () => {
   const { statuses } = start();
   const [given] = statuses.note([status("bob", 5)]);
   given.version = 99;

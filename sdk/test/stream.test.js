@@ -1,4 +1,4 @@
-// When a stream comes back: over real sockets, with the pauses written down and not waited for.
+// When a stream reconnects: over real sockets, with pauses that are recorded instead of waited for.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -40,7 +40,7 @@ async function start(t, answer) {
   return { stream, states, seen, asked };
 }
 
-/** Writes down each pause of the stream; a skipped one ends at once. */
+/** Records each pause of the stream; a skipped pause ends immediately. */
 function pauses(t, skip) {
   const noted = [];
   const wait = globalThis.setTimeout;
@@ -54,7 +54,7 @@ function pauses(t, skip) {
 
 const within = (pause, from) => assert.ok(pause >= from && pause <= 1.5 * from, `${pause} ms, not ${from} to ${1.5 * from}`);
 
-/** Lets time pass as the pauses say, which nobody waits for. */
+/** Advances the clock by the pauses, which the test skips. */
 function clock(t, noted) {
   const start = Date.now();
   t.mock.method(Date, "now", () => start + noted.reduce((sum, ms) => sum + ms, 0));
@@ -77,7 +77,7 @@ test("pauses grow to at most 5 s in the first minute of an outage, then up to 22
   assert.deepEqual(states.slice(0, 3), ["connecting", "disconnected", "disconnected"]);
 });
 
-test("a minute of an outage begins anew with each outage", async (t) => {
+test("the minute of an outage starts again with each outage", async (t) => {
   const noted = pauses(t, true);
   clock(t, noted);
   let count = 0;
@@ -92,7 +92,7 @@ test("a minute of an outage begins anew with each outage", async (t) => {
   assert.ok(Math.max(...noted.slice(24, 35)) <= 5000, `${noted.slice(24, 35)}`);
 });
 
-test("retry: is honoured, and so is Retry-After", async (t) => {
+test("retry: is obeyed, and so is Retry-After", async (t) => {
   const noted = pauses(t, true);
   const answers = [
     (response) => response.writeHead(200, STREAM).end(`retry: 40000\n${READY}`),
@@ -105,7 +105,7 @@ test("retry: is honoured, and so is Retry-After", async (t) => {
   [40_000, 60_000, 500].forEach((from, i) => within(noted[i], from));
 });
 
-test("hurrying ends a pause at once", async (t) => {
+test("hurrying ends a pause immediately", async (t) => {
   const noted = pauses(t, false);
   const { stream, asked } = await start(t, (response) => response.writeHead(200, STREAM).end("retry: 250000\n\n"));
   stream.run();
@@ -164,7 +164,7 @@ test("an event that can't be parsed is skipped, and those around it arrive", asy
   assert.deepEqual(states, [], "and the connection stays");
 });
 
-test("a page of another party is no stream", async (t) => {
+test("a page of another server is not a stream", async (t) => {
   pauses(t, true);
   const { stream, seen, asked } = await start(t, (response) => {
     response.writeHead(200, { "Content-Type": "text/html" }).end("data: 1\nid: 1\n\n");

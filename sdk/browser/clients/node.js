@@ -18,7 +18,7 @@ const open = {
   },
   async undici() {
     const { EventSource } = await import("undici");
-    return new EventSource(`${url}&access_token=${token}`); // it sends no headers of the caller
+    return new EventSource(`${url}&access_token=${token}`); // it can't send headers of the caller
   },
 };
 

@@ -1,4 +1,4 @@
-// A client in a page: page.html?name=NAME&url=URL&token=TOKEN posts what it receives to where the page comes from.
+// A client in a page: page.html?name=NAME&url=URL&token=TOKEN posts what it receives to the server of the page.
 
 import { follow } from "./follow.js";
 

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// exchange is a line that the tests of httpapi record: one request with its response, or one event of a stream.
+// exchange is a line that the tests of httpapi record: one request with its response,
+// or one event of a stream.
 type exchange struct {
 	Test         string
 	Method, Path string
@@ -41,7 +42,7 @@ func TestEveryExchangeIsInOpenAPI(t *testing.T) {
 			responses++
 		}
 		if err := validate(t, e); err != nil {
-			t.Errorf("%s: %s %s %.300s\nanswers %d %s %.500s\n%v", e.Test, e.Method, e.Path, e.Asked, e.Status, e.Event, e.Got, err)
+			t.Errorf("%s: %s %s %.300s\nwas answered %d %s %.500s\n%v", e.Test, e.Method, e.Path, e.Asked, e.Status, e.Event, e.Got, err)
 		}
 	}
 	if responses < 1000 || events < 500 {

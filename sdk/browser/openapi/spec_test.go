@@ -21,9 +21,9 @@ import (
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 )
 
-// spec is openapi.yaml, as a judge of requests, answers and events.
+// spec is openapi.yaml, which requests, responses and events are checked against.
 type spec struct {
-	mu      sync.Mutex // the library doesn't say that it may be shared
+	mu      sync.Mutex // the library doesn't document that it can be used concurrently
 	model   *v3.Document
 	judge   validator.Validator
 	schemas schema_validation.SchemaValidator
@@ -59,8 +59,8 @@ func openSpec(t testing.TB) *spec {
 	return s
 }
 
-// check returns what is wrong with an exchange, or nil. path is the request's,
-// as it is without a prefix.
+// check returns what is wrong with an exchange, or nil. path is the path of the
+// request without the prefix of the mount.
 func (s *spec) check(method, path string, sent http.Header, asked []byte, status int, header http.Header, got []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,28 +74,28 @@ func (s *spec) check(method, path string, sent http.Header, asked []byte, status
 	}
 	response := &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader(got))}
 	if ok, problems := s.judge.ValidateHttpResponse(request, response); !ok {
-		return fmt.Errorf("the answer isn't as described: %s", describe(problems))
+		return fmt.Errorf("the response isn't as described: %s", describe(problems))
 	}
 	if status != http.StatusOK {
 		return nil
 	}
 	if ok, problems := s.judge.ValidateHttpRequest(request); !ok {
-		return fmt.Errorf("the request succeeds, although it isn't as described: %s", describe(problems))
+		return fmt.Errorf("the request succeeded, although it isn't as described: %s", describe(problems))
 	}
 	return nil
 }
 
-// checkUndescribed judges what is in openapi.yaml only as prose: HEAD, wrong
+// checkUndescribed checks what openapi.yaml describes only in prose: HEAD, wrong
 // methods and wrong paths.
 func (s *spec) checkUndescribed(method string, status int, got []byte) error {
 	switch {
 	case method == http.MethodHead:
 		if len(got) > 0 {
-			return fmt.Errorf("an answer to HEAD has a body")
+			return fmt.Errorf("a response to HEAD has a body")
 		}
 		return nil
 	case status != http.StatusNotFound && status != http.StatusMethodNotAllowed:
-		return fmt.Errorf("openapi.yaml doesn't describe a call that answers %d", status)
+		return fmt.Errorf("openapi.yaml doesn't describe a call that returns %d", status)
 	}
 	return s.checkSchema("MalformedError", got)
 }
@@ -114,7 +114,7 @@ func (s *spec) checkSchema(name string, got []byte) error {
 	return nil
 }
 
-// checkEvent judges the data of an event.
+// checkEvent checks the data of an event.
 func (s *spec) checkEvent(name string, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,8 +147,9 @@ func TestOpenAPIIsValid(t *testing.T) {
 	}
 }
 
-// TestAWrongAnswerIsRejected shows that the judge of all other tests can say no.
-func TestAWrongAnswerIsRejected(t *testing.T) {
+// TestAWrongResponseIsRejected checks that the validation, which all other tests rely
+// on, can fail.
+func TestAWrongResponseIsRejected(t *testing.T) {
 	const status = `{"userID":"a","statusType":1,"customStatus":"","version":1}`
 	named := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"ABCDEFGHIJKLMNOP"}}
 	for _, c := range []struct {
@@ -164,7 +165,7 @@ func TestAWrongAnswerIsRejected(t *testing.T) {
 		{"a member missing", "/v1/setSelfStatus", `{"customStatus":""}`, 200, named, `{"code":0,"data":{"userID":"a"}}`, false},
 		{"a wrong statusType", "/v1/setSelfStatus", `{"customStatus":""}`, 200, named,
 			`{"code":0,"data":{"userID":"a","statusType":4,"customStatus":"","version":1}}`, false},
-		{"a time that is none", "/v1/setSelfStatus", `{"customStatus":""}`, 200, named,
+		{"an invalid time", "/v1/setSelfStatus", `{"customStatus":""}`, 200, named,
 			`{"code":0,"data":{"userID":"a","statusType":1,"customStatus":"","version":1,"expiresAt":"soon"}}`, false},
 		{"null for a list", "/v1/getUserStatus", `{"userIDList":["a"]}`, 200, named,
 			`{"code":0,"data":{"successUserList":null,"failureUserList":[]}}`, false},
