@@ -4,10 +4,10 @@ import { retryAfter, spread, timer } from "./pauses.js";
 
 export const TIMEOUT = 15_000; // ms
 
-export const fail = (code, message = "", data = {}) => Object.assign(new Error(message), { code, data });
+export const fail = (code, message = "", data = {}) => Object.assign(Error(message), { code, data });
 
 // A 401 with one of these codes ends the login, with that type of KICKED_OUT. A gateway's or a portal's 401 doesn't.
-const EXPIRED = "userSigExpired";
+export const EXPIRED = "userSigExpired";
 const ENDINGS = { 70001: EXPIRED, 70002: EXPIRED, 70003: EXPIRED, 70014: EXPIRED, 70052: "REST_API_Kick" };
 
 /** What fetch needs to send a token; an empty token means the cookies of the page. */

@@ -17,6 +17,12 @@ export interface CreateOptions {
    * Default false.
    */
   cookies?: boolean;
+  /**
+   * Seconds without a pointer, wheel or key event in any tab of the browser after which the device is reported as idle;
+   * the user is away while all of their devices are. It may be reported up to a tenth earlier. Zero, the default, means
+   * never. It has no effect in Node.
+   */
+  idleAfter?: number;
   /** An option of the original that is ignored here, like the next three. */
   proxyServer?: unknown;
   fileUploadProxy?: unknown;
@@ -34,6 +40,31 @@ export interface UserStatus {
   version: number;
   /** When the custom status is cleared (RFC 3339). Absent if it doesn't expire. */
   expiresAt?: string;
+  /** One of TYPES.AVAILABILITY_*. Absent if the user is available. */
+  availability?: Availability;
+  /** When a user who is not online was last online, to the minute (RFC 3339). Absent unless the server keeps it. */
+  lastSeenAt?: string;
+  /** True while you are invisible. Only in your own status. */
+  invisible?: true;
+}
+
+export type Availability = "away" | "busy" | "dnd";
+
+/** An entry of your status. The server shows the text with the highest priority and the strongest availability. */
+export interface StatusEntry {
+  /** At most 256 bytes of UTF-8, unless the server has another limit. Needed if there is neither source nor availability. */
+  customStatus?: string;
+  availability?: Availability;
+  /** Who says it: 1 to 64 of a-z 0-9 . _ -. Default: yourself. An entry of a source must expire. */
+  source?: string;
+  /** -100 to 100. Default 0, or 10 with a source. */
+  priority?: number;
+  /** Seconds, 1 to 31536000. Not together with expiresAt. */
+  expiresIn?: number;
+  /** RFC 3339, in the future, at most a year ahead. */
+  expiresAt?: string;
+  /** RFC 3339, at most a year ahead. Until then the entry is not shown. expiresIn counts from it. */
+  startsAt?: string;
 }
 
 export interface FailedUser {
@@ -86,8 +117,12 @@ export interface EventData {
   onUserStatusUpdated: UserStatus[];
   kickedOut: { type: "multipleAccount" | "multipleDevice" | "userSigExpired" | "REST_API_Kick" | "logout" };
   netStateChange: { state: "connected" | "connecting" | "disconnected" };
-  /** A call without a login (its code), or an event of the stream that can't be parsed and is skipped (70402). */
-  error: { code: number; message: string };
+  /**
+   * A call without a login (its code); an event of the stream that can't be parsed and is skipped (70402); a function
+   * userSig that failed (2003); a user, named by userID, who can't be watched (70107, 70402) or whose subscription was
+   * dropped to make room (70398); or a failed call of watch, which is tried again (its code).
+   */
+  error: { code: number; message: string; userID?: string };
 }
 
 export interface ChatSDK {
@@ -95,9 +130,15 @@ export interface ChatSDK {
    * Connects, as a device of userID. userSig is a UserSig or a JWT. With create({cookies: true}) it is not needed and is
    * ignored, and userID must be the user whom the cookies identify; otherwise the error is 70013. SDK_READY follows the promise. A login waits for a
    * logout of the same page that is in progress, and tries again for up to 15 seconds while the server can't be reached.
-   * Call it again before the userSig expires: the new one then serves all tabs of the user.
+   * Call it again before the userSig expires: the new one then serves all tabs of the user. Or let userSig be a function
+   * that returns one. It is called now, once 80 % of the time to the `exp` of a JWT have passed, and after the server has
+   * answered 70001; one tab calls it for all. If it fails now, the error is 2003. Later, a failure is an ERROR event, once,
+   * and the function is called again after 15 seconds.
    */
-  login(options: { userID: string; userSig?: string | undefined }): Promise<Response<LoginData>>;
+  login(options: {
+    userID: string;
+    userSig?: string | (() => string | Promise<string>) | undefined;
+  }): Promise<Response<LoginData>>;
   /**
    * Logs out this device, and so all tabs of the user that share its stream: the others get KICKED_OUT "logout".
    * Resolves to {code: 0, data: {}}. The type is any, because the original declares Promise<void>, and so do the pages
@@ -123,8 +164,30 @@ export interface ChatSDK {
   getLoginUser(): string;
   getServerTime(): number;
 
-  /** Sets your custom status; "" clears it. With expiresIn (seconds) it is cleared after that time. */
-  setSelfStatus(options: { customStatus: string; expiresIn?: number }): Promise<Response<UserStatus>>;
+  /**
+   * Sets an entry of your status, and replaces the entry of the same source. Without a text and an availability it
+   * withdraws that entry: {customStatus: ""} clears your own one. With expiresIn it ends after that time.
+   */
+  setSelfStatus(options: StatusEntry): Promise<Response<UserStatus>>;
+  /** Makes you look logged out to everybody else, or ends this. It stays so after a logout. */
+  setVisibility(options: { invisible: boolean }): Promise<Response<{}>>;
+  /**
+   * Reports that nobody uses this device, or that somebody does again. All tabs are one device. With idleAfter, the next
+   * use of a tab ends it.
+   */
+  setIdle(idle: boolean): Promise<Response<{}>>;
+  /**
+   * Calls the listener with the current status of each user, and then with every change. Watches may begin before the
+   * login, and outlive it. The SDK subscribes to a user while a component of any tab watches them, and unsubscribes after
+   * the last one. Returns a function that ends this watch. Throws 70402 if an argument is malformed. A listener never
+   * runs before watch has returned.
+   */
+  watch(userIDList: string[], listener: (status: Readonly<UserStatus>) => void): () => void;
+  /**
+   * What is known of a user now: the same frozen object until it changes. Undefined before anything is known, when nobody
+   * is logged in, and after the last watch of the user has ended.
+   */
+  status(userID: string): Readonly<UserStatus> | undefined;
   /** Returns the statuses of any number of users. More than 500 take several calls. */
   getUserStatus(options: {
     userIDList: string[];
@@ -164,6 +227,9 @@ export declare const TYPES: {
   readonly KICKED_OUT_REST_API: "REST_API_Kick";
   /** Logged out in another tab, or all devices at once. The original has no such type. */
   readonly KICKED_OUT_LOGOUT: "logout";
+  readonly AVAILABILITY_AWAY: "away";
+  readonly AVAILABILITY_BUSY: "busy";
+  readonly AVAILABILITY_DND: "dnd";
   readonly NET_STATE_CONNECTED: "connected";
   readonly NET_STATE_CONNECTING: "connecting";
   readonly NET_STATE_DISCONNECTED: "disconnected";

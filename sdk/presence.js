@@ -13,6 +13,9 @@ export const TYPES = {
   KICKED_OUT_USERSIG_EXPIRED: "userSigExpired",
   KICKED_OUT_REST_API: "REST_API_Kick",
   KICKED_OUT_LOGOUT: "logout",
+  AVAILABILITY_AWAY: "away",
+  AVAILABILITY_BUSY: "busy",
+  AVAILABILITY_DND: "dnd",
   NET_STATE_CONNECTED: "connected",
   NET_STATE_CONNECTING: "connecting",
   NET_STATE_DISCONNECTED: "disconnected",
@@ -40,7 +43,7 @@ const instances = {}; // by SDKAppID
 export function create(options) {
   const SDKAppID = parseInt(options?.SDKAppID);
   if (SDKAppID >= 0) return (instances[SDKAppID] ??= new Chat({ ...options, SDKAppID }));
-  console.error("create: SDKAppID must be a number");
+  console.error("SDKAppID must be a number");
   return null;
 }
 
@@ -57,16 +60,69 @@ function listOf(options) {
   return userIDList;
 }
 
+// Whom the components of this tab watch. Watches outlive a login: the next one subscribes to the same users.
+class Watches {
+  #watches = new Set(); // of {listener, known: userID → the status that it received last}
+  #session;
+  #steps = Promise.resolve();
+
+  /** session returns the session while somebody is logged in. */
+  constructor(session) {
+    this.#session = session;
+  }
+
+  /** Returns a function that ends the watch. */
+  add(userIDList, listener) {
+    const watch = { listener, known: new Map(userIDList.map((userID) => [userID])) };
+    this.#watches.add(watch);
+    queueMicrotask(() => [...watch.known.keys()].forEach((userID) => this.notify(this.#session()?.statuses.of(userID))));
+    this.settle();
+    return () => {
+      this.#watches.delete(watch);
+      this.settle();
+    };
+  }
+
+  /** Sends a status to the listeners that don't have it yet. */
+  notify(status) {
+    const userID = status?.userID;
+    for (const { listener, known } of this.#watches) {
+      if (!known.has(userID) || known.get(userID) === status) continue;
+      known.set(userID, status);
+      try {
+        listener(status);
+      } catch (error) {
+        console.error("a listener failed:", error);
+      }
+    }
+  }
+
+  /** Makes the subscriptions follow the watches. Components that begin together take one call. */
+  settle() {
+    const userIDs = () => [...new Set([...this.#watches].flatMap(({ known }) => [...known.keys()]))];
+    const step = () => this.#session()?.subscriptions.watch(userIDs());
+    this.#steps = this.#steps.then(step).catch((error) => this.#session()?.emit("ERROR", error));
+  }
+}
+
 class Chat {
   #options;
   #listeners = [];
   #session;
   #ready = false;
   #reason = 2024; // zero means logged in
+  #watches = new Watches(() => (this.#reason ? undefined : this.#session));
 
-  constructor({ SDKAppID, serverURL = "", platform = "web", deviceID, staleAfter = 60, cookies }) {
-    const base = `${serverURL}`.replace(/\/+$/, "");
-    this.#options = { SDKAppID, base, platform, deviceID, cookies, staleAfter: staleAfter >= 0 ? staleAfter : 60 };
+  constructor({ SDKAppID, serverURL = "", platform = "web", deviceID, staleAfter = 60, cookies, idleAfter }) {
+    this.#options = {
+      SDKAppID,
+      base: `${serverURL}`.replace(/\/+$/, ""),
+      platform,
+      deviceID,
+      cookies,
+      staleAfter: staleAfter >= 0 ? staleAfter : 60,
+      idleAfter: idleAfter > 0 && globalThis.document ? idleAfter : 0, // elsewhere nobody can be seen to use the device
+    };
   }
 
   async login(options) {
@@ -74,13 +130,13 @@ class Chat {
     const { cookies } = this.#options;
     const token = cookies ? "" : userSig;
     check(userID && typeof userID === "string", 2002, "userID must be a string");
-    check(cookies || (token && typeof token === "string"), 2003, "userSig must be a string");
+    check(cookies || (token && /string|function/.test(typeof token)), 2003, "userSig must be a string");
     if (this.#session) return this.#loginAgain(userID, token);
 
-    const session = new Session({
-      ...this.#options,
-      userID,
+    const session = new Session({ ...this.#options, userID }, {
       emit: (name, data) => this.#session === session && this.#emit(name, data),
+      settle: () => this.#watches.settle(),
+      change: (status) => this.#session === session && this.#watches.notify(status),
       kicked: (type) => this.#session === session && this.#kicked(type),
     });
     this.#session = session;
@@ -88,6 +144,7 @@ class Chat {
     try {
       const { deviceID, self } = await session.login(token);
       this.#reason = 0;
+      this.#watches.settle();
       setTimeout(() => this.#session === session && this.#emit("SDK_READY", undefined, (this.#ready = true)));
       return ok({ actionStatus: "OK", errorCode: 0, errorInfo: "", deviceID, self: session.statuses.note([self])[0] });
     } catch (error) {
@@ -96,10 +153,10 @@ class Chat {
     }
   }
 
-  #loginAgain(userID, token) {
+  async #loginAgain(userID, token) {
     check(!this.#reason, 2025, "a login is pending");
     check(userID === this.#session.userID, 2025, "login of another user");
-    this.#session.renew(token);
+    await this.#session.renew(token);
     return ok({ actionStatus: "OK", errorCode: 0, errorInfo: "", repeatLogin: true });
   }
 
@@ -147,10 +204,9 @@ class Chat {
 
   async setSelfStatus(options) {
     const session = this.#current();
-    const { customStatus, availability, source, priority, expiresIn, expiresAt, startsAt } = options ?? {};
-    check(availability || source || typeof customStatus === "string", 70402, "customStatus must be a string");
-    const entry = { customStatus, availability, source, priority, expiresIn, expiresAt, startsAt };
-    return ok(session.statuses.note([await session.call("setSelfStatus", entry)])[0]);
+    const { customStatus, availability, source } = options ?? {};
+    check(typeof customStatus === "string" || availability || source, 70402, "customStatus must be a string");
+    return ok(session.statuses.note([await session.call("setSelfStatus", options)])[0]);
   }
 
   async setVisibility(options) {
@@ -159,7 +215,9 @@ class Chat {
 
   async setIdle(idle) {
     const session = this.#current();
-    return ok(await session.call("setIdle", { deviceID: session.deviceID, idle }));
+    await session.call("setIdle", { deviceID: session.deviceID, idle });
+    session.use(idle ? 0 : Date.now());
+    return ok({});
   }
 
   async getUserStatus(options) {
@@ -169,20 +227,24 @@ class Chat {
   }
 
   async subscribeUserStatus(options) {
-    const session = this.#current();
-    const data = await session.subscriptions.subscribe(listOf(options));
-    session.tabs.post({ event: "SEEN", data: data.successUserList });
-    return ok({ ...data, successUserList: session.statuses.note(data.successUserList) });
+    return ok(await this.#current().subscriptions.subscribe(listOf(options)));
   }
 
   async unsubscribeUserStatus(options) {
     const session = this.#current();
     const userIDList = options?.userIDList ?? [];
     check(Array.isArray(userIDList), 70402, "userIDList must be an array");
-    const data = await session.subscriptions.unsubscribe(userIDList);
-    const { userIDs } = session.statuses;
-    session.statuses.forget(userIDList.length ? userIDList : userIDs.filter((userID) => userID !== session.userID));
-    return ok(data);
+    return ok(await session.subscriptions.unsubscribe(userIDList));
+  }
+
+  watch(userIDList, listener) {
+    const isList = Array.isArray(userIDList) && userIDList.every((userID) => typeof userID === "string");
+    check(isList && listener?.call, 70402, "userIDList must be an array");
+    return this.#watches.add(userIDList, listener);
+  }
+
+  status(userID) {
+    return this.#session?.statuses.of(userID);
   }
 
   async callExperimentalAPI(name) {
@@ -226,7 +288,7 @@ class Chat {
       try {
         handler.call(context, event);
       } catch (error) {
-        console.error(`a listener for ${name} failed:`, error);
+        console.error("a listener failed:", error);
       }
     }
   }

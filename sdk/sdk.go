@@ -15,7 +15,7 @@ import (
 	"github.com/tdewolff/minify/v2/js"
 )
 
-//go:embed *.js index.d.ts package.json README.md LICENSE
+//go:embed *.js *.d.ts package.json README.md LICENSE
 var files embed.FS
 
 //go:embed admin

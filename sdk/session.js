@@ -1,18 +1,19 @@
 // One login of one tab: what it knows, and how it begins and ends.
 
 import { TIMEOUT, call, fail } from "./calls.js";
-import { addTokens, dropToken } from "./leader.js";
 import { Backoff, Silence, timer } from "./pauses.js";
 import { Statuses } from "./statuses.js";
 import { Subscriptions } from "./subscriptions.js";
 import { Tabs } from "./tabs.js";
+import { Tokens } from "./tokens.js";
 
 // name → the end of this page's logout. A login waits for it: a logout that arrives later would end the new login.
 const partings = new Map();
 
 export class Session {
-  tokens = []; // the newest last; each serves all tabs
-  statuses = new Statuses((list) => this.emit("USER_STATUS_UPDATED", list));
+  tokens = new Tokens();
+  activeAt = 0; // ms: when somebody last used one of the tabs
+  statuses = new Statuses((list) => this.emit("USER_STATUS_UPDATED", list), (status) => this.change(status));
   tabs = new Tabs(this);
   subscriptions = new Subscriptions(this);
   #net = "connected";
@@ -21,35 +22,43 @@ export class Session {
   #isReady;
   #cursor;
   #isOver;
+  #id = Math.random();
+  #renewal; // the function that returns tokens
+  #hasFailed; // since the last token
   #opened;
   #failed;
   #problem = fail(2801, "timeout"); // why the login isn't done yet
 
-  /** options: base, userID, platform, deviceID, staleAfter, emit, kicked. */
-  constructor(options) {
-    Object.assign(this, options);
+  /**
+   * settings: base, userID, platform, deviceID, staleAfter, idleAfter. events are functions: emit, change, settle, kicked.
+   */
+  constructor(settings, events) {
+    Object.assign(this, settings, events, { settings });
     this.name = `presence 2 ${this.base} ${this.userID}`; // of what the tabs of this user share
   }
 
   /** Resolves to the data of READY. Without a server it tries again, for up to 15 s in all. */
-  async login(token) {
+  async login(userSig) {
     const opened = new Promise((resolve, reject) => ([this.#opened, this.#failed] = [resolve, reject]));
     await Promise.race([partings.get(this.name), opened]);
     const deadline = timer(() => this.#failed(this.#problem), TIMEOUT);
-    this.#tryOut(token, Date.now() + TIMEOUT).catch(this.#failed);
+    this.#tryOut(userSig, Date.now() + TIMEOUT).catch(this.#failed);
     return opened.finally(() => clearTimeout(deadline));
   }
 
   /** Opens the stream once the server accepts the token: the stream may be another tab's, which has not tried it. */
-  async #tryOut(token, until) {
+  async #tryOut(userSig, until) {
     const backoff = new Backoff();
+    let token;
     for (;;) {
       try {
+        token ??= await this.#obtain(userSig);
         const { successUserList } = await call(`${this.base}/v1/getUserStatus`, token, { userIDList: [this.userID] });
         if (this.#isOver) return;
         this.statuses.note(successUserList);
-        this.tokens.push(token);
-        return this.tabs.join();
+        this.tokens.add([token]);
+        this.tabs.join();
+        return this.active();
       } catch (error) {
         const { code, asked = 0 } = (this.#problem = error);
         const left = until - Date.now();
@@ -60,10 +69,39 @@ export class Session {
   }
 
   /** Replaces the token in all tabs. */
-  renew(token) {
-    dropToken(this.tokens, token);
-    addTokens(this.tokens, [token]);
+  async renew(userSig) {
+    const token = await this.#obtain(userSig);
+    if (this.#isOver) return;
+    this.tokens.drop(token);
+    this.tokens.add([token]);
     this.tabs.post(this.hello);
+  }
+
+  /** Returns the token that the page gives, or that its function returns. */
+  async #obtain(userSig) {
+    this.#renewal = typeof userSig === "function" && userSig;
+    if (!this.#renewal) return userSig;
+    try {
+      const token = await userSig();
+      if (!token || typeof token !== "string") throw "no string";
+      this.#hasFailed = false;
+      return token;
+    } catch (error) {
+      throw fail(2003, `userSig: ${error?.message ?? error}`);
+    }
+  }
+
+  /** Somebody uses this tab. The other tabs are notified, but at most ten times in idleAfter. */
+  active() {
+    const now = Date.now();
+    if (!this.idleAfter || Math.abs(now - this.activeAt) < 100 * this.idleAfter) return;
+    this.use(now);
+  }
+
+  /** Makes all tabs count from a time at which somebody used one of them. */
+  use(at) {
+    this.activeAt = at;
+    this.tabs.post({ event: "ACTIVE", data: at });
   }
 
   /** Logs out all tabs. They are notified only when it is done, so that none of them logs in too early. */
@@ -93,19 +131,25 @@ export class Session {
     this.#failed(fail(3005, "logged out"));
   }
 
-  async call(name, body) {
-    const token = this.tokens.at(-1);
+  async call(name, body, isLast) {
+    const token = await this.#token();
     try {
       return await call(`${this.base}/v1/${name}`, token, body);
     } catch (error) {
       const { ending: type, code, message } = error;
       if (!type) throw error;
-      const expired = { event: "EXPIRED", data: { token, type, code, message } };
-      this.tabs.post(expired);
-      this.hear(expired);
-      if (!this.tokens.length) throw error;
-      return this.call(name, body);
+      this.tokens.drop(token); // before the leader offers a new one
+      this.tabs.post({ event: "EXPIRED", data: { token, type, code, message } });
+      if (this.#isOver || (isLast && this.tokens.isEmpty)) throw error;
+      return this.call(name, body, true);
     }
+  }
+
+  /** The newest token. Without one, it waits up to 10 s for one. */
+  async #token() {
+    for (let i = 50; i-- && this.tokens.isEmpty && !this.#isOver; ) await new Promise((resolve) => timer(resolve, 200));
+    if (this.tokens.isEmpty) throw fail(70001, "timeout");
+    return this.tokens.newest;
   }
 
   async callForAll(name, size, userIDList) {
@@ -122,12 +166,12 @@ export class Session {
 
   /** What a leader starts with in this tab. */
   get options() {
-    const { base, userID, platform, deviceID, tokens } = this;
-    return { base, userID, platform, deviceID, tokens, cursor: this.#cursor };
+    const { deviceID, activeAt, tokens } = this;
+    return { ...this.settings, deviceID, activeAt, tokens: tokens.list, cursor: this.#cursor };
   }
 
   get hello() {
-    return { event: "HELLO", data: { tokens: this.tokens } };
+    return { event: "HELLO", data: { tokens: this.tokens.list } };
   }
 
   /** What other tabs need to know: the users that this one holds, or null if it is about to leave. */
@@ -135,22 +179,60 @@ export class Session {
     return this.#isOver ? null : this.subscriptions.held;
   }
 
+  /** Receives a message of a tab, whose event names the method, or of the leader. */
   hear(message) {
     const { event, data, from } = message;
     if (this.#isOver) return;
-    if (event === "HELLO") addTokens(this.tokens, data.tokens);
-    else if (event === "SEEN") this.statuses.update(data);
-    else if (event === "UNSUBSCRIBED") this.subscriptions.restore(data);
-    else if (event === "EXPIRED") this.#expire(data);
-    else if (event === "KICKED_OUT") this.#end(data.type);
-    else if (event === "FAILED") this.#failed(fail(data.code, data.message));
+    if (this[event]) this[event](data);
     else if (from) this.#follow(message);
+  }
+
+  HELLO({ tokens }) {
+    this.tokens.add(tokens);
+  }
+
+  ACTIVE(at) {
+    this.activeAt = at;
+  }
+
+  /** Offers to renew the token, and does it if the leader has chosen this tab. A failure is reported once. */
+  async RENEW(chosen) {
+    if (!this.#renewal) return;
+    if (!chosen) this.tabs.post({ event: "OFFER", data: this.#id });
+    if (chosen !== this.#id) return;
+    try {
+      await this.renew(this.#renewal);
+    } catch (error) {
+      if (!this.#hasFailed) this.emit("ERROR", error);
+      this.#hasFailed = true;
+    }
+  }
+
+  SEEN(statuses) {
+    this.statuses.update(statuses);
+  }
+
+  UNSUBSCRIBED(userIDs) {
+    this.subscriptions.restore(userIDs);
+  }
+
+  EXPIRED({ token }) {
+    this.tokens.drop(token);
+  }
+
+  KICKED_OUT({ type, code = 3001, message }) {
+    this.FAILED({ code, message });
+    this.kicked(type);
+  }
+
+  FAILED({ code, message }) {
+    this.#failed(fail(code, message));
   }
 
   /** Receives a message of the leader. */
   #follow({ event, data, id, net = "connected", tokens = [], silence }) {
     this.#silence.heard();
-    this.tokens = tokens.concat(this.tokens.filter((token) => !tokens.includes(token))); // the tokens of this tab may be newer
+    this.tokens.list = [...new Set([...tokens, ...this.tokens.list])]; // the tokens of this tab may be newer
     const isStart = event === "READY" || event === "WELCOME";
     if (isStart && id > this.#cursor) this.tabs.post({ event: "BEHIND", data: this.#cursor });
     this.#cursor = id ?? this.#cursor;
@@ -173,17 +255,6 @@ export class Session {
     this.#silence.heard();
     this.deviceID = deviceID;
     this.#opened({ deviceID, self });
-  }
-
-  /** A token has expired, or was revoked. The login ends, in all tabs, when no other is left. */
-  #expire({ token, type, code, message }) {
-    dropToken(this.tokens, token);
-    if (!this.tokens.length) this.#end(type, code, message);
-  }
-
-  #end(type, code = 3001, message) {
-    this.#failed(fail(code, message));
-    this.kicked(type);
   }
 
   #part(run) {
@@ -215,8 +286,9 @@ export class Session {
     this.#unhide();
   }
 
-  /** Ends a stale period: the stream reports what changed, and this reports the rest. */
+  /** Tries again what failed. Ends a stale period: the stream reports what changed, and this reports the rest. */
   async #unhide() {
+    this.settle();
     const { hidden } = this.statuses;
     if (!hidden.length) return;
     const answer = await this.callForAll("getUserStatus", 500, hidden).catch(() => {}); // tried again at KEEPALIVE

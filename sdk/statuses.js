@@ -1,13 +1,20 @@
 // What a tab knows about users. After a status was reported, none of the same user with a lower version is.
 
 export class Statuses {
-  // userID → {status, newest: its version, reported: the version reported last, hidden: reported as UNKNOWN since}
+  // userID → {status, newest: its version, reported: the version reported last, hidden: reported as UNKNOWN since, shown}
   #known = new Map();
   #report;
+  #change;
 
-  /** report is called with each list of new statuses. */
-  constructor(report) {
+  /** report is called with each list of new statuses, change with each status that of() returns from now on. */
+  constructor(report, change) {
     this.#report = report;
+    this.#change = change;
+  }
+
+  /** What is known of a user: the same frozen object until it changes. */
+  of(userID) {
+    return this.#known.get(userID)?.shown;
   }
 
   /** Returns the statuses of a response, or newer ones that are known. */
@@ -15,7 +22,7 @@ export class Statuses {
     return statuses.map((status) => {
       const known = this.#known.get(status.userID);
       if (known?.newest > status.version) return { ...known.status };
-      this.#known.set(status.userID, { reported: -1, ...known, status, newest: status.version });
+      this.#keep({ reported: -1, ...known, status, newest: status.version });
       return { ...status };
     });
   }
@@ -26,7 +33,7 @@ export class Statuses {
       const { userID, version } = status;
       const known = this.#known.get(userID);
       if (version < known?.newest || (version <= known?.reported && !known.hidden)) return false;
-      this.#known.set(userID, { status, newest: version, reported: version });
+      this.#keep({ status, newest: version, reported: version });
       return true;
     });
     if (news.length) this.#report(news.map((status) => ({ ...status })));
@@ -56,12 +63,24 @@ export class Statuses {
 
   /** Reports all users as UNKNOWN. */
   hide() {
-    const unknown = [];
+    const hidden = [];
     for (const known of this.#known.values()) {
-      const { userID, statusType, version } = known.status;
-      known.hidden = statusType > 0;
-      if (known.hidden) unknown.push({ userID, statusType: 0, customStatus: "", version });
+      known.hidden = known.status.statusType > 0;
+      this.#keep(known);
+      if (known.hidden) hidden.push({ ...known.shown });
     }
-    if (unknown.length) this.#report(unknown);
+    if (hidden.length) this.#report(hidden);
+  }
+
+  #keep(known) {
+    const { status, hidden } = known;
+    const { userID, version } = status;
+    const now = hidden ? { userID, statusType: 0, customStatus: "", version } : status;
+    const before = this.of(userID);
+    known.shown = before;
+    this.#known.set(userID, known);
+    if (JSON.stringify(now) === JSON.stringify(before)) return;
+    known.shown = Object.freeze({ ...now });
+    this.#change?.(known.shown);
   }
 }

@@ -43,7 +43,7 @@ function split(line) {
   return [line.slice(0, colon), line.slice(colon + (line[colon + 1] === " " ? 2 : 1))];
 }
 
-/** Connects repeatedly until it is stopped. The owner provides each request, and receives the events. */
+/** Connects repeatedly until it is stopped. The owner provides each request, or throws, and receives the events. */
 export class Stream {
   #owner;
   #controller;
@@ -60,7 +60,7 @@ export class Stream {
     while (!this.#stopped) {
       this.#controller = new AbortController();
       this.#asked = 0;
-      await this.#connect(...this.#owner.request()).catch(() => {}); // the next attempt resumes
+      await this.#connect().catch(() => {}); // the next attempt resumes
       this.cut();
       if (this.#stopped) return;
       this.#owner.lost(this.#backoff.failures ? "disconnected" : "connecting");
@@ -83,7 +83,8 @@ export class Stream {
     this.#endPause?.();
   }
 
-  async #connect(url, init) {
+  async #connect() {
+    const [url, init] = this.#owner.request();
     const response = await fetch(url, { ...init, cache: "no-store", signal: this.#controller.signal });
     if (response.status !== 200) return this.#refused(response);
     if (!/^text\/event-stream/i.test(response.headers.get("Content-Type"))) return; // the page of a captive portal

@@ -7,11 +7,6 @@
 import { Leader } from "./leader.js";
 import { timer } from "./pauses.js";
 
-const PATIENCE = 1000; // ms, for an answer of the leader
-const SHORT_PATIENCE = 500; // ms, for answers of other tabs
-// ms, for a worker that has to load. One that failed to load for another tab reports no error to this one.
-const WORKER_PATIENCE = 5000;
-
 export class Tabs {
   #session;
   #channel;
@@ -23,7 +18,7 @@ export class Tabs {
   #worker;
   #questions = new Map(); // ID → called with each answer
 
-  /** It uses these members of the session: name, which the tabs of a user share, options for a leader, hello, answer, hear. */
+  /** It uses these members of the session: name, which the tabs of a user share, options for a leader, hello, answer, hear, active. */
   constructor(session) {
     this.#session = session;
   }
@@ -59,7 +54,7 @@ export class Tabs {
     if (!navigator.locks) return this.#hire();
     this.post(this.#session.hello);
     clearTimeout(this.#doubt);
-    const patience = PATIENCE * (1 + Math.random() / 4); // so that only one takes over
+    const patience = 1000 * (1 + Math.random() / 4); // ms; random, so that only one takes over
     this.#doubt = timer(() => document.hidden || this.#leader || this.#elect(true), patience);
   }
 
@@ -71,7 +66,7 @@ export class Tabs {
     let others = Infinity;
     await new Promise((resolve) => {
       const look = () => answers.length >= others && resolve();
-      timer(resolve, SHORT_PATIENCE);
+      timer(resolve, 500); // ms
       this.#questions.set(id, (answer) => look(answers.push(answer)));
       this.post({ event: "ASK", data: id });
       this.#countOthers().then((count) => look((others = count)), resolve);
@@ -91,11 +86,19 @@ export class Tabs {
   #listen() {
     this.#closing = new AbortController();
     const { signal } = this.#closing;
-    const on = (name, run, target = globalThis) => target.addEventListener?.(name, run, { signal });
+    const on = (name, run, target = globalThis) => target.addEventListener?.(name, run, { signal, passive: true });
     on("online", () => this.post({ event: "WAKE" }));
     on("offline", () => this.post({ event: "OFFLINE" }));
     on("pageshow", ({ persisted }) => persisted && (this.close(), this.join())); // the lock is lost
-    on("visibilitychange", () => document.hidden || (this.post({ event: "WAKE" }), this.suspect()), globalThis.document);
+    on("visibilitychange", () => document.hidden || this.#show(), globalThis.document);
+    if (!this.#session.idleAfter) return;
+    for (const name of ["pointerdown", "pointermove", "wheel", "keydown"]) on(name, () => this.#session.active());
+  }
+
+  #show() {
+    this.post({ event: "WAKE" });
+    this.suspect();
+    this.#session.active();
   }
 
   #hear(message) {
@@ -140,7 +143,8 @@ export class Tabs {
     this.#worker.onerror = giveUp;
     this.#worker.port.postMessage({ name, options, hello });
     clearTimeout(this.#doubt);
-    this.#doubt = timer(giveUp, WORKER_PATIENCE);
+    // It has to load. One that failed to load for another tab reports no error to this one.
+    this.#doubt = timer(giveUp, 5000); // ms
   }
 
   #leadAlone() {

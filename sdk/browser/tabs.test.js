@@ -69,17 +69,17 @@ async function startBrowser(t) {
 
 /** A page with the SDK. What the SDK reports is kept in events, as "NAME data". */
 class Tab {
-  static async open(browser, url) {
+  static async open(browser, url, options = {}) {
     const tab = new Tab();
     tab.page = await browser.newPage();
     tab.page.on("dialog", (dialog) => (tab.dialog = dialog));
     await tab.page.goto(url);
-    await tab.page.evaluate(async () => {
+    await tab.page.evaluate(async (options) => {
       const { default: sdk } = await import("/sdk/presence.js");
       window.events = [];
       const waiting = new Set();
       window.start = () => {
-        window.chat = sdk.create({ SDKAppID: 1 });
+        window.chat = sdk.create({ SDKAppID: 1, ...options });
         for (const [name, event] of Object.entries(sdk.EVENT)) {
           chat.on(event, ({ data }) => {
             const list = name === "USER_STATUS_UPDATED" ? data.map((s) => `${s.userID} ${s.statusType} ${s.customStatus}`) : [data?.type ?? data?.state ?? ""];
@@ -94,12 +94,12 @@ class Tab {
         look();
       });
       start();
-    });
+    }, options);
     return tab;
   }
 
-  static async login(browser, url, userID, token) {
-    const tab = await Tab.open(browser, url);
+  static async login(browser, url, userID, token, options) {
+    const tab = await Tab.open(browser, url, options);
     await tab.login(userID, token);
     return tab;
   }
@@ -318,5 +318,87 @@ for (const kind of ["secure", "lan"]) {
       assert.equal(await tab.isReady, false);
       assert.equal(await tab.run(() => chat.getUserStatus({ userIDList: ["bob"] }).catch((error) => error.code)), 3004);
     }
+  });
+
+  test(`${kind}: one tab calls its function for all, also when the one that did it is gone`, async (t) => {
+    const server = await startSite(t);
+    const browser = await startBrowser(t);
+    const tokens = ["one", "two", "three"].map(() => server.token("alice"));
+    let calls = 0;
+    const tabs = [];
+    for (let i = 0; i < 4; i++) {
+      const tab = await Tab.open(browser, server[kind]);
+      await tab.page.exposeFunction("token", () => tokens[calls++]);
+      if (i < 3) await tab.run((first) => chat.login({ userID: "alice", userSig: () => (window.first ? token() : (window.first = first)) }).then(() => {}), tokens[0]);
+      else await tab.login("alice", tokens[0]);
+      tabs.push(tab);
+    }
+    const set = (tab, text) => tab.run((customStatus) => chat.setSelfStatus({ customStatus }).then(() => {}), text);
+    calls = 1;
+    for (const [i, text] of ["after the first", "after the second"].entries()) {
+      server.expire(tokens[i]);
+      await set(tabs[3], text); // which has no function
+      for (const tab of tabs) await tab.until(`USER_STATUS_UPDATED alice 1 ${text}`);
+      assert.equal(calls, i + 2);
+      if (!i) await tabs.shift().page.close();
+      if (!i) tabs.unshift(tabs[0]);
+    }
+    for (const tab of tabs) assert.ok(!(await tab.events).some((text) => /KICKED_OUT|ERROR/.test(text)));
+  });
+
+  test(`${kind}: watches count over tabs`, async (t) => {
+    const server = await startSite(t);
+    const browser = await startBrowser(t);
+    await server.admin("importUsers", { userIDList: ["bob", "carol"] });
+    const first = await Tab.login(browser, server[kind], "alice", server.token("alice"));
+    const second = await Tab.login(browser, server[kind], "alice", server.token("alice"));
+    const watch = (tab, ...userIDs) => tab.run((userIDs) => new Promise((resolve) => {
+      window.unwatch = chat.watch(userIDs, ({ userID, customStatus }) => {
+        events.push(`watched ${userID} ${customStatus}`);
+        if (userID === "bob") resolve();
+      });
+    }), userIDs);
+    await watch(first, "bob", "carol");
+    await watch(second, "bob");
+    await first.run(() => unwatch());
+    while (`${await server.subscriptions("alice")}` !== "bob");
+    await set(server, "bob", "to the second");
+    await second.sees("bob", "to the second");
+    assert.ok((await second.events).includes("watched bob to the second"));
+    assert.ok(!(await first.events).includes("watched bob to the second"));
+    await second.run(() => unwatch());
+    while (`${await server.subscriptions("alice")}` !== "");
+  });
+
+  test(`${kind}: a device is idle when none of its tabs is used, and no longer when one is`, async (t) => {
+    const server = await startSite(t);
+    const browser = await startBrowser(t);
+    const idle = async (isIdle) => {
+      for (;;) {
+        const { devices } = await (await fetch(`${server.url}/v1/self`, { headers: { Authorization: `Bearer ${server.token("alice")}` } })).json().then(({ data }) => data);
+        if (devices.length === 1 && devices[0].idle === isIdle) return;
+      }
+    };
+    const login = () => Tab.login(browser, server[kind], "alice", server.token("alice"), { idleAfter: 1 });
+    const first = await login();
+    await idle(true);
+    const second = await login(); // a tab that opens is in use
+    await idle(false);
+    await idle(true);
+    await second.page.keyboard.press("a");
+    await idle(false);
+    const until = Date.now() + 2000;
+    for (let x = 0; Date.now() < until; x++) {
+      await second.page.mouse.move(x % 50, 10); // the first tab is not used
+      assert.ok(!(await first.events).includes("USER_STATUS_UPDATED alice 1 away"));
+    }
+    const { devices } = (await (await fetch(`${server.url}/v1/self`, { headers: { Authorization: `Bearer ${server.token("alice")}` } })).json()).data;
+    assert.equal(devices[0].idle, false);
+    await idle(true);
+    await first.page.close();
+    await second.run(() => chat.setIdle(true).then(() => {}));
+    await second.page.mouse.move(5, 5);
+    await second.page.mouse.move(6, 6);
+    await idle(false);
   });
 }

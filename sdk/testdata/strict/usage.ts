@@ -1,5 +1,7 @@
 // Code as it is written against the original's types, under "strict".
 import TencentCloudChat, { ChatSDK } from "@presence-server/chat";
+import { useUserStatus } from "@presence-server/chat/react";
+import { useUserStatus as useVueStatus } from "@presence-server/chat/vue";
 
 interface Shown {
   statusType: number;
@@ -62,3 +64,22 @@ export default Store;
 
 export const withCookies = (userID: string) =>
   TencentCloudChat.create({ SDKAppID: 1, serverURL: "/presence", cookies: true }).login({ userID });
+
+// What goes beyond the original.
+export async function beyond(chat: ChatSDK): Promise<string | undefined> {
+  await chat.login({ userID: "alice", userSig: async () => (await fetch("/token")).text() });
+  const { AVAILABILITY_BUSY } = TencentCloudChat.TYPES;
+  await chat.setSelfStatus({ source: "call", availability: AVAILABILITY_BUSY, priority: 5, expiresIn: 60 });
+  await chat.setVisibility({ invisible: true });
+  await chat.setIdle(false);
+  const unwatch: () => void = chat.watch(["bob"], ({ availability, lastSeenAt }) => console.log(availability, lastSeenAt));
+  unwatch();
+  // @ts-expect-error a status can't be changed
+  chat.watch(["bob"], (status) => (status.version = 5));
+  // @ts-expect-error no such availability
+  await chat.setSelfStatus({ availability: "asleep" });
+  const text: string | undefined = useVueStatus(chat, () => "bob").value?.customStatus;
+  return useUserStatus(chat, "bob")?.customStatus ?? text;
+}
+
+export const idle = () => TencentCloudChat.create({ SDKAppID: 1, idleAfter: 300 });
