@@ -89,6 +89,17 @@ deadline: 00:00:11Z device phone no longer counts as connected, unless it reconn
 deadline: 2000-01-08T00:00:01Z device phone is forgotten, unless it reconnects before: the user is then UNLOGINED
 deadline: 2000-01-08T00:05:01Z the user's own entry ends, unless a device logs in before: the user is then UNLOGINED for 5m (custom_status_ttl)
 `},
+	{"invisible", func(w *world) {
+		w.web("alice", "tab")
+		w.set("alice", "x", 0)
+		w.hide(true)
+	}, `
+why: ONLINE because 1 device is connected; the last connected at 00:00:01Z
+next: ONLINE while a device is connected; after the last one disconnects, for 10s more (reconnect_grace), then UNLOGINED
+audience: only the user's own streams, because nobody subscribes to the user or has them in their friend list
+device: tab web connected since 00:00:01, logged in 00:00:01
+deadline: 00:05:01Z the user's own entry ends, unless the user becomes visible before, with a device that is connected: to others the user is then UNLOGINED for 5m (custom_status_ttl)
+`},
 	{"retained", func(w *world) {
 		w.ios("alice", "phone").Close()
 		w.set("alice", "x", 30*24*time.Hour)

@@ -129,8 +129,12 @@ func (x explainer) deadlines() []Deadline {
 		}
 		add(e.expiresAt, "%s expires", e.name())
 	}
-	add(x.clearsAt(), "the user's own entry ends, unless a device logs in before: the user is then UNLOGINED for %s (custom_status_ttl)",
-		short(x.settings.CustomStatusTTL))
+	unless := "a device logs in before: the user"
+	if x.invisible {
+		unless = "the user becomes visible before, with a device that is connected: to others the user"
+	}
+	add(x.clearsAt(), "the user's own entry ends, unless %s is then %s for %s (custom_status_ttl)",
+		unless, Unlogined, short(x.settings.CustomStatusTTL))
 	slices.SortStableFunc(all, func(x, y Deadline) int { return x.At.Compare(y.At) })
 	return all
 }

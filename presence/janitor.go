@@ -89,8 +89,9 @@ func (j *janitor) work() time.Duration {
 }
 
 // retryDelay is how long the janitor waits before it submits an operation again that
-// failed.
-const retryDelay = time.Second
+// failed. It is half of the lateness that the service promises, so that what becomes due
+// just after a disk has room again is still in time.
+const retryDelay = time.Second / 2
 
 // propose returns the next operation, or nil if nothing is due.
 func (j *janitor) propose() operation {

@@ -183,9 +183,17 @@ func TestUpgradeKeepsABackup(t *testing.T) {
 	if c, err := checkAs(t, path, addNick); err != nil || c.Schema != now || c.Newest != now+1 {
 		t.Errorf("before the upgrade: %+v %v", c, err)
 	}
+	for _, name := range []string{".1.partial", ".1.partial-journal"} {
+		if err := os.WriteFile(kept+name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	log, err := upgrade(t, path, addNick, "CREATE TABLE more (x)")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if found, _ := filepath.Glob(kept + ".*"); len(found) > 0 {
+		t.Errorf("an upgrade that was killed left %v", found)
 	}
 	if c, err := checkAs(t, path, addNick, "CREATE TABLE more (x)"); err != nil || c.Schema != now+2 {
 		t.Errorf("after the upgrade: %+v %v", c, err)

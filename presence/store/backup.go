@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"modernc.org/sqlite"
 )
@@ -48,6 +49,19 @@ func replaceBackup(ctx context.Context, path, to string) error {
 		return err
 	}
 	return moveInto(copied, to)
+}
+
+// removeUnfinished removes what backups to a name left in its folder when their process
+// was killed. No such backup may be running.
+func removeUnfinished(to string) error {
+	files, err := os.ReadDir(filepath.Dir(to))
+	for _, f := range files {
+		rest, ok := strings.CutPrefix(f.Name(), filepath.Base(to)+".")
+		if ok && strings.Contains(rest, ".partial") { // SQLite adds -journal to the name
+			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(to), f.Name())))
+		}
+	}
+	return err
 }
 
 // moveInto gives a file its final name, in the same folder.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 )
@@ -61,7 +62,7 @@ func (d *DB) migrate(ctx context.Context, schema Schema) error {
 	}
 	if number > 0 {
 		kept := fmt.Sprintf("%s.before-schema-%d", d.path, len(schema))
-		if err := replaceBackup(ctx, d.path, kept); err != nil {
+		if err := errors.Join(removeUnfinished(kept), replaceBackup(ctx, d.path, kept)); err != nil {
 			return fmt.Errorf("%s stays at schema %d, because it can't be backed up: %w", d.path, number, err)
 		}
 		d.log.Info("database backed up before its schema changes", "file", kept, "schema", number)
