@@ -1,5 +1,6 @@
-// The users that this tab has subscribed to. The server keeps one list for each user, not for each tab, so a tab that unsubscribes
-// asks the others first, and leaves what one of them holds. A tab that is gone doesn't answer, and so holds nothing.
+// The users that this tab has subscribed to. The server keeps one list for each user, not for each tab, so a tab that
+// unsubscribes asks the others first, and leaves what one of them holds. A tab that is gone doesn't answer, and so holds
+// nothing.
 
 export class Subscriptions {
   #chosen = new Set(); // userIDs, by subscribeUserStatus

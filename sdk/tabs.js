@@ -18,7 +18,10 @@ export class Tabs {
   #worker;
   #questions = new Map(); // ID → called with each answer
 
-  /** It uses these members of the session: name, which the tabs of a user share, options for a leader, hello, answer, hear, active. */
+  /**
+   * It uses these members of the session: name, which the tabs of a user share, options for a leader, hello, answer, hear,
+   * idleAfter and active.
+   */
   constructor(session) {
     this.#session = session;
   }
