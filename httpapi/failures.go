@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -58,7 +59,7 @@ func (f *failures) makeRoom() {
 // don't count, and neither do credentials that were right once.
 func (h *Handler) failed(r *http.Request, err error) error {
 	code := presence.ErrorCode(err)
-	if code != CodeInvalidToken && (code != CodeForbidden || bearer(r) == "") {
+	if code != CodeInvalidToken && (code != CodeForbidden || bearer(r) == "") || errors.Is(err, errKeyRemoved) {
 		return err
 	}
 	wait := h.failures.add(h.proxies.client(r), h.limits.Load().Failures)

@@ -24,7 +24,10 @@ func (t *Tokens) verifyJWT(trust *trust, token string) (Credentials, error) {
 			return t.credentialsOf(token, payload, secret.name, &ProviderConfig{UserClaim: "sub"})
 		}
 	}
-	return Credentials{}, errForged()
+	return Credentials{}, trust.errNotSigned(func(key []byte) bool {
+		_, ok := payloadOf(token, jwt.SigningMethodHS256, key)
+		return ok
+	})
 }
 
 // jwtHeader has those members of the header of a JWT that select its key.

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/presence-server/presence/presence"
@@ -15,9 +17,13 @@ import (
 // tokens that it has verified.
 type trust struct {
 	secrets  []secret  // the first one signs new tokens
+	removed  []secret  // those that were accepted before, the last removed first
 	provider *Provider // nil means that there is none
 	verified remembered
 }
+
+// maxRemoved is the maximum number of removed secrets that are remembered.
+const maxRemoved = 4
 
 // secret is a key of HMAC-SHA256.
 type secret struct {
@@ -34,6 +40,32 @@ func newTrust(current []byte, previous [][]byte, provider *Provider) *trust {
 		t.secrets = append(t.secrets, secret{bytes.Clone(key), hex.EncodeToString(digest[:])})
 	}
 	return t
+}
+
+// remember remembers the secrets that t doesn't accept any more, but that before accepted
+// or remembered.
+func (t *trust) remember(before *trust) {
+	for _, s := range slices.Concat(before.secrets, before.removed) {
+		if !t.trusts(s.name) && len(t.removed) < maxRemoved {
+			t.removed = append(t.removed, s)
+		}
+	}
+}
+
+// errKeyRemoved is the cause of the error for a token of a removed secret. Such a token was
+// right once, so it is no attempt to guess.
+var errKeyRemoved = errors.New("it is signed with a secret that was removed")
+
+// errNotSigned returns the error for a token that no secret has signed. isSigned reports
+// whether one has.
+func (t *trust) errNotSigned(isSigned func(key []byte) bool) error {
+	err := errForged()
+	for _, s := range t.removed {
+		if isSigned(s.key) {
+			err.Cause = errKeyRemoved
+		}
+	}
+	return err
 }
 
 // trusts reports whether the key with a name is one of them.
@@ -58,8 +90,9 @@ func (p *Provider) name() string {
 //
 // SetKeys panics if Config.Tokens is nil.
 func (h *Handler) SetKeys(secret []byte, previous [][]byte, provider *Provider) {
-	h.tokens.load() // what is in its fields counts as replaced
-	replaced := h.tokens.trust.Swap(newTrust(secret, previous, provider))
+	next := newTrust(secret, previous, provider)
+	next.remember(h.tokens.load())
+	replaced := h.tokens.trust.Swap(next)
 	h.service.Expire(func(key string) bool { return !replaced.trusts(key) || h.tokens.load().trusts(key) })
 }
 

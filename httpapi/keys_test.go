@@ -89,3 +89,22 @@ func TestSetOrigins(t *testing.T) {
 		t.Errorf("an origin that was added is not allowed: %v", err)
 	}
 }
+
+// TestTokensOfARemovedSecretAreNoGuesses checks that clients that still use the tokens of a
+// removed secret are told so, however many there are, while made-up tokens are limited.
+func TestTokensOfARemovedSecretAreNoGuesses(t *testing.T) {
+	s := newServer(t, func(o *options) { o.config.Limits.Failures = 2 })
+	jwt, sig := s.user("alice"), s.as(userSig(secret, "alice", appID, time.Now().Unix(), 3600))
+	s.api.SetKeys([]byte("another secret, which is newer"), nil, nil)
+	s.api.SetKeys([]byte("a third secret, the newest of all"), nil, nil)
+	for range 5 {
+		jwt.get("/v1/friends").fails(401, "70003", "its secret is removed")
+		sig.get("/v1/friends").fails(401, "70003", "its secret is removed")
+	}
+	forged := s.as(userSig("a secret that was never used", "alice", appID, time.Now().Unix(), 3600))
+	for range 2 {
+		forged.get("/v1/friends").fails(401, "70003", "it is forged")
+	}
+	forged.get("/v1/friends").fails(429, "2996", "too many forged ones")
+	jwt.get("/v1/friends").fails(401, "70003", "others are limited")
+}

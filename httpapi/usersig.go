@@ -43,12 +43,12 @@ func (t *Tokens) verifyUserSig(trust *trust, token string) (Credentials, error) 
 		return Credentials{}, fail(CodeWrongApp, "the UserSig is for another SDKAppID")
 	}
 	for _, secret := range trust.secrets {
-		if hmac.Equal(sig.Sig, sig.sign(secret.key)) {
+		if sig.isSignedWith(secret.key) {
 			issued, expires := time.Unix(sig.Time, 0), time.Unix(sig.Time+sig.Expire, 0)
 			return Credentials{UserID: sig.Identifier, IssuedAt: issued, ExpiresAt: expires, key: secret.name}, nil
 		}
 	}
-	return Credentials{}, errForged()
+	return Credentials{}, trust.errNotSigned(sig.isSignedWith)
 }
 
 var base64Signs = strings.NewReplacer("*", "+", "-", "/", "_", "=")
@@ -92,6 +92,8 @@ func inflate(deflated []byte) ([]byte, error) {
 	}
 	return text, nil
 }
+
+func (s *userSig) isSignedWith(key []byte) bool { return hmac.Equal(s.Sig, s.sign(key)) }
 
 // sign returns the valid signature, which TLS.sig must equal.
 func (s *userSig) sign(secret []byte) []byte {
