@@ -91,8 +91,8 @@ func (b *batch) login(a *account, op *connect) {
 
 // makeRoom removes devices of the newcomer's platform that are over the limit: hidden
 // ones first, because for others they take no room, then disconnected ones, then those
-// that logged in first. A connected device is
-// kicked. A disconnected one is only forgotten, so that it may log in again.
+// that logged in first. A connected device is kicked. A disconnected one is only
+// forgotten, so that it may log in again.
 func (b *batch) makeRoom(a *account, newcomer device) {
 	var rivals []device
 	for _, d := range a.devices {
