@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -336,13 +337,5 @@ func (f *fields) hasAudience(audience string) bool {
 	if json.Unmarshal(value, &one) == nil {
 		return one == audience
 	}
-	if json.Unmarshal(value, &list) != nil {
-		return false
-	}
-	for _, one := range list {
-		if one == audience {
-			return true
-		}
-	}
-	return false
+	return json.Unmarshal(value, &list) == nil && slices.Contains(list, audience)
 }
