@@ -86,15 +86,6 @@ CREATE TABLE gone (
 
 CREATE INDEX gone_by_version ON gone (version);
 
-CREATE TABLE run_ends (
-  -- The end of a run of the service. It ends the streams of all devices whose row is older, and starts the grace of those
-  -- devices, without a change of their rows. It is removed once there is no older row.
-  at        INTEGER PRIMARY KEY, -- when the next run recorded it
-  clock     INTEGER NOT NULL,    -- the time of the last batch of the run
-  grace     INTEGER NOT NULL,    -- for how long its devices count as connected, in microseconds
-  retention INTEGER NOT NULL     -- how long its native devices then keep their user OFFLINE, in microseconds from at
-) STRICT;
-
 CREATE TABLE users (
   -- Every time here and below is in microseconds since 1970, UTC; 0 is never. Each user has two views, as last announced:
   -- one for the user's own devices and the server side, and a public one for everybody else.
@@ -150,3 +141,40 @@ CREATE TABLE devices (
   hidden       INTEGER NOT NULL, -- 0 or 1: doesn't count in the public view until it connects again
   PRIMARY KEY (user, device_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runs (
+  -- A run of the service that has not ended. Without a log there is one; with a log there is one for each node.
+  id     INTEGER PRIMARY KEY, -- devices.run
+  node   TEXT    NOT NULL, -- the name of the node; '' without a log
+  nonce  INTEGER NOT NULL, -- a random number by which the node recognizes its run
+  level  INTEGER NOT NULL, -- the highest level of operations that the node's program knows
+  beats  INTEGER NOT NULL, -- how many beats of the run are in the log
+  number INTEGER NOT NULL  -- of the last entry of the run in the log: one with this number or a lower one is a repeat
+) STRICT;
+
+CREATE TABLE run_ends (
+  -- The end of a run that still has devices. It ends their streams and starts their grace, without a change of their rows. It
+  -- is removed once no device has the run. A run that ended can end again: that extends the grace of devices that are in it.
+  run       INTEGER NOT NULL,
+  at        INTEGER NOT NULL, -- when it was recorded
+  clock     INTEGER NOT NULL, -- the time of the last batch before
+  grace     INTEGER NOT NULL, -- for how long its devices count as connected, in microseconds
+  retention INTEGER NOT NULL, -- how long its native devices then keep their user OFFLINE, in microseconds from at
+  PRIMARY KEY (run, at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE settings (
+  -- One row: the settings in force.
+  one   INTEGER PRIMARY KEY CHECK (one = 1),
+  value BLOB    NOT NULL -- in CBOR
+) STRICT;
+
+CREATE TABLE node (
+  -- One row. What only this copy of the database has; everything else is the same on all nodes that have applied as much.
+  one      INTEGER PRIMARY KEY CHECK (one = 1),
+  log      TEXT    NOT NULL, -- the ID of the log; '' without one
+  place    INTEGER NOT NULL, -- of the last entry that was applied
+  entry    BLOB    NOT NULL, -- the SHA-256 of that entry
+  digest   BLOB    NOT NULL, -- of everything that was written until then
+  proposed BLOB    NOT NULL  -- the settings that this node has proposed last, in CBOR
+) STRICT;

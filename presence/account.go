@@ -61,8 +61,8 @@ type device struct {
 	id          string
 	platform    Platform
 	loginAt     micros
-	run         int64  // the run of the service that has its stream; zero means that it is disconnected
-	stream      int64  // the number of the stream in that run
+	run         int64  // the run of the service that has its stream, or had it; zero means that the run has ended and the grace is over
+	stream      int64  // the number of the stream in that run; zero means that it is disconnected
 	since       micros // when it connected, or when it disconnected
 	graceUntil  micros
 	retainUntil micros
@@ -70,10 +70,12 @@ type device struct {
 	hidden      bool // it was not connected when the user stopped being invisible, and counts for the public view once it connects
 }
 
+func (d *device) isConnected() bool { return d.stream != 0 }
+
 // disconnect records that the device disconnected at a time. It counts as connected for
 // grace, and a native one is kept for retention.
 func (d *device) disconnect(at, grace, retention micros) {
-	d.run, d.stream, d.since, d.graceUntil = 0, 0, at, at+grace
+	d.stream, d.since, d.graceUntil = 0, at, at+grace
 	if d.platform.Native() {
 		d.retainUntil = at + retention
 	}
@@ -145,7 +147,7 @@ const (
 
 func (d *device) stateAt(now micros) deviceState {
 	switch {
-	case d.run != 0:
+	case d.isConnected():
 		return connected
 	case now < d.graceUntil:
 		return inGrace

@@ -3,6 +3,7 @@ package presence
 import (
 	"database/sql"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,25 +11,17 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// An operation is a change of state as a value. apply reads no clock, no randomness
-// and no configuration: the batch has one time, the limits and the switches, so that
-// the same operations in the same batches always lead to the same state.
-//
-// An error that apply returns is for the caller, and means that the operation changed
-// nothing. An error of the database is kept in the batch, and fails all of it.
-type operation interface {
-	apply(*batch) error
-}
-
 // batch is the work of one transaction. Its operations read and change the overlay, and
 // write rows. Whatever they change in memory waits in follow until the commit.
 type batch struct {
 	overlay
-	now micros
-	run int64
-	was int64 // the run when the batch began
+	now    micros // later than that of the previous batch
+	read   micros // what the clock said, which may be a little earlier
+	before micros // the time of the previous batch
+	run    int64  // the run that submitted the operations
 
 	store     *store.DB
+	codec     *codec
 	begun     bool
 	written   int            // rows written
 	queries   int            // statements run
@@ -109,6 +102,12 @@ func (b *batch) change(a *account, mutate func()) {
 	mutate()
 	for _, d := range a.settle(&before, b.now, toMicros(b.settings.CustomStatusTTL)) {
 		b.deleteDevice(a, d.id)
+	}
+	for i := range a.devices {
+		if d := &a.devices[i]; b.ends.outlives(d, b.now) {
+			d.run = 0
+			b.saveDevice(a, d)
+		}
 	}
 	b.announce(a, announcement{
 		user:   a.id,
@@ -193,7 +192,8 @@ func (b *batch) saveDevice(a *account, d *device) {
 
 // saveAccounts stores the accounts that are not as the database has them.
 func (b *batch) saveAccounts() {
-	for id, a := range b.accounts {
+	for _, id := range slices.Sorted(maps.Keys(b.accounts)) {
+		a := b.accounts[id]
 		if a == nil {
 			continue
 		}
@@ -212,7 +212,7 @@ func (b *batch) insertAccount(a *account) {
 	b.exec("INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		a.id, a.userID, int(a.own.statusType), a.own.away, a.own.version, a.own.lastSeen,
 		int(a.public.statusType), a.public.away, a.public.version, a.public.lastSeen, a.invisible, a.revokedAt,
-		own.text, int(own.availability), own.priority, own.setAt, own.startsAt, own.waiting, own.expiresAt, a.said.orNothing().clearAt)
+		own.Text, int(own.Availability), own.Priority, own.setAt, own.StartsAt, own.waiting, own.ExpiresAt, a.said.orNothing().clearAt)
 }
 
 // updateAccount stores the difference from before. What a user says and what the user's
@@ -222,8 +222,8 @@ func (b *batch) updateAccount(a, before *account) {
 	own, clearAt := a.said.own(), a.said.orNothing().clearAt
 	if own != before.said.own() || clearAt != before.said.orNothing().clearAt {
 		b.exec(`UPDATE users SET version = ?, public_version = ?, custom_status = ?, availability = ?, priority = ?, set_at = ?,
-			starts_at = ?, waiting = ?, expires_at = ?, clear_at = ? WHERE id = ?`, v.version, public.version, own.text, int(own.availability),
-			own.priority, own.setAt, own.startsAt, own.waiting, own.expiresAt, clearAt, a.id)
+			starts_at = ?, waiting = ?, expires_at = ?, clear_at = ? WHERE id = ?`, v.version, public.version, own.Text, int(own.Availability),
+			own.Priority, own.setAt, own.StartsAt, own.waiting, own.ExpiresAt, clearAt, a.id)
 		v.version, public.version = before.own.version, before.public.version // these are stored now
 	}
 	if v != before.own || public != before.public || a.invisible != before.invisible || a.revokedAt != before.revokedAt {
@@ -240,14 +240,14 @@ func (b *batch) saveEntries(a *account, before *said) {
 		return
 	}
 	for _, e := range a.said.orNothing().entries {
-		if e.source != "" && e != before.of(e.source) {
+		if e.Source != "" && e != before.of(e.Source) {
 			b.exec("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-				a.id, e.source, e.text, int(e.availability), e.priority, e.setAt, e.startsAt, e.waiting, e.expiresAt)
+				a.id, e.Source, e.Text, int(e.Availability), e.Priority, e.setAt, e.StartsAt, e.waiting, e.ExpiresAt)
 		}
 	}
 	for _, e := range before.orNothing().entries {
-		if after := a.said.of(e.source); e.source != "" && !after.says() {
-			b.exec("DELETE FROM entries WHERE user = ? AND source = ?", a.id, e.source)
+		if after := a.said.of(e.Source); e.Source != "" && !after.says() {
+			b.exec("DELETE FROM entries WHERE user = ? AND source = ?", a.id, e.Source)
 		}
 	}
 }
@@ -257,9 +257,9 @@ func (b *batch) saveEntries(a *account, before *said) {
 // file was removed.
 func (b *batch) saveService() {
 	rows := b.exec(`UPDATE service SET version = ?, clock = ?, run = ?, next_user = ?, user_status = ?, user_status_since = ?,
-		friend_notifications = ?, friends_since = ? WHERE run = ?`, b.version, b.now, b.run, b.nextUser,
+		friend_notifications = ?, friends_since = ? WHERE run = ?`, b.version, b.now, b.lastRun, b.nextUser,
 		b.switches.userStatus, b.switches.userStatusSince,
-		b.switches.friendNotifications, b.switches.friendNotificationsSince, b.was)
+		b.switches.friendNotifications, b.switches.friendNotificationsSince, b.storedRun())
 	if rows != 1 {
 		b.fail(errors.New("another process uses the database"))
 	}
@@ -282,7 +282,7 @@ func (b *batch) commit() error {
 // publish brings the committed batch into memory, and puts the changes on the waiting
 // sets of sessions.
 func (b *batch) publish(m *model) {
-	m.run, m.nextUser = b.run, b.nextUser
+	m.lastRun, m.runs, m.ends, m.nextUser = b.lastRun, b.runs, b.ends, b.nextUser
 	m.version, m.settings, m.switches = b.version, b.settings, b.switches
 	m.jumps, m.deletions, m.cursors = b.jumps, b.deletions, b.cursors
 	m.meter.committed = b.committed

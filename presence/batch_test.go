@@ -41,7 +41,7 @@ type opening struct {
 func (op *opening) apply(b *batch) error {
 	err := op.connect.apply(b)
 	if err == nil {
-		b.after(func(m *model) { m.open(op.session, op.device.UserID, op.version) })
+		b.after(func(m *model) { m.open(op.session, op.UserID, op.version) })
 	}
 	return err
 }
@@ -52,7 +52,7 @@ func (w *world) login(d Device) (*opening, *stream) {
 		d.ID = "random"
 	}
 	session := w.newSession(d)
-	op := &opening{connect{device: d, nameless: nameless, stream: session.stream}, session}
+	op := &opening{*newConnect(&d, nameless, session.stream), session}
 	return op, &stream{Session: session, w: w, device: d, versions: make(map[string]int64)}
 }
 
@@ -61,7 +61,7 @@ func TestLogoutAndLoginInOneBatch(t *testing.T) {
 		w := open(t)
 		tab := w.web("alice", "tab")
 		again, session := w.login(tab.device)
-		for _, err := range w.together(&logout{userID: "alice", deviceID: "tab"}, again) {
+		for _, err := range w.together(&logout{UserID: "alice", DeviceID: "tab"}, again) {
 			w.must(err)
 		}
 		tab.isKicked(KickedLogout)
@@ -80,7 +80,7 @@ func TestLogoutAndReconnectInOneBatch(t *testing.T) {
 			w := open(t)
 			tab := w.web("alice", "tab")
 			again, _ := w.login(Device{UserID: "alice", ID: deviceID, Platform: Web, Resume: true, Cursor: tab.cursor})
-			errs := w.together(&logout{userID: "alice"}, again)
+			errs := w.together(&logout{UserID: "alice"}, again)
 			if kicked, ok := errors.AsType[*KickedError](errs[1]); !ok || kicked.Kick != KickedLogout {
 				t.Errorf("a reconnect of %q right after a logout gets %v, want a KickedError with %s", deviceID, errs[1], KickedLogout)
 			}
@@ -94,7 +94,7 @@ func TestLoginAndLogoutInOneBatch(t *testing.T) {
 		w := open(t)
 		w.register("bob")
 		login, session := w.login(Device{UserID: "alice", Platform: Web})
-		for _, err := range w.together(login, &logout{userID: "alice"}, &setEntry{userID: "bob", entry: entry{text: "x"}}) {
+		for _, err := range w.together(login, &logout{UserID: "alice"}, &setEntry{UserID: "bob", Entry: entry{Text: "x"}}) {
 			w.must(err)
 		}
 		if event := session.next(); event.Type != EventReady {
@@ -124,9 +124,9 @@ func TestSessionOpensInOrderOfItsBatch(t *testing.T) {
 		return session
 	}
 	alice, bob := connect("alice"), connect("bob")
-	submit(&logout{userID: "alice", deviceID: "tab"}, nil)
-	submit(&setEntry{userID: "bob", entry: entry{text: "later"}}, nil)
-	submit(&setEntry{userID: "nobody", entry: entry{text: "fails"}}, func(*model) { t.Error("an operation that fails has an effect") })
+	submit(&logout{UserID: "alice", DeviceID: "tab"}, nil)
+	submit(&setEntry{UserID: "bob", Entry: entry{Text: "later"}}, nil)
+	submit(&setEntry{UserID: "nobody", Entry: entry{Text: "fails"}}, func(*model) { t.Error("an operation that fails has an effect") })
 	w.writer.write(batch)
 	is(t, "the first event", alice.next().Type, EventReady)
 	alice.isKicked(KickedLogout)
@@ -143,8 +143,8 @@ func TestDeleteAndReturnInOneBatch(t *testing.T) {
 		old := tab.user.id
 		login, session := w.login(Device{UserID: "alice", ID: "other", Platform: Web, IssuedAt: time.Now().Add(time.Minute)})
 		early, _ := w.login(Device{UserID: "alice", ID: "other", Platform: Web, IssuedAt: time.Now().Add(-time.Second)})
-		errs := w.together(&deleteUsers{userIDs: []string{"alice"}}, early, &admit{"alice", time.Now().Add(-time.Second)}, login,
-			&settle{users: []uint32{old}}, &drop{ended: []endedStream{{user: old, deviceID: "other", stream: session.stream, at: 1}}})
+		errs := w.together(&deleteUsers{UserIDs: []string{"alice"}}, early, &admit{"alice", issued(time.Now().Add(-time.Second))}, login,
+			&settle{Users: []uint32{old}}, &drop{Ended: []endedStream{{User: old, DeviceID: "other", Stream: session.stream}}})
 		wantCode(t, errs[1], CodeRevoked, "a stream with credentials from before the deletion")
 		wantCode(t, errs[2], CodeRevoked, "a call with credentials from before the deletion")
 		w.must(errors.Join(errs[0], errs[3], errs[4], errs[5]))
@@ -159,10 +159,10 @@ func TestDeleteAndReturnInOneBatch(t *testing.T) {
 func TestTwoStartsInOneBatch(t *testing.T) {
 	w := open(t)
 	login, session := w.login(Device{UserID: "alice", ID: "tab", Platform: Web})
-	for _, err := range w.together(login, beginRun{}, &endRun{clock: w.writer.lastBatch}, beginRun{}) {
+	for _, err := range w.together(login, &beginRun{}, &endRuns{}, &beginRun{}) {
 		w.must(err)
 	}
-	if d := w.model.byName["alice"].device("tab"); d.run != 0 {
+	if devices := w.model.ends.of(w.model.byName["alice"]); devices[0].isConnected() {
 		t.Error("a device that logged in in the same batch survives the end of its run")
 	}
 	if got := len(w.model.jumps); got != 3 {

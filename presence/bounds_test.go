@@ -51,17 +51,17 @@ func TestOperationsAreBounded(t *testing.T) {
 		w.register("alice", "bob", "carol", "star")
 		users := w.crowd(many)
 		w.succeeded(w.AddFriends(t.Context(), "alice", users[:many-200], true))
-		w.atMost(3*100+2, 200, &befriend{userID: "alice", friends: users[many-200 : many-100], mutual: true})
-		w.atMost(2*100, 200, &unfriend{userID: "alice", friends: users[:100], mutual: true})
+		w.atMost(3*100+2, 200, &befriend{UserID: "alice", Friends: users[many-200 : many-100], Mutual: true})
+		w.atMost(2*100, 200, &unfriend{UserID: "alice", Friends: users[:100], Mutual: true})
 
 		w.subscribe("alice", users...)
-		w.atMost(3, sweep, &unsubscribeAll{userID: "bob"})
-		w.atMost(1+sweep, sweep, &unsubscribeAll{userID: "alice"})
+		w.atMost(3, sweep, &unsubscribeAll{UserID: "bob"})
+		w.atMost(1+sweep, sweep, &unsubscribeAll{UserID: "alice"})
 		w.subscribe("alice", users...)
 		w.must(w.UnsubscribeAll(t.Context(), "alice"))
 		w.subscribe("alice", users...)
 		w.configure(func(s *Settings) { s.Subscriptions = 1 })
-		w.atMost(2+sweep, sweep, &subscribe{userID: "alice"})
+		w.atMost(2+sweep, sweep, &subscribe{UserID: "alice"})
 		answer := w.subscribe("alice")
 		if want := many - 1 - sweep; len(answer.Evicted) != want {
 			t.Errorf("after the limit was lowered %d subscriptions are dropped, want all %d", len(answer.Evicted), want)
@@ -71,14 +71,14 @@ func TestOperationsAreBounded(t *testing.T) {
 			w.ios("bob", fmt.Sprint(i)).Close()
 		}
 		w.pass(time.Minute)
-		w.atMost(300+2, 2*300+1, &logout{userID: "bob"})
+		w.atMost(300+2, 2*300+1, &logout{UserID: "bob"})
 
 		for _, follower := range users {
-			w.must(w.writer.do(t.Context(), &subscribe{userID: follower, targets: []string{"star"}}))
+			w.must(w.writer.do(t.Context(), &subscribe{UserID: follower, Targets: []string{"star"}}))
 		}
 		w.succeeded(w.AddFriends(t.Context(), "star", users, true))
-		w.atMost(6, 6, &deleteUsers{userIDs: []string{"star"}})
-		w.atMost(5*len(users[:sweep]), 5*len(users[:sweep]), &deleteUsers{userIDs: users[:sweep]})
+		w.atMost(6, 6, &deleteUsers{UserIDs: []string{"star"}})
+		w.atMost(5*len(users[:sweep]), 5*len(users[:sweep]), &deleteUsers{UserIDs: users[:sweep]})
 		w.pass(0)
 		if rows := w.dump()["leftovers"]; rows != "" {
 			t.Errorf("after the janitor's work there are %s", rows)
@@ -97,12 +97,12 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 	w.succeeded(w.AddFriends(t.Context(), "star", users[:900], true))
 	w.succeeded(w.AddFriends(t.Context(), "star", []string{"alice"}, true))
 	for _, follower := range append(users, "alice") {
-		w.must(w.writer.do(t.Context(), &subscribe{userID: follower, targets: []string{"star"}}))
+		w.must(w.writer.do(t.Context(), &subscribe{UserID: follower, Targets: []string{"star"}}))
 	}
 	w.subscribe("alice", "bob")
 	w.configure(func(s *Settings) { s.Friends = 1 })
 
-	remove := &deleteUsers{userIDs: []string{"star"}}
+	remove := &deleteUsers{UserIDs: []string{"star"}}
 	w.must(w.writer.do(t.Context(), &callback{func(b *batch) {
 		if err := remove.apply(b); err != nil {
 			t.Error(err)
@@ -110,16 +110,16 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 		if failed := b.befriendedNow("alice", "bob"); len(failed) > 0 {
 			t.Errorf("a deleted friend still counts: %v", failed)
 		}
-		op := &subscribe{userID: "alice", targets: []string{"carol"}}
+		op := &subscribe{UserID: "alice", Targets: []string{"carol"}}
 		if err := op.apply(b); err != nil || len(op.result.Evicted) > 0 {
 			t.Errorf("a deleted target still counts: %v %v", op.result.Evicted, err)
 		}
-		op = &subscribe{userID: "alice", targets: users[:1]}
+		op = &subscribe{UserID: "alice", Targets: users[:1]}
 		if err := op.apply(b); err != nil || fmt.Sprint(op.result.Evicted) != "[bob]" {
 			t.Errorf("the evicted subscription is %v %v, want that of bob", op.result.Evicted, err)
 		}
 		before := b.written
-		removeLeftovers{}.apply(b)
+		new(removeLeftovers).apply(b)
 		if rows := b.written - before; rows != sweep {
 			t.Errorf("%d rows are removed at once, want %d", rows, sweep)
 		}
@@ -131,7 +131,7 @@ func TestLeftoversAreRemovedInPieces(t *testing.T) {
 		t.Errorf("while something is left of a deleted user: %v", err)
 	}
 	for after.proposeRemoval() != nil {
-		after.must(after.writer.do(t.Context(), removeLeftovers{})) // what the janitor does
+		after.must(after.writer.do(t.Context(), &removeLeftovers{})) // what the janitor does
 	}
 	after.friendsAre("alice", "bob")
 	e, err := after.Explain(t.Context(), users[1])
@@ -165,7 +165,7 @@ type callback struct{ f func(*batch) }
 func (c *callback) apply(b *batch) error { c.f(b); return nil }
 
 func (b *batch) befriendedNow(user, friend string) []Failure {
-	op := &befriend{userID: user, friends: []string{friend}}
+	op := &befriend{UserID: user, Friends: []string{friend}}
 	op.apply(b)
 	return op.failed
 }

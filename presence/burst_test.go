@@ -37,7 +37,7 @@ func (k *walk) burst(user, other string) {
 		case n < 8 && first:
 			k.renameInBurst(do, opened, user, other, now)
 		case n < 9:
-			do("import "+user, &importUsers{userIDs: []string{user}}, k.must)
+			do("import "+user, &importUsers{UserIDs: []string{user}}, k.must)
 			k.ref.register(user)
 		case n < 10:
 			k.subscribeInBurst(do, user, other)
@@ -78,16 +78,16 @@ func (k *walk) connectInBurst(do doInBurst, opened map[string]*viewer, user stri
 func (k *walk) expelInBurst(do doInBurst, opened map[string]*viewer, user, device string, now time.Time) {
 	name := fmt.Sprintf("logout %s %q", user, device)
 	if k.ref.users[user] == nil {
-		do(name, &logout{userID: user, deviceID: device}, func(err error) { wantCode(k.t, err, CodeUnknownUser, "there must be no such user") })
+		do(name, &logout{UserID: user, DeviceID: device}, func(err error) { wantCode(k.t, err, CodeUnknownUser, "there must be no such user") })
 		return
 	}
-	do(name, &logout{userID: user, deviceID: device}, k.must)
+	do(name, &logout{UserID: user, DeviceID: device}, k.must)
 	k.ref.expel(user, device, now)
 	k.endInBurst(opened, user, device)
 }
 
 func (k *walk) deleteInBurst(do doInBurst, opened map[string]*viewer, user string, now time.Time) {
-	op := &deleteUsers{userIDs: []string{user}}
+	op := &deleteUsers{UserIDs: []string{user}}
 	do("delete "+user, op, k.must)
 	if k.ref.users[user] == nil {
 		return
@@ -97,7 +97,7 @@ func (k *walk) deleteInBurst(do doInBurst, opened map[string]*viewer, user strin
 }
 
 func (k *walk) renameInBurst(do doInBurst, opened map[string]*viewer, user, to string, now time.Time) {
-	op := &renameUser{userID: user, to: to}
+	op := &renameUser{UserID: user, To: to}
 	name := "rename " + user + " to " + to
 	switch {
 	case k.ref.users[user] == nil:
@@ -134,7 +134,7 @@ func (k *walk) endInBurst(opened map[string]*viewer, user, device string) {
 }
 
 func (k *walk) subscribeInBurst(do doInBurst, user, target string) {
-	op := &subscribe{userID: user, targets: []string{target}}
+	op := &subscribe{UserID: user, Targets: []string{target}}
 	switch {
 	case !k.ref.settings.UserStatus:
 		do("subscribe", op, func(err error) { wantCode(k.t, err, CodeSwitchedOff, "subscribing needs the switch") })
@@ -162,7 +162,7 @@ func (k *walk) setIdleInBurst(do doInBurst, user, device string) {
 	switch {
 	case k.ref.users[user] == nil:
 		do(name, op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody is idle") })
-	case !k.ref.setIdle(user, device, op.idle):
+	case !k.ref.setIdle(user, device, op.Idle):
 		do(name, op, func(err error) { wantCode(k.t, err, CodeMalformed, "only a connected device is idle") })
 	default:
 		do(name, op, k.must)
@@ -175,8 +175,8 @@ func (k *walk) setVisibilityInBurst(do doInBurst, user string, now time.Time) {
 		do("visibility", op, func(err error) { wantCode(k.t, err, CodeUnknownUser, "nobody becomes invisible") })
 		return
 	}
-	do(fmt.Sprintf("visibility %s %v", user, op.invisible), op, k.must)
-	k.ref.setVisibility(user, op.invisible, now)
+	do(fmt.Sprintf("visibility %s %v", user, op.Invisible), op, k.must)
+	k.ref.setVisibility(user, op.Invisible, now)
 }
 
 // sayInBurst sets an entry that doesn't expire, or one of a source for an hour.

@@ -100,15 +100,28 @@ var conditionsOf4 = [...]condition{
 	{"devices", "idle NOT IN (0, 1) OR hidden NOT IN (0, 1)", "a flag that is neither 0 nor 1", false},
 }
 
+// conditionsOf5 are conditions of tables that came with schema 5.
+var conditionsOf5 = [...]condition{
+	{"devices", "run <> 0 AND run NOT IN (SELECT id FROM runs) AND run NOT IN (SELECT run FROM run_ends)", "a run that was forgotten", false},
+	{"devices", "run = 0 AND stream <> 0", "a stream of no run", false},
+	{"runs", "id NOT BETWEEN 1 AND (SELECT run FROM service)", "a run that never started", false},
+	{"runs", "beats NOT BETWEEN 0 AND " + number10(maxCount) + " OR number NOT BETWEEN 0 AND " + number10(maxCount), "a count out of range", false},
+	{"(SELECT count(*) AS rows FROM node)", "rows <> 1", "a number of rows other than one", false},
+	{"node", "place NOT BETWEEN 0 AND " + number10(maxCount), "a place out of range", false},
+}
+
 // latest stands for the schema of this release.
 const latest = math.MaxInt
 
 // conditionsOf returns the conditions of a database with a schema.
 func conditionsOf(schema int) []condition {
-	if schema < 4 {
+	switch {
+	case schema < 4:
 		return conditions[:]
+	case schema < 5:
+		return slices.Concat(conditions[:], conditionsOf4[:])
 	}
-	return slices.Concat(conditions[:], conditionsOf4[:])
+	return slices.Concat(conditions[:], conditionsOf4[:], conditionsOf5[:])
 }
 
 // tooLong and badEntry are conditions of users, whose own entry is in their row, and of

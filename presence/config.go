@@ -107,6 +107,17 @@ type Settings struct {
 	BatchWindow time.Duration
 }
 
+// deciding returns the settings that decide the outcome of operations. The others are zero.
+func (s Settings) deciding() Settings {
+	s.Keepalive, s.BatchWindow = 0, 0
+	return s
+}
+
+// takeOwn takes from another value the settings that decide no outcome.
+func (s *Settings) takeOwn(from Settings) {
+	s.Keepalive, s.BatchWindow = from.Keepalive, from.BatchWindow
+}
+
 // DefaultSettings returns the settings of the shipped presence.toml.
 func DefaultSettings() Settings {
 	return Settings{

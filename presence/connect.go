@@ -33,7 +33,7 @@ func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 		return nil, ErrClosed
 	}
 	session := s.newSession(d)
-	op := &connect{device: d, nameless: nameless, stream: session.stream}
+	op := newConnect(&d, nameless, session.stream)
 	if err := s.writer.doThen(ctx, op, func(m *model) { m.open(session, d.UserID, op.version) }); err != nil {
 		return nil, err
 	}

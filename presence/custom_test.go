@@ -56,7 +56,7 @@ func TestPromise8StaleProposalUndoesNothing(t *testing.T) {
 		w := open(t)
 		tab := w.web("alice", "tab")
 		w.set("alice", "Call", 0)
-		w.must(w.writer.do(t.Context(), &settle{users: []uint32{tab.user.id}}))
+		w.must(w.writer.do(t.Context(), &settle{Users: []uint32{tab.user.id}}))
 		w.is("alice ONLINE Call", "a proposal only makes the writer check the clock")
 	})
 }

@@ -23,7 +23,7 @@ import (
 func (s *Service) Delete(ctx context.Context, userIDs []string) (failed []Failure, err error) {
 	var last micros
 	err = inPieces(userIDs, sweep, func(piece []string) error {
-		op := &deleteUsers{userIDs: piece, at: machineNow()}
+		op := &deleteUsers{UserIDs: piece, At: machineNow()}
 		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		last = max(last, op.deletedAt)
@@ -42,7 +42,9 @@ type deletions struct {
 }
 
 // createDeletionKey stores a key for the hashes, unless there is one.
-type createDeletionKey struct{ key []byte }
+type createDeletionKey struct {
+	Key []byte `cbor:"1,keyasint,omitempty"`
+}
 
 func newDeletionKey() *createDeletionKey {
 	key := make([]byte, sha256.Size)
@@ -52,8 +54,8 @@ func newDeletionKey() *createDeletionKey {
 
 func (op *createDeletionKey) apply(b *batch) error {
 	if b.deletions.key == nil {
-		b.exec("INSERT INTO deletion_key VALUES (1, ?)", op.key)
-		b.deletions.key = op.key
+		b.exec("INSERT INTO deletion_key VALUES (1, ?)", op.Key)
+		b.deletions.key = op.Key
 	}
 	return nil
 }
@@ -88,19 +90,19 @@ func (b *batch) revokedAt(userID string) micros {
 
 // deleteUsers deletes users.
 type deleteUsers struct {
-	userIDs   []string
-	at        micros // the time by the machine's clock
+	UserIDs   []string `cbor:"1,keyasint,omitempty"`
+	At        micros   `cbor:"2,keyasint,omitempty"` // the time by the machine's clock
 	failed    []Failure
 	deletedAt micros // zero means that none was deleted
 }
 
 func (op *deleteUsers) apply(b *batch) error {
-	for _, id := range unique(op.userIDs) {
+	for _, id := range unique(op.UserIDs) {
 		if _, err := b.find(id); err != nil {
 			op.failed = append(op.failed, failure(id, err))
 			continue
 		}
-		op.deletedAt = max(b.now, op.at)
+		op.deletedAt = max(b.now, op.At)
 		b.delete(b.account(id), op.deletedAt)
 	}
 	return nil
@@ -131,7 +133,7 @@ func (b *batch) revokeFormer(a *account, at micros) {
 // removeLeftovers removes up to sweep friends and subscriptions of deleted users.
 type removeLeftovers struct{}
 
-func (removeLeftovers) apply(b *batch) error {
+func (*removeLeftovers) apply(b *batch) error {
 	for left := int64(sweep); left > 0 && b.deletions.leftovers > 0 && b.err == nil; {
 		next := b.numbers("SELECT user FROM leftovers ORDER BY user LIMIT 1")
 		if len(next) == 0 {
@@ -146,10 +148,10 @@ func (removeLeftovers) apply(b *batch) error {
 // removeSome removes up to most rows of a deleted user, and returns their number.
 func (b *batch) removeSome(user, most int64) (removed int64) {
 	for _, query := range []string{
-		"DELETE FROM subscriptions WHERE (user, target) IN (SELECT user, target FROM subscriptions WHERE user = ? LIMIT ?)",
-		"DELETE FROM subscriptions WHERE (user, target) IN (SELECT user, target FROM subscriptions WHERE target = ? LIMIT ?)",
-		"DELETE FROM friends WHERE (user, friend) IN (SELECT user, friend FROM friends WHERE user = ? LIMIT ?)",
-		"DELETE FROM friends WHERE (user, friend) IN (SELECT user, friend FROM friends WHERE friend = ? LIMIT ?)",
+		"DELETE FROM subscriptions WHERE (user, target) IN (SELECT user, target FROM subscriptions WHERE user = ? ORDER BY target LIMIT ?)",
+		"DELETE FROM subscriptions WHERE (user, target) IN (SELECT user, target FROM subscriptions WHERE target = ? ORDER BY user LIMIT ?)",
+		"DELETE FROM friends WHERE (user, friend) IN (SELECT user, friend FROM friends WHERE user = ? ORDER BY friend LIMIT ?)",
+		"DELETE FROM friends WHERE (user, friend) IN (SELECT user, friend FROM friends WHERE friend = ? ORDER BY user LIMIT ?)",
 	} {
 		if removed < most {
 			removed += b.exec(query, user, most-removed)

@@ -16,7 +16,7 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 			return err
 		}
 	}
-	return s.writer.do(ctx, &logout{userID: userID, deviceID: deviceID, at: machineNow()})
+	return s.writer.do(ctx, &logout{UserID: userID, DeviceID: deviceID, At: machineNow()})
 }
 
 // Kick logs out all devices of a user, ends their sessions with KickedByAdmin, and
@@ -28,7 +28,7 @@ func (s *Service) Logout(ctx context.Context, userID, deviceID string) error {
 //
 // Errors: CodeUnknownUser, CodeUnavailable.
 func (s *Service) Kick(ctx context.Context, userID string) error {
-	op := &kick{userID: userID, at: machineNow()}
+	op := &kick{UserID: userID, At: machineNow()}
 	err := s.writer.do(ctx, op)
 	if err == nil {
 		s.awaitNextSecond(ctx, op.revokedAt)
@@ -38,33 +38,45 @@ func (s *Service) Kick(ctx context.Context, userID string) error {
 
 // connect logs a device in, or connects one that is logged in, with a new stream.
 type connect struct {
-	device   Device
-	nameless bool  // the device came without an ID, and was given a random one
-	stream   int64 // the number of the stream in this run
-	version  int64 // set to that of the login
+	UserID   string   `cbor:"1,keyasint,omitempty"`
+	DeviceID string   `cbor:"2,keyasint,omitempty"`
+	Nameless bool     `cbor:"3,keyasint,omitempty"` // the device came without an ID, and was given a random one
+	Platform Platform `cbor:"4,keyasint,omitempty"`
+	Stream   int64    `cbor:"5,keyasint,omitempty"` // the number of the stream in the run
+	Resume   bool     `cbor:"6,keyasint,omitempty"`
+	Cursor   int64    `cbor:"7,keyasint,omitempty"`
+	IssuedAt micros   `cbor:"8,keyasint,omitempty"` // zero means that the credentials are never revoked
+	version  int64    // the result: that of the login
+}
+
+// newConnect returns the operation for a device and a stream.
+func newConnect(d *Device, nameless bool, stream int64) *connect {
+	return &connect{
+		UserID: d.UserID, DeviceID: d.ID, Nameless: nameless, Platform: d.Platform,
+		Stream: stream, Resume: d.Resume, Cursor: d.Cursor, IssuedAt: issued(d.IssuedAt),
+	}
 }
 
 // key returns the key of the kick that applies to the device.
 func (op *connect) key() deviceKey {
-	if op.nameless {
-		return deviceKey{userID: op.device.UserID}
+	if op.Nameless {
+		return deviceKey{userID: op.UserID}
 	}
-	return deviceKey{op.device.UserID, op.device.ID}
+	return deviceKey{op.UserID, op.DeviceID}
 }
 
 func (op *connect) apply(b *batch) error {
-	d := &op.device
 	k := b.kick(op.key())
-	if d.Resume && k.refuses(b.now, b.issued(d.Cursor), d.IssuedAt) {
+	if op.Resume && k.refuses(b.now, b.issued(op.Cursor), op.IssuedAt) {
 		return &KickedError{k.kick}
 	}
-	if revoked(b.revokedAt(d.UserID), d.IssuedAt) {
+	if revoked(b.revokedAt(op.UserID), op.IssuedAt) {
 		return errRevoked()
 	}
 	if k.deviceID != "" {
 		b.pardon(k.deviceKey)
 	}
-	a, err := b.register(d.UserID)
+	a, err := b.register(op.UserID)
 	if err != nil {
 		return err
 	}
@@ -75,15 +87,15 @@ func (op *connect) apply(b *batch) error {
 
 // login stores the stream in the device's row, and applies the limit of devices.
 func (b *batch) login(a *account, op *connect) {
-	d := a.device(op.device.ID)
+	d := a.device(op.DeviceID)
 	if d == nil || d.hidden { // in public, a hidden device is logged out, and logs in anew
-		a.devices = slices.DeleteFunc(a.devices, func(d device) bool { return d.id == op.device.ID })
-		a.devices = append(a.devices, device{id: op.device.ID, loginAt: b.now})
+		a.devices = slices.DeleteFunc(a.devices, func(d device) bool { return d.id == op.DeviceID })
+		a.devices = append(a.devices, device{id: op.DeviceID, loginAt: b.now})
 		d = &a.devices[len(a.devices)-1]
 	}
 	d.idle = d.idle && d.stateAt(b.now) >= inGrace
-	d.platform = op.device.Platform
-	d.run, d.stream, d.since = b.run, op.stream, b.now
+	d.platform = op.Platform
+	d.run, d.stream, d.since = b.run, op.Stream, b.read
 	d.graceUntil, d.retainUntil = 0, 0
 	b.saveDevice(a, d)
 	b.makeRoom(a, *d)
@@ -104,14 +116,14 @@ func (b *batch) makeRoom(a *account, newcomer device) {
 		switch {
 		case d.hidden:
 			return 0
-		case d.run == 0:
+		case !d.isConnected():
 			return 1
 		}
 		return 2
 	}
 	slices.SortStableFunc(rivals, func(x, y device) int { return rank(x) - rank(y) })
 	for i := range len(rivals) + 1 - b.settings.DevicesPerPlatform {
-		if rivals[i].run == 0 {
+		if !rivals[i].isConnected() {
 			b.forget(a, rivals[i].id)
 		} else {
 			b.expel(a, rivals[i].id, KickedMultipleDevice, b.now)
@@ -177,27 +189,31 @@ func (b *batch) forgetKicks() {
 // endedStream is a stream that ended because the connection broke or the reader
 // closed it.
 type endedStream struct {
-	user     uint32
-	deviceID string
-	stream   int64
-	at       micros
+	User     uint32 `cbor:"1,keyasint,omitempty"`
+	DeviceID string `cbor:"2,keyasint,omitempty"`
+	Stream   int64  `cbor:"3,keyasint,omitempty"`
+	Age      micros `cbor:"4,keyasint,omitempty"` // the time that has passed since
+	at       micros // when it ended
 }
 
-// drop records that streams of this run ended, each at its own time, which begins
-// the grace of their devices. A device that has a newer stream is not changed.
-type drop struct{ ended []endedStream }
+// drop records that streams of a run ended, each at its own time, which begins the grace
+// of their devices. A device that has a newer stream is not changed.
+type drop struct {
+	Ended []endedStream `cbor:"1,keyasint,omitempty"`
+}
 
 func (op *drop) apply(b *batch) error {
-	for _, e := range op.ended {
-		a := b.accountByID(e.user)
+	for _, e := range op.Ended {
+		a := b.accountByID(e.User)
 		if a == nil {
 			continue
 		}
-		d := a.device(e.deviceID)
-		if d == nil || d.run != b.run || d.stream != e.stream {
+		d := a.device(e.DeviceID)
+		if d == nil || d.run != b.run || d.stream != e.Stream {
 			continue
 		}
-		b.change(a, func() { b.dropDevice(a, d, e.at, toMicros(b.settings.ReconnectGrace)) })
+		at := max(b.read-e.Age, d.since)
+		b.change(a, func() { b.dropDevice(a, d, at, toMicros(b.settings.ReconnectGrace)) })
 	}
 	return nil
 }
@@ -209,21 +225,21 @@ func (b *batch) dropDevice(a *account, d *device, at, grace micros) {
 
 // logout logs out one device of a user, or all of them.
 type logout struct {
-	userID   string
-	deviceID string // "" means all
-	at       micros // the time by the machine's clock
+	UserID   string `cbor:"1,keyasint,omitempty"`
+	DeviceID string `cbor:"2,keyasint,omitempty"` // "" means all
+	At       micros `cbor:"3,keyasint,omitempty"` // the time by the machine's clock
 }
 
 func (op *logout) apply(b *batch) error {
-	a := b.account(op.userID)
+	a := b.account(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
 	b.change(a, func() {
-		if op.deviceID == "" {
-			b.expelAll(a, KickedLogout, max(b.now, op.at))
-		} else if a.device(op.deviceID) != nil {
-			b.expel(a, op.deviceID, KickedLogout, b.now)
+		if op.DeviceID == "" {
+			b.expelAll(a, KickedLogout, max(b.now, op.At))
+		} else if a.device(op.DeviceID) != nil {
+			b.expel(a, op.DeviceID, KickedLogout, b.now)
 		}
 	})
 	return nil
@@ -233,17 +249,17 @@ func (op *logout) apply(b *batch) error {
 // issuers date them by the clocks of their machines, not by the service's, so the
 // later of the two clocks counts.
 type kick struct {
-	userID    string
-	at        micros // the time by the machine's clock
+	UserID    string `cbor:"1,keyasint,omitempty"`
+	At        micros `cbor:"2,keyasint,omitempty"` // the time by the machine's clock
 	revokedAt micros
 }
 
 func (op *kick) apply(b *batch) error {
-	a := b.account(op.userID)
+	a := b.account(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
-	op.revokedAt = max(b.now, op.at)
+	op.revokedAt = max(b.now, op.At)
 	b.change(a, func() {
 		a.revokedAt = max(a.revokedAt, op.revokedAt)
 		b.expelAll(a, KickedByAdmin, op.revokedAt)

@@ -78,20 +78,20 @@ func (s *Service) SetEntry(ctx context.Context, userID string, e Entry) (Status,
 
 // setEntry replaces the entry of a source.
 type setEntry struct {
-	userID    string
-	entry     entry         // its expiresAt is zero if expiresIn is set
-	expiresIn time.Duration // zero means that expiresAt counts
+	UserID    string        `cbor:"1,keyasint,omitempty"`
+	Entry     entry         `cbor:"2,keyasint,omitempty"` // its ExpiresAt is zero if ExpiresIn is set
+	ExpiresIn time.Duration `cbor:"3,keyasint,omitempty"` // zero means that Entry.ExpiresAt counts
 	result    Status
 }
 
 // newSetEntry returns the operation for an entry, or an error for a field that is wrong
 // whatever the state and the time are.
 func newSetEntry(userID string, e *Entry) (*setEntry, error) {
-	op := &setEntry{userID: userID, expiresIn: e.ExpiresIn, entry: entry{
-		source: e.Source, text: e.CustomStatus, availability: e.Availability, expiresAt: fromTime(e.ExpiresAt), startsAt: fromTime(e.StartsAt),
+	op := &setEntry{UserID: userID, ExpiresIn: e.ExpiresIn, Entry: entry{
+		Source: e.Source, Text: e.CustomStatus, Availability: e.Availability, ExpiresAt: fromTime(e.ExpiresAt), StartsAt: fromTime(e.StartsAt),
 	}}
 	if e.Source != "" {
-		op.entry.priority = namedPriority
+		op.Entry.Priority = namedPriority
 	}
 	switch {
 	case !validSource(e.Source):
@@ -104,18 +104,18 @@ func newSetEntry(userID string, e *Entry) (*setEntry, error) {
 		return nil, malformed("expiresIn must be at most %d seconds", int(maxExpiry.Seconds()))
 	case e.ExpiresIn != 0 && !e.ExpiresAt.IsZero():
 		return nil, malformed("expiresIn and expiresAt can't be given together")
-	case e.Source != "" && op.entry.says() && e.ExpiresIn == 0 && e.ExpiresAt.IsZero():
+	case e.Source != "" && op.Entry.says() && e.ExpiresIn == 0 && e.ExpiresAt.IsZero():
 		return nil, malformed("an entry with a source must have expiresIn or expiresAt")
-	case !e.StartsAt.IsZero() && op.entry.startsAt <= 0:
+	case !e.StartsAt.IsZero() && op.Entry.StartsAt <= 0:
 		return nil, malformed("startsAt must be after 1970")
-	case !e.ExpiresAt.IsZero() && op.entry.expiresAt <= 0:
+	case !e.ExpiresAt.IsZero() && op.Entry.ExpiresAt <= 0:
 		return nil, expiresTooEarlyOrLate()
 	}
 	if e.Priority != nil {
 		if *e.Priority < -maxPriority || *e.Priority > maxPriority {
 			return nil, malformed("priority must be from %d to %d", -maxPriority, maxPriority)
 		}
-		op.entry.priority = int8(*e.Priority)
+		op.Entry.Priority = int8(*e.Priority)
 	}
 	return op, nil
 }
@@ -126,10 +126,10 @@ func validSource(source string) bool {
 }
 
 func (op *setEntry) apply(b *batch) error {
-	if len(op.entry.text) > b.settings.CustomStatusBytes {
+	if len(op.Entry.Text) > b.settings.CustomStatusBytes {
 		return malformed("customStatus must have at most %d bytes", b.settings.CustomStatusBytes)
 	}
-	a := b.account(op.userID)
+	a := b.account(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
@@ -151,27 +151,27 @@ func expiresTooEarlyOrLate() *Error {
 
 // at returns the entry as it is stored at now.
 func (op *setEntry) at(now micros) (entry, error) {
-	e := op.entry
-	if e.startsAt > now+toMicros(maxExpiry) {
+	e := op.Entry
+	if e.StartsAt > now+toMicros(maxExpiry) {
 		return e, malformed("startsAt must be at most 365 days ahead")
 	}
-	if e.expiresAt != 0 && (e.expiresAt <= now || e.expiresAt > now+toMicros(maxExpiry)) {
+	if e.ExpiresAt != 0 && (e.ExpiresAt <= now || e.ExpiresAt > now+toMicros(maxExpiry)) {
 		return e, expiresTooEarlyOrLate()
 	}
-	if op.expiresIn > 0 {
-		e.expiresAt = cmp.Or(e.startsAt, now) + toMicros(op.expiresIn)
+	if op.ExpiresIn > 0 {
+		e.ExpiresAt = cmp.Or(e.StartsAt, now) + toMicros(op.ExpiresIn)
 	}
-	e.expiresAt = toMilli(e.expiresAt)
-	if e.expiresAt != 0 && e.expiresAt <= max(now, e.startsAt) {
+	e.ExpiresAt = toMilli(e.ExpiresAt)
+	if e.ExpiresAt != 0 && e.ExpiresAt <= max(now, e.StartsAt) {
 		return e, malformed("the entry must end after it begins, and in the future")
 	}
-	e.waiting = e.startsAt > now
+	e.waiting = e.StartsAt > now
 	return e, nil
 }
 
 // checkRoom returns an error if e is one more entry than a user may have.
 func (b *batch) checkRoom(a *account, e *entry) error {
-	if before := a.said.of(e.source); e.source == "" || !e.says() || before.says() {
+	if before := a.said.of(e.Source); e.Source == "" || !e.says() || before.says() {
 		return nil
 	}
 	if now := a.said.settle(b.now, 0, 0); now.named() >= b.settings.Entries {
@@ -183,14 +183,14 @@ func (b *batch) checkRoom(a *account, e *entry) error {
 // say replaces the entry of a source. An entry that equals the present one keeps its
 // place among the others.
 func (a *account) say(e entry, now, ttl micros) {
-	before := a.said.of(e.source)
+	before := a.said.of(e.Source)
 	same := e
 	same.waiting, same.setAt = before.waiting, before.setAt
 	if !e.says() || same != before {
 		e.setAt = a.said.nextPlace(now)
 		a.said = a.said.with(e)
 	}
-	if e.source == "" && e.says() {
+	if e.Source == "" && e.says() {
 		a.said = newSaid(a.said.entries, now+ttl)
 	}
 }

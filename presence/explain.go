@@ -94,6 +94,8 @@ func (s *Service) explain(userID string) (e Explanation, id uint32, feeds int, e
 	if u == nil {
 		return Explanation{}, 0, 0, unknownUser()
 	}
+	u = new(*u)
+	u.devices = s.model.ends.of(u)
 	x := explainer{user: u, now: now, started: s.started, settings: &s.model.settings}
 	e = Explanation{
 		Now:       toTime(now),

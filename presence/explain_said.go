@@ -9,9 +9,9 @@ func (x explainer) saidWhy() string {
 	if shown := x.said.shown(); shown != nil {
 		text = "the custom status is that of " + shown.name()
 		if all, equal := x.said.rivals(shown); equal > 1 {
-			text += fmt.Sprintf(", which was set last of the %d entries with the highest priority (%d)", equal, shown.priority)
+			text += fmt.Sprintf(", which was set last of the %d entries with the highest priority (%d)", equal, shown.Priority)
 		} else if all > 1 {
-			text += fmt.Sprintf(", which has the highest priority (%d) of the %d entries with a text", shown.priority, all)
+			text += fmt.Sprintf(", which has the highest priority (%d) of the %d entries with a text", shown.Priority, all)
 		}
 	}
 	return text + "; " + x.availabilityWhy()
@@ -20,7 +20,7 @@ func (x explainer) saidWhy() string {
 func (x explainer) availabilityWhy() string {
 	stated := x.said.orNothing().availability
 	for _, e := range x.said.orNothing().entries {
-		if stated != Available && !e.waiting && e.availability == stated {
+		if stated != Available && !e.waiting && e.Availability == stated {
 			return fmt.Sprintf("%s, because %s says so", stated, e.name())
 		}
 	}
@@ -36,7 +36,7 @@ func (s *said) rivals(shown *entry) (all, equal int) {
 	for i := range s.entries {
 		if e := &s.entries[i]; e.competes() {
 			all++
-			if e.priority == shown.priority {
+			if e.Priority == shown.Priority {
 				equal++
 			}
 		}
@@ -46,10 +46,10 @@ func (s *said) rivals(shown *entry) (all, equal int) {
 
 // name names the entry in a sentence.
 func (e *entry) name() string {
-	if e.source == "" {
+	if e.Source == "" {
 		return "the user's own entry"
 	}
-	return "the entry " + e.source
+	return "the entry " + e.Source
 }
 
 // entries returns the entries with what each adds.
@@ -71,17 +71,17 @@ func (x explainer) entryAdds(e *entry) string {
 	switch {
 	case e == shown:
 		text = "the custom status"
-	case e.text != "" && e.priority < shown.priority:
+	case e.Text != "" && e.Priority < shown.Priority:
 		text = fmt.Sprintf("a text that is not shown, because %s has a higher priority", shown.name())
-	case e.text != "":
+	case e.Text != "":
 		text = fmt.Sprintf("a text that is not shown, because %s has the same priority and was set later", shown.name())
 	}
 	switch {
-	case e.availability == Available:
-	case e.availability == strongest:
+	case e.Availability == Available:
+	case e.Availability == strongest:
 		availability = "the availability " + strongest.String()
 	default:
-		availability = fmt.Sprintf("the availability %s, which is weaker than %s", e.availability, strongest)
+		availability = fmt.Sprintf("the availability %s, which is weaker than %s", e.Availability, strongest)
 	}
 	return text + ", and " + availability
 }

@@ -75,7 +75,7 @@ func (x explainer) afterAll() string {
 	var until micros
 	for i := range x.devices {
 		d := &x.devices[i]
-		if d.run != 0 && d.platform.Native() {
+		if d.isConnected() && d.platform.Native() {
 			return fmt.Sprintf("%s for %s (offline_retention), then %s", Offline, short(x.settings.OfflineRetention), Unlogined)
 		}
 		until = max(until, d.retainUntil)
@@ -119,15 +119,15 @@ func (x explainer) deadlines() []Deadline {
 			add(d.graceUntil, "device %s no longer counts as connected, unless it reconnects before: the user is then %s",
 				d.id, statusTypeAt(x.devices, d.graceUntil))
 		}
-		if d.run == 0 && d.platform.Native() {
+		if !d.isConnected() && d.platform.Native() {
 			add(d.goneAt(), "device %s is forgotten, unless it reconnects before: the user is then %s", d.id, statusTypeAt(x.devices, d.goneAt()))
 		}
 	}
 	for _, e := range x.said.orNothing().entries {
 		if e.waiting {
-			add(e.startsAt, "%s begins", e.name())
+			add(e.StartsAt, "%s begins", e.name())
 		}
-		add(e.expiresAt, "%s expires", e.name())
+		add(e.ExpiresAt, "%s expires", e.name())
 	}
 	unless := "a device logs in before: the user"
 	if x.invisible {
@@ -144,7 +144,7 @@ func (x explainer) deadlines() []Deadline {
 // entry does not exist, has not begun, or has an expiry.
 func (x explainer) clearsAt() micros {
 	devices := x.publicDevices()
-	isConnected := func(d device) bool { return d.run != 0 }
+	isConnected := func(d device) bool { return d.isConnected() }
 	if slices.ContainsFunc(devices, isConnected) {
 		return 0
 	}

@@ -141,7 +141,7 @@ func TestFeedSendsAllOfOneBatch(t *testing.T) {
 		w.register("alice", "bob")
 		f := w.follow(FromNow)
 		w.set("alice", "1", 0)
-		say := func(user, text string) operation { return &setEntry{userID: user, entry: entry{text: text}} }
+		say := func(user, text string) operation { return &setEntry{UserID: user, Entry: entry{Text: text}} }
 		w.together(say("bob", "1"), say("alice", "2"), say("bob", "2"))
 		f.wants("alice UNLOGINED 2", "bob UNLOGINED 2")
 	})

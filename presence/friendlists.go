@@ -21,7 +21,7 @@ type FriendPair struct {
 // Errors: CodeUnavailable.
 func (s *Service) AddFriendPairs(ctx context.Context, pairs []FriendPair) (failed []PairFailure, err error) {
 	for pairs = unique(pairs); ; {
-		op := &befriendPairs{pairs: pairs}
+		op := &befriendPairs{Pairs: pairs[:min(len(pairs), sweep)]}
 		if err := s.writer.do(ctx, op); err != nil {
 			return failed, err
 		}
@@ -46,31 +46,31 @@ func (s *Service) AddFriendPairs(ctx context.Context, pairs []FriendPair) (faile
 //
 // Errors: as AddFriends.
 func (s *Service) SetFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
-	op := setFriends{userID: userID, friends: unique(friends), mutual: mutual}
+	op := setFriends{UserID: userID, Friends: unique(friends), Mutual: mutual}
 	for {
 		next := op
 		if err := s.writer.do(ctx, &next); err != nil {
 			return failed, err
 		}
 		failed = append(failed, next.failed...)
-		if next.removed && next.added == len(next.friends) {
+		if next.done.Removed && next.done.Added == len(next.Friends) {
 			return failed, nil
 		}
-		op.after, op.removed, op.added = next.after, next.removed, next.added
+		op.Done = next.done
 	}
 }
 
 // befriendPairs adds as many of the pairs as one operation may.
 type befriendPairs struct {
-	pairs  []FriendPair
-	done   int // how many pairs were added or have failed
+	Pairs  []FriendPair `cbor:"1,keyasint,omitempty"`
+	done   int          // how many pairs were added or have failed
 	failed []PairFailure
 }
 
 func (op *befriendPairs) apply(b *batch) error {
 	edits := newFriendEdits(b)
-	for op.done < len(op.pairs) && !edits.full() {
-		p := op.pairs[op.done]
+	for op.done < len(op.Pairs) && !edits.full() {
+		p := op.Pairs[op.done]
 		op.done++
 		user, err := b.find(p.UserID)
 		if err == nil {
@@ -84,32 +84,37 @@ func (op *befriendPairs) apply(b *batch) error {
 }
 
 // setFriends removes the friends of a user who are not in a list, and then adds those
-// who are, as far as one operation may. Another one continues with its after, removed
-// and added.
+// who are, as far as one operation may. Another one continues from its result.
 type setFriends struct {
-	userID  string
-	friends []string // the whole list, without repeats
-	mutual  bool
-
-	after   int64 // the account.id up to which friends that are not in the list are removed
-	removed bool  // all of them are removed
-	added   int   // how many of the list were added or have failed
+	UserID  string      `cbor:"1,keyasint,omitempty"`
+	Friends []string    `cbor:"2,keyasint,omitempty"` // the whole list, without repeats
+	Mutual  bool        `cbor:"3,keyasint,omitempty"`
+	Done    friendsDone `cbor:"4,keyasint,omitempty"` // by earlier operations
+	done    friendsDone // the result, which includes Done
 	failed  []Failure
 }
 
+// friendsDone is how much of setting a friend list is done.
+type friendsDone struct {
+	After   int64 `cbor:"1,keyasint,omitempty"` // the account.id up to which friends that are not in the list are removed
+	Removed bool  `cbor:"2,keyasint,omitempty"` // all of them are removed
+	Added   int   `cbor:"3,keyasint,omitempty"` // how many of the list were added or have failed
+}
+
 func (op *setFriends) apply(b *batch) error {
-	user := b.peek(op.userID)
+	user := b.peek(op.UserID)
 	if user == nil {
 		return unknownUser()
 	}
 	edits := newFriendEdits(b)
-	if !op.removed {
+	op.done = op.Done
+	if !op.done.Removed {
 		op.removeOthers(edits, user)
 	}
-	for op.removed && op.added < len(op.friends) && !edits.full() {
-		id := op.friends[op.added]
-		op.added++
-		if err := edits.addByID(user, id, op.mutual); err != nil {
+	for op.done.Removed && op.done.Added < len(op.Friends) && !edits.full() {
+		id := op.Friends[op.done.Added]
+		op.done.Added++
+		if err := edits.addByID(user, id, op.Mutual); err != nil {
 			op.failed = append(op.failed, failure(id, err))
 		}
 	}
@@ -117,20 +122,20 @@ func (op *setFriends) apply(b *batch) error {
 }
 
 func (op *setFriends) removeOthers(edits *friendEdits, user *account) {
-	keep := make(map[string]bool, len(op.friends))
-	for _, id := range op.friends {
+	keep := make(map[string]bool, len(op.Friends))
+	for _, id := range op.Friends {
 		keep[id] = true
 	}
-	for !op.removed && !edits.full() {
-		friends := edits.friendsAfter(user.id, op.after)
+	for !op.done.Removed && !edits.full() {
+		friends := edits.friendsAfter(user.id, op.done.After)
 		for _, id := range friends {
-			op.after = id
+			op.done.After = id
 			friend := edits.peekByID(uint32(id)) // nil only if the database is damaged
 			if friend != nil && !keep[friend.userID] {
-				edits.remove(user.id, friend.id, op.mutual)
+				edits.remove(user.id, friend.id, op.Mutual)
 			}
 		}
-		op.removed = len(friends) < sweep
+		op.done.Removed = len(friends) < sweep
 	}
 }
 

@@ -165,8 +165,8 @@ func TestLongFriendListsAreSetInPieces(t *testing.T) {
 		if friends, _, err := w.Friends(t.Context(), "alice", "", 2*many); len(friends) != many || err != nil {
 			t.Errorf("alice has %d friends, want %d: %v", len(friends), many, err)
 		}
-		w.atMost(2*sweep+1, 2*sweep, &setFriends{userID: "alice", friends: other, mutual: true})
-		w.atMost(2*sweep, sweep+2, &setFriends{userID: "alice", friends: other, mutual: true, removed: true})
+		w.atMost(2*sweep+1, 2*sweep, &setFriends{UserID: "alice", Friends: other, Mutual: true})
+		w.atMost(2*sweep, sweep+2, &setFriends{UserID: "alice", Friends: other, Mutual: true, Done: friendsDone{Removed: true}})
 		w.setFriends(true, "alice", other...)
 		friends, _, err := w.Friends(t.Context(), "alice", "", 2*many)
 		w.must(err)
@@ -175,12 +175,12 @@ func TestLongFriendListsAreSetInPieces(t *testing.T) {
 		w.friendsAre(users[many-1])
 		w.friendsAre(other[0], "alice")
 
-		w.atMost(1+many/sweep+1, 0, &setFriends{userID: "alice", friends: other, added: many})
+		w.atMost(1+many/sweep+1, 0, &setFriends{UserID: "alice", Friends: other, Done: friendsDone{Added: many}})
 		var pairs []FriendPair
 		for i := range many - 1 {
 			pairs = append(pairs, FriendPair{old[i], old[i+1], true})
 		}
-		m := w.atMost(3*sweep, sweep+2, &befriendPairs{pairs: pairs})
+		m := w.atMost(3*sweep, sweep+2, &befriendPairs{Pairs: pairs})
 		if done := m.operation.(*befriendPairs).done; done < sweep/4 {
 			t.Errorf("one operation adds %d pairs of short lists, want hundreds", done)
 		}
@@ -203,7 +203,7 @@ func TestLongFriendListsAreCountedInPieces(t *testing.T) {
 	for _, id := range users[:100] {
 		pairs = append(pairs, FriendPair{id, "alice", true})
 	}
-	op := &befriendPairs{pairs: pairs}
+	op := &befriendPairs{Pairs: pairs}
 	w.must(w.writer.do(t.Context(), op))
 	if op.done < 40 || op.done > 50 {
 		t.Errorf("one operation adds to %d lists of 2,000 friends, want about 1,000 / (2,000 / 100 + 2)", op.done)

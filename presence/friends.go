@@ -23,7 +23,7 @@ const friendsAtOnce = 100
 // Errors: CodeUnknownUser for userID, CodeUnavailable.
 func (s *Service) AddFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
 	err = inPieces(friends, friendsAtOnce, func(piece []string) error {
-		op := &befriend{userID: userID, friends: piece, mutual: mutual}
+		op := &befriend{UserID: userID, Friends: piece, Mutual: mutual}
 		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		return err
@@ -38,7 +38,7 @@ func (s *Service) AddFriends(ctx context.Context, userID string, friends []strin
 // Errors: as AddFriends.
 func (s *Service) RemoveFriends(ctx context.Context, userID string, friends []string, mutual bool) (failed []Failure, err error) {
 	err = inPieces(friends, sweep, func(piece []string) error {
-		op := &unfriend{userID: userID, friends: piece, mutual: mutual}
+		op := &unfriend{UserID: userID, Friends: piece, Mutual: mutual}
 		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		return err
@@ -95,31 +95,31 @@ func (s *Service) page(ctx context.Context, query string, limit int, args ...any
 
 // befriend adds users to a friend list and, if mutual, its owner to theirs.
 type befriend struct {
-	userID  string
-	friends []string
-	mutual  bool
+	UserID  string   `cbor:"1,keyasint,omitempty"`
+	Friends []string `cbor:"2,keyasint,omitempty"`
+	Mutual  bool     `cbor:"3,keyasint,omitempty"`
 	failed  []Failure
 }
 
 func (op *befriend) apply(b *batch) error {
 	edits := newFriendEdits(b)
-	return eachFriend(b, op.userID, op.friends, &op.failed, func(user, friend *account) *Error {
-		return edits.add(user, friend, op.mutual)
+	return eachFriend(b, op.UserID, op.Friends, &op.failed, func(user, friend *account) *Error {
+		return edits.add(user, friend, op.Mutual)
 	})
 }
 
 // unfriend undoes befriend.
 type unfriend struct {
-	userID  string
-	friends []string
-	mutual  bool
+	UserID  string   `cbor:"1,keyasint,omitempty"`
+	Friends []string `cbor:"2,keyasint,omitempty"`
+	Mutual  bool     `cbor:"3,keyasint,omitempty"`
 	failed  []Failure
 }
 
 func (op *unfriend) apply(b *batch) error {
 	edits := newFriendEdits(b)
-	return eachFriend(b, op.userID, op.friends, &op.failed, func(user, friend *account) *Error {
-		edits.remove(user.id, friend.id, op.mutual)
+	return eachFriend(b, op.UserID, op.Friends, &op.failed, func(user, friend *account) *Error {
+		edits.remove(user.id, friend.id, op.Mutual)
 		return nil
 	})
 }

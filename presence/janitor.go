@@ -104,7 +104,10 @@ func (j *janitor) propose() operation {
 	}
 	j.mu.Unlock()
 	if n > 0 {
-		return &drop{ended: ended}
+		for now, i := j.svc.clock.now(), 0; i < n; i++ {
+			ended[i].Age = max(0, now-ended[i].at)
+		}
+		return &drop{Ended: ended}
 	}
 	if op := j.svc.proposeSettling(); op != nil {
 		return op
@@ -113,10 +116,15 @@ func (j *janitor) propose() operation {
 }
 
 func (j *janitor) takeBack(op operation) {
-	if d, ok := op.(*drop); ok {
+	switch op := op.(type) {
+	case *drop:
 		j.mu.Lock()
-		j.ended = append(j.ended, d.ended...)
+		j.ended = append(j.ended, op.Ended...)
 		j.mu.Unlock()
+	case *settle:
+		j.svc.mu.Lock()
+		j.svc.model.sweepAgain()
+		j.svc.mu.Unlock()
 	}
 }
 
@@ -152,7 +160,9 @@ func (j *janitor) close() {
 }
 
 // nextDue returns the earliest deadline. Zero means that there is none.
-func (m *model) nextDue() micros { return earliest(m.deadlines.first(), m.kicked.first()) }
+func (m *model) nextDue() micros {
+	return earliest(earliest(m.deadlines.first(), m.kicked.first()), m.sweepDue())
+}
 
 func (s *Service) nextDue() micros {
 	s.mu.RLock()
@@ -165,11 +175,17 @@ func (s *Service) nextDue() micros {
 func (s *Service) proposeSettling() operation {
 	now := s.clock.now()
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if due := s.model.nextDue(); due == 0 || due > now {
+	due, users := s.model.nextDue(), s.model.deadlines.dueBy(now, sweep)
+	s.mu.RUnlock()
+	if due == 0 || due > now {
 		return nil
 	}
-	return &settle{users: s.model.deadlines.dueBy(now, sweep)}
+	for more := len(users) == 0; more && len(users) == 0; {
+		s.mu.Lock()
+		users, more = s.model.sweepSome(now, sweep)
+		s.mu.Unlock()
+	}
+	return &settle{Users: users}
 }
 
 // proposeRemoval returns an operation that removes what deleted users left, or nil if
@@ -180,15 +196,17 @@ func (s *Service) proposeRemoval() operation {
 	if s.model.deletions.leftovers == 0 {
 		return nil
 	}
-	return removeLeftovers{}
+	return &removeLeftovers{}
 }
 
-// settle applies the deadlines of users that have passed, and forgets kicks whose time
-// is over.
-type settle struct{ users []uint32 }
+// settle applies the deadlines of users that have passed, and forgets kicks and ends of
+// runs whose time is over.
+type settle struct {
+	Users []uint32 `cbor:"1,keyasint,omitempty"`
+}
 
 func (op *settle) apply(b *batch) error {
-	for _, id := range op.users {
+	for _, id := range op.Users {
 		if due := b.dueSince(id); due != 0 && due <= b.now {
 			b.due = append(b.due, due)
 		}
@@ -197,5 +215,6 @@ func (op *settle) apply(b *batch) error {
 		}
 	}
 	b.forgetKicks()
+	b.forgetEnds()
 	return nil
 }

@@ -46,11 +46,11 @@ type kicked struct {
 // refuses reports whether k makes Connect refuse a device that reconnects. A
 // device without an ID of its own is refused only if neither its cursor nor its
 // credentials are newer than the kick of all devices.
-func (k *kicked) refuses(now micros, cursor int64, issuedAt time.Time) bool {
+func (k *kicked) refuses(now micros, cursor int64, issuedAt micros) bool {
 	if k.until <= now {
 		return false
 	}
-	return k.deviceID != "" || cursor <= k.version && (issuedAt.IsZero() || issuedAt.UnixMicro() <= k.at)
+	return k.deviceID != "" || cursor <= k.version && issuedAt <= k.at
 }
 
 // kicks holds the devices that were kicked less than kickMemory ago.

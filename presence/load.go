@@ -34,12 +34,17 @@ func (s *Service) restore(ctx context.Context) (lastBatch micros, err error) {
 	m := &s.model
 	m.byName = make(map[string]*user)
 	m.kicked.last = make(map[deviceKey]kicked)
+	m.devices = make(map[int64]int)
+	m.sweeper = newSweeper()
 	m.meter = newModelMeter()
 	err = s.store.Reader().QueryRowContext(ctx, `SELECT version, clock, run, next_user, user_status, user_status_since,
-		friend_notifications, friends_since FROM service`).Scan(&m.version, &lastBatch, &m.run, &m.nextUser,
+		friend_notifications, friends_since FROM service`).Scan(&m.version, &lastBatch, &m.lastRun, &m.nextUser,
 		&m.switches.userStatus, &m.switches.userStatusSince,
 		&m.switches.friendNotifications, &m.switches.friendNotificationsSince)
 	if err != nil {
+		return 0, err
+	}
+	if err := s.restoreRuns(ctx); err != nil {
 		return 0, err
 	}
 	devices, err := s.storedDevices(ctx)
@@ -47,6 +52,9 @@ func (s *Service) restore(ctx context.Context) (lastBatch micros, err error) {
 		return 0, err
 	}
 	if err := s.restoreUsers(ctx, devices, lastBatch); err != nil {
+		return 0, err
+	}
+	if m.settings, err = s.storedSettings(ctx); err != nil {
 		return 0, err
 	}
 	if m.jumps, err = s.storedJumps(ctx); err != nil {
@@ -146,10 +154,10 @@ func readEntries(rows *sql.Rows, err error, all map[uint32]*said) error {
 		var user uint32
 		var e entry
 		var clearAt micros
-		if err := rows.Scan(&user, &e.source, &e.text, &e.availability, &e.priority, &e.setAt, &e.startsAt, &e.waiting, &e.expiresAt, &clearAt); err != nil {
+		if err := rows.Scan(&user, &e.Source, &e.Text, &e.Availability, &e.Priority, &e.setAt, &e.StartsAt, &e.waiting, &e.ExpiresAt, &clearAt); err != nil {
 			return none, err
 		}
-		if !validSource(e.source) || e.availability < Available || e.availability > DND || !utf8.ValidString(e.text) {
+		if !validSource(e.Source) || e.Availability < Available || e.Availability > DND || !utf8.ValidString(e.Text) {
 			return none, errors.New("an entry has a source, a text or an availability out of range")
 		}
 		all[user] = all[user].with(e)
@@ -168,10 +176,6 @@ func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error
 		return nil, err
 	}
 	defer rows.Close()
-	ends, err := s.storedRunEnds(ctx)
-	if err != nil {
-		return nil, err
-	}
 	all := make(map[uint32][]device)
 	for rows.Next() {
 		var user uint32
@@ -183,18 +187,49 @@ func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error
 		if err := checkTexts("devices", d.id, ""); err != nil {
 			return nil, err
 		}
-		applyEnds(ends, &d)
 		all[user] = append(all[user], d)
 	}
 	return all, rows.Err()
 }
 
-func (s *Service) storedRunEnds(ctx context.Context) ([]runEnd, error) {
-	rows, err := s.store.Reader().QueryContext(ctx, "SELECT at, clock, grace, retention FROM run_ends ORDER BY at")
-	return store.Collect(rows, err, func(rows *sql.Rows) (e runEnd, err error) {
-		err = rows.Scan(&e.at, &e.clock, &e.grace, &e.retention)
+// restoreRuns reads the runs that have not ended, and the ends of those that have devices.
+func (s *Service) restoreRuns(ctx context.Context) error {
+	m := &s.model
+	m.runs, m.ends = make(map[int64]run), make(runEnds)
+	rows, err := s.store.Reader().QueryContext(ctx, "SELECT id, node, nonce, level, beats, number FROM runs")
+	_, err = store.Collect(rows, err, func(rows *sql.Rows) (id int64, err error) {
+		var r run
+		err = rows.Scan(&id, &r.node, &r.nonce, &r.level, &r.beats, &r.number)
+		m.runs[id] = r
+		return id, err
+	})
+	if err != nil {
+		return err
+	}
+	rows, err = s.store.Reader().QueryContext(ctx, "SELECT run, at, clock, grace, retention FROM run_ends ORDER BY at")
+	_, err = store.Collect(rows, err, func(rows *sql.Rows) (e runEnd, err error) {
+		var id int64
+		err = rows.Scan(&id, &e.at, &e.clock, &e.grace, &e.retention)
+		m.ends[id] = append(m.ends[id], e)
 		return e, err
 	})
+	return err
+}
+
+// storedSettings returns the settings that are stored, or the zero value if none are.
+func (s *Service) storedSettings(ctx context.Context) (settings Settings, err error) {
+	var value []byte
+	switch err := s.store.Reader().QueryRowContext(ctx, "SELECT value FROM settings").Scan(&value); err {
+	case nil:
+		if settings, err = newCodec().decodeSettings(value); err != nil {
+			return settings, fmt.Errorf("the settings that are stored can't be read: restore a backup: %w", err)
+		}
+		return settings, nil
+	case sql.ErrNoRows:
+		return settings, nil
+	default:
+		return settings, err
+	}
 }
 
 func (s *Service) storedJumps(ctx context.Context) ([]jump, error) {

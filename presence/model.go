@@ -5,7 +5,11 @@ import "slices"
 // model is the state of all users in memory. It is guarded by Service.mu; see the
 // package comment.
 type model struct {
-	run       int64  // the number of this run of the service
+	lastRun   int64 // the number of the last run that began
+	runs      map[int64]run
+	ends      runEnds
+	devices   map[int64]int // how many devices each run has
+	sweeper   sweeper
 	nextUser  uint32 // the account.id of the next user
 	version   int64
 	settings  Settings
@@ -96,8 +100,10 @@ func (m *model) put(a *account, now micros) {
 	} else {
 		changed := u.own.version != a.own.version
 		m.census.count(&u.account, -1)
+		m.countDevices(u.devices, -1)
 		u.account = *a
 		m.census.count(&u.account, +1)
+		m.countDevices(u.devices, +1)
 		if changed {
 			m.place(u)
 		}
@@ -114,6 +120,7 @@ func (m *model) enter(a *account) *user {
 	}
 	m.users[a.id] = u
 	m.census.count(a, +1)
+	m.countDevices(a.devices, +1)
 	return u
 }
 
@@ -122,6 +129,7 @@ func (m *model) enter(a *account) *user {
 // until then.
 func (m *model) remove(u *user, version int64) {
 	m.census.count(&u.account, -1)
+	m.countDevices(u.devices, -1)
 	u.account = account{id: u.id, userID: u.userID, own: view{version: version}, public: view{version: version}}
 	m.deadlines.set(u, 0)
 	m.announce(u, announcement{own: true, public: true})

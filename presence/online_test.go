@@ -93,9 +93,9 @@ func TestPromise2ConnectedIsOnline(t *testing.T) {
 func TestPromise2HoldsWhenTheDropComesLate(t *testing.T) {
 	w := open(t)
 	tab := w.web("alice", "tab")
-	late := endedStream{user: tab.user.id, deviceID: "tab", stream: tab.stream, at: 1}
+	late := endedStream{User: tab.user.id, DeviceID: "tab", Stream: tab.stream, Age: 1}
 	w.web("alice", "tab")
-	w.must(w.writer.do(t.Context(), &drop{ended: []endedStream{late}}))
+	w.must(w.writer.do(t.Context(), &drop{Ended: []endedStream{late}}))
 	w.is("alice ONLINE", "a drop concerns only its own stream")
 }
 

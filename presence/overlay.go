@@ -13,6 +13,9 @@ type overlay struct {
 	jumps     jumps
 	deletions deletions
 	cursors   feedCursors
+	lastRun   int64
+	runs      map[int64]run
+	ends      runEnds
 
 	published *model               // the committed state
 	accounts  map[uint32]*account  // copies that the batch changes, by account.id; nil means deleted in this batch
@@ -34,6 +37,7 @@ func (v *overlay) reset(m *model) {
 	v.published, v.nextUser, v.forgotten = m, m.nextUser, 0
 	v.version, v.settings, v.switches = m.version, m.settings, m.switches
 	v.jumps, v.deletions, v.cursors = m.jumps, m.deletions, m.cursors
+	v.lastRun, v.runs, v.ends = m.lastRun, m.runs, m.ends
 }
 
 // peek returns the account, which must not be changed, or nil if there is no such user.
@@ -71,6 +75,7 @@ func (v *overlay) copyOf(a *account) (copied *account, isNew bool) {
 	}
 	copied = new(*a)
 	copied.devices = slices.Clone(a.devices)
+	v.ends.applyTo(copied.devices)
 	return copied, true
 }
 
@@ -89,6 +94,22 @@ func (v *overlay) dueSince(id uint32) micros {
 	}
 	return 0
 }
+
+// applyEnds applies the ends of runs to the accounts that the batch has changed already.
+func (v *overlay) applyEnds() {
+	for _, a := range v.accounts {
+		if a != nil {
+			v.ends.applyTo(a.devices)
+		}
+	}
+}
+
+// storedRun returns the number of the last run that had begun before the batch.
+func (v *overlay) storedRun() int64 { return v.published.lastRun }
+
+// hasDevices reports whether an ended run had devices before the batch. It gets no new
+// ones.
+func (v *overlay) hasDevices(run int64) bool { return v.published.devices[run] > 0 }
 
 // kick returns the last kick of a device, or the zero value if there was none.
 func (v *overlay) kick(key deviceKey) kicked {

@@ -19,7 +19,7 @@ import (
 // Errors: CodeMalformed if to is malformed, is userID itself, or belongs to a user;
 // CodeUnknownUser for userID; CodeUnavailable.
 func (s *Service) Rename(ctx context.Context, userID, to string) (Status, error) {
-	op := &renameUser{userID: userID, to: to, at: machineNow()}
+	op := &renameUser{UserID: userID, To: to, At: machineNow()}
 	if err := s.writer.do(ctx, op); err != nil {
 		return Status{}, err
 	}
@@ -29,25 +29,26 @@ func (s *Service) Rename(ctx context.Context, userID, to string) (Status, error)
 
 // renameUser gives a user another ID.
 type renameUser struct {
-	userID, to string
-	at         micros // the time by the machine's clock
-	renamedAt  micros
-	result     Status
+	UserID    string `cbor:"1,keyasint,omitempty"`
+	To        string `cbor:"2,keyasint,omitempty"`
+	At        micros `cbor:"3,keyasint,omitempty"` // the time by the machine's clock
+	renamedAt micros
+	result    Status
 }
 
 func (op *renameUser) apply(b *batch) error {
-	if err := checkID(op.to); err != nil {
+	if err := checkID(op.To); err != nil {
 		return err
 	}
-	a := b.account(op.userID)
+	a := b.account(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
-	if b.peek(op.to) != nil {
+	if b.peek(op.To) != nil {
 		return malformed("the new ID belongs to a user already")
 	}
-	op.renamedAt = max(b.now, op.at)
-	op.result = b.rename(a, op.to, op.renamedAt).ownStatus(b.settings.LastSeen)
+	op.renamedAt = max(b.now, op.At)
+	op.result = b.rename(a, op.To, op.renamedAt).ownStatus(b.settings.LastSeen)
 	return nil
 }
 

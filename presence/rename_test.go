@@ -206,10 +206,10 @@ func TestRenameInOneBatch(t *testing.T) {
 		bob := w.web("bob", "tab")
 		first, early := w.login(Device{UserID: "alice", ID: "tab", Platform: Web})
 		again, late := w.login(Device{UserID: "alicia", ID: "tab", Platform: Web})
-		w.must(errors.Join(w.together(first, &subscribe{userID: "bob", targets: []string{"alice"}}, &setEntry{userID: "alice", entry: entry{text: "1"}},
-			&renameUser{userID: "alice", to: "alicia"}, again, &setEntry{userID: "alicia", entry: entry{text: "2"}},
-			&drop{ended: []endedStream{{user: 2, deviceID: "tab", stream: early.stream, at: 1}}},
-			&importUsers{userIDs: []string{"alice"}})...))
+		w.must(errors.Join(w.together(first, &subscribe{UserID: "bob", Targets: []string{"alice"}}, &setEntry{UserID: "alice", Entry: entry{Text: "1"}},
+			&renameUser{UserID: "alice", To: "alicia"}, again, &setEntry{UserID: "alicia", Entry: entry{Text: "2"}},
+			&drop{Ended: []endedStream{{User: 2, DeviceID: "tab", Stream: early.stream}}},
+			&importUsers{UserIDs: []string{"alice"}})...))
 		if event := early.next(); event.Self.UserID != "alice" {
 			t.Errorf("a stream of the old ID begins with %v", event.Self)
 		}

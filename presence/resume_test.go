@@ -155,7 +155,7 @@ func TestJumpsAreBounded(t *testing.T) {
 		old := alice.cursor
 		for range jumpsKept + 5 {
 			w.pass(time.Second)
-			w.must(w.writer.do(t.Context(), beginRun{}))
+			w.must(w.writer.do(t.Context(), &beginRun{}))
 		}
 		recent := w.set("alice", "Hi", 0).Version
 		w.restart(time.Second)

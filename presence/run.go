@@ -1,36 +1,78 @@
 package presence
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
-// endRun records that the last run of the service has ended. The devices that were
+// run is a run of the service that has not ended.
+type run struct {
+	node   string
+	nonce  int64
+	level  int
+	beats  int64
+	number int64
+}
+
+// beginRun begins the next run, which becomes that of the batch.
+type beginRun struct {
+	Node  string `cbor:"1,keyasint,omitempty"`
+	Nonce int64  `cbor:"2,keyasint,omitempty"`
+	Level int    `cbor:"3,keyasint,omitempty"`
+	run   int64  // the result: the number of the run
+}
+
+func (op *beginRun) apply(b *batch) error {
+	b.lastRun++
+	b.run, op.run = b.lastRun, b.lastRun
+	r := run{node: op.Node, nonce: op.Nonce, level: op.Level}
+	b.exec("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)", b.run, r.node, r.nonce, r.level, r.beats, r.number)
+	b.runs = maps.Clone(b.runs)
+	b.runs[b.run] = r
+	b.jump()
+	return nil
+}
+
+// endRuns records that all runs have ended except that of the batch. The devices that were
 // connected, or in their grace, get Settings.RestartGrace to reconnect. So a restart by
 // itself changes no status, however many users were ONLINE. The end is stored once, and
 // not in the row of each device: see runEnd.
-type endRun struct {
-	clock micros // the time of the last batch of that run
-}
+type endRuns struct{}
 
-func (op *endRun) apply(b *batch) error {
-	end := runEnd{at: b.now, clock: op.clock, grace: toMicros(b.settings.RestartGrace), retention: toMicros(b.settings.OfflineRetention)}
-	b.exec("DELETE FROM run_ends WHERE at <= (SELECT ifnull(min(since), ?) FROM devices)", b.now)
-	b.exec("INSERT INTO run_ends VALUES (?, ?, ?, ?)", end.at, end.clock, end.grace, end.retention)
-	wasOnline := func(d device) bool { return d.stateAt(op.clock) >= inGrace }
-	for id := range b.nextUser {
-		if a := b.peekByID(id); a != nil && slices.ContainsFunc(a.devices, wasOnline) {
-			a = b.toChange(a)
-			b.change(a, func() {
-				for i := range a.devices {
-					end.applyTo(&a.devices[i])
-				}
-			})
+func (*endRuns) apply(b *batch) error {
+	for _, id := range slices.Sorted(maps.Keys(b.runs)) {
+		if id != b.run {
+			b.endRun(id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.ends)) {
+		if last := b.ends[id]; last[len(last)-1].at != b.now {
+			b.endRun(id)
 		}
 	}
 	return nil
 }
 
-// runEnd is the end of a run. It applies to each device whose row was stored before,
-// which is not stored again: whoever reads the row applies the ends after it, in order.
+// endRun ends a run, or ends it once more: its devices that are still in their grace get
+// the whole of Settings.RestartGrace again.
+func (b *batch) endRun(id int64) {
+	end := runEnd{at: b.now, clock: b.before, grace: toMicros(b.settings.RestartGrace), retention: toMicros(b.settings.OfflineRetention)}
+	b.exec("DELETE FROM runs WHERE id = ?", id)
+	b.exec("INSERT INTO run_ends VALUES (?, ?, ?, ?, ?)", id, end.at, end.clock, end.grace, end.retention)
+	b.runs, b.ends = maps.Clone(b.runs), maps.Clone(b.ends)
+	delete(b.runs, id)
+	b.ends[id] = append(slices.Clip(b.ends[id]), end)
+	b.applyEnds()
+}
+
+// runEnd is the end of a run. It applies to each device of the run whose row is stored,
+// and which is not stored again: whoever reads the row applies the ends of its run, in
+// order. Applying an end twice has the same effect as once.
 type runEnd struct{ at, clock, grace, retention micros }
+
+// runEnds are the ends of the runs that have devices, by run and in order of time. The map
+// and its slices are never changed in place.
+type runEnds map[int64][]runEnd
 
 // applyTo disconnects a device that was connected when the run ended, and extends the
 // grace of one that was in it.
@@ -43,73 +85,68 @@ func (e *runEnd) applyTo(d *device) {
 	}
 }
 
-// applyEnds applies the ends of runs, in order of time, to a device as it is stored.
-func applyEnds(ends []runEnd, d *device) {
-	for i := range ends {
-		if d.since < ends[i].at {
-			ends[i].applyTo(d)
+// applyTo applies the ends of their runs to devices as they are stored.
+func (all runEnds) applyTo(devices []device) {
+	if len(all) == 0 {
+		return
+	}
+	for i := range devices {
+		for _, e := range all[devices[i].run] {
+			e.applyTo(&devices[i])
 		}
 	}
 }
 
-// jump is a range of versions that were never issued. It excludes both ends.
-type jump struct{ above, below int64 }
-
-// jumps are the jumps that are stored, in ascending order.
-type jumps []jump
-
-// jumpsKept is the maximum number of jumps that are stored. A cursor from before them
-// counts as never issued, so its client receives a snapshot.
-const jumpsKept = 1000
-
-// beginRun begins the next run. The version jumps to at least that of the current
-// time, see firstVersion. So versions that were issued after a backup, and lost when
-// it was restored, are never issued again, not even within the same second.
-type beginRun struct{}
-
-// firstVersion returns the version after which a run begins: the seconds since 1970,
-// shifted left by 20 bits, plus the microseconds of the current second.
-func firstVersion(now micros) int64 { return now/1_000_000<<20 + now%1_000_000 }
-
-func (beginRun) apply(b *batch) error {
-	b.run++
-	j := jump{above: b.version, below: max(b.version, firstVersion(b.now))}
-	b.exec("INSERT OR REPLACE INTO jumps VALUES (?, ?)", j.above, j.below)
-	b.version = j.below
-	b.jumps = append(slices.Clone(b.jumps), j)
-	if len(b.jumps) > jumpsKept {
-		b.jumps = b.jumps[1:]
-		b.exec("DELETE FROM jumps WHERE above < ?", b.jumps[0].above)
-		b.exec("UPDATE jumps SET above = 0 WHERE above = ?", b.jumps[0].above)
-		b.jumps[0].above = 0
-	}
-	return nil
+// of returns the devices of a user as they are after the ends of their runs.
+func (all runEnds) of(u *user) []device {
+	devices := slices.Clone(u.devices)
+	all.applyTo(devices)
+	return devices
 }
 
-// issued reports whether n is a version that this database has issued, where current
-// is the last one.
-func (all jumps) issued(n, current int64) bool {
-	if n <= 0 || n > current {
-		return false
+// graceUntil returns when the grace of an ended run is over.
+func (all runEnds) graceUntil(id int64) (until micros) {
+	for _, e := range all[id] {
+		until = max(until, e.at+e.grace)
 	}
-	for _, j := range all {
-		if j.above < n && n < j.below {
-			return false
+	return until
+}
+
+// outlives reports whether a device that is stored still counts, although its run has
+// ended and its grace is over.
+func (all runEnds) outlives(d *device, now micros) bool {
+	return len(all) > 0 && all[d.run] != nil && d.stateAt(now) < inGrace
+}
+
+// forgetEnds forgets the ends of runs that have no device any more.
+func (b *batch) forgetEnds() {
+	for _, id := range slices.Sorted(maps.Keys(b.ends)) {
+		if b.ends.graceUntil(id) <= b.now && !b.hasDevices(id) {
+			b.exec("DELETE FROM run_ends WHERE run = ?", id)
+			b.ends = maps.Clone(b.ends)
+			delete(b.ends, id)
 		}
 	}
-	return true
 }
 
-// configure replaces the settings. It gives each switch that is turned on the version
-// at which that happens.
-type configure struct{ settings Settings }
+// configure replaces the settings that decide outcomes, and leaves the others. It gives
+// each switch that is turned on the version at which that happens.
+type configure struct {
+	Settings Settings `cbor:"1,keyasint,omitempty"`
+}
 
 func (op *configure) apply(b *batch) error {
+	settings := op.Settings
+	settings.Keepalive, settings.BatchWindow = b.settings.Keepalive, b.settings.BatchWindow
+	if settings != b.settings {
+		b.exec("INSERT OR REPLACE INTO settings VALUES (1, ?)", b.codec.encodeSettings(op.Settings))
+		b.settings = settings
+	}
 	to := b.switches
-	b.turn(&to.userStatus, &to.userStatusSince, op.settings.UserStatus)
-	b.turn(&to.friendNotifications, &to.friendNotificationsSince, op.settings.FriendNotifications)
+	b.turn(&to.userStatus, &to.userStatusSince, op.Settings.UserStatus)
+	b.turn(&to.friendNotifications, &to.friendNotificationsSince, op.Settings.FriendNotifications)
 	from := b.switches
-	b.settings, b.switches = op.settings, to
+	b.switches = to
 	if to != from {
 		b.exec("UPDATE service SET version = ?", b.version) // commit writes the other columns
 		b.after(func(m *model) { m.switched(from) })

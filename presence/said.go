@@ -6,20 +6,21 @@ import (
 	"strings"
 )
 
-// entry is an Entry as it is stored. The zero value says nothing.
+// entry is an Entry as it is stored. The exported fields are what its source states. The
+// zero value says nothing.
 type entry struct {
-	source       string
-	text         string
-	availability Availability
-	priority     int8
-	waiting      bool // startsAt has not come yet
+	Source       string       `cbor:"1,keyasint,omitempty"`
+	Text         string       `cbor:"2,keyasint,omitempty"`
+	Availability Availability `cbor:"3,keyasint,omitempty"`
+	Priority     int8         `cbor:"4,keyasint,omitempty"`
+	StartsAt     micros       `cbor:"5,keyasint,omitempty"`
+	ExpiresAt    micros       `cbor:"6,keyasint,omitempty"`
+	waiting      bool         // StartsAt has not come yet
 	setAt        micros
-	startsAt     micros
-	expiresAt    micros
 }
 
 // says reports whether there is anything that the entry says.
-func (e *entry) says() bool { return e.text != "" || e.availability != Available }
+func (e *entry) says() bool { return e.Text != "" || e.Availability != Available }
 
 // said is what all sources say about a user, and what is shown of it. It is never
 // changed in place. A nil *said means that there are no entries.
@@ -44,11 +45,11 @@ func newSaid(entries []entry, clearAt micros) *said {
 	s := &said{entries: entries, clearAt: clearAt}
 	for i := range entries {
 		if !entries[i].waiting {
-			s.availability = max(s.availability, entries[i].availability)
+			s.availability = max(s.availability, entries[i].Availability)
 		}
 	}
 	if shown := s.shown(); shown != nil {
-		s.text, s.expiresAt = shown.text, shown.expiresAt
+		s.text, s.expiresAt = shown.Text, shown.ExpiresAt
 	}
 	return s
 }
@@ -65,11 +66,11 @@ func (s *said) shown() *entry {
 }
 
 // competes reports whether the entry has begun and has a text.
-func (e *entry) competes() bool { return e.text != "" && !e.waiting }
+func (e *entry) competes() bool { return e.Text != "" && !e.waiting }
 
 // outranks reports whether the text of e is shown rather than that of other.
 func (e *entry) outranks(other *entry) bool {
-	return cmp.Or(cmp.Compare(e.priority, other.priority), cmp.Compare(e.setAt, other.setAt)) > 0
+	return cmp.Or(cmp.Compare(e.Priority, other.Priority), cmp.Compare(e.setAt, other.setAt)) > 0
 }
 
 func (s *said) orNothing() *said {
@@ -87,18 +88,18 @@ func (s *said) of(source string) entry {
 	if i, found := s.orNothing().find(source); found {
 		return s.entries[i]
 	}
-	return entry{source: source}
+	return entry{Source: source}
 }
 
 func (s *said) find(source string) (at int, found bool) {
-	return slices.BinarySearchFunc(s.entries, source, func(e entry, source string) int { return strings.Compare(e.source, source) })
+	return slices.BinarySearchFunc(s.entries, source, func(e entry, source string) int { return strings.Compare(e.Source, source) })
 }
 
 // with returns s with e instead of the entry of the same source. An entry that says
 // nothing is left out.
 func (s *said) with(e entry) *said {
 	entries := slices.Clone(s.orNothing().entries)
-	at, found := s.orNothing().find(e.source)
+	at, found := s.orNothing().find(e.Source)
 	if found {
 		entries = slices.Delete(entries, at, at+1)
 	}
@@ -133,9 +134,9 @@ func (s *said) nextAt() (next micros) {
 	for i := range s.entries {
 		e := &s.entries[i]
 		if e.waiting {
-			next = earliest(next, e.startsAt)
+			next = earliest(next, e.StartsAt)
 		}
-		next = earliest(next, e.expiresAt)
+		next = earliest(next, e.ExpiresAt)
 	}
 	return next
 }
@@ -149,9 +150,9 @@ func (s *said) settle(now, left, ttl micros) *said {
 	}
 	clearAt := s.clearsAt(now, left, ttl)
 	ends := func(e entry) bool {
-		return e.expiresAt != 0 && e.expiresAt <= now || e.source == "" && clearAt != 0 && clearAt <= now
+		return e.ExpiresAt != 0 && e.ExpiresAt <= now || e.Source == "" && clearAt != 0 && clearAt <= now
 	}
-	begins := func(e entry) bool { return e.waiting && e.startsAt <= now }
+	begins := func(e entry) bool { return e.waiting && e.StartsAt <= now }
 	if clearAt == s.clearAt && !slices.ContainsFunc(s.entries, ends) && !slices.ContainsFunc(s.entries, begins) {
 		return s
 	}
@@ -169,14 +170,14 @@ func (s *said) settle(now, left, ttl micros) *said {
 // never: it has not begun, it has an expiry, or the user isn't UNLOGINED.
 func (s *said) clearsAt(now, left, ttl micros) micros {
 	own := s.own()
-	begun := !own.waiting || own.startsAt <= now
+	begun := !own.waiting || own.StartsAt <= now
 	switch {
-	case left == 0 || !own.says() || own.expiresAt != 0 || !begun:
+	case left == 0 || !own.says() || own.ExpiresAt != 0 || !begun:
 		return 0
 	case s.clearAt != 0:
 		return s.clearAt
 	case own.waiting && left == now:
-		return own.startsAt + ttl
+		return own.StartsAt + ttl
 	}
-	return max(left, own.startsAt) + ttl
+	return max(left, own.StartsAt) + ttl
 }

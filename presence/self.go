@@ -49,7 +49,7 @@ func (s *Service) Self(userID string) (Self, error) {
 		Status:    s.model.status(u, u),
 		Invisible: u.invisible,
 		Entries:   u.said.states(),
-		Devices:   u.selfDevices(),
+		Devices:   selfDevices(s.model.ends.of(u)),
 	}, nil
 }
 
@@ -57,16 +57,16 @@ func (s *said) states() []EntryState {
 	all := []EntryState{}
 	for _, e := range s.orNothing().entries {
 		all = append(all, EntryState{
-			e.source, e.text, e.availability, int(e.priority), toTime(e.setAt), toTime(e.startsAt), toTime(e.expiresAt),
+			e.Source, e.Text, e.Availability, int(e.Priority), toTime(e.setAt), toTime(e.StartsAt), toTime(e.ExpiresAt),
 		})
 	}
 	return all
 }
 
-func (a *account) selfDevices() []SelfDevice {
+func selfDevices(devices []device) []SelfDevice {
 	all := []SelfDevice{}
-	for _, d := range a.devices {
-		all = append(all, SelfDevice{d.id, d.platform, d.run != 0, d.idle, toTime(d.since)})
+	for _, d := range devices {
+		all = append(all, SelfDevice{d.id, d.platform, d.isConnected(), d.idle, toTime(d.since)})
 	}
 	slices.SortFunc(all, func(x, y SelfDevice) int { return strings.Compare(x.DeviceID, y.DeviceID) })
 	return all

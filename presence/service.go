@@ -130,9 +130,10 @@ func (s *Service) beginRun(ctx context.Context, settings Settings) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	s.model.settings.takeOwn(settings)
 	// The jump comes first: a version issued before it could equal one that a
 	// client holds from a history that was lost when a backup was restored.
-	if err := s.writer.doFirst(beginRun{}, newDeletionKey(), &configure{settings}, &endRun{clock: s.writer.lastBatch}); err != nil {
+	if err := s.writer.doFirst(&beginRun{}, newDeletionKey(), &configure{settings.deciding()}, &endRuns{}); err != nil {
 		return err
 	}
 	s.started = s.writer.lastBatch
@@ -229,7 +230,7 @@ func (s *Service) Configure(ctx context.Context, settings Settings) error {
 	if err := settings.Validate(); err != nil {
 		return err
 	}
-	return s.writer.do(ctx, &configure{settings})
+	return s.writer.doThen(ctx, &configure{settings.deciding()}, func(m *model) { m.settings.takeOwn(settings) })
 }
 
 // publish brings the batch into memory, and then wakes the sessions without holding the

@@ -104,7 +104,7 @@ var shownCases = []struct {
 	}, "UNLOGINED own", ""},
 	{"of equals in one batch, the one set last", func(w *world) {
 		e := func(source, text string) operation {
-			return &setEntry{userID: "alice", entry: entry{source: source, text: text}, expiresIn: time.Hour}
+			return &setEntry{UserID: "alice", Entry: entry{Source: source, Text: text}, ExpiresIn: time.Hour}
 		}
 		w.together(e("c", "c"), e("b", "b"), e("d", "d"), e("a", "a"))
 	}, "UNLOGINED a", ""},
@@ -376,8 +376,8 @@ var shownCases = []struct {
 		s := w.web("alice", "tab")
 		at := w.Now()
 		w.pass(10 * time.Minute)
-		ended := endedStream{user: s.user.id, deviceID: "tab", stream: s.stream, at: fromTime(at)}
-		w.must(w.writer.do(w.t.Context(), &drop{ended: []endedStream{ended}}))
+		ended := endedStream{User: s.user.id, DeviceID: "tab", Stream: s.stream, Age: s.svc.clock.now() - fromTime(at)}
+		w.must(w.writer.do(w.t.Context(), &drop{Ended: []endedStream{ended}}))
 	}, "UNLOGINED, last seen 00:00", ""},
 	{"a restart that nobody comes back after", func(w *world) {
 		w.web("alice", "tab")

@@ -12,10 +12,10 @@ import (
 const testNow micros = 100
 
 var (
-	webConnected  = device{platform: Web, run: 1}
+	webConnected  = device{platform: Web, run: 1, stream: 1}
 	webInGrace    = device{platform: Web, graceUntil: 101}
 	webGone       = device{platform: Web, graceUntil: 100}
-	iosConnected  = device{platform: IOS, run: 1}
+	iosConnected  = device{platform: IOS, run: 1, stream: 1}
 	iosInGrace    = device{platform: IOS, graceUntil: 101, retainUntil: 200}
 	iosRetained   = device{platform: IOS, graceUntil: 100, retainUntil: 101}
 	iosGone       = device{platform: IOS, graceUntil: 90, retainUntil: 100}
@@ -100,7 +100,7 @@ func TestSettleAppliesWhatIsDue(t *testing.T) {
 func accountOf(statusType StatusType, devices []device, with *said) account {
 	a := account{devices: devices, own: view{statusType: statusType}, public: view{statusType: statusType}}
 	if with != nil {
-		a.said = newSaid([]entry{{text: "x", expiresAt: with.expiresAt}}, with.clearAt)
+		a.said = newSaid([]entry{{Text: "x", ExpiresAt: with.expiresAt}}, with.clearAt)
 	}
 	return a
 }

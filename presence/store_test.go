@@ -13,7 +13,7 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-var update = flag.Bool("update", false, "rewrite schema.sql")
+var update = flag.Bool("update", false, "rewrite schema.sql and testdata/operations.txt")
 
 const schemaFile = "../schema.sql"
 

@@ -21,7 +21,7 @@ func (s *Service) FollowAs(ctx context.Context, name string) (*Feed, error) {
 	if err := CheckID(name); err != nil {
 		return nil, err
 	}
-	op := &nameFeed{name: name}
+	op := &nameFeed{Name: name}
 	if err := s.writer.do(ctx, op); err != nil {
 		return nil, err
 	}
@@ -67,15 +67,15 @@ func (c feedCursors) lowest(version int64) int64 {
 
 // nameFeed returns the cursor of a stored feed, and creates the feed if there is none.
 type nameFeed struct {
-	name   string
-	cursor int64 // the result
+	Name   string `cbor:"1,keyasint,omitempty"`
+	cursor int64  // the result
 }
 
 func (op *nameFeed) apply(b *batch) error {
-	cursor, found := b.cursors[op.name]
+	cursor, found := b.cursors[op.Name]
 	if !found {
 		cursor = b.version
-		b.saveCursor(op.name, cursor)
+		b.saveCursor(op.Name, cursor)
 	}
 	op.cursor = cursor
 	return nil
@@ -83,13 +83,13 @@ func (op *nameFeed) apply(b *batch) error {
 
 // storeCursor moves the cursor of a stored feed forward.
 type storeCursor struct {
-	name   string
-	cursor int64
+	Name   string `cbor:"1,keyasint,omitempty"`
+	Cursor int64  `cbor:"2,keyasint,omitempty"`
 }
 
 func (op *storeCursor) apply(b *batch) error {
-	if before, found := b.cursors[op.name]; found && op.cursor > before {
-		b.saveCursor(op.name, min(op.cursor, b.version))
+	if before, found := b.cursors[op.Name]; found && op.Cursor > before {
+		b.saveCursor(op.Name, min(op.Cursor, b.version))
 		b.deleteGone()
 	}
 	return nil
@@ -97,12 +97,12 @@ func (op *storeCursor) apply(b *batch) error {
 
 // forgetFeeds removes the stored feeds with a prefix that are not in keep.
 type forgetFeeds struct {
-	prefix string
-	keep   []string
+	Prefix string   `cbor:"1,keyasint,omitempty"`
+	Keep   []string `cbor:"2,keyasint,omitempty"`
 }
 
 func (op *forgetFeeds) apply(b *batch) error {
-	forget := func(name string) bool { return strings.HasPrefix(name, op.prefix) && !slices.Contains(op.keep, name) }
+	forget := func(name string) bool { return strings.HasPrefix(name, op.Prefix) && !slices.Contains(op.Keep, name) }
 	for name := range b.cursors {
 		if forget(name) {
 			b.exec("DELETE FROM feeds WHERE name = ?", name)

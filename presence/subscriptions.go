@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 
@@ -24,7 +25,7 @@ type SubscribeResult struct {
 func (s *Service) Subscribe(ctx context.Context, userID string, targets []string) (all SubscribeResult, err error) {
 	err = inPieces(targets, sweep, func(piece []string) error {
 		for more := true; more; piece = nil { // more than sweep are evicted only after the limit was lowered
-			op := &subscribe{userID: userID, targets: piece}
+			op := &subscribe{UserID: userID, Targets: piece}
 			if err := s.writer.do(ctx, op); err != nil {
 				return err
 			}
@@ -49,7 +50,7 @@ func (s *SubscribeResult) add(more *SubscribeResult) {
 // Errors: as Subscribe.
 func (s *Service) Unsubscribe(ctx context.Context, userID string, targets []string) (failed []Failure, err error) {
 	err = inPieces(targets, sweep, func(piece []string) error {
-		op := &unsubscribe{userID: userID, targets: piece}
+		op := &unsubscribe{UserID: userID, Targets: piece}
 		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		return err
@@ -61,12 +62,12 @@ func (s *Service) Unsubscribe(ctx context.Context, userID string, targets []stri
 //
 // Errors: as Subscribe.
 func (s *Service) UnsubscribeAll(ctx context.Context, userID string) error {
-	op := &unsubscribeAll{userID: userID}
+	op := &unsubscribeAll{UserID: userID}
 	for {
 		if err := s.writer.do(ctx, op); err != nil || !op.more {
 			return err
 		}
-		op = &unsubscribeAll{userID: userID, upTo: op.upTo}
+		op = &unsubscribeAll{UserID: userID, UpTo: op.reached}
 	}
 }
 
@@ -115,8 +116,8 @@ func (s *Service) statusesOf(userID string, ids []uint32) []Status {
 
 // subscribe adds subscriptions, and removes the earliest ones over the limit.
 type subscribe struct {
-	userID  string
-	targets []string
+	UserID  string   `cbor:"1,keyasint,omitempty"`
+	Targets []string `cbor:"2,keyasint,omitempty"`
 	result  SubscribeResult
 }
 
@@ -124,11 +125,11 @@ func (op *subscribe) apply(b *batch) error {
 	if !b.settings.UserStatus {
 		return ErrSwitchedOff
 	}
-	user := b.peek(op.userID)
+	user := b.peek(op.UserID)
 	if user == nil {
 		return unknownUser()
 	}
-	for _, id := range unique(op.targets) {
+	for _, id := range unique(op.Targets) {
 		target, err := b.find(id)
 		if err != nil {
 			op.result.Failed = append(op.result.Failed, failure(id, err))
@@ -182,8 +183,8 @@ func (b *batch) evict(user uint32) []string {
 
 // unsubscribe ends subscriptions.
 type unsubscribe struct {
-	userID  string
-	targets []string
+	UserID  string   `cbor:"1,keyasint,omitempty"`
+	Targets []string `cbor:"2,keyasint,omitempty"`
 	failed  []Failure
 }
 
@@ -191,11 +192,11 @@ func (op *unsubscribe) apply(b *batch) error {
 	if !b.settings.UserStatus {
 		return ErrSwitchedOff
 	}
-	user := b.peek(op.userID)
+	user := b.peek(op.UserID)
 	if user == nil {
 		return unknownUser()
 	}
-	for _, id := range unique(op.targets) {
+	for _, id := range unique(op.Targets) {
 		if target, err := b.find(id); err != nil {
 			op.failed = append(op.failed, failure(id, err))
 		} else {
@@ -207,23 +208,22 @@ func (op *unsubscribe) apply(b *batch) error {
 
 // unsubscribeAll ends up to sweep subscriptions.
 type unsubscribeAll struct {
-	userID string
-	upTo   int64 // the version up to which they began; zero means the current one
-	more   bool  // set if there may be more of them
+	UserID  string `cbor:"1,keyasint,omitempty"`
+	UpTo    int64  `cbor:"2,keyasint,omitempty"` // the version up to which they began; zero means the current one
+	reached int64  // the result: UpTo, or the version that was the current one
+	more    bool   // there may be more of them
 }
 
 func (op *unsubscribeAll) apply(b *batch) error {
 	if !b.settings.UserStatus {
 		return ErrSwitchedOff
 	}
-	user := b.peek(op.userID)
+	user := b.peek(op.UserID)
 	if user == nil {
 		return unknownUser()
 	}
-	if op.upTo == 0 {
-		op.upTo = b.version
-	}
-	targets := b.numbers("SELECT target FROM subscriptions WHERE user = ? AND since <= ? AND target NOT IN leftovers LIMIT ?", user.id, op.upTo, sweep)
+	op.reached = cmp.Or(op.UpTo, b.version)
+	targets := b.numbers("SELECT target FROM subscriptions WHERE user = ? AND since <= ? AND target NOT IN leftovers ORDER BY target LIMIT ?", user.id, op.reached, sweep)
 	for _, target := range targets {
 		b.unsubscribe(user.id, uint32(target))
 	}

@@ -182,8 +182,8 @@ func (a *actor) toggle() {
 func (a *actor) connectedDevices() (all []device) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	for _, d := range a.model.byName[a.ivy].devices {
-		if d.run != 0 {
+	for _, d := range a.model.ends.of(a.model.byName[a.ivy]) {
+		if d.isConnected() {
 			all = append(all, d)
 		}
 	}
@@ -224,7 +224,7 @@ func (a *actor) ivyActs() {
 	case n < 11 && a.hidden:
 		a.ivyActsHidden()
 	default:
-		a.must(a.do([]operation{&logout{userID: a.ivy}, &kick{userID: a.ivy}}[a.rand.IntN(2)]))
+		a.must(a.do([]operation{&logout{UserID: a.ivy}, &kick{UserID: a.ivy}}[a.rand.IntN(2)]))
 	}
 }
 
@@ -275,13 +275,13 @@ func (a *actor) ivySays() {
 
 func (a *actor) ivyIsRenamed() {
 	to := map[string]string{"ivy": "iris", "iris": "ivy"}[a.ivy]
-	a.must(a.do(&renameUser{userID: a.ivy, to: to}))
+	a.must(a.do(&renameUser{UserID: a.ivy, To: to}))
 	a.ivy = to
 }
 
 // ivyIsDeleted begins a new life, in which she is visible.
 func (a *actor) ivyIsDeleted() {
-	a.must(a.do(&deleteUsers{userIDs: []string{a.ivy}}))
+	a.must(a.do(&deleteUsers{UserIDs: []string{a.ivy}}))
 	a.register(a.ivy)
 	a.hidden = false
 }

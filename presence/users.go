@@ -16,7 +16,7 @@ import (
 // Errors: CodeUnavailable.
 func (s *Service) Import(ctx context.Context, userIDs []string) (failed []Failure, err error) {
 	err = inPieces(userIDs, sweep, func(piece []string) error {
-		op := &importUsers{userIDs: piece}
+		op := &importUsers{UserIDs: piece}
 		err := s.writer.do(ctx, op)
 		failed = append(failed, op.failed...)
 		return err
@@ -39,12 +39,12 @@ func (s *Service) Admit(ctx context.Context, userID string, issuedAt time.Time) 
 	u := s.model.byName[userID]
 	var old bool
 	if u != nil {
-		old = revoked(u.revokedAt, issuedAt)
+		old = revoked(u.revokedAt, issued(issuedAt))
 	}
 	s.mu.RUnlock()
 	switch {
 	case u == nil:
-		return s.writer.do(ctx, &admit{userID: userID, issuedAt: issuedAt})
+		return s.writer.do(ctx, &admit{UserID: userID, IssuedAt: issued(issuedAt)})
 	case old:
 		return errRevoked()
 	}
@@ -55,22 +55,29 @@ func errRevoked() error {
 	return &Error{Code: CodeRevoked, Message: "the user was kicked, renamed or deleted after the credentials were issued"}
 }
 
-// revoked reports whether revokedAt revokes credentials issued at issuedAt.
-func revoked(revokedAt micros, issuedAt time.Time) bool {
-	return !issuedAt.IsZero() && revokedAt != 0 && issuedAt.UnixMicro() <= revokedAt
+// issued returns when credentials were issued. Zero means that they are never revoked, and
+// so a time before 1970 becomes the earliest one after.
+func issued(t time.Time) micros {
+	if t.IsZero() {
+		return 0
+	}
+	return max(1, t.UnixMicro())
 }
+
+// revoked reports whether revokedAt revokes credentials issued at issuedAt.
+func revoked(revokedAt, issuedAt micros) bool { return issuedAt != 0 && issuedAt <= revokedAt }
 
 // admit registers the user of credentials that are not revoked.
 type admit struct {
-	userID   string
-	issuedAt time.Time
+	UserID   string `cbor:"1,keyasint,omitempty"`
+	IssuedAt micros `cbor:"2,keyasint,omitempty"` // zero means that the credentials are never revoked
 }
 
 func (op *admit) apply(b *batch) error {
-	if revoked(b.revokedAt(op.userID), op.issuedAt) {
+	if revoked(b.revokedAt(op.UserID), op.IssuedAt) {
 		return errRevoked()
 	}
-	if _, err := b.register(op.userID); err != nil {
+	if _, err := b.register(op.UserID); err != nil {
 		return err
 	}
 	return nil
@@ -183,12 +190,12 @@ func (s *Service) stillThere(userID string, number uint32) error {
 
 // importUsers registers users who may exist already.
 type importUsers struct {
-	userIDs []string
+	UserIDs []string `cbor:"1,keyasint,omitempty"`
 	failed  []Failure
 }
 
 func (op *importUsers) apply(b *batch) error {
-	for _, id := range unique(op.userIDs) {
+	for _, id := range unique(op.UserIDs) {
 		err := checkID(id)
 		if err == nil {
 			_, err = b.register(id)

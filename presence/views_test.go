@@ -81,7 +81,7 @@ func TestOrderIsThatOfThePublicView(t *testing.T) {
 		},
 		"the own version is lower": func(w *world) {
 			w.hide(true)
-			w.must(w.writer.do(w.t.Context(), &setEntry{userID: "alice", entry: entry{text: "said"}}))
+			w.must(w.writer.do(w.t.Context(), &setEntry{UserID: "alice", Entry: entry{Text: "said"}}))
 			w.model.byName["alice"].sessions()[0].Close()
 			synctest.Wait()
 			w.hide(false)

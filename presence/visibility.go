@@ -34,22 +34,23 @@ func (s *Service) SetVisibility(ctx context.Context, userID string, invisible bo
 
 // setIdle records whether a connected device is in use.
 type setIdle struct {
-	userID, deviceID string
-	idle             bool
+	UserID   string `cbor:"1,keyasint,omitempty"`
+	DeviceID string `cbor:"2,keyasint,omitempty"`
+	Idle     bool   `cbor:"3,keyasint,omitempty"`
 }
 
 func (op *setIdle) apply(b *batch) error {
-	a := b.account(op.userID)
+	a := b.account(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
-	d := a.device(op.deviceID)
-	if d == nil || d.run == 0 {
+	d := a.device(op.DeviceID)
+	if d == nil || !d.isConnected() {
 		return malformed("the device is not connected")
 	}
-	if d.idle != op.idle {
+	if d.idle != op.Idle {
 		b.change(a, func() {
-			d.idle = op.idle
+			d.idle = op.Idle
 			b.saveDevice(a, d)
 		})
 	}
@@ -58,17 +59,17 @@ func (op *setIdle) apply(b *batch) error {
 
 // setVisibility makes a user invisible, or visible again.
 type setVisibility struct {
-	userID    string
-	invisible bool
+	UserID    string `cbor:"1,keyasint,omitempty"`
+	Invisible bool   `cbor:"2,keyasint,omitempty"`
 }
 
 func (op *setVisibility) apply(b *batch) error {
-	a := b.account(op.userID)
+	a := b.account(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
-	if a.invisible != op.invisible {
-		b.change(a, func() { b.setInvisible(a, op.invisible) })
+	if a.invisible != op.Invisible {
+		b.change(a, func() { b.setInvisible(a, op.Invisible) })
 	}
 	return nil
 }
@@ -80,7 +81,7 @@ func (b *batch) setInvisible(a *account, invisible bool) {
 	a.invisible = invisible
 	for i := range a.devices {
 		d := &a.devices[i]
-		if hidden := !invisible && d.run == 0; d.hidden != hidden {
+		if hidden := !invisible && !d.isConnected(); d.hidden != hidden {
 			d.hidden = hidden
 			b.saveDevice(a, d)
 		}

@@ -17,6 +17,7 @@ import (
 // it answer the callers.
 type writer struct {
 	store   *store.DB
+	codec   *codec
 	clock   *clock
 	log     *slog.Logger
 	model   *model       // the committed state, which only publish changes
@@ -33,6 +34,7 @@ type writer struct {
 	done     chan struct{} // closed when the goroutine has ended
 
 	// The fields below belong to the goroutine, and before start to its starter.
+	own       int64  // the run of this service; zero means that it has not begun
 	lastBatch micros // the time of the last batch
 	batch     *batch // the last batch, whose memory the next one reuses
 }
@@ -42,6 +44,7 @@ type writer struct {
 func newWriter(s *Service, lastBatch micros) *writer {
 	return &writer{
 		store:     s.store,
+		codec:     newCodec(),
 		clock:     s.clock,
 		log:       s.log,
 		model:     &s.model,
@@ -199,8 +202,7 @@ func (w *writer) gather(batch []*request) []*request {
 func (w *writer) write(requests []*request) {
 	now, began := w.clock.read()
 	w.pace.begin(began.Sub(w.meter.opened))
-	w.lastBatch = max(now, w.lastBatch+1)
-	b := w.newBatch(w.lastBatch)
+	b := w.newBatch(now)
 	for _, r := range requests {
 		if r.err = r.op.apply(b); r.err == nil && r.then != nil {
 			b.after(r.then)
@@ -211,6 +213,7 @@ func (w *writer) write(requests []*request) {
 		w.refuse(requests, err)
 		return
 	}
+	w.own = b.run
 	w.meter.durable(b, len(requests), began)
 	if b.begun && w.lastError.Swap(nil) != nil {
 		w.log.Info("database can be written again")
@@ -236,9 +239,12 @@ func (w *writer) refuse(requests []*request, err error) {
 	}
 }
 
-// newBatch returns an empty batch. There is only one at a time, so it reuses the
+// newBatch returns an empty batch at the time read, or just after the previous batch if
+// that is later. There is only one at a time, so it reuses the
 // memory of the previous one.
-func (w *writer) newBatch(now micros) *batch {
+func (w *writer) newBatch(read micros) *batch {
+	before := w.lastBatch
+	w.lastBatch = max(read, before+1)
 	last := w.batch
 	if last == nil || len(last.accounts) > manyChanged {
 		last = new(batch)
@@ -247,10 +253,12 @@ func (w *writer) newBatch(now micros) *batch {
 	clear(last.follow)
 	w.batch = &batch{
 		overlay:   last.overlay,
-		now:       now,
-		run:       w.model.run,
-		was:       w.model.run,
+		now:       w.lastBatch,
+		read:      read,
+		before:    before,
+		run:       w.own,
 		store:     w.store,
+		codec:     w.codec,
 		announced: last.announced[:0],
 		follow:    last.follow[:0],
 	}
