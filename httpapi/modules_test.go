@@ -19,6 +19,7 @@ github.com/MicahParks/jwkset
 github.com/beorn7/perks
 github.com/cespare/xxhash/v2
 github.com/dustin/go-humanize
+github.com/fxamacker/cbor/v2
 github.com/go-json-experiment/json
 github.com/gofrs/flock
 github.com/golang-jwt/jwt/v5
@@ -36,6 +37,7 @@ github.com/remyoudompheng/bigfft
 github.com/rs/cors
 github.com/tdewolff/minify/v2
 github.com/tdewolff/parse/v2
+github.com/x448/float16
 golang.org/x/net
 golang.org/x/sys
 golang.org/x/text

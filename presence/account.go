@@ -62,20 +62,20 @@ type device struct {
 	platform    Platform
 	loginAt     micros
 	run         int64  // the run of the service that has its stream, or had it; zero means that the run has ended and the grace is over
-	stream      int64  // the number of the stream in that run; zero means that it is disconnected
+	stream      int64  // the number of the stream in that run; zero means that it had none since the run began
 	since       micros // when it connected, or when it disconnected
-	graceUntil  micros
+	graceUntil  micros // zero means that it is connected, if it has a stream
 	retainUntil micros
 	idle        bool // nobody is using it, as it reported last
 	hidden      bool // it was not connected when the user stopped being invisible, and counts for the public view once it connects
 }
 
-func (d *device) isConnected() bool { return d.stream != 0 }
+func (d *device) isConnected() bool { return d.stream != 0 && d.graceUntil == 0 }
 
 // disconnect records that the device disconnected at a time. It counts as connected for
 // grace, and a native one is kept for retention.
 func (d *device) disconnect(at, grace, retention micros) {
-	d.stream, d.since, d.graceUntil = 0, at, at+grace
+	d.since, d.graceUntil = at, at+grace
 	if d.platform.Native() {
 		d.retainUntil = at + retention
 	}

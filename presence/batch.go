@@ -20,6 +20,7 @@ type batch struct {
 	before micros // the time of the previous batch
 	run    int64  // the run that submitted the operations
 
+	mark      *mark // of the entry in the log; nil without a log
 	store     *store.DB
 	codec     *codec
 	begun     bool
@@ -105,7 +106,7 @@ func (b *batch) change(a *account, mutate func()) {
 	}
 	for i := range a.devices {
 		if d := &a.devices[i]; b.ends.outlives(d, b.now) {
-			d.run = 0
+			d.run, d.stream = 0, 0
 			b.saveDevice(a, d)
 		}
 	}
@@ -268,6 +269,9 @@ func (b *batch) saveService() {
 // commit makes the batch durable. It writes nothing if the batch changed nothing.
 func (b *batch) commit() error {
 	b.saveAccounts()
+	if b.mark != nil {
+		b.saveMark()
+	}
 	if b.begun {
 		b.saveService()
 		b.fail(b.store.Moved())
@@ -286,6 +290,9 @@ func (b *batch) publish(m *model) {
 	m.version, m.settings, m.switches = b.version, b.settings, b.switches
 	m.jumps, m.deletions, m.cursors = b.jumps, b.deletions, b.cursors
 	m.meter.committed = b.committed
+	if b.mark != nil {
+		m.logPlace = b.mark.place
+	}
 	for _, f := range b.follow {
 		f(m)
 	}

@@ -27,9 +27,25 @@ func (t *together) apply(b *batch) error {
 
 func (w *world) together(ops ...operation) []error {
 	w.t.Helper()
+	if w.log != nil {
+		return w.submitEach(ops)
+	}
 	all := &together{ops: ops}
 	w.must(w.writer.do(w.t.Context(), all))
 	return all.errs
+}
+
+// submitEach submits operations one after another, because a log has only operations that
+// can be encoded.
+func (w *world) submitEach(ops []operation) (errs []error) {
+	for _, op := range ops {
+		then := func(*model) {}
+		if login, ok := op.(*opening); ok {
+			op, then = &login.connect, func(m *model) { m.open(login.session, login.UserID, login.version) }
+		}
+		errs = append(errs, w.writer.doThen(w.t.Context(), op, then))
+	}
+	return errs
 }
 
 // opening is the operation of Connect, with what follows its commit.

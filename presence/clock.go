@@ -16,6 +16,7 @@ type clock struct {
 	suspended func() time.Duration
 	base      time.Duration // what suspended returned at began
 	mu        sync.Mutex
+	floor     micros        // the latest time before follow was called last; zero without a log
 	asleep    time.Duration // for how long the machine has been suspended since began
 }
 
@@ -62,7 +63,17 @@ func (c *clock) read() (micros, time.Time) {
 	defer c.mu.Unlock()
 	c.asleep = max(c.asleep, (c.suspended() - c.base).Truncate(10*exactness))
 	now := time.Now()
-	return c.origin + toMicros(now.Sub(c.began)+c.asleep), now
+	return max(c.floor, c.origin+toMicros(now.Sub(c.began)+c.asleep)), now
+}
+
+// follow sets the clock by the time of an entry of the log that has just arrived. The clock
+// never goes back: if the entry is earlier, it stands still for as long.
+func (c *clock) follow(at micros) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.origin + toMicros(time.Since(c.began)+c.asleep)
+	c.floor = max(c.floor, now)
+	c.origin += at - now
 }
 
 // machineNow returns the time by the machine's clock, but not later than lastClock.

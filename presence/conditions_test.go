@@ -93,7 +93,7 @@ var damages = []struct{ sql, want string }{
 	{"INSERT INTO run_ends VALUES (1, 1, 1, -1, 0)", "run_ends has a duration out of range"},
 	{"DELETE FROM runs", "devices has a run that was forgotten"},
 	{"UPDATE devices SET run = 0, stream = 1", "devices has a stream of no run"},
-	{"INSERT INTO runs VALUES (1000, '', 0, 0, 0, 0)", "runs has a run that never started"},
+	{"INSERT INTO runs VALUES (1000, '', 0, 0, '', 0, 0)", "runs has a run that never started"},
 	{"UPDATE runs SET beats = -1", "runs has a count out of range"},
 	{"DELETE FROM node", "node has a number of rows other than one"},
 	{"UPDATE node SET place = -1", "node has a place out of range"},

@@ -25,6 +25,20 @@ type Config struct {
 	// database can't be written since a certain time. Nil discards it.
 	Logger *slog.Logger
 
+	// Log makes the service a node: it acts as one service together with all others that
+	// have the same log. The database then is a copy of the state up to a place in the
+	// log. Nil means that the service is alone. The caller closes the log after the
+	// service.
+	Log Log
+
+	// Node is the name of the node, for people. It has no effect without a Log.
+	Node string
+
+	// Agreement is a hash of what must be the same on all nodes, such as the secret with
+	// which credentials are verified. Open fails if another node has
+	// another one.
+	Agreement string
+
 	machine *machine // set by tests; nil means the real machine
 }
 

@@ -86,8 +86,13 @@ func (m *model) open(s *Session, userID string, version int64) {
 	if m.draining {
 		m.end(s, ending{kind: endClosed})
 	}
-	for _, older := range u.ofDevice(s.deviceID) {
-		if older != s {
+	m.supersede(u, s.deviceID, s)
+}
+
+// supersede ends the sessions of a device, except the newest one, which may be nil.
+func (m *model) supersede(u *user, deviceID string, newest *Session) {
+	for _, older := range u.ofDevice(deviceID) {
+		if older != newest {
 			m.end(older, ending{kind: endSuperseded})
 		}
 	}

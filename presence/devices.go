@@ -209,7 +209,7 @@ func (op *drop) apply(b *batch) error {
 			continue
 		}
 		d := a.device(e.DeviceID)
-		if d == nil || d.run != b.run || d.stream != e.Stream {
+		if d == nil || !d.isConnected() || d.run != b.run || d.stream != e.Stream {
 			continue
 		}
 		at := max(b.read-e.Age, d.since)

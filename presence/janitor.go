@@ -109,6 +109,11 @@ func (j *janitor) propose() operation {
 		}
 		return &drop{Ended: ended}
 	}
+	if j.svc.node != nil {
+		if op := j.svc.node.proposeEnd(); op != nil {
+			return op
+		}
+	}
 	if op := j.svc.proposeSettling(); op != nil {
 		return op
 	}
@@ -136,7 +141,7 @@ func (j *janitor) sleep() time.Duration {
 	if due == 0 {
 		return -1
 	}
-	return max(0, time.Duration(due-j.svc.clock.now())*time.Microsecond)
+	return max(0, time.Duration(due-j.svc.clock.now())*time.Microsecond+j.svc.patience())
 }
 
 // followClock wakes the janitor, all sessions and all feeds whenever the machine's clock was set or
@@ -173,7 +178,7 @@ func (s *Service) nextDue() micros {
 // proposeSettling returns an operation that applies what is due now, or nil if nothing
 // is.
 func (s *Service) proposeSettling() operation {
-	now := s.clock.now()
+	now := s.clock.now() - toMicros(s.patience())
 	s.mu.RLock()
 	due, users := s.model.nextDue(), s.model.deadlines.dueBy(now, sweep)
 	s.mu.RUnlock()
@@ -188,9 +193,25 @@ func (s *Service) proposeSettling() operation {
 	return &settle{Users: users}
 }
 
+// patience is how late a node proposes what is due: the node that leads proposes it at
+// once, and the others a second later, if it is still due.
+func (s *Service) patience() time.Duration {
+	if s.Leads() {
+		return 0
+	}
+	return time.Second
+}
+
+// Leads reports whether the service has to do what one of all nodes does. Without a log it
+// always has to.
+func (s *Service) Leads() bool { return s.node == nil || s.node.leads() }
+
 // proposeRemoval returns an operation that removes what deleted users left, or nil if
 // there is nothing left.
 func (s *Service) proposeRemoval() operation {
+	if !s.Leads() {
+		return nil
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.model.deletions.leftovers == 0 {

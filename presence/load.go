@@ -196,10 +196,10 @@ func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error
 func (s *Service) restoreRuns(ctx context.Context) error {
 	m := &s.model
 	m.runs, m.ends = make(map[int64]run), make(runEnds)
-	rows, err := s.store.Reader().QueryContext(ctx, "SELECT id, node, nonce, level, beats, number FROM runs")
+	rows, err := s.store.Reader().QueryContext(ctx, "SELECT id, node, nonce, level, agreement, beats, number FROM runs")
 	_, err = store.Collect(rows, err, func(rows *sql.Rows) (id int64, err error) {
 		var r run
-		err = rows.Scan(&id, &r.node, &r.nonce, &r.level, &r.beats, &r.number)
+		err = rows.Scan(&id, &r.node, &r.nonce, &r.level, &r.agreement, &r.beats, &r.number)
 		m.runs[id] = r
 		return id, err
 	})

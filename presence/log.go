@@ -57,6 +57,7 @@ type LogState struct {
 	First    int64    // the place of the oldest entry that is kept; Last+1 if there is none
 	Last     int64    // the place of the newest entry; 0 if there was never one
 	Bytes    int64    // the size of the entries that are kept
+	Snapshot int64    // the place of the newest snapshot; -1 if there is none
 	Warnings []string // sentences that say which promises the engine can't keep, and what to change; usually nil
 }
 

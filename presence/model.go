@@ -12,6 +12,7 @@ type model struct {
 	sweeper   sweeper
 	nextUser  uint32 // the account.id of the next user
 	version   int64
+	logPlace  int64 // of the last entry of the log that is applied; zero without a log
 	settings  Settings
 	switches  switches
 	jumps     jumps

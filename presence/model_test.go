@@ -26,7 +26,7 @@ func TestModel(t *testing.T) {
 	}
 	for _, n := range seeds {
 		t.Run(fmt.Sprint("seed=", n), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newWalk(t, n).run() })
+			synctest.Test(t, func(t *testing.T) { newWalk(open(t, walkSettings), n).run() })
 		})
 	}
 }
@@ -51,11 +51,12 @@ type viewer struct {
 	view map[string]Status
 }
 
-func newWalk(t *testing.T, seed uint64) *walk {
-	w := open(t, func(s *Settings) {
-		s.BatchWindow, s.Subscriptions, s.OfflineRetention, s.CustomStatusBytes = 0, 3, time.Hour, maxCustomStatusBytes
-		s.Entries, s.LastSeen = 2, true
-	})
+func walkSettings(s *Settings) {
+	s.BatchWindow, s.Subscriptions, s.OfflineRetention, s.CustomStatusBytes = 0, 3, time.Hour, maxCustomStatusBytes
+	s.Entries, s.LastSeen = 2, true
+}
+
+func newWalk(w *world, seed uint64) *walk {
 	return &walk{
 		world: w, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
 		ref:     &reference{settings: w.settings, users: make(map[string]*refUser), kicked: make(map[string]time.Time)},

@@ -49,7 +49,14 @@ var kinds = [...]operation{
 	25: (*beginRun)(nil),
 	26: (*configure)(nil),
 	27: (*createDeletionKey)(nil),
+	28: (*endRun)(nil),
+	29: (*beat)(nil),
+	30: (*takeOver)(nil),
 }
+
+// opLevel is the level of the operations of this release. A release that adds a kind, or a
+// field of one, raises it. Its nodes use the new level once all nodes know it.
+const opLevel = 1
 
 // codec translates operations to CBOR (RFC 8949) and back. Equal operations have equal
 // bytes.

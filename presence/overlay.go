@@ -104,6 +104,19 @@ func (v *overlay) applyEnds() {
 	}
 }
 
+// inGrace returns the users who had a device in its grace at a time before the batch, in
+// ascending order.
+func (v *overlay) inGrace(at micros) (ids []uint32) {
+	wasInGrace := func(d device) bool { return d.stateAt(at) == inGrace }
+	for _, u := range v.published.deadlines {
+		if slices.ContainsFunc(u.devices, wasInGrace) {
+			ids = append(ids, u.id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // storedRun returns the number of the last run that had begun before the batch.
 func (v *overlay) storedRun() int64 { return v.published.lastRun }
 

@@ -22,6 +22,8 @@ type world struct {
 	t        *testing.T
 	path     string
 	settings Settings
+	log      Log          // nil means none
+	node     string       // the name of the node
 	asleep   atomic.Int64 // how long the machine was suspended, in nanoseconds
 	clockSet func()
 }
@@ -39,7 +41,7 @@ func open(t *testing.T, adjust ...func(*Settings)) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	svc, err := Open(context.Background(), Config{Path: w.path, Settings: &w.settings, machine: &machine{
+	svc, err := Open(context.Background(), Config{Path: w.path, Settings: &w.settings, Log: w.log, Node: w.node, machine: &machine{
 		suspended: func() time.Duration { return time.Duration(w.asleep.Load()) },
 		onClockSet: func(f func()) (func(), error) {
 			w.clockSet = f

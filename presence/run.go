@@ -1,35 +1,93 @@
 package presence
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 )
 
-// run is a run of the service that has not ended.
+// run is a run of the service that has not ended. Without a log there is one. With a log
+// there is one for each node.
 type run struct {
-	node   string
-	nonce  int64
-	level  int
-	beats  int64
-	number int64
+	node      string
+	nonce     int64
+	level     int
+	agreement string
+	beats     int64
+	number    int64
 }
 
 // beginRun begins the next run, which becomes that of the batch.
 type beginRun struct {
-	Node  string `cbor:"1,keyasint,omitempty"`
-	Nonce int64  `cbor:"2,keyasint,omitempty"`
-	Level int    `cbor:"3,keyasint,omitempty"`
-	run   int64  // the result: the number of the run
+	Node      string `cbor:"1,keyasint,omitempty"`
+	Nonce     int64  `cbor:"2,keyasint,omitempty"` // zero without a log
+	Level     int    `cbor:"3,keyasint,omitempty"`
+	Agreement string `cbor:"4,keyasint,omitempty"` // a hash of what must be the same on all nodes
+	Before    int64  `cbor:"5,keyasint,omitempty"` // the nonce of the node's previous run, which ends
 }
 
 func (op *beginRun) apply(b *batch) error {
+	if op.Nonce != 0 {
+		if err := b.mayBegin(op); err != nil {
+			return err
+		}
+	}
 	b.lastRun++
-	b.run, op.run = b.lastRun, b.lastRun
-	r := run{node: op.Node, nonce: op.Nonce, level: op.Level}
-	b.exec("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)", b.run, r.node, r.nonce, r.level, r.beats, r.number)
+	b.run = b.lastRun
+	r := run{node: op.Node, nonce: op.Nonce, level: op.Level, agreement: op.Agreement}
+	b.exec("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", b.run, r.node, r.nonce, r.level, r.agreement, r.beats, r.number)
 	b.runs = maps.Clone(b.runs)
 	b.runs[b.run] = r
-	b.jump()
+	if op.Nonce == 0 {
+		b.jump()
+	}
+	return nil
+}
+
+// mayBegin ends the previous run of a node, and that of a service without a log. It
+// returns an error if the node must not begin a run.
+func (b *batch) mayBegin(op *beginRun) error {
+	var previous []int64
+	for _, id := range slices.Sorted(maps.Keys(b.runs)) {
+		switch r := b.runs[id]; {
+		case r.nonce == op.Nonce:
+			return errRepeated
+		case r.nonce == 0 || r.nonce == op.Before:
+			previous = append(previous, id)
+		case r.agreement != op.Agreement:
+			return &DisagreementError{Node: r.node}
+		}
+	}
+	for _, id := range previous {
+		b.endRun(id)
+	}
+	return nil
+}
+
+// errRepeated is the error of an operation that was applied before.
+var errRepeated = errors.New("presence: the operation was applied before")
+
+// DisagreementError is why a node can't join others: its Config.Agreement isn't that of the
+// node that it names.
+type DisagreementError struct{ Node string }
+
+// Error returns a message that names the other node.
+func (e *DisagreementError) Error() string {
+	return fmt.Sprintf("what all nodes must agree on is not the same here and on the node %q", e.Node)
+}
+
+// endRun records that a run has ended, unless it has had a beat since the proposal.
+type endRun struct {
+	Run   int64 `cbor:"1,keyasint,omitempty"`
+	Beats int64 `cbor:"2,keyasint,omitempty"` // -1 means that the run ends itself
+}
+
+func (op *endRun) apply(b *batch) error {
+	r, live := b.runs[op.Run]
+	if live && (r.beats == op.Beats || op.Beats < 0 && op.Run == b.run) {
+		b.endRun(op.Run)
+	}
 	return nil
 }
 
@@ -58,9 +116,14 @@ func (*endRuns) apply(b *batch) error {
 func (b *batch) endRun(id int64) {
 	end := runEnd{at: b.now, clock: b.before, grace: toMicros(b.settings.RestartGrace), retention: toMicros(b.settings.OfflineRetention)}
 	b.exec("DELETE FROM runs WHERE id = ?", id)
-	b.exec("INSERT INTO run_ends VALUES (?, ?, ?, ?, ?)", id, end.at, end.clock, end.grace, end.retention)
-	b.runs, b.ends = maps.Clone(b.runs), maps.Clone(b.ends)
+	b.runs = maps.Clone(b.runs)
 	delete(b.runs, id)
+	b.addEnd(id, end)
+}
+
+func (b *batch) addEnd(id int64, end runEnd) {
+	b.exec("INSERT OR REPLACE INTO run_ends VALUES (?, ?, ?, ?, ?)", id, end.at, end.clock, end.grace, end.retention)
+	b.ends = maps.Clone(b.ends)
 	b.ends[id] = append(slices.Clip(b.ends[id]), end)
 	b.applyEnds()
 }

@@ -30,6 +30,7 @@ type Service struct {
 	writer   *writer
 	meters   meters
 	machine  machine
+	node     *node // nil without a log
 
 	mu    sync.RWMutex
 	model model
@@ -83,6 +84,9 @@ func Open(ctx context.Context, config Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Log != nil {
+		return s.openNode(ctx, &config, schema, settings)
+	}
 	if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
 		return nil, orDone(ctx, err)
 	}
@@ -101,8 +105,25 @@ func orDone(ctx context.Context, err error) error {
 	return err
 }
 
-// start loads the model and begins the run, before any other goroutine has s.
+// start loads the model, begins the run, and starts the goroutines.
 func (s *Service) start(ctx context.Context, settings Settings) error {
+	if err := s.read(ctx); err != nil {
+		return err
+	}
+	if err := s.beginRun(ctx, settings); err != nil {
+		return err
+	}
+	s.startTasks()
+	return nil
+}
+
+func (s *Service) startTasks() {
+	s.writer.start()
+	go s.janitor.run()
+}
+
+// read reads the state into the model, before any other goroutine has s.
+func (s *Service) read(ctx context.Context) error {
 	lastBatch, err := s.restoreChecked(ctx)
 	if err != nil {
 		return err
@@ -113,15 +134,8 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 	}
 	s.janitor = newJanitor(s)
 	s.writer = newWriter(s, lastBatch)
-	if err := s.beginRun(ctx, settings); err != nil {
-		return err
-	}
-	if s.watching, err = s.store.Reader().PrepareContext(ctx, selectWatches); err != nil {
-		return err
-	}
-	s.writer.start()
-	go s.janitor.run()
-	return nil
+	s.watching, err = s.store.Reader().PrepareContext(ctx, selectWatches)
+	return err
 }
 
 // beginRun ends the last run, begins the next, and applies the deadlines that passed
@@ -173,17 +187,22 @@ func (s *Service) Expire(valid func(key string) bool) {
 func (s *Service) Drain() {
 	s.mu.Lock()
 	s.model.draining = true
-	for _, u := range s.model.byName {
-		for len(u.sessions()) > 0 {
-			s.model.end(u.live.sessions[0], ending{kind: endClosed})
-		}
-	}
-	for len(s.model.feeds) > 0 {
-		s.model.endFeed(s.model.feeds[0], endClosed)
-	}
+	s.model.endAll()
 	woken := s.model.takeWoken()
 	s.mu.Unlock()
 	rouse(woken)
+}
+
+// endAll ends all sessions and feeds.
+func (m *model) endAll() {
+	for _, u := range m.byName {
+		for len(u.sessions()) > 0 {
+			m.end(u.live.sessions[0], ending{kind: endClosed})
+		}
+	}
+	for len(m.feeds) > 0 {
+		m.endFeed(m.feeds[0], endClosed)
+	}
 }
 
 // Close drains the service, waits for the operations that were queued, and closes
@@ -191,8 +210,15 @@ func (s *Service) Drain() {
 // does nothing the second time, and returns nil.
 func (s *Service) Close() error {
 	s.Drain()
+	if s.node != nil {
+		s.node.leave()
+		s.node.stop()
+	}
 	if !s.writer.close() {
 		return nil
+	}
+	if s.node != nil {
+		s.node.close()
 	}
 	s.janitor.close()
 	return s.closeStore()
@@ -230,6 +256,9 @@ func (s *Service) Configure(ctx context.Context, settings Settings) error {
 	if err := settings.Validate(); err != nil {
 		return err
 	}
+	if s.node != nil {
+		s.node.setOwn(settings)
+	}
 	return s.writer.doThen(ctx, &configure{settings.deciding()}, func(m *model) { m.settings.takeOwn(settings) })
 }
 
@@ -264,6 +293,9 @@ func (s *Service) Ready(ctx context.Context) error {
 	}
 	if err := s.writer.stuck(); err != nil {
 		return err
+	}
+	if s.node != nil {
+		return s.node.ready()
 	}
 	if s.writer.lastError.Load() != nil {
 		return s.writer.do(ctx, probe{})

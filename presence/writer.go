@@ -24,6 +24,7 @@ type writer struct {
 	publish func(*batch) // brings a committed batch into the model, and notifies the sessions
 	meter   writerMeter
 	pace    *pace
+	node    *node // nil without a log
 
 	lastError atomic.Pointer[Error] // the error of the last write; nil means that it succeeded
 
@@ -83,10 +84,11 @@ func (w *writer) close() bool {
 
 // request is an operation that waits for the writer.
 type request struct {
-	op   operation
-	then func(*model) // see doThen; may be nil
-	err  error
-	done chan struct{} // receives when the request is answered; has a buffer of one
+	op    operation
+	then  func(*model) // see doThen; may be nil
+	err   error
+	done  chan struct{} // receives when the request is answered; has a buffer of one
+	state atomic.Int32  // a requestState, used only with a log
 }
 
 func newRequest() *request { return &request{done: make(chan struct{}, 1)} }
@@ -118,20 +120,25 @@ func (w *writer) doThen(ctx context.Context, op operation, then func(*model)) er
 	if w.wait() > maxWait {
 		return ErrOverloaded
 	}
-	return w.send(op, then)
+	return w.send(op, then, false)
 }
 
-// submit is do without the limit of the waiting time, for operations that the service
+// submit is do without a limit of the waiting time, for operations that the service
 // itself submits.
-func (w *writer) submit(op operation) error { return w.send(op, nil) }
+func (w *writer) submit(op operation) error { return w.send(op, nil, true) }
 
-func (w *writer) send(op operation, then func(*model)) error {
+func (w *writer) send(op operation, then func(*model), patient bool) error {
 	r := w.requests.Get().(*request)
 	r.op, r.then, r.err = op, then, nil
+	r.state.Store(requestWaiting)
 	if err := w.enqueue(r); err != nil {
 		return err
 	}
-	<-r.done
+	if patient || w.node == nil {
+		<-r.done
+	} else if err := w.node.await(r); err != nil {
+		return err // r may be in use
+	}
 	err := r.err
 	r.op, r.then = nil, nil
 	w.requests.Put(r)
@@ -174,9 +181,13 @@ func (w *writer) run() {
 	for first := range w.queue {
 		runtime.Gosched() // callers about to enqueue join this batch and share its fsync
 		batch = w.gather(append(batch[:0], first))
-		w.write(batch)
+		if w.node != nil {
+			w.node.propose(batch)
+		} else {
+			w.write(batch)
+			w.store.Wrote(w.batch.written)
+		}
 		clear(batch)
-		w.store.Wrote(w.batch.written)
 	}
 }
 
@@ -200,43 +211,58 @@ func (w *writer) gather(batch []*request) []*request {
 // write applies the operations, commits them, publishes the result and answers the
 // callers, in that order.
 func (w *writer) write(requests []*request) {
-	now, began := w.clock.read()
+	b := w.newBatch(w.clock.now())
+	if err := w.perform(b, requests); err != nil {
+		w.refuse(requests, err)
+		return
+	}
+	w.own = b.run
+	for _, r := range requests {
+		r.answer()
+	}
+}
+
+// perform applies the operations to a batch, commits it, and publishes the result. After
+// an error, nothing took effect.
+func (w *writer) perform(b *batch, requests []*request) error {
+	began := time.Now()
 	w.pace.begin(began.Sub(w.meter.opened))
-	b := w.newBatch(now)
+	defer func() { w.pace.end(time.Since(w.meter.opened)) }()
 	for _, r := range requests {
 		if r.err = r.op.apply(b); r.err == nil && r.then != nil {
 			b.after(r.then)
 		}
 	}
 	if err := b.commit(); err != nil {
-		w.pace.end(time.Since(w.meter.opened))
-		w.refuse(requests, err)
-		return
+		return err
 	}
-	w.own = b.run
 	w.meter.durable(b, len(requests), began)
 	if b.begun && w.lastError.Swap(nil) != nil {
 		w.log.Info("database can be written again")
 	}
 	w.publish(b)
-	w.pace.end(time.Since(w.meter.opened))
-	for _, r := range requests {
-		r.answer()
-	}
+	return nil
 }
 
 // refuse answers the requests of a batch that could not be committed, of which nothing
 // took effect. Ready reports the reason until a write succeeds.
 func (w *writer) refuse(requests []*request, err error) {
+	reason := w.unwritable(err)
+	for _, r := range requests {
+		r.err = reason
+		r.answer()
+	}
+}
+
+// unwritable records that a batch could not be committed, and returns the error for the
+// callers.
+func (w *writer) unwritable(err error) *Error {
 	reason := unwritable(store.Diagnose(w.store.Path(), err))
 	w.meter.failed(w.lastBatch)
 	if w.lastError.Swap(reason) == nil {
 		w.log.Error("database can't be written", "error", reason.Cause)
 	}
-	for _, r := range requests {
-		r.err = reason
-		r.answer()
-	}
+	return reason
 }
 
 // newBatch returns an empty batch at the time read, or just after the previous batch if

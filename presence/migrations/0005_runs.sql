@@ -1,14 +1,15 @@
 CREATE TABLE runs (
   -- A run of the service that has not ended. Without a log there is one; with a log there is one for each node.
-  id     INTEGER PRIMARY KEY, -- devices.run
-  node   TEXT    NOT NULL, -- the name of the node; '' without a log
-  nonce  INTEGER NOT NULL, -- a random number by which the node recognizes its run
-  level  INTEGER NOT NULL, -- the highest level of operations that the node's program knows
-  beats  INTEGER NOT NULL, -- how many beats of the run are in the log
-  number INTEGER NOT NULL  -- of the last entry of the run in the log: one with this number or a lower one is a repeat
+  id        INTEGER PRIMARY KEY, -- devices.run
+  node      TEXT    NOT NULL, -- the name of the node; '' without a log
+  nonce     INTEGER NOT NULL, -- a random number by which the node recognizes its run
+  level     INTEGER NOT NULL, -- the highest level of operations that the node's program knows
+  agreement TEXT    NOT NULL, -- a hash of what must be the same on all nodes
+  beats     INTEGER NOT NULL, -- how many beats of the run are in the log
+  number    INTEGER NOT NULL  -- of the last entry of the run in the log: one with this number or a lower one is a repeat
 ) STRICT;
 
-INSERT INTO runs SELECT run, '', 0, 0, 0, 0 FROM service WHERE run > 0;
+INSERT INTO runs SELECT run, '', 0, 0, '', 0, 0 FROM service WHERE run > 0;
 
 -- A device that disconnected has kept its run since this schema, until its grace is over. Until then, every end of a run
 -- applied to all devices whose row was older. The second UPDATE is for those whose grace two ends extend, one after the other.
@@ -49,8 +50,9 @@ CREATE TABLE node (
   log      TEXT    NOT NULL, -- the ID of the log; '' without one
   place    INTEGER NOT NULL, -- of the last entry that was applied
   entry    BLOB    NOT NULL, -- the SHA-256 of that entry
-  digest   BLOB    NOT NULL, -- of everything that was written until then
+  digest   BLOB    NOT NULL, -- of the state at that place, and at all places before
+  nonce    INTEGER NOT NULL, -- that of the last run of this node
   proposed BLOB    NOT NULL  -- the settings that this node has proposed last, in CBOR
 ) STRICT;
 
-INSERT INTO node VALUES (1, '', 0, x'', x'', x'');
+INSERT INTO node VALUES (1, '', 0, x'', x'', 0, x'');

@@ -110,3 +110,32 @@ func keepLogs(path, kept string) error {
 	}
 	return nil
 }
+
+// Replace puts the database from, which it prepares by running a statement, in the place
+// of the database at path, which is not kept. It fails while a service has that open. If it
+// is interrupted, even by kill -9, the file at path is either the one or the other.
+func Replace(ctx context.Context, path, from, statement string) error {
+	path, err := touch(path)
+	if err != nil {
+		return err
+	}
+	lock, err := lockFile(path)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	db, err := sql.Open("sqlite", dsn(from, []string{"journal_mode(DELETE)", "synchronous(FULL)"}))
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, statement)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	for _, suffix := range append(logs, "-shm") {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return moveInto(from, path)
+}

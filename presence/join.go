@@ -1,0 +1,282 @@
+package presence
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/presence-server/presence/presence/store"
+)
+
+// openNode opens a service with a log. If the log has no snapshot yet, the database founds
+// the log. Otherwise the database becomes a copy of the state of the log.
+func (s *Service) openNode(ctx context.Context, config *Config, schema store.Schema, settings Settings) (*Service, error) {
+	for {
+		state, err := s.awaitLog(ctx, config.Log)
+		if err != nil {
+			return nil, err
+		}
+		founding := state.Snapshot < 0
+		if !founding {
+			if err := fetch(ctx, config, &state); err != nil {
+				return nil, orDone(ctx, err)
+			}
+		}
+		if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
+			return nil, orDone(ctx, err)
+		}
+		if err = s.read(ctx); err == nil && founding {
+			err = s.found(ctx, config.Log, state.ID, settings)
+		} else if err == nil {
+			err = s.store.Start()
+		}
+		if err != nil {
+			err = errors.Join(orDone(ctx, err), s.closeStore())
+			if errors.Is(err, ErrFounded) {
+				s.model, s.watching = model{}, nil
+				continue // another node was quicker
+			}
+			return nil, err
+		}
+		if err := s.startNode(ctx, config, &state, settings); err != nil {
+			return nil, errors.Join(orDone(ctx, err), s.Close())
+		}
+		return s, nil
+	}
+}
+
+// reportEvery is how often a node that waits for the log says so.
+const reportEvery = time.Minute
+
+// awaitLog waits until the log can be reached.
+func (s *Service) awaitLog(ctx context.Context, log Log) (LogState, error) {
+	var reported time.Time
+	for {
+		attempt, cancel := context.WithTimeout(ctx, maxWait)
+		state, err := log.State(attempt)
+		cancel()
+		switch {
+		case err == nil:
+			for _, warning := range state.Warnings {
+				s.log.Warn("the log is less safe than it could be: " + warning)
+			}
+			return state, nil
+		case ctx.Err() != nil:
+			return state, ctx.Err()
+		case errors.Is(err, ErrLogUnusable):
+			return state, err
+		case time.Since(reported) >= reportEvery:
+			reported = time.Now()
+			s.log.Error("waiting for the log, which can't be reached", "error", err)
+		}
+		timer := time.NewTimer(retryEvery)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// copied is what a database says about its place in a log.
+type copied struct {
+	users int
+	log   string
+	place int64
+	entry []byte
+}
+
+// readCopied reads the database of a service that is not open. One that doesn't exist, or
+// is of an earlier schema, is in no log.
+func readCopied(ctx context.Context, path string) (c copied, err error) {
+	checked, err := Check(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && checked.Schema == 0 {
+		return c, nil
+	}
+	if c.users = checked.Users; err != nil || checked.Schema < 5 {
+		return c, err
+	}
+	db, err := store.OpenToRead(ctx, path)
+	if err != nil {
+		return c, err
+	}
+	defer db.Close()
+	err = db.QueryRowContext(ctx, "SELECT log, place, entry FROM node").Scan(&c.log, &c.place, &c.entry)
+	return c, err
+}
+
+// fetch makes the database a copy of the state of the log, unless it is one already.
+func fetch(ctx context.Context, config *Config, state *LogState) error {
+	c, err := readCopied(ctx, config.Path)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.log == state.ID && c.place >= state.First-1:
+		return verify(ctx, config.Log, config.Path, c.place, c.entry, state)
+	case c.log != state.ID && c.log != "":
+		return fmt.Errorf("%s belongs to another log: correct the address of the log, or move the file away, and the node copies the state from this log", config.Path)
+	case c.log == "" && c.users > 0:
+		return fmt.Errorf("%s has %s of its own, and the log has its own users as well: "+
+			"move the file away, and the node copies the state from the log", config.Path, number(c.users, "user", "users"))
+	}
+	return load(ctx, config, state)
+}
+
+// verify checks that the last entry which a database has applied is in the log.
+func verify(ctx context.Context, log Log, path string, place int64, entry []byte, state *LogState) error {
+	if place > state.Last {
+		return errLostEnd(path, place, state.Last)
+	}
+	if place < state.First {
+		return nil // there was none, or it was removed
+	}
+	entries, err := log.Next(ctx, place-1)
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 || !bytes.Equal(entryHash(&entries[0]), entry) {
+		return errLostEnd(path, place, place-1)
+	}
+	return nil
+}
+
+// errLostLog is matched by the errors of a node whose log isn't the one that it has applied.
+var errLostLog = errors.New("presence: the log is not the one that this node has applied")
+
+func errLostEnd(path string, place, last int64) error {
+	return fmt.Errorf("%w: %s has applied the entry %d of the log, and the log has lost it: the log ends, or goes on differently, after the entry %d. "+
+		"Start the node with an empty log to go on from this database, or move the file away to go on from the log", errLostLog, path, place, last)
+}
+
+// load replaces the database by the newest snapshot.
+func load(ctx context.Context, config *Config, state *LogState) error {
+	file, err := os.OpenFile(config.Path+".joining", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	place, err := config.Log.LoadSnapshot(ctx, file)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	if _, err := Check(ctx, file.Name()); err != nil {
+		return fmt.Errorf("the snapshot in the log can't be used: %w", err)
+	}
+	return store.Replace(ctx, config.Path, file.Name(),
+		fmt.Sprintf("UPDATE node SET log = '%s', place = %d, nonce = 0, proposed = x''", state.ID, place))
+}
+
+// found stores the database as the first snapshot of the log.
+func (s *Service) found(ctx context.Context, log Log, id string, settings Settings) error {
+	if err := s.beginRun(ctx, settings); err != nil {
+		return err
+	}
+	if err := s.saveSnapshot(ctx, log); err != nil {
+		return err
+	}
+	_, err := s.store.Exec("UPDATE node SET log = ?, place = 0, entry = x'', digest = x'', nonce = 0, proposed = x''", id)
+	return err
+}
+
+// saveSnapshot stores a copy of the database in the log.
+func (s *Service) saveSnapshot(ctx context.Context, log Log) error {
+	copied := s.store.Path() + ".snapshot"
+	if err := os.Remove(copied); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := store.Backup(ctx, s.store.Path(), copied); err != nil {
+		return err
+	}
+	defer os.Remove(copied)
+	c, err := readCopied(ctx, copied)
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(copied)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return log.SaveSnapshot(ctx, c.place, file)
+}
+
+// startNode starts the node, and waits until it has applied what the log held, and has begun
+// its run.
+func (s *Service) startNode(ctx context.Context, config *Config, state *LogState, settings Settings) error {
+	n := newNode(s, config)
+	var proposed []byte
+	row := s.store.Reader().QueryRowContext(ctx, "SELECT place, entry, digest, nonce, proposed FROM node")
+	if err := row.Scan(&n.place, &n.entry, &n.digest, &n.nonce, &proposed); err != nil {
+		return err
+	}
+	if _, err := s.store.Exec("PRAGMA synchronous = NORMAL"); err != nil { // what is lost is applied again
+		return err
+	}
+	n.committed = n.place
+	n.applied, n.digests[n.place%digestsKept] = n.place, placeDigest{n.place, n.digest}
+	n.logID = state.ID
+	s.node, s.writer.node = n, n
+	s.model.logPlace = n.place
+	s.model.settings.takeOwn(settings)
+	s.started = s.clock.now()
+	s.startTasks()
+	n.start()
+	if err := n.awaitPlace(ctx, state.Last); err != nil {
+		return err
+	}
+	if err := n.awaitSilence(ctx); err != nil {
+		return err
+	}
+	return n.join(settings, proposed)
+}
+
+// awaitSilence returns an error if the last run of this database still has beats: then
+// another process runs with a copy of the file.
+func (n *node) awaitSilence(ctx context.Context) error {
+	beats := n.beatsOf(n.nonce)
+	if beats < 0 {
+		return nil
+	}
+	timer := time.NewTimer(beatsToDeath * beatEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if n.beatsOf(n.nonce) > beats {
+		return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.svc.store.Path())
+	}
+	return nil
+}
+
+// beatsOf returns the number of beats of the run with a nonce, or -1 if there is none.
+func (n *node) beatsOf(nonce int64) int64 {
+	n.svc.mu.RLock()
+	defer n.svc.mu.RUnlock()
+	for _, r := range n.svc.model.runs {
+		if nonce != 0 && r.nonce == nonce {
+			return r.beats
+		}
+	}
+	return -1
+}
+
+// join begins the first run of the node. It proposes the node's settings if they are not
+// those that the node proposed last.
+func (n *node) join(settings Settings, proposed []byte) error {
+	var op operation = n.newBeat()
+	n.setOwn(settings)
+	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, proposed) {
+		op = &configure{settings.deciding()}
+	}
+	err := n.w.submit(op)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return errors.Join(n.failed, err)
+}

@@ -1,0 +1,75 @@
+package presence
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+// mark is how far a node has applied the log, as it is stored with each entry.
+type mark struct {
+	place  int64
+	number int64  // of the entry in its run
+	beats  int64  // how many beats are in the entry
+	entry  []byte // the SHA-256 of the entry
+	before []byte // the digest at the previous place
+	digest []byte // the result: the digest at this place
+
+	// The fields below are nil unless the entry is one of this node.
+	nonce    any // that of the run that begins
+	proposed any // the settings that the node proposes
+}
+
+// entryHash returns the SHA-256 of an entry.
+func entryHash(e *LogEntry) []byte {
+	hash := sha256.New()
+	hash.Write(binary.BigEndian.AppendUint64(nil, uint64(e.At.UnixMicro())))
+	hash.Write(e.Data)
+	return hash.Sum(nil)
+}
+
+// saveMark stores the mark of the batch, and counts the entry for its run.
+func (b *batch) saveMark() {
+	m := b.mark
+	if r, live := b.runs[b.run]; live {
+		r.number, r.beats = m.number, r.beats+m.beats
+		b.runs = maps.Clone(b.runs)
+		b.runs[b.run] = r
+		b.exec("UPDATE runs SET number = ?, beats = ? WHERE id = ?", r.number, r.beats, b.run)
+	}
+	m.digest = b.digest()
+	b.exec("UPDATE node SET place = ?, entry = ?, digest = ?, nonce = ifnull(?, nonce), proposed = ifnull(?, proposed)",
+		m.place, m.entry, m.digest, m.nonce, m.proposed)
+}
+
+// digest returns the digest of the state after the batch: a hash of the previous digest
+// and of every account that the batch has changed. All nodes have the same digest at the
+// same place.
+func (b *batch) digest() []byte {
+	form := slices.Clone(b.mark.before)
+	number := func(n int64) { form = binary.AppendVarint(form, n) }
+	text := func(s string) { number(int64(len(s))); form = append(form, s...) }
+	for _, n := range []int64{b.mark.place, b.now, b.version, int64(b.nextUser), b.lastRun} {
+		number(n)
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.accounts)) {
+		number(int64(id))
+		a := b.accounts[id]
+		if a == nil {
+			continue
+		}
+		text(a.userID)
+		for _, v := range []view{a.own, a.public} {
+			number(v.version)
+			number(int64(v.statusType))
+		}
+		said := a.said.orNothing()
+		text(said.text)
+		number(int64(said.availability))
+		number(int64(len(a.devices)))
+		number(a.revokedAt)
+	}
+	sum := sha256.Sum256(form)
+	return sum[:]
+}

@@ -1,0 +1,271 @@
+package presence
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// node makes a service one of several that share a log. Its requests are appended to the
+// log instead of being applied; every node applies all entries of the log, in order, to a
+// database of its own. The node that has appended an entry also answers its callers.
+//
+// A node proposes as a run. If the others consider it dead, they end its run; it notices
+// that in the log, begins another, and takes over the devices whose streams are still open.
+type node struct {
+	svc       *Service
+	w         *writer
+	log       Log
+	logID     string
+	name      string
+	agreement string
+	codec     *codec
+	appends   histogram
+
+	ctx     context.Context // done when the node stops
+	stop    context.CancelFunc
+	stopped chan struct{} // closed when the node can't go on, or stops
+	tasks   sync.WaitGroup
+
+	// The fields below belong to follow, and before start to its starter.
+	place     int64  // of the last entry that was applied or skipped
+	committed int64  // of the last entry that is stored
+	entry     []byte // the SHA-256 of that entry
+	digest    []byte
+
+	mu        sync.Mutex
+	run       int64       // the run as which the node proposes; zero means that it has none
+	ended     []int64     // the runs of this node that ended while their streams were open
+	nonce     int64       // that of the run, or of the one that was proposed last
+	number    int64       // of the last entry that was proposed
+	pending   []*proposed // in order
+	again     []*request  // to be proposed again
+	began     chan struct{}
+	missed    map[int64]int // how many beats of this node each other run has missed
+	digests   [digestsKept]placeDigest
+	applied   int64         // place, for other goroutines
+	progress  chan struct{} // closed and replaced when applied grows
+	silent    int           // how many times beatEvery has passed since the last entry arrived
+	snapshots snapshots
+	proposed  uint64   // how many entries were appended
+	bytes     int64    // the size of the entries that were applied since the last snapshot
+	settings  Settings // those that the configuration of this node has, as far as they decide outcomes
+	lost      error    // why the log can't be reached; nil if it can
+	failed    error    // why the node can't go on
+}
+
+func newNode(s *Service, config *Config) *node {
+	n := &node{
+		svc: s, w: s.writer, log: config.Log, name: config.Node, agreement: config.Agreement, codec: s.writer.codec,
+		stopped: make(chan struct{}), progress: make(chan struct{}), missed: make(map[int64]int),
+		snapshots: snapshots{last: time.Now()},
+	}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	return n
+}
+
+func (n *node) currentRun() int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.run
+}
+
+// setOwn remembers the settings of the node's configuration.
+func (n *node) setOwn(settings Settings) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.settings = settings.deciding()
+}
+
+// start starts the goroutines that apply the log and append beats. close ends them.
+func (n *node) start() {
+	n.tasks.Go(n.follow)
+	n.tasks.Go(n.beat)
+}
+
+// leave ends the run of a node that is about to stop, so that the others needn't wait for
+// its beats. It waits for at most maxWait.
+func (n *node) leave() {
+	if run := n.currentRun(); run != 0 {
+		n.w.send(&endRun{Run: run, Beats: -1}, nil, false)
+	}
+}
+
+func (n *node) close() {
+	n.stop()
+	n.tasks.Wait()
+}
+
+// fail stops the node, because it can't go on. All sessions end, and nothing is written
+// any more.
+func (n *node) fail(err error) {
+	n.svc.log.Error("node can't go on", "error", err)
+	n.mu.Lock()
+	n.failed = err
+	close(n.stopped)
+	n.mu.Unlock()
+	n.svc.Drain()
+	n.stop()
+}
+
+// beat appends a beat each second, the next one once the last one is applied. It also
+// measures for how long no entry has arrived.
+func (n *node) beat() {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	beaten := make(chan struct{}, 1)
+	beaten <- struct{}{}
+	var beats sync.WaitGroup
+	defer beats.Wait()
+	for {
+		select {
+		case <-ticker.C:
+		case <-n.ctx.Done():
+			return
+		}
+		n.tick()
+		n.saveDue()
+		select {
+		case <-beaten:
+			beats.Go(func() {
+				n.w.submit(n.newBeat())
+				beaten <- struct{}{}
+			})
+		default: // the last one is not applied yet
+		}
+	}
+}
+
+func (n *node) newBeat() *beat {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return &beat{Place: n.applied, Digest: n.digests[n.applied%digestsKept].digest}
+}
+
+// awayAfter is after how many seconds without an entry a node is not ready, and moves its
+// streams away.
+const awayAfter = 10
+
+// tick counts the time without an entry.
+func (n *node) tick() {
+	n.mu.Lock()
+	n.silent++
+	away := n.silent == awayAfter
+	n.mu.Unlock()
+	if away {
+		n.svc.moveAway()
+	}
+}
+
+// ready returns nil if the node can do all its work.
+func (n *node) ready() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.failed != nil:
+		return &Error{Code: CodeUnavailable, Message: n.failed.Error(), Cause: n.failed}
+	case n.silent >= awayAfter && n.lost != nil:
+		return &Error{Code: CodeUnavailable, Message: "the log can't be reached", Cause: n.lost}
+	case n.silent >= awayAfter:
+		return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("no entry of the log was applied for %d seconds", n.silent)}
+	}
+	return nil
+}
+
+// awaitable returns a channel that is closed when the next entry is applied, and the error
+// with which the node has stopped.
+func (n *node) awaitable() (progress chan struct{}, failed error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.progress, n.failed
+}
+
+func (n *node) metrics() *LogMetrics {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return &LogMetrics{
+		Place: n.applied, Digest: n.digests[n.applied%digestsKept].digest, Silent: time.Duration(n.silent) * beatEvery,
+		AwayFor: n.lost, Failed: n.failed, Append: n.appends.read(&times), Pending: len(n.pending), Proposed: n.proposed,
+	}
+}
+
+// nodeStates returns the nodes that live, in order of their runs. own is the run of this
+// node.
+func (m *model) nodeStates(own int64) (all []NodeState) {
+	for i, id := range slices.Sorted(maps.Keys(m.runs)) {
+		r := m.runs[id]
+		all = append(all, NodeState{Name: r.node, Run: id, Own: id == own, Leads: i == 0, Beats: r.beats})
+	}
+	return all
+}
+
+// leads reports whether the node does what one node of all has to do: it has the earliest
+// run.
+func (n *node) leads() bool {
+	n.svc.mu.RLock()
+	defer n.svc.mu.RUnlock()
+	run := n.currentRun()
+	for id := range n.svc.model.runs {
+		if id < run {
+			return false
+		}
+	}
+	return run != 0
+}
+
+// moveAway ends all sessions and feeds once, as Drain does. New ones may be opened.
+func (s *Service) moveAway() {
+	s.mu.Lock()
+	s.model.endAll()
+	woken := s.model.takeWoken()
+	s.mu.Unlock()
+	rouse(woken)
+}
+
+// takeOverStreams proposes that the devices whose streams are open on this node belong to
+// its new run.
+func (n *node) takeOverStreams() {
+	n.mu.Lock()
+	ended := n.ended
+	n.ended = nil
+	n.mu.Unlock()
+	for _, run := range ended {
+		for streams := range slices.Chunk(n.openStreams(run), sweep) {
+			r, op := newRequest(), &takeOver{Run: run, Streams: streams}
+			r.op, r.then = op, func(m *model) { m.endStreams(op.failed) }
+			n.propose([]*request{r})
+		}
+	}
+}
+
+// openStreams returns the streams that are open on this node, and whose devices belong to a
+// run.
+func (n *node) openStreams(run int64) (open []endedStream) {
+	n.svc.mu.RLock()
+	defer n.svc.mu.RUnlock()
+	for _, u := range n.svc.model.users {
+		for _, s := range u.sessions() {
+			if d := u.device(s.deviceID); d != nil && d.run == run {
+				open = append(open, endedStream{User: u.id, DeviceID: s.deviceID, Stream: s.stream})
+			}
+		}
+	}
+	return open
+}
+
+// endStreams ends the sessions with these numbers, as if the devices had newer sessions.
+func (m *model) endStreams(streams []int64) {
+	if len(streams) == 0 {
+		return
+	}
+	for _, u := range m.users {
+		for _, s := range slices.Clone(u.sessions()) {
+			if slices.Contains(streams, s.stream) {
+				m.end(s, ending{kind: endSuperseded})
+			}
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package presence
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// cluster is several nodes that share a log.
+type cluster struct {
+	t     *testing.T
+	log   *memoryLog
+	nodes []*world
+}
+
+func openCluster(t *testing.T, n int, adjust ...func(*Settings)) *cluster {
+	t.Helper()
+	c := &cluster{t: t, log: newMemoryLog()}
+	for range n {
+		c.join(adjust...)
+	}
+	return c
+}
+
+// join starts one more node.
+func (c *cluster) join(adjust ...func(*Settings)) *world {
+	c.t.Helper()
+	settings := DefaultSettings()
+	for _, f := range adjust {
+		f(&settings)
+	}
+	name := fmt.Sprint("node ", len(c.nodes)+1)
+	w := &world{t: c.t, path: filepath.Join(c.t.TempDir(), "presence.db"), settings: settings, log: c.log, node: name}
+	w.start()
+	c.nodes = append(c.nodes, w)
+	return w
+}
+
+// settle waits until all nodes have applied the whole log.
+func (c *cluster) settle() {
+	c.t.Helper()
+	synctest.Wait()
+	for _, w := range c.nodes {
+		if w.Service.node.failed == nil {
+			if got := w.Service.node.applied; got != c.log.last() {
+				c.t.Errorf("%s has applied %d entries of %d", w.node, got, c.log.last())
+			}
+		}
+	}
+}
+
+// same checks that all nodes have the same rows and the same digest.
+func (c *cluster) same() {
+	c.t.Helper()
+	c.settle()
+	first := c.nodes[0].dump()
+	for _, w := range c.nodes[1:] {
+		for table, rows := range w.dump() {
+			if rows != first[table] {
+				c.t.Errorf("%s differs on %s:\n%s\nand on %s\n%s", table, c.nodes[0].node, first[table], w.node, rows)
+			}
+		}
+		if string(w.Service.node.digest) != string(c.nodes[0].Service.node.digest) {
+			c.t.Errorf("the digests differ")
+		}
+	}
+	c.nodes[0].must(checkConditions(c.t.Context(), c.nodes[0].store.Reader(), c.nodes[0].path, latest, false))
+}
+
+// TestNodesActAsOne checks that what is written at one node is seen at the others.
+func TestNodesActAsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 3)
+		one, two, three := c.nodes[0], c.nodes[1], c.nodes[2]
+		one.register("alice", "bob")
+		bob := two.web("bob", "tab")
+		two.subscribe("bob", "alice")
+		alice := three.web("alice", "tab")
+		if event := bob.next(); event.Statuses[0].StatusType != Online {
+			t.Errorf("bob receives %v", event.Statuses)
+		}
+		three.set("alice", "here", 0)
+		bob.next()
+		one.is("alice ONLINE here", "a status that another node has set")
+		again := one.web("alice", "tab")
+		alice.next()
+		alice.ends(io.EOF)
+		c.settle()
+		two.is("alice ONLINE here", "the device connected again elsewhere")
+		again.Close()
+		c.nodes[0].pass(11 * time.Second)
+		for _, w := range c.nodes {
+			w.is("alice UNLOGINED here", "the grace is over on all nodes")
+		}
+		one.must(two.Kick(t.Context(), "bob"))
+		bob.isKicked(KickedByAdmin)
+		c.same()
+	})
+}
+
+// TestModelOnTwoNodes walks as TestModel does on one of two nodes. The other must have the
+// same state. So every operation that a call submits is encoded, and applied by a node that
+// didn't submit it.
+func TestModelOnTwoNodes(t *testing.T) {
+	for n := range uint64(6) {
+		synctest.Test(t, func(t *testing.T) {
+			c := openCluster(t, 2, walkSettings)
+			k := newWalk(c.nodes[0], n+1)
+			k.run()
+			c.same()
+		})
+	}
+}

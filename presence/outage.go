@@ -1,0 +1,36 @@
+package presence
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// longestGap is the longest time between two entries of a log that is no outage: each node
+// appends a beat every second.
+const longestGap = 3 * time.Second
+
+// extendGraces extends the graces that were running before an outage of the log by its
+// length, because no device could reconnect meanwhile. It is the first change of a batch.
+func (b *batch) extendGraces() {
+	gap := b.now - b.before
+	if gap <= toMicros(longestGap) {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.ends)) {
+		if until := b.ends.graceUntil(id); until > b.before {
+			b.addEnd(id, runEnd{at: b.now, clock: b.before, grace: until + gap - b.now, retention: toMicros(b.settings.OfflineRetention)})
+		}
+	}
+	for _, id := range b.inGrace(b.before) {
+		a := b.accountByID(id)
+		b.change(a, func() {
+			for i := range a.devices {
+				if d := &a.devices[i]; b.ends[d.run] == nil && d.stateAt(b.before) == inGrace {
+					d.graceUntil += gap
+					b.saveDevice(a, d)
+				}
+			}
+		})
+	}
+}

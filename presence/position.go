@@ -1,0 +1,82 @@
+package presence
+
+import (
+	"context"
+	"time"
+)
+
+// Position is how much a service has done: what a caller has seen at one node, another node
+// may not have applied yet. Positions of one log are ordered by both fields.
+type Position struct {
+	Version int64 // the last version that was issued
+	Place   int64 // of the last entry of the log that is applied; zero without a log
+}
+
+// Position returns the present position.
+func (s *Service) Position() Position {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return Position{s.model.version, s.model.logPlace}
+}
+
+// Await waits until the service has reached a position, for at most 5 seconds. Without a log
+// it returns nil at once. A position of another log, which may never be reached, counts as
+// any other.
+//
+// Errors: CodeUnavailable if the time is over; that of ctx.
+func (s *Service) Await(ctx context.Context, p Position) error {
+	if s.node == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, maxWait, errBehind)
+	defer cancel()
+	for {
+		progress, err := s.node.awaitable()
+		if now := s.Position(); now.Version >= p.Version && now.Place >= p.Place || err != nil {
+			return err
+		}
+		select {
+		case <-progress:
+		case <-s.node.stopped:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// errBehind is the error of a read that has waited for the log for too long.
+var errBehind = &Error{Code: CodeUnavailable, Message: "this node has not yet applied what the request refers to"}
+
+// NodeState is what a service knows about one of the nodes that share its log.
+type NodeState struct {
+	Name  string // Config.Node
+	Run   int64  // the number of its run; a node that starts again begins another
+	Own   bool   // it is this service
+	Leads bool   // it does what one of all nodes does; see Service.Leads
+	Beats int64  // how many beats of the run are in the log; one is due each second
+}
+
+// LogMetrics are the numbers of a service with a log, for monitoring.
+type LogMetrics struct {
+	Nodes    []NodeState   // the nodes that live, in order of their runs
+	Place    int64         // of the last entry that is applied
+	Digest   []byte        // of the state at that place: it is the same on all nodes
+	Silent   time.Duration // for how long no entry has been applied, in whole seconds
+	AwayFor  error         // why the log can't be reached; nil if it can
+	Failed   error         // why the node has stopped; nil if it hasn't
+	Append   Histogram     // the time in seconds to append an entry
+	Pending  int           // the entries of this node that are not applied yet
+	Proposed uint64        // the entries that this node has appended
+}
+
+// LogMetrics returns the numbers as they are now, or nil without a log.
+func (s *Service) LogMetrics() *LogMetrics {
+	if s.node == nil {
+		return nil
+	}
+	m := s.node.metrics()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	m.Nodes = s.model.nodeStates(s.node.currentRun())
+	return m
+}

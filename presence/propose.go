@@ -1,0 +1,215 @@
+package presence
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// A requestState says who has a request of a node that shares a log.
+const (
+	requestWaiting  int32 = iota // it is in the queue; zero, so that a new request waits
+	requestProposed              // it is in an entry that may be in the log already
+	requestApplying              // its entry is being applied: it will be answered at once
+	requestGivenUp               // its caller has returned
+)
+
+// proposed is a batch of requests that was appended, or may have been, and is not applied
+// yet.
+type proposed struct {
+	number   int64
+	requests []*request
+}
+
+// errLogAway is the error of a call that has waited for the log for too long.
+var errLogAway = &Error{Code: CodeUnavailable, Message: "the log can't be reached"}
+
+// await waits until a request is answered. After maxWait it gives the request up. A request
+// that was not proposed until then has no effect. One that was proposed may have its effect
+// later.
+func (n *node) await(r *request) error {
+	timer := time.NewTimer(maxWait)
+	defer timer.Stop()
+	select {
+	case <-r.done:
+		return nil
+	case <-timer.C:
+	}
+	if r.state.CompareAndSwap(requestWaiting, requestGivenUp) || r.state.CompareAndSwap(requestProposed, requestGivenUp) {
+		return errLogAway
+	}
+	<-r.done
+	return nil
+}
+
+// propose appends requests to the log, in as few entries as possible.
+func (n *node) propose(requests []*request) {
+	n.mu.Lock()
+	requests = append(n.again, requests...)
+	n.again = nil
+	n.mu.Unlock()
+	var entry []*request
+	var operations []encoded
+	size := 0
+	flush := func() {
+		if len(entry) > 0 {
+			n.append(entry, operations)
+		}
+		entry, operations, size = nil, nil, entryOverhead
+	}
+	flush()
+	for _, r := range requests {
+		if !r.state.CompareAndSwap(requestWaiting, requestProposed) {
+			continue // given up
+		}
+		e, err := n.codec.encode(r.op)
+		if err == nil && len(e.Fields)+2*entryOverhead > maxEntry {
+			err = &Error{Code: CodeLimit, Message: "the request is too long for the log"}
+		}
+		if err != nil {
+			r.err = err
+			r.answer()
+			continue
+		}
+		if size+len(e.Fields)+entryOverhead > maxEntry || len(entry) == batchLength {
+			flush()
+		}
+		entry, operations, size = append(entry, r), append(operations, e), size+len(e.Fields)+entryOverhead
+	}
+	flush()
+}
+
+// entryOverhead is more than an entry has for itself, and for each operation besides the
+// fields.
+const entryOverhead = 64
+
+// append appends one entry, and returns once it is durable, or once its requests were
+// answered or are to be proposed again.
+func (n *node) append(requests []*request, operations []encoded) {
+	p, run := n.begin(requests)
+	if p == nil {
+		n.answerAll(requests, ErrClosed)
+		return
+	}
+	data, err := n.codec.encodeEntry(run, p.number, operations)
+	if err != nil {
+		panic(err) // each operation is encoded already
+	}
+	for n.isPending(p) && n.appendOnce(data) != nil && n.ctx.Err() == nil {
+		n.pause()
+	}
+	if n.ctx.Err() != nil && n.takePending(p.number) != nil {
+		n.answerAll(requests, ErrClosed)
+	}
+}
+
+// begin gives the requests the next number of the node's run, and begins a run if there is
+// none. It returns nil if the node stops.
+func (n *node) begin(requests []*request) (p *proposed, run int64) {
+	for n.ctx.Err() == nil {
+		n.mu.Lock()
+		if n.run != 0 {
+			n.number++
+			p = &proposed{number: n.number, requests: requests}
+			n.pending = append(n.pending, p)
+			run = n.run
+		}
+		n.mu.Unlock()
+		if p != nil {
+			return p, run
+		}
+		n.beginRun()
+		n.takeOverStreams()
+	}
+	return nil, 0
+}
+
+// beginRun appends the begin of a run, and waits until it is applied. If the node had a run
+// before, the streams that are open are taken over.
+func (n *node) beginRun() {
+	began := make(chan struct{})
+	n.mu.Lock()
+	op := &beginRun{Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: opLevel, Agreement: n.agreement, Before: n.nonce}
+	n.nonce, n.began = op.Nonce, began
+	n.mu.Unlock()
+	e, err := n.codec.encode(op)
+	if err != nil {
+		panic(err) // it has a code
+	}
+	data, err := n.codec.encodeEntry(0, 0, []encoded{e})
+	if err != nil {
+		panic(err)
+	}
+	for n.ctx.Err() == nil && n.appendOnce(data) != nil {
+		n.pause()
+	}
+	select {
+	case <-began:
+	case <-n.ctx.Done():
+	}
+}
+
+// appendOnce appends an entry once, and reports whether it is durable.
+func (n *node) appendOnce(data []byte) error {
+	ctx, cancel := context.WithTimeout(n.ctx, maxWait)
+	defer cancel()
+	began := time.Now()
+	err := n.log.Append(ctx, data)
+	if err == nil {
+		n.appends.observe(&times, int64(time.Since(began)))
+		n.mu.Lock()
+		n.proposed++
+		n.mu.Unlock()
+		return nil
+	}
+	if !errors.Is(err, context.Canceled) {
+		n.away(err)
+	}
+	return err
+}
+
+// retryEvery is the time after which a failed call of the log is repeated.
+const retryEvery = 100 * time.Millisecond
+
+func (n *node) pause() {
+	timer := time.NewTimer(retryEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-n.ctx.Done():
+	}
+}
+
+func (n *node) isPending(p *proposed) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, other := range n.pending {
+		if other == p {
+			return true
+		}
+	}
+	return false
+}
+
+// takePending returns the entry with a number, which then is no longer pending, or nil.
+func (n *node) takePending(number int64) *proposed {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, p := range n.pending {
+		if p.number == number {
+			n.pending = append(n.pending[:i], n.pending[i+1:]...)
+			return p
+		}
+	}
+	return nil
+}
+
+func (n *node) answerAll(requests []*request, err error) {
+	for _, r := range requests {
+		if r.state.CompareAndSwap(requestProposed, requestApplying) {
+			r.err = err
+			r.answer()
+		}
+	}
+}
