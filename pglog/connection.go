@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,83 +13,84 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+const (
+	timeout       = 5 * time.Second // of a call that PostgreSQL doesn't answer
+	oldest        = 14              // the first release of PostgreSQL that says at the login whether it is a standby
+	schemaVersion = 1
+)
+
 //go:embed schema.sql
 var schema string
 
-// The tables that this release knows, and the oldest PostgreSQL: 14 is the first whose
-// documentation has everything that schema.sql and the statements use.
-const (
-	schemaVersion = 1
-	oldest        = 14
-	lockKey       = 8102650225890321253 // as in schema.sql
-)
+// settings are those of each connection. PostgreSQL gives up a call that waits for a lock
+// before we do, and frees what a node holds that hangs or is gone. With a higher isolation,
+// appends that only have to wait would fail.
+const settings = `SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '1min';
+	SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2;
+	SET default_transaction_isolation = 'read committed';`
 
-// connection is a connection that is opened when it is needed, and anew after an error.
-type connection struct {
-	log  *Log
-	open func(context.Context) (*pgx.Conn, error)
-	free chan *pgx.Conn // holds nil while there is no connection, and is empty while a call uses it
-}
-
-func newConnection(l *Log, open func(context.Context) (*pgx.Conn, error)) *connection {
-	c := &connection{log: l, open: open, free: make(chan *pgx.Conn, 1)}
-	c.free <- nil
-	return c
-}
-
-// do makes a call, alone on the connection, and cancels it after the timeout and when the
-// log is closed. It returns the error in the words of describe.
-func (c *connection) do(ctx context.Context, call func(context.Context, *pgx.Conn) error) error {
-	return c.within(ctx, timeout, call)
-}
-
-func (c *connection) within(ctx context.Context, limit time.Duration, call func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(c.log.closing, func() { cancel(errClosed) })()
-	ctx, stop := context.WithTimeoutCause(ctx, limit, errNoAnswer)
-	defer stop()
-	if c.log.closing.Err() != nil {
-		return errClosed
+// parse returns no error of pgx, because those quote the URL.
+func parse(url string) (*pgx.ConnConfig, error) {
+	scheme, rest, _ := strings.Cut(url, "://")
+	at := strings.LastIndexByte(rest, '@')
+	// With such a character, the end of the password would be part of the host, which errors name.
+	ambiguous := at >= 0 && strings.ContainsAny(rest[:at], "@/?")
+	config, err := pgx.ParseConfig(url)
+	if err != nil || ambiguous || scheme != "postgres" && scheme != "postgresql" {
+		return nil, unusable("the URL must have the form postgres://user:password@host:5432/database, with special characters of the password percent-encoded")
 	}
+	config.ConnectTimeout = 2 * time.Second // then there is time for another host
+	return config, nil
+}
+
+// limit returns a context that is cancelled after the timeout, and when the log is closed.
+// A call of several steps resets the timer.
+func (l *Log) limit(ctx context.Context) (_ context.Context, timer *time.Timer, cancel func()) {
+	ctx, end := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.closing, func() { end(errClosed) })
+	timer = time.AfterFunc(timeout, func() { end(errNoAnswer) })
+	return ctx, timer, func() {
+		timer.Stop()
+		stop()
+		end(nil)
+	}
+}
+
+// do makes a call within the limit, alone on a connection, which it opens if there is none,
+// and closes after an error.
+func (l *Log) do(ctx context.Context, c chan *pgx.Conn, call func(context.Context, *pgx.Conn) error) error {
+	ctx, _, cancel := l.limit(ctx)
+	defer cancel()
+	var conn *pgx.Conn
 	select {
+	case conn = <-c:
 	case <-ctx.Done():
-		return context.Cause(ctx)
-	case conn := <-c.free:
-		conn, err := c.use(ctx, conn, call)
-		c.free <- conn
-		if err != nil && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return describe(err)
+		return describe(ctx, ctx.Err())
 	}
-}
-
-// use returns the connection for the next call, which is nil after an error.
-func (c *connection) use(ctx context.Context, conn *pgx.Conn, call func(context.Context, *pgx.Conn) error) (*pgx.Conn, error) {
 	err := ctx.Err()
 	if err == nil && conn == nil {
-		conn, err = c.open(ctx)
+		conn, err = l.connect(ctx)
+		if err == nil && c == l.reader {
+			_, err = conn.Exec(ctx, "LISTEN presence")
+		}
+	}
+	if err == nil {
+		err = call(ctx, conn)
 	}
 	if err != nil {
-		return conn, err
-	}
-	if err = call(ctx, conn); err != nil {
 		hangUp(conn)
-		return nil, err
+		conn = nil
 	}
-	return conn, nil
+	c <- conn
+	return describe(ctx, err)
 }
 
-// close waits for the call that uses the connection. No other may follow.
-func (c *connection) close() {
-	if conn := <-c.free; conn != nil {
-		hangUp(conn)
-	}
-}
-
-// hangUp closes a connection, and waits for what pgx started to close it.
+// hangUp closes a connection, unless it is nil, and waits for the goroutine of pgx that
+// does so.
 func hangUp(conn *pgx.Conn) {
+	if conn == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	conn.Close(ctx)
@@ -96,67 +98,42 @@ func hangUp(conn *pgx.Conn) {
 	<-conn.PgConn().CleanupDone()
 }
 
-// connect opens a connection, creates the tables if there are none, and checks their version.
+// connect opens a connection, and creates the tables if there are none.
 func (l *Log) connect(ctx context.Context) (*pgx.Conn, error) {
-	return l.connectWith(ctx, l.config.Copy())
-}
-
-// listen opens a connection that receives the notifications of appendEntry.
-func (l *Log) listen(ctx context.Context) (*pgx.Conn, error) {
-	config := l.config.Copy()
+	config, connected := l.config.Copy(), new(atomic.Bool)
 	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) {
 		l.newest, _ = strconv.ParseInt(n.Payload, 10, 64)
 	}
-	conn, err := l.connectWith(ctx, config)
-	if err != nil {
-		return nil, err
+	config.ValidateConnect = func(_ context.Context, conn *pgconn.PgConn) error {
+		if conn.ParameterStatus("in_hot_standby") == "on" || conn.ParameterStatus("default_transaction_read_only") == "on" {
+			return errStandby // pgx then tries the next host
+		}
+		connected.Store(true)
+		return nil
 	}
-	if _, err := conn.Exec(ctx, "LISTEN presence"); err != nil {
-		hangUp(conn)
-		return nil, err
-	}
-	return conn, nil
-}
-
-func (l *Log) connectWith(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
-	refuseCancelRequests(config)
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.prepare(ctx, conn); err != nil {
-		hangUp(conn)
-		return nil, err
-	}
-	return conn, nil
-}
-
-// refuseCancelRequests lets the config dial for one connection only. When a call takes too
-// long, pgx would dial again and ask PostgreSQL to cancel it. But an append that waits for
-// its synchronous replicas would then be committed without them, for all nodes to see.
-func refuseCancelRequests(config *pgx.ConnConfig) {
-	dial, connected := config.DialFunc, new(atomic.Bool)
+	// When a call takes too long, pgx would dial again and ask PostgreSQL to cancel it. An
+	// append that waits for its synchronous replicas would then be committed without them,
+	// for all nodes to see.
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if connected.Load() {
 			return nil, errNoCancel
 		}
-		return dial(ctx, network, address)
+		return l.config.DialFunc(ctx, network, address)
 	}
-	config.AfterConnect = func(context.Context, *pgconn.PgConn) error {
-		connected.Store(true)
-		return nil
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err == nil {
+		err = l.prepare(ctx, conn)
 	}
+	if err != nil {
+		hangUp(conn)
+		return nil, err
+	}
+	return conn, nil
 }
 
-// settings of every connection. PostgreSQL gives up a call that waits for a lock before
-// we do, and soon notices that a node is gone which may hold one. A higher isolation would
-// let appends fail that only have to wait.
-const settings = `SET lock_timeout = '4s'; SET default_transaction_isolation = 'read committed';
-	SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2`
-
-// prepare applies the settings, and checks that this release and PostgreSQL fit together.
+// prepare checks whether this release and PostgreSQL fit together.
 func (l *Log) prepare(ctx context.Context, conn *pgx.Conn) error {
-	if err := execute(ctx, conn, settings); err != nil {
+	if err := conn.PgConn().Exec(ctx, settings).Close(); err != nil {
 		return err
 	}
 	var release, version int
@@ -165,11 +142,11 @@ func (l *Log) prepare(ctx context.Context, conn *pgx.Conn) error {
 	if err := conn.QueryRow(ctx, query).Scan(&release, &exists); err != nil {
 		return err
 	}
-	if err := checkRelease(release); err != nil {
-		return err
+	if release < oldest {
+		return unusable("this is PostgreSQL %d: install %d or later", release, oldest)
 	}
 	if !exists {
-		if err := execute(ctx, conn, schema); err != nil {
+		if err := conn.PgConn().Exec(ctx, schema).Close(); err != nil {
 			return err
 		}
 		l.logger.InfoContext(ctx, "created the tables of the log in PostgreSQL")
@@ -177,10 +154,8 @@ func (l *Log) prepare(ctx context.Context, conn *pgx.Conn) error {
 	if err := conn.QueryRow(ctx, "SELECT version FROM presence.head").Scan(&version); err != nil {
 		return err
 	}
-	return checkVersion(version)
-}
-
-// execute runs several statements without parameters.
-func execute(ctx context.Context, conn *pgx.Conn, statements string) error {
-	return conn.PgConn().Exec(ctx, statements).Close()
+	if version > schemaVersion {
+		return unusable("its tables have the version %d, and this release knows %d: install the newer release here too", version, schemaVersion)
+	}
+	return nil
 }

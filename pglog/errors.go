@@ -1,6 +1,7 @@
 package pglog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,76 +17,50 @@ var (
 	errClosed   = errors.New("pglog: the log is closed")
 	errNoAnswer = fmt.Errorf("pglog: PostgreSQL hasn't answered for %v", timeout)
 	errStandby  = errors.New("PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on")
-	errNoCancel = errors.New("cancel requests are not sent")
+	errNoCancel = errors.New("no cancel requests")
 )
 
 // unusable returns an error that matches presence.ErrLogUnusable.
 func unusable(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", presence.ErrLogUnusable, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %w", presence.ErrLogUnusable, fmt.Errorf(format, args...))
 }
 
-// describe returns an error in one line that says what is wrong with PostgreSQL, and what
-// to do if it has to be done before it works again.
-func describe(err error) error {
-	for _, plain := range []error{nil, presence.ErrLogUnusable, presence.ErrTrimmed, presence.ErrFounded, presence.ErrNoSnapshot} {
-		if errors.Is(err, plain) {
-			return err
-		}
+// describe returns the error of a call in one line that says what is wrong with PostgreSQL,
+// and what to do if trying again doesn't help. It returns nil for nil.
+func describe(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	var server *pgconn.PgError
-	if !errors.As(err, &server) {
-		return errors.New("pglog: " + reason(err))
-	}
-	switch server.Code {
-	case "28P01", "28000":
-		return unusable("PostgreSQL refuses the login (%s): correct the URL of the log, or pg_hba.conf", server.Message)
-	case "3D000":
-		return unusable("PostgreSQL has no such database (%s): create it, or correct the URL of the log", server.Message)
-	case "42501":
-		return unusable("the role lacks a privilege (%s): GRANT CREATE ON DATABASE to it, or make it the owner of the schema presence", server.Message)
-	case "53100":
-		return errors.New("pglog: PostgreSQL's disk is full: " + server.Message)
-	case "53300":
-		return errors.New("pglog: PostgreSQL has no connection left (max_connections): " + server.Message)
-	case "55P03":
-		return errors.New("pglog: another session of PostgreSQL has locked the log for too long")
-	case "57P01", "57P02", "57P03":
-		return errors.New("pglog: PostgreSQL starts or stops: " + server.Message)
-	case "25006":
-		return fmt.Errorf("pglog: %w", errStandby)
-	}
-	return fmt.Errorf("pglog: PostgreSQL reports: %s (SQLSTATE %s)", server.Message, server.Code)
-}
-
-// reason returns the text of an error of pgx in one line, without the user and the database.
-func reason(err error) string {
 	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
-		err = connect.Unwrap()
-	}
-	// pgx has one line for each attempt, and tries an address with and without TLS.
-	return strings.Join(slices.Compact(strings.Split(err.Error(), "\n")), "; ")
-}
-
-func checkRelease(release int) error {
-	if release < oldest {
-		return unusable("this is PostgreSQL %d: install %d or later", release, oldest)
-	}
-	return nil
-}
-
-func checkVersion(version int) error {
-	if version > schemaVersion {
-		return unusable("the tables have the version %d, and this release knows %d: install the newer release on this node too", version, schemaVersion)
-	}
-	return nil
-}
-
-// refuseStandby lets pgx connect to the next host of the URL.
-func refuseStandby(ctx context.Context, conn *pgconn.PgConn) error {
-	results, err := conn.Exec(ctx, "SHOW transaction_read_only").ReadAll()
-	if err == nil && string(results[0].Rows[0][0]) == "on" {
-		err = errStandby
+	switch {
+	case errors.As(err, &server):
+		return describeServer(server)
+	case errors.As(err, &connect): // its own text names the user and the database, and has several lines
+		lines := strings.Split(connect.Unwrap().Error(), "\n")
+		return fmt.Errorf("pglog: %s", strings.Join(slices.Compact(lines), "; "))
 	}
 	return err
+}
+
+// describeServer finds the words by the SQLSTATE.
+func describeServer(err *pgconn.PgError) error {
+	switch err.Code {
+	case "28P01", "28000":
+		return unusable("PostgreSQL refuses the login (%s): correct the URL of the log, or pg_hba.conf", err.Message)
+	case "3D000":
+		return unusable("%s: create it, or correct the URL of the log", err.Message)
+	case "42501":
+		return unusable("%s: grant the role CREATE on the database, or make it the owner of the schema presence", err.Message)
+	}
+	passing := map[string]string{
+		"25006": "PostgreSQL is read-only",
+		"53100": "PostgreSQL's disk is full",
+		"53300": "PostgreSQL has no connection left (max_connections)",
+		"55P03": "another session of PostgreSQL locks the log",
+		"57P01": "PostgreSQL stops",
+		"57P02": "PostgreSQL restarts after a crash",
+		"57P03": "PostgreSQL starts or stops",
+	}
+	return fmt.Errorf("pglog: %s: %s (SQLSTATE %s)", cmp.Or(passing[err.Code], "PostgreSQL reports"), err.Message, err.Code)
 }

@@ -26,20 +26,13 @@ CREATE TABLE IF NOT EXISTS presence.entries (
 );
 
 CREATE TABLE IF NOT EXISTS presence.snapshots (
-  id       bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
-  place    bigint      NOT NULL,                           -- the snapshot contains the entries up to here
-  pieces   integer,                                        -- NULL until the snapshot is complete
-  saved_at timestamptz NOT NULL DEFAULT clock_timestamp()  -- when the last piece was added
+  place bigint,                                            -- the snapshot contains the entries up to here
+  piece integer,                                           -- counts from 0; a snapshot has at least one
+  data  bytea NOT NULL,                                    -- at most 1 MiB
+  PRIMARY KEY (place, piece)
 );
 
-CREATE TABLE IF NOT EXISTS presence.snapshot_pieces (
-  snapshot bigint  NOT NULL REFERENCES presence.snapshots ON DELETE CASCADE,
-  piece    integer NOT NULL,                               -- counts from 0
-  data     bytea   NOT NULL,
-  PRIMARY KEY (snapshot, piece)
-);
-
--- What is stored is compressed already, or too small to be worth it.
+-- Compression would cost more time than it saves.
 ALTER TABLE presence.entries ALTER COLUMN data SET STORAGE EXTERNAL;
-ALTER TABLE presence.snapshot_pieces ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE presence.snapshots ALTER COLUMN data SET STORAGE EXTERNAL;
 COMMIT;

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // PostgresPassword is the password of the role postgres, the owner of every Postgres.
@@ -140,7 +138,7 @@ func (p *Postgres) Start() error {
 	}
 	p.command, p.ended = command, ended
 	go func() {
-		command.Wait()
+		command.Wait() // for the children too, which write to the same log
 		close(ended)
 	}()
 	for !p.accepts() {
@@ -206,23 +204,11 @@ func (p *Postgres) Kill() {
 		return
 	}
 	p.Pause()
-	var children []int // of pidfd_open
 	for _, pid := range p.children() {
-		if child, err := unix.PidfdOpen(pid, 0); err == nil {
-			children = append(children, child)
-		}
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
 	p.command.Process.Kill()
 	<-p.ended
-	for _, child := range children {
-		for { // Poll is interrupted by signals
-			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(child), Events: unix.POLLIN}}, -1); err != unix.EINTR {
-				break
-			}
-		}
-		unix.Close(child)
-	}
 }
 
 // children returns the processes of the server but the first one.
