@@ -146,10 +146,10 @@ func (l *Log) prepare(ctx context.Context, conn *pgx.Conn) error {
 		return unusable("this is PostgreSQL %d: install %d or later", release, oldest)
 	}
 	if !exists {
+		l.logger.InfoContext(ctx, "the log gets its tables in PostgreSQL")
 		if err := conn.PgConn().Exec(ctx, schema).Close(); err != nil {
 			return err
 		}
-		l.logger.InfoContext(ctx, "created the tables of the log in PostgreSQL")
 	}
 	if err := conn.QueryRow(ctx, "SELECT version FROM presence.head").Scan(&version); err != nil {
 		return err

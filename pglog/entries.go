@@ -35,7 +35,7 @@ func (l *Log) Append(ctx context.Context, data []byte) error {
 	return l.do(ctx, l.caller, func(ctx context.Context, conn *pgx.Conn) error {
 		tag, err := conn.Exec(ctx, appendEntry, data)
 		if err == nil && tag.RowsAffected() != 1 {
-			err = errors.New("pglog: the table presence.head is empty")
+			err = errors.New("the table presence.head is empty")
 		}
 		return err
 	})

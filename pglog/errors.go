@@ -40,7 +40,12 @@ func describe(ctx context.Context, err error) error {
 		lines := strings.Split(connect.Unwrap().Error(), "\n")
 		return fmt.Errorf("pglog: %s", strings.Join(slices.Compact(lines), "; "))
 	}
-	return err
+	for _, known := range []error{nil, presence.ErrTrimmed, presence.ErrFounded, presence.ErrNoSnapshot, presence.ErrLogUnusable} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return fmt.Errorf("pglog: %w", err)
 }
 
 // describeServer finds the words by the SQLSTATE.

@@ -63,19 +63,57 @@ func NewPostgres(folder string, settings ...string) (*Postgres, error) {
 	return p, nil
 }
 
+// NewStandby copies the data of a server that runs into a folder, as NewPostgres creates
+// it there. The new server will be a standby of it with a name, for synchronous_standby_names.
+// The statement SELECT pg_promote() makes it a server of its own.
+func (p *Postgres) NewStandby(folder, name string, settings ...string) (*Postgres, error) {
+	address, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	s := &Postgres{Address: address, Folder: folder, Settings: settings, programs: p.programs}
+	if err := s.giveFolder(); err != nil {
+		return nil, err
+	}
+	source := p.URL("") + "?application_name=" + name
+	backup := s.run("pg_basebackup", "--pgdata=data", "--dbname="+source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+	if out, err := backup.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("pg_basebackup: %w\n%s", err, out)
+	}
+	return s, nil
+}
+
 // StartPostgres starts a PostgreSQL that belongs to a test: it is killed when the test
 // ends. Where PostgreSQL isn't installed, Missing ends the test.
 func StartPostgres(t testing.TB, settings ...string) *Postgres {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "presence-postgres-") // t.TempDir can be reached by root alone
+	p, err := NewPostgres(postgresFolder(t), settings...)
+	if errors.Is(err, ErrNoPostgres) {
+		Missing(t, "%v", err)
+	}
+	return p.startFor(t, err)
+}
+
+// StartStandby starts a standby as StartPostgres starts a server.
+func (p *Postgres) StartStandby(t testing.TB, name string, settings ...string) *Postgres {
+	t.Helper()
+	s, err := p.NewStandby(postgresFolder(t), name, settings...)
+	return s.startFor(t, err)
+}
+
+// postgresFolder returns a folder that not only root can reach, unlike that of t.TempDir.
+func postgresFolder(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "presence-postgres-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
-	p, err := NewPostgres(folder, settings...)
-	if errors.Is(err, ErrNoPostgres) {
-		Missing(t, "%v", err)
-	}
+	return folder
+}
+
+func (p *Postgres) startFor(t testing.TB, err error) *Postgres {
+	t.Helper()
 	if err == nil {
 		t.Cleanup(p.Kill)
 		err = p.Start()
