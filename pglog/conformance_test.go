@@ -115,7 +115,7 @@ func testTenWriters(t *testing.T, open func(time.Duration) presence.Log) {
 }
 
 // checkWriters checks that each writer's entries, which are "writer number", are all there in
-// their order. An entry may repeat what the writer appended last before it.
+// their order. An entry may repeat an earlier one of the same writer.
 func checkWriters(t *testing.T, entries []presence.LogEntry, writers, each int) {
 	t.Helper()
 	next := make([]int, writers)
@@ -125,7 +125,7 @@ func checkWriters(t *testing.T, entries []presence.LogEntry, writers, each int) 
 		switch {
 		case i == next[w]:
 			next[w]++
-		case i != next[w]-1:
+		case i > next[w]:
 			t.Fatalf("writer %d: after its entry %d comes its entry %d", w, next[w]-1, i)
 		}
 	}
@@ -139,24 +139,28 @@ func checkWriters(t *testing.T, entries []presence.LogEntry, writers, each int) 
 // testUnknownOutcome cancels appends in the middle, and then appends the same again.
 func testUnknownOutcome(t *testing.T, open func(time.Duration) presence.Log) {
 	log := open(presence.LogKept)
-	const each = 30
+	const each = 100
 	unknown := 0
+	usual := time.Millisecond
 	for i := range each {
 		data := fmt.Appendf(nil, "0 %d", i)
-		ctx, cancel := context.WithTimeout(ctxOf(t), rand.N(2*time.Millisecond))
+		ctx, cancel := context.WithTimeout(ctxOf(t), rand.N(usual))
 		err := log.Append(ctx, data)
 		cancel()
 		if err != nil {
 			unknown++
 			appendTo(t, log, string(data))
 		}
+		began := time.Now()
+		appendTo(t, log, string(data))
+		usual = time.Since(began)
 	}
 	if unknown == 0 {
 		t.Error("no append was cancelled")
 	}
 	last := stateOf(t, log).Last
 	checkWriters(t, entriesOf(t, log, 0, int(last)), 1, each)
-	t.Logf("%d of %d appends were cancelled, %d entries are repeats", unknown, each, last-each)
+	t.Logf("%d of %d appends were cancelled, and %d of those were done", unknown, each, last-2*each)
 }
 
 func testNextWaits(t *testing.T, open func(time.Duration) presence.Log) {

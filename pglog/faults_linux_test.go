@@ -162,6 +162,35 @@ func TestStart(t *testing.T) {
 	entriesOf(t, logs[0], 0, len(logs))
 }
 
+// TestRewoundLog replaces the tables while a node waits, as a restored dump does. The node
+// must go on waiting, and not ask again and again.
+func TestRewoundLog(t *testing.T) {
+	postgres := testserver.StartPostgres(t, "log_statement=all")
+	log, other := open(t, postgres.URL("postgres")), open(t, postgres.URL("postgres"))
+	appendTo(t, log, "entry 1")
+	waiting := make(chan error)
+	go func() {
+		_, err := log.Next(ctxOf(t), 1)
+		waiting <- err
+	}()
+	appendTo(t, other, "entry 2")
+	if err := <-waiting; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := postgres.SQL("postgres", "TRUNCATE presence.entries; UPDATE presence.head SET last = 0"); err != nil {
+		t.Fatal(err)
+	}
+	before := strings.Count(postgres.Log(), "LEFT JOIN")
+	short, cancel := context.WithTimeout(ctxOf(t), poll/2)
+	defer cancel()
+	if entries, err := log.Next(short, 0); err == nil {
+		t.Errorf("Next returned %v", entries)
+	}
+	if queries := strings.Count(postgres.Log(), "LEFT JOIN") - before; queries != 1 {
+		t.Errorf("Next asked %d times, want once", queries)
+	}
+}
+
 // TestSynchronousStandby checks that an append waits for the standby although the server's
 // default is not to wait, and that nobody sees an entry that the standby doesn't have.
 func TestSynchronousStandby(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/presence"
@@ -44,7 +43,6 @@ func TestUnusable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const host = "postgres://node:" + password + "@"
 	sql("postgres", "CREATE ROLE node LOGIN PASSWORD '"+password+"'; CREATE ROLE asleep PASSWORD '"+password+"'")
 	sql("postgres", "CREATE DATABASE newer OWNER node")
 	sql("postgres", "CREATE DATABASE foreigner")
@@ -90,7 +88,6 @@ func TestUnusable(t *testing.T) {
 	if strings.Contains(logged.String(), password) {
 		t.Errorf("the log lines contain the password: %s", &logged)
 	}
-	_ = host
 }
 
 // TestUnreachable checks that no error of a connection contains the password.
@@ -122,44 +119,5 @@ func TestWarnings(t *testing.T) {
 	warnings := strings.Join(stateOf(t, open(t, postgres.URL("postgres"))).Warnings, "\n")
 	if strings.Count(warnings, "\n") != 1 || !strings.Contains(warnings, "fsync is off") || !strings.Contains(warnings, "full_page_writes is off") {
 		t.Errorf("the warnings are %q", warnings)
-	}
-}
-
-// TestTrimsMuch removes more entries than one statement does.
-func TestTrimsMuch(t *testing.T) {
-	postgres := testserver.StartPostgres(t)
-	log := open(t, postgres.URL("postgres"))
-	log.kept = time.Hour
-	_, err := postgres.SQL("postgres", `
-		INSERT INTO presence.entries SELECT place, now() - CASE WHEN place = 5 OR place > 24000 THEN '0s' ELSE '2h' END::interval, '123'
-			FROM generate_series(1, 25000) place;
-		UPDATE presence.head SET last = 25000, bytes = 75000`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for place, want := range []presence.LogState{
-		0: {First: 1, Bytes: 75000},
-		1: {First: 2, Bytes: 74997},
-		2: {First: 5, Bytes: 74988}, // the entry at place 5 is young
-	} {
-		if place == 2 {
-			place = 25000
-		}
-		if err := log.SaveSnapshot(ctxOf(t), int64(place), strings.NewReader("")); err != nil {
-			t.Fatal(err)
-		}
-		if state := stateOf(t, log); state.First != want.First || state.Bytes != want.Bytes {
-			t.Errorf("after a snapshot at place %d, the state is %+v, want %+v", place, state, want)
-		}
-	}
-	if _, err := postgres.SQL("postgres", "UPDATE presence.entries SET at = now() - '2h'::interval WHERE place = 5"); err != nil {
-		t.Fatal(err)
-	}
-	appendTo(t, log, "new")
-	if err := log.SaveSnapshot(ctxOf(t), 25001, strings.NewReader("")); err != nil {
-		t.Fatal(err)
-	}
-	if state := stateOf(t, log); state.First != 24001 || state.Last != 25001 || state.Bytes != 3003 {
-		t.Errorf("the state is %+v", state)
 	}
 }
