@@ -38,7 +38,7 @@ func describe(ctx context.Context, err error) error {
 		return describeServer(server)
 	case errors.As(err, &connect): // its own text names the user and the database, and has several lines
 		lines := strings.Split(connect.Unwrap().Error(), "\n")
-		return fmt.Errorf("pglog: %s", strings.Join(slices.Compact(lines), "; "))
+		return fmt.Errorf("pglog: no connection to PostgreSQL: %s", strings.Join(slices.Compact(lines), "; "))
 	}
 	for _, known := range []error{nil, presence.ErrTrimmed, presence.ErrFounded, presence.ErrNoSnapshot, presence.ErrLogUnusable} {
 		if errors.Is(err, known) {

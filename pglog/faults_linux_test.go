@@ -225,6 +225,9 @@ func TestSynchronousStandby(t *testing.T) {
 	entriesOf(t, other, 1, 1)
 
 	// The standby takes over. The URL names both servers.
+	if err := open(t, standby.URL("postgres")).Append(ctxOf(t), []byte("entry")); err == nil || !strings.Contains(err.Error(), errStandby.Error()) {
+		t.Errorf("an append to a standby returned %v", err)
+	}
 	both := fmt.Sprintf("%s,%s", standby.Address, primary.Address)
 	url := strings.Replace(primary.URL("postgres"), primary.Address, both, 1)
 	moving := open(t, url)
