@@ -17,10 +17,11 @@ const module = "github.com/presence-server/presence"
 // is used by one package. A package that is not listed here is for tests and
 // measurements, and no other may import it.
 var mayImport = map[string][]string{
-	"":                {"httpapi", "httpapi/webhook", "presence", "presence/store"},
+	"":                {"httpapi", "httpapi/webhook", "pglog", "presence", "presence/store"},
 	"httpapi":         {"httpapi/webhook", "sse", "presence", "sdk"},
 	"httpapi/webhook": {"presence"},
 	"sse":             {"presence"},
+	"pglog":           {"presence"},
 	"presence":        {"presence/store"},
 	"presence/store":  {},
 	"sdk":             {},
@@ -29,6 +30,7 @@ var mayImport = map[string][]string{
 // ownedBy maps a library to the only package that may import it.
 var ownedBy = map[string]string{
 	"modernc.org/sqlite":                     "presence/store",
+	"github.com/jackc/pgx/v5":                "pglog",
 	"github.com/gofrs/flock":                 "presence/store",
 	"github.com/r3labs/sse/v2":               "sse",
 	"github.com/golang-jwt/jwt/v5":           "httpapi",
