@@ -83,7 +83,7 @@ func (l *Log) Close() error {
 func (l *Log) State(ctx context.Context) (state presence.LogState, err error) {
 	// A role without the right to see the details of a replica sees its row.
 	const query = `
-		SELECT id, first, last, bytes, array_remove(ARRAY[
+		SELECT id, first, last, bytes, (SELECT coalesce(max(place), -1) FROM presence.snapshots), array_remove(ARRAY[
 			CASE WHEN current_setting('fsync') = 'off' THEN
 				'A loss of power can destroy the log, because fsync is off in PostgreSQL. Set it to on.' END,
 			CASE WHEN current_setting('full_page_writes') = 'off' THEN
@@ -95,7 +95,7 @@ func (l *Log) State(ctx context.Context) (state presence.LogState, err error) {
 		], NULL)
 		FROM presence.head`
 	err = l.do(ctx, l.caller, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, query).Scan(&state.ID, &state.First, &state.Last, &state.Bytes, &state.Warnings)
+		return conn.QueryRow(ctx, query).Scan(&state.ID, &state.First, &state.Last, &state.Bytes, &state.Snapshot, &state.Warnings)
 	})
 	return state, err
 }
