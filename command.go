@@ -65,6 +65,8 @@ func commands() []command {
 		{"explain", "USER", "explain why a user has a status, and what changes it next", helpExplain, startExplain},
 		{"kick", "USER", "log a user out everywhere, and revoke the user's tokens", helpKick, startKick},
 		{"webhook test", "URL", "send a sample of a message to a URL", helpWebhookTest, startWebhookTest},
+		{"cluster leave", "", "make the database that of a single server again", helpClusterLeave, startClusterLeave},
+		{"cluster accept", "", "make the log go on from this node, after it has lost its end", helpClusterAccept, startClusterAccept},
 		{"follow", "[USER…]", "show each change of status as it happens", helpFollow, startFollow},
 	}
 }

@@ -43,6 +43,7 @@ type config struct {
 	CORS     struct{ Origins []string }
 	Proxy    struct{ Trusted []string }
 	Webhooks webhook.Config
+	Cluster  clusterConfig
 	Ops      struct{ Listen string }
 	Log      struct{ Level, Format string }
 
@@ -307,6 +308,7 @@ func (c *config) check(dev bool, names map[string]string) (found problems) {
 	must(!dev || c.Ops.Listen == "" || isLoopback(c.Ops.Listen), "ops.listen", c.Ops.Listen, "must be on loopback with -dev")
 	must(c.Database.Path != "", "database.path", c.Database.Path, "must not be empty")
 	c.Auth.check(must)
+	c.Cluster.check(&c.Auth, dev, must)
 	key, value, reason := c.checkACME(dev)
 	must(reason == "", key, value, reason)
 	if len(c.TLS.ACMEDomains) == 0 && (c.TLS.Cert != "" || c.TLS.Key != "") {

@@ -100,12 +100,20 @@ func serve(ctx context.Context, f flags, c config) error {
 	if ops != nil {
 		defer ops.close()
 	}
-	svc, err := presence.Open(ctx, presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log})
+	domain := presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log}
+	shared, err := c.Cluster.open(ctx, &c.Auth, &domain, log)
+	if err != nil {
+		return err
+	}
+	if shared != nil {
+		defer func() { logError(log, "closing the log", shared.Close()) }()
+	}
+	svc, err := presence.Open(ctx, domain)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // it was stopped during the start
 	}
 	if err != nil {
-		return err
+		return explainOpen(err)
 	}
 	defer func() { logError(log, "closing the database", svc.Close()) }()
 	provider, err := c.Auth.provider(log)

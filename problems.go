@@ -48,7 +48,7 @@ func shown(key string, value any) string {
 	text, err := json.Marshal(value)
 	switch {
 	case isSecret(key, value) && !isNumber, key == "cors.origins" && bytes.ContainsRune(text, '@'),
-		key == "webhooks.secret", key == "webhooks.urls":
+		key == "webhooks.secret", key == "webhooks.urls", key == "cluster.log", key == "cluster.log_file" && !isPath(fmt.Sprint(value)):
 		return hidden
 	case err != nil:
 		return fmt.Sprint(value)

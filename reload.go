@@ -35,6 +35,8 @@ func (r *reloader) until(ctx context.Context, hangup <-chan os.Signal, failed <-
 			return nil
 		case err := <-failed:
 			return err
+		case <-r.svc.Stopped():
+			return r.svc.StopCause()
 		case <-hangup:
 			if r.flags.dev { // its terminal was closed
 				return nil
@@ -123,6 +125,7 @@ func (r *reloader) fixed(c config) (keys []string) {
 		"database":        was.Database == c.Database || r.flags.dev,
 		"auth.sdk_app_id": was.Auth.SDKAppID == c.Auth.SDKAppID,
 		"tls":             reflect.DeepEqual(was.TLS, c.TLS) || was.TLS.Cert != "" && c.TLS.Cert != "", // other files are read
+		"cluster":         was.Cluster == c.Cluster,
 		"proxy":           slices.Equal(was.proxies, c.proxies),
 		"ops":             was.Ops == c.Ops,
 		"log.format":      was.Log.Format == c.Log.Format,

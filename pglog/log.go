@@ -99,3 +99,17 @@ func (l *Log) State(ctx context.Context) (state presence.LogState, err error) {
 	})
 	return state, err
 }
+
+// Remove removes the log from the database that a URL names, with all its entries and
+// snapshots. The next node that connects creates an empty one.
+func Remove(ctx context.Context, url string) error {
+	l, err := Open(ctx, url, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return l.do(ctx, l.caller, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "DROP SCHEMA presence CASCADE")
+		return err
+	})
+}

@@ -41,6 +41,17 @@ func Restore(ctx context.Context, path, from string) (kept string, err error) {
 	return store.Restore(ctx, path, from)
 }
 
+// LeaveLog makes the database at path belong to no log any more; see Config.Log. The next
+// Open without a log continues with all users. LeaveLog fails while a service has the
+// database open, and returns [fs.ErrNotExist] if there is none.
+func LeaveLog(ctx context.Context, path string) error {
+	c, err := Check(ctx, path)
+	if err != nil || c.Schema < 5 {
+		return err // an earlier schema has no log
+	}
+	return store.Change(ctx, path, "UPDATE node SET log = '', place = 0, entry = x'', digest = x'', nonce = 0, proposed = x''")
+}
+
 // CheckResult is what [Check] has found in a database.
 type CheckResult struct {
 	Schema int // the number of the database's schema; if it is below Newest, the next [Open] upgrades the database

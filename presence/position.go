@@ -80,3 +80,21 @@ func (s *Service) LogMetrics() *LogMetrics {
 	m.Nodes = s.model.nodeStates(s.node.currentRun())
 	return m
 }
+
+// Stopped returns a channel that is closed when the service can't go on, because of its log;
+// see StopCause. Without a log it returns nil.
+func (s *Service) Stopped() <-chan struct{} {
+	if s.node == nil {
+		return nil
+	}
+	return s.node.stopped
+}
+
+// StopCause returns why the service can't go on, with what to do about it, or nil.
+func (s *Service) StopCause() error {
+	if s.node == nil {
+		return nil
+	}
+	_, err := s.node.awaitable()
+	return err
+}

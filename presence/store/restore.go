@@ -124,12 +124,7 @@ func Replace(ctx context.Context, path, from, statement string) error {
 		return err
 	}
 	defer lock.Close()
-	db, err := sql.Open("sqlite", dsn(from, []string{"journal_mode(DELETE)", "synchronous(FULL)"}))
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, statement)
-	if err := errors.Join(err, db.Close()); err != nil {
+	if err := change(ctx, from, "DELETE", statement); err != nil {
 		return err
 	}
 	for _, suffix := range append(logs, "-shm") {
@@ -138,4 +133,28 @@ func Replace(ctx context.Context, path, from, statement string) error {
 		}
 	}
 	return moveInto(from, path)
+}
+
+// Change runs a statement on the database at path, which must exist. It fails while a
+// service has it open.
+func Change(ctx context.Context, path, statement string) error {
+	path, err := touch(path)
+	if err != nil {
+		return err
+	}
+	lock, err := lockFile(path)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return change(ctx, path, "WAL", statement)
+}
+
+func change(ctx context.Context, path, journal, statement string) error {
+	db, err := sql.Open("sqlite", dsn(path, []string{"journal_mode(" + journal + ")", "synchronous(FULL)"}))
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, statement)
+	return errors.Join(err, db.Close())
 }
