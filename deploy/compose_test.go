@@ -16,8 +16,8 @@ func TestComposeIsValid(t *testing.T) {
 	for name, lines := range map[string][]string{
 		"compose.yaml": {"PRESENCE_AUTH__ADMIN_KEY: from the environment"},
 		"compose-cluster.yaml": {
-			"PRESENCE_CLUSTER__NAME: node1", "PRESENCE_CLUSTER__NAME: node3", "POSTGRES_PASSWORD: its password",
-			"PRESENCE_CLUSTER__LOG: postgres://presence:its password@postgres/presence",
+			"PRESENCE_CLUSTER__NAME: node1", "PRESENCE_CLUSTER__NAME: node3", "POSTGRES_PASSWORD: its-password",
+			"PRESENCE_CLUSTER__LOG: postgres://presence:its-password@postgres/presence",
 		},
 	} {
 		out := readCompose(t, name)
@@ -42,7 +42,7 @@ func readCompose(t *testing.T, name string) string {
 		write(t, filepath.Join(top, "deploy", name), read(t, name))
 	}
 	command := exec.Command(compose, "-f", filepath.Join(top, "deploy", name), "config")
-	command.Env = append(os.Environ(), "PRESENCE_ADMIN_KEY=from the environment", "PRESENCE_SECRET="+server.Secret, "POSTGRES_PASSWORD=its password")
+	command.Env = append(os.Environ(), "PRESENCE_ADMIN_KEY=from the environment", "PRESENCE_SECRET="+server.Secret, "POSTGRES_PASSWORD=its-password")
 	out, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("docker-compose config: %v\n%s", err, out)
