@@ -43,15 +43,13 @@ func (c *codec) decodeEntry(data []byte) (l logged, err error) {
 
 // decodeAll returns requests for the operations of an entry, which nobody waits for.
 func (c *codec) decodeAll(all []encoded) ([]*request, error) {
-	var requests []*request
+	requests := make([]*request, 0, len(all))
 	for _, e := range all {
 		op, err := c.decode(e)
 		if err != nil {
 			return nil, err
 		}
-		r := newRequest()
-		r.op = op
-		requests = append(requests, r)
+		requests = append(requests, &request{op: op})
 	}
 	return requests, nil
 }

@@ -114,6 +114,7 @@ func (n *node) perform(e *LogEntry, l *logged, own *proposed, others []*request)
 		if err == nil {
 			n.digest, n.committed, n.entry = b.mark.digest, e.Place, b.mark.entry
 			n.w.store.Wrote(b.written)
+			n.dropUnread()
 			break
 		}
 		reason := n.w.unwritable(err)
@@ -177,7 +178,7 @@ func (n *node) remote(requests []*request, run int64) []*request {
 				u := m.byName[op.UserID]
 				m.supersede(u, op.DeviceID, nil)
 				if mine && u != nil {
-					n.svc.janitor.streamEnded(endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
+					n.unread = append(n.unread, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
 				}
 			}
 		case *nameFeed:
@@ -185,6 +186,15 @@ func (n *node) remote(requests []*request, run int64) []*request {
 		}
 	}
 	return requests
+}
+
+// dropUnread makes the janitor store the end of the streams that nobody reads. The lock of
+// the service must not be held.
+func (n *node) dropUnread() {
+	for _, e := range n.unread {
+		n.svc.janitor.streamEnded(e)
+	}
+	n.unread = n.unread[:0]
 }
 
 // answerClaimed answers the requests of an entry of this node. own may be nil.

@@ -13,10 +13,11 @@ const sweep = 1000
 // ended, to apply deadlines, and to remove what deleted users left. It changes nothing
 // itself.
 type janitor struct {
-	svc  *Service
-	wake chan struct{} // wakes the janitor; has a buffer of one
-	stop chan struct{}
-	done chan struct{}
+	svc     *Service
+	wake    chan struct{} // wakes the janitor; has a buffer of one
+	stop    chan struct{}
+	done    chan struct{}
+	started bool // set by whoever starts it
 
 	mu    sync.Mutex
 	next  micros        // when it will wake by itself; zero means never
@@ -50,6 +51,12 @@ func (j *janitor) rouse() {
 	case j.wake <- struct{}{}:
 	default:
 	}
+}
+
+// start starts the goroutine, which close ends.
+func (j *janitor) start() {
+	j.started = true
+	go j.run()
 }
 
 func (j *janitor) run() {
@@ -159,9 +166,12 @@ func (j *janitor) followClock() (stop func()) {
 	return stop
 }
 
+// close ends the goroutine, if it was started.
 func (j *janitor) close() {
 	close(j.stop)
-	<-j.done
+	if j.started {
+		<-j.done
+	}
 }
 
 // nextDue returns the earliest deadline. Zero means that there is none.

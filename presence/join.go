@@ -224,14 +224,17 @@ func (s *Service) startNode(ctx context.Context, config *Config, state *LogState
 	s.model.logPlace = n.place
 	s.model.settings.takeOwn(settings)
 	s.started = s.clock.now()
-	s.startTasks()
-	n.start()
+	n.setOwn(settings)
+	s.writer.start()
+	n.tasks.Go(n.follow)
 	if err := n.awaitPlace(ctx, state.Last); err != nil {
 		return err
 	}
 	if err := n.awaitSilence(ctx); err != nil {
 		return err
 	}
+	s.janitor.start() // not earlier: what it proposes would begin a run, whose beats would be missing
+	n.tasks.Go(n.beat)
 	return n.join(settings, proposed)
 }
 
@@ -271,7 +274,6 @@ func (n *node) beatsOf(nonce int64) int64 {
 // those that the node proposed last.
 func (n *node) join(settings Settings, proposed []byte) error {
 	var op operation = n.newBeat()
-	n.setOwn(settings)
 	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, proposed) {
 		op = &configure{settings.deciding()}
 	}

@@ -35,6 +35,7 @@ type node struct {
 	committed int64  // of the last entry that is stored
 	entry     []byte // the SHA-256 of that entry
 	digest    []byte
+	unread    []endedStream // the streams of logins of this node whose callers have returned
 
 	mu        sync.Mutex
 	run       int64       // the run as which the node proposes; zero means that it has none
@@ -80,12 +81,6 @@ func (n *node) setOwn(settings Settings) {
 	n.settings = settings.deciding()
 }
 
-// start starts the goroutines that apply the log and append beats. close ends them.
-func (n *node) start() {
-	n.tasks.Go(n.follow)
-	n.tasks.Go(n.beat)
-}
-
 // leave ends the run of a node that is about to stop, so that the others needn't wait for
 // its beats. It waits for at most maxWait.
 func (n *node) leave() {
@@ -97,6 +92,14 @@ func (n *node) leave() {
 func (n *node) close() {
 	n.stop()
 	n.tasks.Wait()
+	n.mu.Lock()
+	pending := n.pending
+	n.pending = nil
+	n.mu.Unlock()
+	for _, p := range pending {
+		n.answerAll(p.requests, ErrClosed)
+	}
+	n.answerAll(n.again, ErrClosed)
 }
 
 // fail stops the node, because it can't go on. All sessions end, and nothing is written

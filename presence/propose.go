@@ -207,7 +207,7 @@ func (n *node) takePending(number int64) *proposed {
 
 func (n *node) answerAll(requests []*request, err error) {
 	for _, r := range requests {
-		if r.state.CompareAndSwap(requestProposed, requestApplying) {
+		if r.state.CompareAndSwap(requestProposed, requestApplying) || r.state.CompareAndSwap(requestWaiting, requestApplying) {
 			r.err = err
 			r.answer()
 		}

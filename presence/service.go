@@ -113,13 +113,9 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 	if err := s.beginRun(ctx, settings); err != nil {
 		return err
 	}
-	s.startTasks()
-	return nil
-}
-
-func (s *Service) startTasks() {
 	s.writer.start()
-	go s.janitor.run()
+	s.janitor.start()
+	return nil
 }
 
 // read reads the state into the model, before any other goroutine has s.
