@@ -86,12 +86,8 @@ func (c *cluster) runNginx(addresses map[string]string) {
 func startPostgres(t *testing.T) *server.Postgres {
 	t.Helper()
 	postgres := server.StartPostgres(t)
-	statements := regexp.MustCompile("(?ms)^```sql\n(.*?)^```").FindStringSubmatch(read(t, "README.md"))
-	if statements == nil {
-		t.Fatal("the README has no SQL")
-	}
-	for statement := range strings.SplitSeq(strings.TrimSpace(strings.ReplaceAll(statements[1], "A-PASSWORD", databasePassword)), "\n") {
-		if _, err := postgres.SQL("postgres", statement); err != nil {
+	for statement := range strings.Lines(blocks(read(t, "README.md"), "sql")[0]) {
+		if _, err := postgres.SQL("postgres", strings.ReplaceAll(statement, "A-PASSWORD", databasePassword)); err != nil {
 			t.Fatal(err)
 		}
 	}
