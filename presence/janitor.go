@@ -13,15 +13,15 @@ const sweep = 1000
 // ended, to apply deadlines, and to remove what deleted users left. It changes nothing
 // itself.
 type janitor struct {
-	svc     *Service
-	wake    chan struct{} // wakes the janitor; has a buffer of one
-	stop    chan struct{}
-	done    chan struct{}
-	started bool // set by whoever starts it
+	svc  *Service
+	wake chan struct{} // wakes the janitor; has a buffer of one
+	stop chan struct{}
+	done chan struct{}
 
 	mu    sync.Mutex
 	next  micros        // when it will wake by itself; zero means never
 	ended []endedStream // streams whose end is not stored yet
+	since micros        // when the last outage of the log ended; zero without one
 }
 
 func newJanitor(svc *Service) *janitor {
@@ -38,12 +38,20 @@ func (j *janitor) expect(due micros) {
 	}
 }
 
-// streamEnded makes the janitor store the end of a stream.
-func (j *janitor) streamEnded(e endedStream) {
+// streamEnded makes the janitor store the ends of streams.
+func (j *janitor) streamEnded(ended ...endedStream) {
 	j.mu.Lock()
-	j.ended = append(j.ended, e)
+	j.ended = append(j.ended, ended...)
 	j.mu.Unlock()
 	j.rouse()
+}
+
+// outageEnded makes the streams that have ended before count as ended now, because no
+// device could reconnect during an outage of the log.
+func (j *janitor) outageEnded(now micros) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.since = now
 }
 
 func (j *janitor) rouse() {
@@ -51,12 +59,6 @@ func (j *janitor) rouse() {
 	case j.wake <- struct{}{}:
 	default:
 	}
-}
-
-// start starts the goroutine, which close ends.
-func (j *janitor) start() {
-	j.started = true
-	go j.run()
 }
 
 func (j *janitor) run() {
@@ -103,7 +105,7 @@ const retryDelay = time.Second / 2
 // propose returns the next operation, or nil if nothing is due.
 func (j *janitor) propose() operation {
 	j.mu.Lock()
-	n := min(len(j.ended), sweep)
+	n, since := min(len(j.ended), sweep), j.since
 	ended := j.ended[:n:n]
 	j.ended = j.ended[n:]
 	if len(j.ended) == 0 {
@@ -112,7 +114,7 @@ func (j *janitor) propose() operation {
 	j.mu.Unlock()
 	if n > 0 {
 		for now, i := j.svc.clock.now(), 0; i < n; i++ {
-			ended[i].Age = max(0, now-ended[i].at)
+			ended[i].Age = max(0, now-max(ended[i].at, since))
 		}
 		return &drop{Ended: ended}
 	}
@@ -166,12 +168,9 @@ func (j *janitor) followClock() (stop func()) {
 	return stop
 }
 
-// close ends the goroutine, if it was started.
 func (j *janitor) close() {
 	close(j.stop)
-	if j.started {
-		<-j.done
-	}
+	<-j.done
 }
 
 // nextDue returns the earliest deadline. Zero means that there is none.
