@@ -120,7 +120,7 @@ func TestReadmeNamesWhatIsThere(t *testing.T) {
 	source := sources(t, "../*.go", "../httpapi/*.go", "../presence/*.go", "../presence/store/*.go", "../sdk/*.js")
 	keys := keysOf(read(t, "../presence.toml"))
 	for pattern, there := range map[string]func(name string) bool{
-		"`((?:database|auth|features|limits|timing|tls|cors|webhooks|ops|log)\\.[a-z_]+)\\b": func(name string) bool { return keys[name] },
+		"`((?:database|auth|features|limits|timing|tls|cors|webhooks|cluster|ops|log)\\.[a-z_]+)\\b": func(name string) bool { return keys[name] },
 		`PRESENCE_([A-Z_]+)`: func(name string) bool {
 			return keys[strings.ReplaceAll(strings.ToLower(name), "__", ".")]
 		},
@@ -146,7 +146,7 @@ func TestReadmeNamesWhatIsThere(t *testing.T) {
 			}
 		}
 	}
-	for _, message := range []string{"in use by another process", "not a presence database", "can't be written"} {
+	for _, message := range []string{"in use by another process", "not a presence database", "can't be written", "the log has lost it"} {
 		if !strings.Contains(readme, message) || !strings.Contains(source, message) {
 			t.Errorf("%q should be in the README because the program prints it", message)
 		}
