@@ -33,7 +33,11 @@ type adminCall func(w http.ResponseWriter, r *http.Request) (object, error)
 // correctly what has changed.
 func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := h.checkAdmin(r, parameters...); err != nil {
+		err := h.checkAdmin(r, parameters...)
+		if err == nil {
+			err = h.catchUp(r)
+		}
+		if err != nil {
 			h.respond(w, r, nil, err)
 			return
 		}
@@ -42,6 +46,7 @@ func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc 
 		if err == nil {
 			h.logChange(w, r)
 		}
+		h.showPosition(w)
 		h.respond(w, r, data, err)
 	}
 }

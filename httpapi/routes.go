@@ -172,6 +172,7 @@ func (h *Handler) admitted(serve func(http.ResponseWriter, *http.Request, Creden
 			return
 		}
 		data, err := serve(w, r, c)
+		h.showPosition(w)
 		h.respond(w, r, data, err)
 	}
 }
@@ -181,6 +182,9 @@ func (h *Handler) admitted(serve func(http.ResponseWriter, *http.Request, Creden
 func (h *Handler) admit(r *http.Request) (Credentials, error) {
 	c, err := h.identify(r)
 	if err != nil {
+		return c, err
+	}
+	if err := h.catchUp(r); err != nil {
 		return c, err
 	}
 	return c, h.service.Admit(r.Context(), c.UserID, c.IssuedAt)
