@@ -229,13 +229,21 @@ func (h *Handler) stats(_ http.ResponseWriter, r *http.Request) (object, error) 
 	if err != nil {
 		return nil, err
 	}
+	nodes, err := flagOf(r, "nodes")
+	if err != nil {
+		return nil, err
+	}
 	if !deliveries {
 		stats.Deliveries = 0 // left out
 	}
 	if !availability {
 		stats.Availability = presence.AvailabilityCounts{} // left out
 	}
-	return members(stats)
+	data, err := members(stats)
+	if err == nil && nodes {
+		data = h.nodes(data)
+	}
+	return data, err
 }
 
 // flagOf returns a boolean parameter of a query. Absent means false.

@@ -47,7 +47,7 @@ func (h *Handler) route() {
 		"/v1/admin/logout":        post(h.admin(h.logoutUser)),
 		"/v1/admin/issueToken":    post(h.admin(h.issueToken)),
 		"/v1/admin/explain":       get(h.admin(h.explain, "userID")),
-		"/v1/admin/stats":         get(h.admin(h.stats, "deliveries", "availability")),
+		"/v1/admin/stats":         get(h.admin(h.stats, "deliveries", "availability", "nodes")),
 		"/v1/admin/webhooks":      get(h.admin(h.listWebhooks)),
 		"/v1/admin/config":        get(h.admin(h.config)),
 		"/v1/admin/events":        {http.MethodGet: h.adminEvents},

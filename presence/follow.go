@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // follow applies the entries of the log until the node stops.
@@ -114,6 +115,7 @@ func (n *node) perform(e *LogEntry, l *logged, own *proposed, others []*request)
 		if err == nil {
 			n.digest, n.committed, n.entry = b.mark.digest, e.Place, b.mark.entry
 			n.w.store.Wrote(b.written)
+			n.keepDigest(b)
 			break
 		}
 		reason := n.w.unwritable(err)
@@ -131,6 +133,15 @@ func (n *node) perform(e *LogEntry, l *logged, own *proposed, others []*request)
 	}
 	n.answerClaimed(own, nil)
 	return nil
+}
+
+// keepDigest keeps the digest after a batch that is the first one of a minute.
+func (n *node) keepDigest(b *batch) {
+	if minute := toMicros(time.Minute); b.now/minute != b.before/minute {
+		n.mu.Lock()
+		n.minute = placeDigest{b.mark.place, b.mark.digest}
+		n.mu.Unlock()
+	}
 }
 
 // markOwn adds to a mark what this node remembers of its own proposals.
