@@ -18,6 +18,18 @@ func (h *Handler) nodes(data object) object {
 	return list(data, "nodes", m.Nodes)
 }
 
+// leader returns the name of the node that leads, or "" without a log.
+func (h *Handler) leader() string {
+	if m := h.service.LogMetrics(); m != nil {
+		for _, n := range m.Nodes {
+			if n.Leads {
+				return n.Name
+			}
+		}
+	}
+	return ""
+}
+
 // logged collects the metrics of the log and of the nodes that share it, if there is one.
 func (c collector) logged(out sink) {
 	m := c.h.service.LogMetrics()
