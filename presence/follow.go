@@ -70,7 +70,7 @@ func (n *node) applyEntry(e *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	n.w.clock.follow(e.At.UnixMicro())
+	n.w.clock.follow(e.At.UnixMicro(), n.w.lastBatch)
 	if !n.isRepeat(&l) {
 		var own *proposed
 		if l.Run != 0 && l.Run == n.currentRun() {
