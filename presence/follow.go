@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 )
 
 // follow applies the entries of the log until the node stops.
@@ -69,7 +70,7 @@ func (n *node) applyEntry(e *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	n.w.clock.follow(e.At.UnixMicro())
+	n.w.clock.follow(e.At.UnixMicro(), n.w.lastBatch)
 	if !n.isRepeat(&l) {
 		var own *proposed
 		if l.Run != 0 && l.Run == n.currentRun() {
@@ -141,7 +142,17 @@ func (n *node) performOnce(e *LogEntry, l *logged, requests []*request) error {
 		n.svc.janitor.outageEnded(n.svc.clock.now())
 	}
 	n.w.store.Wrote(b.written)
+	n.keepDigest(b)
 	return nil
+}
+
+// keepDigest keeps the digest after a batch that is the first one of a minute.
+func (n *node) keepDigest(b *batch) {
+	if minute := toMicros(time.Minute); b.now/minute != b.before/minute {
+		n.mu.Lock()
+		n.minute = placeDigest{b.mark.place, b.mark.digest}
+		n.mu.Unlock()
+	}
 }
 
 // markOwn adds to a mark what this node remembers of its own proposals.

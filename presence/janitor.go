@@ -150,7 +150,7 @@ func (j *janitor) sleep() time.Duration {
 	if due == 0 {
 		return -1
 	}
-	return max(0, time.Duration(due-j.svc.clock.now())*time.Microsecond+j.svc.patience())
+	return max(0, time.Duration(due-j.svc.clock.batchTime())*time.Microsecond+j.svc.patience())
 }
 
 // followClock wakes the janitor, all sessions and all feeds whenever the machine's clock was set or
@@ -187,7 +187,7 @@ func (s *Service) nextDue() micros {
 // proposeSettling returns an operation that applies what is due now, or nil if nothing
 // is.
 func (s *Service) proposeSettling() operation {
-	now := s.clock.now() - toMicros(s.patience())
+	now := s.clock.batchTime() - toMicros(s.patience())
 	s.mu.RLock()
 	due, users := s.model.nextDue(), s.model.deadlines.dueBy(now, sweep)
 	s.mu.RUnlock()

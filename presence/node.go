@@ -51,6 +51,7 @@ type node struct {
 	differing map[int64]bool // the runs whose state is not that of this node
 	applied   int64          // place, for other goroutines
 	progress  chan struct{}  // closed and replaced when applied grows
+	minute    placeDigest    // at the first entry of the last minute of the log; zero until one has begun
 	silent    int            // how many times beatEvery has passed since an entry of this node was applied last
 	snapshots snapshots
 	proposed  uint64   // how many entries were appended
@@ -203,7 +204,7 @@ func (n *node) metrics() *LogMetrics {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return &LogMetrics{
-		Place: n.applied, Digest: n.digests[n.applied%digestsKept].digest, Silent: time.Duration(n.silent) * beatEvery,
+		Place: n.applied, DigestPlace: n.minute.place, Digest: n.minute.digest, Silent: time.Duration(n.silent) * beatEvery,
 		AwayFor: n.lost, Failed: n.failed, Append: n.appends.read(&times), Pending: len(n.pending), Proposed: n.proposed,
 	}
 }

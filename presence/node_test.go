@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,4 +136,54 @@ func TestModelOnTwoNodes(t *testing.T) {
 			c.same()
 		})
 	}
+}
+
+// TestExplainNamesNodes checks that each node explains at which node a device is
+// connected, and which node has stopped.
+func TestExplainNamesNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2)
+		one, two := c.nodes[0], c.nodes[1]
+		two.web("alice", "tab").next()
+		c.settle()
+		for _, w := range c.nodes {
+			e, err := w.Explain(t.Context(), "alice")
+			w.must(err)
+			if e.Devices[0].Node != two.node {
+				t.Errorf("%s explains that the device is connected at %q, want %q", w.node, e.Devices[0].Node, two.node)
+			}
+		}
+		two.Service.Close()
+		synctest.Wait()
+		e, err := one.Explain(t.Context(), "alice")
+		one.must(err)
+		if want := "the last was connected to the node node 2, which stopped at "; !strings.Contains(e.Why, want) || e.Devices[0].Node != "" {
+			t.Errorf("after the end of %s, alice is %q and her device is at %q, want %q", two.node, e.Why, e.Devices[0].Node, want)
+		}
+	})
+}
+
+// TestDigestsAreComparable checks that the metrics of all nodes have the digest of the same
+// place, although the nodes have started at different times.
+func TestDigestsAreComparable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2)
+		if m := c.nodes[0].LogMetrics(); m.DigestPlace != 0 || m.Digest != nil {
+			t.Errorf("before a minute begins, the digest is %x at place %d", m.Digest, m.DigestPlace)
+		}
+		c.nodes[0].pass(70 * time.Second)
+		c.join()
+		c.nodes[0].pass(50 * time.Second)
+		c.settle()
+		first := c.nodes[0].LogMetrics()
+		if first.DigestPlace == 0 {
+			t.Fatal("no digest after a minute")
+		}
+		for _, w := range c.nodes[1:] {
+			if m := w.LogMetrics(); m.DigestPlace != first.DigestPlace || string(m.Digest) != string(first.Digest) {
+				t.Errorf("%s has the digest %x at place %d, and %s has %x at place %d",
+					w.node, m.Digest, m.DigestPlace, c.nodes[0].node, first.Digest, first.DigestPlace)
+			}
+		}
+	})
 }

@@ -20,7 +20,7 @@ func (b *batch) extendGraces() (outage bool) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(b.ends)) {
 		if until := b.ends.graceUntil(id); until > b.before {
-			b.addEnd(id, runEnd{at: b.now, clock: b.before, grace: until + gap - b.now, retention: toMicros(b.settings.OfflineRetention)})
+			b.addEnd(id, runEnd{node: b.nodeOf(id), at: b.now, clock: b.before, grace: until + gap - b.now, retention: toMicros(b.settings.OfflineRetention)})
 		}
 	}
 	for _, id := range b.inGrace(b.before) {

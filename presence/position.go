@@ -50,24 +50,30 @@ var errBehind = &Error{Code: CodeUnavailable, Message: "this node has not yet ap
 
 // NodeState is what a service knows about one of the nodes that share its log.
 type NodeState struct {
-	Name  string // Config.Node
-	Run   int64  // the number of its run; a node that starts again begins another
-	Own   bool   // it is this service
-	Leads bool   // it does what one of all nodes does; see Service.Leads
-	Beats int64  // how many beats of the run are in the log; one is due each second
+	Name  string `json:"name"`           // Config.Node
+	Run   int64  `json:"run"`            // the number of its run; a node that starts again begins another
+	Beats int64  `json:"beats"`          // how many beats of the run are in the log; one is due each second
+	Own   bool   `json:"own,omitzero"`   // it is this service
+	Leads bool   `json:"leads,omitzero"` // it does what one of all nodes does; see Service.Leads
 }
 
 // LogMetrics are the numbers of a service with a log, for monitoring.
 type LogMetrics struct {
 	Nodes    []NodeState   // the nodes that live, in order of their runs
 	Place    int64         // of the last entry that is applied
-	Digest   []byte        // of the state at that place: it is the same on all nodes
 	Silent   time.Duration // for how long no entry of this node was applied, in whole seconds
 	AwayFor  error         // why the log can't be reached; nil if it can
 	Failed   error         // why the node has stopped; nil if it hasn't
 	Append   Histogram     // the time in seconds to append an entry
 	Pending  int           // the entries of this node that are not applied yet
 	Proposed uint64        // the entries that this node has appended
+
+	// DigestPlace is the place of the first entry of the last minute, by the time of the
+	// log, and Digest a hash of the state there. So for most of each minute, all nodes
+	// have the same place, and then the same digest. Zero and nil mean that no minute has
+	// begun since Open.
+	DigestPlace int64
+	Digest      []byte
 }
 
 // LogMetrics returns the numbers as they are now, or nil without a log.
