@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,6 +27,7 @@ type cluster struct {
 	grace   time.Duration
 	engine  *testserver.Postgres
 	nodes   []*node
+	lossy   atomic.Bool // what was answered may be lost, and versions may go back
 	writes  *writes
 	crew    *crew
 }

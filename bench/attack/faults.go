@@ -44,6 +44,13 @@ func (a *attacker) ordeals() []lab.Item {
 		{name: "full disk of a node", grace: patiently, needs: smallDisk, harm: fullDisk},
 		{name: "full disk of PostgreSQL", grace: quickly, needs: smallEngine, harm: fullEngine},
 		{name: "rolling restart", grace: quickly, harm: restartAll},
+		{name: "a node joins", grace: quickly, harm: joinNode},
+		{name: "lost end, while down", grace: patiently, harm: loseEndStopped},
+		{name: "lost end, at a failover", grace: patiently, harm: loseEndBroken},
+		{name: "lost end, while connected", grace: patiently, harm: loseEndConnected},
+		{name: "go on from a lost end", grace: patiently, harm: goOnFromLog},
+		{name: "clock an hour ahead", grace: quickly, harm: shiftClock("1 hour")},
+		{name: "clock an hour behind", grace: quickly, harm: shiftClock("-1 hour")},
 	} {
 		if a.Short && !o.short {
 			continue
