@@ -41,8 +41,24 @@ func (c *cluster) settles(ctx context.Context, since time.Time) error {
 			return err
 		}
 	}
-	c.crew.report(c.r)
+	outages, err := c.outages()
+	if err != nil {
+		return err
+	}
+	c.crew.report(c.r, outages)
 	return c.sameDatabases(ctx)
+}
+
+// outages returns for how long the log had no entry, not counting times of up to 3 s. A grace
+// is extended by that.
+func (c *cluster) outages() (time.Duration, error) {
+	text, err := c.engine.SQL("postgres", `SELECT coalesce(sum(extract(epoch FROM gap)), 0) FROM
+		(SELECT at - lag(at) OVER (ORDER BY place) AS gap FROM presence.entries) gaps WHERE gap > '3 s'`)
+	if err != nil {
+		return 0, err
+	}
+	c.r.figure("no entry of the log for %s s", text)
+	return time.ParseDuration(text + "s")
 }
 
 // noGhosts checks that at all nodes those without a stream stop being ONLINE within the

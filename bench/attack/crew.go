@@ -144,9 +144,9 @@ func (w *crew) forgive() {
 	}
 }
 
-// report reports the roamers who changed, although they had a stream again within the
-// grace, and how long it took them.
-func (w *crew) report(r *report) {
+// report reports the roamers who changed, although they had a stream again within the grace,
+// which outages of the log extend.
+func (w *crew) report(r *report, outages time.Duration) {
 	var without []time.Duration
 	opened := 0
 	for _, m := range w.roamers {
@@ -154,7 +154,7 @@ func (w *crew) report(r *report) {
 		without = append(without, m.without)
 		opened += m.opened
 		m.mu.Unlock()
-		if s, changed := w.flaps[m.user]; changed && !w.c.lossy.Load() && m.without <= w.c.grace {
+		if s, changed := w.flaps[m.user]; changed && !w.c.lossy.Load() && m.without <= w.c.grace+outages {
 			r.lose("%s was announced as %s with version %d, but was never without a stream for more than %.1f s", m.user, s, s.Version, m.without.Seconds())
 		} else if changed {
 			r.figure("%s was announced as %s after %.1f s without a stream", m.user, s, m.without.Seconds())

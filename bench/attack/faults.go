@@ -36,6 +36,7 @@ func (a *attacker) ordeals() []lab.Item {
 		{name: "stop PostgreSQL for 2 s", grace: quickly, harm: stopEngine(2 * time.Second)},
 		{name: "stop PostgreSQL for 6 s", grace: quickly, harm: stopEngine(6 * time.Second)},
 		{name: "stop PostgreSQL for 20 s", grace: quickly, harm: stopEngine(20 * time.Second)},
+		{name: "stop PostgreSQL, clients away", grace: quickly, harm: stopEngineWhileAway},
 		{name: "cut a node off", grace: patiently, harm: cutOff(func(l *link) { l.cut(&l.there, &l.back) })},
 		{name: "cut the way to PostgreSQL", grace: patiently, harm: cutOff(func(l *link) { l.cut(&l.there) })},
 		{name: "cut the way back", grace: patiently, harm: cutOff(func(l *link) { l.cut(&l.back) })},
@@ -123,6 +124,19 @@ func stopEngine(d time.Duration) func(context.Context, *cluster) error {
 	}
 }
 
+// stopEngineWhileAway makes PostgreSQL hang. Whoever loses a stream meanwhile returns only
+// when PostgreSQL does.
+func stopEngineWhileAway(ctx context.Context, c *cluster) error {
+	c.crew.away.Store(true)
+	defer c.crew.away.Store(false)
+	c.engine.Pause()
+	c.crew.desert()
+	pause(ctx, 20*time.Second)
+	c.engine.Continue()
+	c.crew.away.Store(false)
+	return c.writes.more(ctx, 100)
+}
+
 // cutOff harms the network between a node and PostgreSQL.
 func cutOff(harm func(*link)) func(context.Context, *cluster) error {
 	return func(ctx context.Context, c *cluster) error {
@@ -188,21 +202,22 @@ func smallDisk(c *cluster) error {
 	return nil
 }
 
-// fullDisk uses up the space on the disk of a node, for longer than the others wait for its
-// beats.
+// fullDisk uses up the space on the disk of a node, until the others consider it dead.
 func fullDisk(ctx context.Context, c *cluster) error {
-	filler := filepath.Join(filepath.Dir(c.nodes[1].database()), "filler")
-	return errors.Join(c.fullFor(ctx, filler, 10*time.Second), c.writes.more(ctx, 100))
-}
-
-// fullFor fills a disk for a time.
-func (c *cluster) fullFor(ctx context.Context, filler string, d time.Duration) error {
+	n := c.nodes[1]
+	filler := filepath.Join(filepath.Dir(n.database()), "filler")
 	if err := fill(filler); err != nil {
 		return err
 	}
 	c.crew.desert()
-	pause(ctx, d)
-	return os.Remove(filler)
+	err := c.nodes[0].Register(ctx, lab.Names("filling", 20_000)) // the space that is in the files is not enough
+	isUnready := func() (bool, error) {
+		answer, err := n.Call(ctx, "/readyz", "", nil)
+		return answer.Status == http.StatusServiceUnavailable, err
+	}
+	c.r.must("/readyz of a node with a full disk", until(ctx, isUnready))
+	pause(ctx, 5*time.Second)
+	return errors.Join(err, os.Remove(filler), c.writes.more(ctx, 100))
 }
 
 // smallEngine gives PostgreSQL a small disk.
@@ -214,7 +229,13 @@ func smallEngine(c *cluster) error {
 // fullEngine uses up the space on the disk of PostgreSQL. PostgreSQL may end because of
 // that, and is then started again.
 func fullEngine(ctx context.Context, c *cluster) error {
-	if err := c.fullFor(ctx, filepath.Join(c.folder, "filler"), 10*time.Second); err != nil {
+	filler := filepath.Join(c.folder, "filler")
+	if err := fill(filler); err != nil {
+		return err
+	}
+	c.crew.desert()
+	pause(ctx, 10*time.Second)
+	if err := os.Remove(filler); err != nil {
 		return err
 	}
 	if err := until(ctx, func() (bool, error) {
