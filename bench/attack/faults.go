@@ -194,7 +194,7 @@ func mountSmall(folder, size string) error {
 func smallDisk(c *cluster) error {
 	n := c.nodes[1]
 	folder := filepath.Join(n.Folder, "disk")
-	if err := errors.Join(os.Mkdir(folder, 0o700), mountSmall(folder, "8m")); err != nil {
+	if err := errors.Join(os.Mkdir(folder, 0o700), mountSmall(folder, "64m")); err != nil {
 		return err
 	}
 	c.mounted = append(c.mounted, folder)
