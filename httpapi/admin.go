@@ -33,7 +33,11 @@ type adminCall func(w http.ResponseWriter, r *http.Request) (object, error)
 // correctly what has changed.
 func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := h.checkAdmin(r, parameters...); err != nil {
+		err := h.checkAdmin(r, parameters...)
+		if err == nil {
+			err = h.catchUp(r)
+		}
+		if err != nil {
 			h.respond(w, r, nil, err)
 			return
 		}
@@ -42,6 +46,7 @@ func (h *Handler) admin(serve adminCall, parameters ...string) http.HandlerFunc 
 		if err == nil {
 			h.logChange(w, r)
 		}
+		h.showPosition(w)
 		h.respond(w, r, data, err)
 	}
 }
@@ -224,13 +229,21 @@ func (h *Handler) stats(_ http.ResponseWriter, r *http.Request) (object, error) 
 	if err != nil {
 		return nil, err
 	}
+	nodes, err := flagOf(r, "nodes")
+	if err != nil {
+		return nil, err
+	}
 	if !deliveries {
 		stats.Deliveries = 0 // left out
 	}
 	if !availability {
 		stats.Availability = presence.AvailabilityCounts{} // left out
 	}
-	return members(stats)
+	data, err := members(stats)
+	if err == nil && nodes {
+		data = h.nodes(data)
+	}
+	return data, err
 }
 
 // flagOf returns a boolean parameter of a query. Absent means false.

@@ -23,6 +23,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	counted(out, &m)
 	distributed(out, &m)
 	c.delivered(out, m.Version)
+	c.logged(out)
 }
 
 func (c collector) state(out sink) {

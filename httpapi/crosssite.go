@@ -63,10 +63,6 @@ func allowOrigins(origins []string, cookies bool) *cors.Cors {
 	})
 }
 
-// versionHeader is the header for a version: in a request the one that the client
-// has seen, in a response the one that it includes.
-const versionHeader = "Presence-Version"
-
 // guard wraps authenticate. It rejects requests with credentials that a browser
 // may have added by itself, such as cookies, unless they come from the program's
 // own pages or from a listed origin.

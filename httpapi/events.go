@@ -50,6 +50,8 @@ func (h *Handler) adminEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.stream(w, r, func() (sse.Source, *slog.Logger, error) {
+		// A node that lags behind would take the cursor of another for one that was never issued.
+		h.service.Await(r.Context(), presence.Position{Version: cursor})
 		feed, err := h.service.Follow(cursor)
 		if err != nil {
 			return nil, nil, err

@@ -47,7 +47,7 @@ func (h *Handler) route() {
 		"/v1/admin/logout":        post(h.admin(h.logoutUser)),
 		"/v1/admin/issueToken":    post(h.admin(h.issueToken)),
 		"/v1/admin/explain":       get(h.admin(h.explain, "userID")),
-		"/v1/admin/stats":         get(h.admin(h.stats, "deliveries", "availability")),
+		"/v1/admin/stats":         get(h.admin(h.stats, "deliveries", "availability", "nodes")),
 		"/v1/admin/webhooks":      get(h.admin(h.listWebhooks)),
 		"/v1/admin/config":        get(h.admin(h.config)),
 		"/v1/admin/events":        {http.MethodGet: h.adminEvents},
@@ -172,6 +172,7 @@ func (h *Handler) admitted(serve func(http.ResponseWriter, *http.Request, Creden
 			return
 		}
 		data, err := serve(w, r, c)
+		h.showPosition(w)
 		h.respond(w, r, data, err)
 	}
 }
@@ -181,6 +182,9 @@ func (h *Handler) admitted(serve func(http.ResponseWriter, *http.Request, Creden
 func (h *Handler) admit(r *http.Request) (Credentials, error) {
 	c, err := h.identify(r)
 	if err != nil {
+		return c, err
+	}
+	if err := h.catchUp(r); err != nil {
 		return c, err
 	}
 	return c, h.service.Admit(r.Context(), c.UserID, c.IssuedAt)

@@ -12,12 +12,14 @@ type webhookState struct {
 	Version int64   `json:"version"`
 	Behind  float64 `json:"behind"` // in seconds, to the millisecond
 	Failing string  `json:"failing,omitempty"`
+	Node    string  `json:"node,omitempty"` // the node that sends; empty without a log
 }
 
 func (h *Handler) listWebhooks(http.ResponseWriter, *http.Request) (object, error) {
 	var all []webhookState
+	node := h.leader()
 	for _, s := range h.webhooks.States() {
-		all = append(all, webhookState{s.URL, s.Version, s.Behind.Round(time.Millisecond).Seconds(), s.Failing})
+		all = append(all, webhookState{s.URL, s.Version, s.Behind.Round(time.Millisecond).Seconds(), s.Failing, node})
 	}
 	return list(object{}, "webhooks", all), nil
 }

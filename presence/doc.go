@@ -54,7 +54,8 @@
 // only what it missed; see [Device].
 //
 // A run of the service begins with [Open], and ends with [Service.Close] or with the
-// process.
+// process. A node, which is one of several services that share a [Log], may have several
+// runs, one after another.
 //
 // A feed, opened by [Service.Follow], receives the changes of all users. It is meant for
 // the server side: it has no device, and it ignores the two switches,
@@ -97,6 +98,33 @@
 // second goroutine, the janitor, sleeps until the next deadline and then submits
 // an operation. The operation checks the time again, so it never undoes a newer
 // change.
+//
+// # Several nodes
+//
+// Several services that have the same Config.Log act as one. Each is a node: it has a
+// database of its own, which holds the whole state, and it serves any client. The log
+// orders batches of operations, and keeps them. The writer of a node doesn't apply the
+// operations that wait, but appends them to the log as one entry. A goroutine of each node
+// applies all entries, in order, to its database. The node that has appended an entry then
+// also answers the callers. So nothing is announced or acknowledged before it is durable in
+// the log and applied here, and the nodes need to reach the log only, not one another.
+//
+// The same entries lead to the same state on all nodes, because an operation depends on
+// nothing else: an entry has the time of the log, operations have IDs and ages instead of
+// times of a node, and the settings that decide an outcome are part of the state. Each node
+// computes a digest of what it has applied, and compares it with those of the others.
+//
+// With a log there is a run for each node. A device refers to the run that has its stream,
+// so the end of a run is one operation, whatever the number of its users: it begins the
+// grace period of all its devices. A node appends a beat each second, and the others end the
+// run of a node whose beats are missing while three of their own arrive. A node whose run was
+// ended, although it lives, begins another one and takes over the devices whose streams are
+// still open.
+//
+// An append whose outcome is unknown is repeated. The entries of a run are numbered, so a
+// repeat has no effect. A node that was away for longer than the log keeps its entries, and
+// one that is new, begins with a snapshot: a copy of the database of another node, which the
+// log keeps as well.
 //
 // # Errors
 //

@@ -34,8 +34,9 @@ type DeviceState struct {
 	State    string    `json:"state"` // "connected"; in the grace period after a disconnect "grace", and then "retained" if the device is native
 	Since    time.Time `json:"since"` // when the device connected, or when it disconnected
 	LoginAt  time.Time `json:"loginAt"`
-	Idle     bool      `json:"idle"` // nobody is using it, as it reported last
-	Adds     string    `json:"adds"` // what it adds to the status, in words
+	Idle     bool      `json:"idle"`           // nobody is using it, as it reported last
+	Adds     string    `json:"adds"`           // what it adds to the status, in words
+	Node     string    `json:"node,omitempty"` // the node that has its stream; empty without a log, and if it isn't connected
 }
 
 // ExplainedEntry is an entry, with what it adds to the status in words.
@@ -96,7 +97,10 @@ func (s *Service) explain(userID string) (e Explanation, id uint32, feeds int, e
 	}
 	u = new(*u)
 	u.devices = s.model.ends.of(u)
-	x := explainer{user: u, now: now, started: s.started, settings: &s.model.settings}
+	x := explainer{user: u, now: now, started: s.started, ends: s.model.ends, settings: &s.model.settings}
+	if s.node != nil {
+		x.started = 0
+	}
 	e = Explanation{
 		Now:       toTime(now),
 		Status:    s.model.status(u, u),
@@ -113,13 +117,22 @@ func (s *Service) explain(userID string) (e Explanation, id uint32, feeds int, e
 	}
 	for _, d := range u.devices {
 		e.Devices = append(e.Devices, DeviceState{
-			d.id, d.platform, d.stateAt(now).String(), toTime(d.since), toTime(d.loginAt), d.idle, x.deviceAdds(&d),
+			d.id, d.platform, d.stateAt(now).String(), toTime(d.since), toTime(d.loginAt), d.idle, x.deviceAdds(&d), s.model.nodeOf(&d),
 		})
 	}
 	if !u.looksLike(&u.own, &u.account, &u.public) {
 		e.Public, e.Others = new(u.publicStatus(s.model.settings.LastSeen)), x.others()
 	}
 	return e, u.id, len(s.model.feeds), nil
+}
+
+// nodeOf returns the name of the node that has the stream of a device. It is empty without
+// a log, and if the device isn't connected.
+func (m *model) nodeOf(d *device) string {
+	if !d.isConnected() {
+		return ""
+	}
+	return m.runs[d.run].node
 }
 
 // String returns the state as it is in DeviceState.State.

@@ -11,7 +11,8 @@ import (
 type explainer struct {
 	*user
 	now      micros
-	started  micros // when this run of the service began
+	started  micros // when this run of the service began; zero with a log, because other nodes may have gone on
+	ends     runEnds
 	settings *Settings
 }
 
@@ -27,6 +28,9 @@ func (x explainer) why() string {
 	if n, last := x.count(inGrace); n > 0 && last <= x.started {
 		return fmt.Sprintf("%s because %s connected when the server stopped, and may reconnect; the server started again at %s",
 			Online, number(n, "device was", "devices were"), clockTime(x.started))
+	} else if node := x.stopped(last); n > 0 && node != "" {
+		return fmt.Sprintf("%s because %s disconnected a moment ago and may reconnect; the last was connected to %s, which stopped at %s",
+			Online, number(n, "device", "devices"), node, clockTime(last))
 	} else if n > 0 {
 		return fmt.Sprintf("%s because %s disconnected a moment ago and may reconnect; the last disconnected at %s",
 			Online, number(n, "device", "devices"), clockTime(last))
@@ -53,6 +57,23 @@ func (x explainer) count(state deviceState) (n int, last micros) {
 		}
 	}
 	return n, last
+}
+
+// stopped names the node that had the stream of a device and whose run ended at a time. It
+// returns "" if there is none.
+func (x explainer) stopped(at micros) string {
+	for i := range x.devices {
+		for _, e := range x.ends[x.devices[i].run] {
+			switch {
+			case x.devices[i].since != at || e.at != at:
+			case e.node == "":
+				return "a node"
+			default:
+				return "the node " + e.node
+			}
+		}
+	}
+	return ""
 }
 
 // next returns the sentence that says what changes the normal status next.

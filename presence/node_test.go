@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ type cluster struct {
 	t     *testing.T
 	log   *memoryLog
 	nodes []*world
+	links []*link
 }
 
 func openCluster(t *testing.T, n int, adjust ...func(*Settings)) *cluster {
@@ -33,10 +35,30 @@ func (c *cluster) join(adjust ...func(*Settings)) *world {
 		f(&settings)
 	}
 	name := fmt.Sprint("node ", len(c.nodes)+1)
-	w := &world{t: c.t, path: filepath.Join(c.t.TempDir(), "presence.db"), settings: settings, log: c.log, node: name}
+	l := newLink(c.log)
+	w := &world{t: c.t, path: filepath.Join(c.t.TempDir(), "presence.db"), settings: settings, log: l, node: name}
 	w.start()
-	c.nodes = append(c.nodes, w)
+	c.nodes, c.links = append(c.nodes, w), append(c.links, l)
 	return w
+}
+
+// pass lets time pass, until everything that becomes due is done.
+func (c *cluster) pass(d time.Duration) { c.nodes[0].pass(d) }
+
+// is checks a status on all nodes.
+func (c *cluster) is(want, promise string) {
+	c.t.Helper()
+	for _, w := range c.nodes {
+		w.is(want, promise+", on "+w.node)
+	}
+}
+
+// live returns the names of the nodes that live, in order of their runs, as w knows them.
+func (w *world) live() (names []string) {
+	for _, n := range w.LogMetrics().Nodes {
+		names = append(names, n.Name)
+	}
+	return names
 }
 
 // settle waits until all nodes have applied the whole log.
@@ -84,11 +106,12 @@ func TestNodesActAsOne(t *testing.T) {
 		}
 		three.set("alice", "here", 0)
 		bob.next()
+		alice.next()
+		c.settle()
 		one.is("alice ONLINE here", "a status that another node has set")
 		again := one.web("alice", "tab")
-		alice.next()
-		alice.ends(io.EOF)
 		c.settle()
+		alice.ends(io.EOF)
 		two.is("alice ONLINE here", "the device connected again elsewhere")
 		again.Close()
 		c.nodes[0].pass(11 * time.Second)
@@ -113,4 +136,54 @@ func TestModelOnTwoNodes(t *testing.T) {
 			c.same()
 		})
 	}
+}
+
+// TestExplainNamesNodes checks that each node explains at which node a device is
+// connected, and which node has stopped.
+func TestExplainNamesNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2)
+		one, two := c.nodes[0], c.nodes[1]
+		two.web("alice", "tab").next()
+		c.settle()
+		for _, w := range c.nodes {
+			e, err := w.Explain(t.Context(), "alice")
+			w.must(err)
+			if e.Devices[0].Node != two.node {
+				t.Errorf("%s explains that the device is connected at %q, want %q", w.node, e.Devices[0].Node, two.node)
+			}
+		}
+		two.Service.Close()
+		synctest.Wait()
+		e, err := one.Explain(t.Context(), "alice")
+		one.must(err)
+		if want := "the last was connected to the node node 2, which stopped at "; !strings.Contains(e.Why, want) || e.Devices[0].Node != "" {
+			t.Errorf("after the end of %s, alice is %q and her device is at %q, want %q", two.node, e.Why, e.Devices[0].Node, want)
+		}
+	})
+}
+
+// TestDigestsAreComparable checks that the metrics of all nodes have the digest of the same
+// place, although the nodes have started at different times.
+func TestDigestsAreComparable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2)
+		if m := c.nodes[0].LogMetrics(); m.DigestPlace != 0 || m.Digest != nil {
+			t.Errorf("before a minute begins, the digest is %x at place %d", m.Digest, m.DigestPlace)
+		}
+		c.nodes[0].pass(70 * time.Second)
+		c.join()
+		c.nodes[0].pass(50 * time.Second)
+		c.settle()
+		first := c.nodes[0].LogMetrics()
+		if first.DigestPlace == 0 {
+			t.Fatal("no digest after a minute")
+		}
+		for _, w := range c.nodes[1:] {
+			if m := w.LogMetrics(); m.DigestPlace != first.DigestPlace || string(m.Digest) != string(first.Digest) {
+				t.Errorf("%s has the digest %x at place %d, and %s has %x at place %d",
+					w.node, m.Digest, m.DigestPlace, c.nodes[0].node, first.Digest, first.DigestPlace)
+			}
+		}
+	})
 }

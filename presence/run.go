@@ -114,11 +114,19 @@ func (*endRuns) apply(b *batch) error {
 // endRun ends a run, or ends it once more: its devices that are still in their grace get
 // the whole of Settings.RestartGrace again.
 func (b *batch) endRun(id int64) {
-	end := runEnd{at: b.now, clock: b.before, grace: toMicros(b.settings.RestartGrace), retention: toMicros(b.settings.OfflineRetention)}
+	end := runEnd{node: b.nodeOf(id), at: b.now, clock: b.before, grace: toMicros(b.settings.RestartGrace), retention: toMicros(b.settings.OfflineRetention)}
 	b.exec("DELETE FROM runs WHERE id = ?", id)
 	b.runs = maps.Clone(b.runs)
 	delete(b.runs, id)
 	b.addEnd(id, end)
+}
+
+// nodeOf returns the name of the node of a run, which may have ended.
+func (b *batch) nodeOf(id int64) string {
+	if ends := b.ends[id]; len(ends) > 0 {
+		return ends[0].node
+	}
+	return b.runs[id].node
 }
 
 func (b *batch) addEnd(id int64, end runEnd) {
@@ -126,12 +134,16 @@ func (b *batch) addEnd(id int64, end runEnd) {
 	b.ends = maps.Clone(b.ends)
 	b.ends[id] = append(slices.Clip(b.ends[id]), end)
 	b.applyEnds()
+	b.after((*model).sweepAgain)
 }
 
 // runEnd is the end of a run. It applies to each device of the run whose row is stored,
 // and which is not stored again: whoever reads the row applies the ends of its run, in
 // order. Applying an end twice has the same effect as once.
-type runEnd struct{ at, clock, grace, retention micros }
+type runEnd struct {
+	at, clock, grace, retention micros
+	node                        string // the name of the node, for people; empty without a log, and after a restart
+}
 
 // runEnds are the ends of the runs that have devices, by run and in order of time. The map
 // and its slices are never changed in place.

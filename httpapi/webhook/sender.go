@@ -17,12 +17,15 @@ import (
 type sender struct {
 	senders *Senders
 	url     string
-	name    string // of the stored feed
-	client  *http.Client
+	name    string       // of the stored feed
 	log     *slog.Logger // with the URL as it is shown
 
+	// The fields below are guarded by Senders.mu. client and over also belong to the
+	// goroutine until it has closed ended.
 	cancel context.CancelFunc
-	ended  chan struct{} // closed at the end of run
+	client *http.Client
+	ended  chan struct{} // closed at the end of run; nil before the first start
+	over   bool          // nothing more is sent until the next start of the program
 
 	mu    sync.Mutex
 	state progress
@@ -38,11 +41,36 @@ type progress struct {
 	failed  uint64
 }
 
-// stop ends the deliveries, and waits for the goroutine.
+// start starts the deliveries, unless they are running or over.
+func (s *sender) start() {
+	if s.isRunning() || s.over {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel, s.client, s.ended = cancel, newClient(ctx, s.senders.dial), make(chan struct{})
+	go s.run(ctx)
+}
+
+func (s *sender) isRunning() bool {
+	if s.ended == nil {
+		return false
+	}
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// stop ends the deliveries, and waits for the goroutine. If they have ended, or were never
+// started, it has no effect.
 func (s *sender) stop() {
-	s.cancel()
-	<-s.ended
-	s.client.CloseIdleConnections()
+	if s.ended != nil {
+		s.cancel()
+		<-s.ended
+		s.client.CloseIdleConnections()
+	}
 }
 
 // report returns the state at now.
@@ -64,41 +92,48 @@ func (s *sender) update(change func(*progress)) {
 	change(&s.state)
 }
 
-// run delivers until ctx is done, the service drains, or the URL refuses further
-// messages.
+// run delivers until ctx is done, the service drains, the URL refuses further messages, or
+// another node sends.
 func (s *sender) run(ctx context.Context) {
 	defer close(s.ended)
 	s.update(func(p *progress) { p.whole = time.Now() })
-	feed := s.open(ctx)
-	if feed == nil {
-		return
+	err := s.deliverAll(ctx)
+	s.over = err == errGone || !s.senders.shared
+	if !s.over {
+		s.update(func(p *progress) { *p = progress{sent: p.sent, failed: p.failed} })
 	}
-	defer feed.Close()
-	for {
-		err := s.next(ctx, feed)
-		if err == io.EOF {
-			s.log.Error("webhook ends: another Senders of the same service has forgotten or opened this URL")
-		}
-		if err != nil {
-			return
-		}
+	switch {
+	case err == io.EOF && s.over:
+		s.log.Error("webhook ends: another Senders of the same service has forgotten or opened this URL")
+	case err == io.EOF:
+		s.log.Info("webhook is sent by another node")
 	}
 }
 
+// deliverAll delivers all events of the stored feed of the URL, and returns why it ends.
+func (s *sender) deliverAll(ctx context.Context) error {
+	feed, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer feed.Close()
+	for err == nil {
+		err = s.next(ctx, feed)
+	}
+	return err
+}
+
 // open opens the stored feed of the URL. It retries while the database can't be written,
-// and returns nil once ctx is done or the service drains.
-func (s *sender) open(ctx context.Context) *presence.Feed {
+// and returns an error once ctx is done or the service drains.
+func (s *sender) open(ctx context.Context) (*presence.Feed, error) {
 	for failures := 0; ; failures++ {
 		feed, err := s.senders.svc.FollowAs(ctx, s.name)
-		if err == nil {
-			return feed
-		}
-		if ctx.Err() != nil || errors.Is(err, presence.ErrClosed) {
-			return nil
+		if err == nil || ctx.Err() != nil || errors.Is(err, presence.ErrClosed) {
+			return feed, err
 		}
 		s.log.Warn("webhook can't be started yet", "error", err)
-		if pause(ctx, delay(failures)) != nil {
-			return nil
+		if err := pause(ctx, delay(failures)); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -14,17 +14,23 @@ import (
 	"github.com/presence-server/presence/presence"
 )
 
-// Senders sends webhooks, with one goroutine for each URL. Its methods are safe for
+// Senders sends webhooks, with one goroutine for each URL. If the service shares a log, only
+// the node that leads sends; see [presence.Service.Leads]. Its methods are safe for
 // concurrent use. At most one Senders of a service may have URLs.
 type Senders struct {
 	svc      *presence.Service
 	log      *slog.Logger
 	dial     dialer
+	shared   bool // the service shares a log
 	settings atomic.Pointer[settings]
 	all      atomic.Pointer[[]*sender] // in the order of Config.URLs
 
-	mu     sync.Mutex // held while goroutines are started and stopped
-	closed bool
+	mu        sync.Mutex // held while goroutines are started and stopped
+	closed    bool
+	forgotten bool // the service has forgotten the URLs that were removed
+
+	unfollow context.CancelFunc // ends followLead; nil until Configure has started it
+	tasks    sync.WaitGroup     // followLead
 }
 
 // settings are what all URLs have in common. They apply to the next attempt.
@@ -35,7 +41,7 @@ type settings struct {
 
 // New returns a Senders that sends nothing until [Senders.Configure] gives it URLs.
 func New(svc *presence.Service, log *slog.Logger) *Senders {
-	s := &Senders{svc: svc, log: log, dial: new(net.Dialer).DialContext}
+	s := &Senders{svc: svc, log: log, dial: new(net.Dialer).DialContext, shared: svc.LogMetrics() != nil}
 	s.all.Store(new([]*sender))
 	return s
 }
@@ -45,7 +51,9 @@ func New(svc *presence.Service, log *slog.Logger) *Senders {
 // After [Senders.Close] it does nothing.
 //
 // The error means that the service could not forget removed URLs, which the next call
-// tries again. Everything else is in effect.
+// tries again. Everything else is in effect. If the service shares a log, there is no error:
+// the node that leads tries until it succeeds, and forgets what its own configuration
+// doesn't have.
 func (s *Senders) Configure(ctx context.Context, c Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,32 +62,61 @@ func (s *Senders) Configure(ctx context.Context, c Config) error {
 	}
 	key, _ := decodeSecret(c.Secret)
 	s.settings.Store(&settings{key, c.Batch})
+	s.setURLs(c.URLs)
+	s.forgotten = false
+	if !s.shared {
+		s.startAll()
+		return s.forget(ctx)
+	}
+	if s.unfollow == nil {
+		life, cancel := context.WithCancel(context.Background())
+		s.unfollow = cancel
+		s.tasks.Go(func() { s.followLead(life) })
+	}
+	return nil
+}
+
+// setURLs replaces the URLs, and ends the deliveries to those that are removed.
+func (s *Senders) setURLs(urls []string) {
 	before := make(map[string]*sender)
 	for _, one := range *s.all.Load() {
 		before[one.url] = one
-		if !slices.Contains(c.URLs, one.url) {
+		if !slices.Contains(urls, one.url) {
 			one.stop()
 		}
 	}
 	var all []*sender
-	var names []string
-	for _, url := range c.URLs {
+	for _, url := range urls {
 		one := before[url]
 		if one == nil {
-			one = s.start(url)
+			one = s.newSender(url)
 		}
-		all, names = append(all, one), append(names, one.name)
+		all = append(all, one)
 	}
 	s.all.Store(&all)
-	return s.svc.ForgetFeeds(ctx, feedPrefix, names)
 }
 
-// Close ends all deliveries, and waits until no goroutine and no connection is left. A
-// message that is being sent is sent again after the next start.
-func (s *Senders) Close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
+// forget makes the service forget the URLs that were removed, unless it has done so.
+func (s *Senders) forget(ctx context.Context) error {
+	if s.forgotten {
+		return nil
+	}
+	var names []string
+	for _, one := range *s.all.Load() {
+		names = append(names, one.name)
+	}
+	err := s.svc.ForgetFeeds(ctx, feedPrefix, names)
+	s.forgotten = err == nil
+	return err
+}
+
+func (s *Senders) startAll() {
+	for _, one := range *s.all.Load() {
+		one.start()
+	}
+}
+
+func (s *Senders) stopAll() {
 	for _, one := range *s.all.Load() {
 		one.cancel()
 	}
@@ -88,24 +125,32 @@ func (s *Senders) Close() {
 	}
 }
 
+// Close ends all deliveries, and waits until no goroutine and no connection is left. A
+// message that is being sent is sent again after the next start, or by another node.
+func (s *Senders) Close() {
+	s.mu.Lock()
+	s.closed = true
+	if s.unfollow != nil {
+		s.unfollow()
+	}
+	s.stopAll()
+	s.mu.Unlock()
+	s.tasks.Wait()
+}
+
 // feedPrefix is what the names of the stored feeds begin with.
 const feedPrefix = "webhook "
 
-// start starts the deliveries to a URL.
-func (s *Senders) start(url string) *sender {
-	ctx, cancel := context.WithCancel(context.Background())
+// newSender returns a sender that isn't started.
+func (s *Senders) newSender(url string) *sender {
 	digest := sha256.Sum256([]byte(url)) // the URL may contain a secret, and the database must not
-	one := &sender{
+	return &sender{
 		senders: s,
 		url:     url,
 		name:    feedPrefix + hex.EncodeToString(digest[:]),
-		client:  newClient(ctx, s.dial),
-		cancel:  cancel,
-		ended:   make(chan struct{}),
 		log:     s.log.With("url", Show(url)),
+		cancel:  func() {},
 	}
-	go one.run(ctx)
-	return one
 }
 
 // State is how far one URL has come.
@@ -114,7 +159,7 @@ type State struct {
 	URL string
 
 	// Version is the version up to which the URL has received everything. Zero
-	// means that its feed isn't open yet.
+	// means that its feed isn't open: not yet, or because another node sends.
 	Version int64
 
 	// Behind is an upper bound on the age of the oldest change that the URL has not
