@@ -68,16 +68,22 @@ func (c *clusterConfig) name() string {
 	return host
 }
 
-// agreement returns a hash of what tokens are verified with, which must be the same on all
-// nodes.
-func (a *authConfig) agreement() string {
-	key := a.Secret
-	if key == "" {
-		key = a.JWKSURL
+// agreement returns hashes of the secrets with which tokens are verified, or of the URL of
+// the identity provider if there are none. All nodes must have one in common.
+func (a *authConfig) agreement() (hashes []string) {
+	keys := a.previousSecrets()
+	if a.Secret != "" {
+		keys = append(keys, []byte(a.Secret))
 	}
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write([]byte("the secret of a node of a cluster"))
-	return hex.EncodeToString(mac.Sum(nil))
+	if len(keys) == 0 {
+		keys = append(keys, []byte(a.JWKSURL))
+	}
+	for _, key := range keys {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte("the secret of a node of a cluster"))
+		hashes = append(hashes, hex.EncodeToString(mac.Sum(nil)))
+	}
+	return hashes
 }
 
 // explainOpen makes the error of a service that can't be opened name the key to change.

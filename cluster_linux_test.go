@@ -153,20 +153,25 @@ func TestLogThatLostItsEndIsAccepted(t *testing.T) {
 // TestWhatNodesRefuse checks that each mistake gets one line that says what to do.
 func TestWhatNodesRefuse(t *testing.T) {
 	n := newNodes(t)
-	one := n.node("one")
+	const secret = "AUTH__SECRET=the-old-secret-of-the-test"
+	one := n.node("one", secret)
 	one.Start()
 	one.Befriend("alice", "bob")
 
 	n.node("x", "AUTH__SECRET=another secret, of 16 bytes or more").refused(`auth.secret (or auth.jwks_url, if there is none) is not the same here and on the node "one"`)
+	// A secret is changed on one node after another; see deploy/README.md.
+	changed := n.node("two", "AUTH__SECRET=another secret, of 16 bytes or more", "AUTH__PREVIOUS_SECRETS=the-old-secret-of-the-test")
+	changed.Start()
+	changed.Kill()
 	n.node("x", "CLUSTER__LOG=postgres://postgres:wrong@"+n.postgres.Address+"/postgres").refused("cluster.log can't be used")
 	n.node("x", "CLUSTER__LOG=postgres://postgres@"+n.postgres.Address+"/nowhere").refused("cluster.log can't be used")
 	n.node("x", "CLUSTER__LOG=mysql://somewhere/db").refused("CLUSTER__LOG = …: must be a URL of PostgreSQL")
 	n.node("x", "AUTH__SECRET=").refused("must be set, to the same value on every node")
 	n.node("x", "CLUSTER__LOG_FILE=missing").refused("CLUSTER__LOG_FILE = …: excludes cluster.log")
-	same := n.node("x", "DATABASE__PATH="+one.Database())
+	same := n.node("x", secret, "DATABASE__PATH="+one.Database())
 	same.refused("in use")
 
-	copied := n.node("copy")
+	copied := n.node("copy", secret)
 	copied.takeFile(one)
 	copied.refused("another process runs with a copy of")
 }

@@ -78,6 +78,9 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err := r.setKeys(c, secret); err != nil {
 		return err
 	}
+	if err := r.svc.SetAgreement(ctx, c.Auth.agreement()); err != nil {
+		return err
+	}
 	r.api.SetAdminKeys(c.Auth.adminKeys()...)
 	r.api.SetLimits(c.limits)
 	r.api.SetWebhooks(c.Webhooks)

@@ -148,7 +148,7 @@ CREATE TABLE runs (
   node      TEXT    NOT NULL, -- the name of the node; '' without a log
   nonce     INTEGER NOT NULL, -- a random number by which the node recognizes its run
   level     INTEGER NOT NULL, -- the highest level of operations that the node's program knows
-  agreement TEXT    NOT NULL, -- a hash of what must be the same on all nodes
+  agreement TEXT    NOT NULL, -- hashes of what the nodes must have in common, separated by spaces
   beats     INTEGER NOT NULL, -- how many beats of the run are in the log
   number    INTEGER NOT NULL  -- of the last entry of the run in the log: one with this number or a lower one is a repeat
 ) STRICT;

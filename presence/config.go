@@ -34,10 +34,10 @@ type Config struct {
 	// Node is the name of the node, for people. It has no effect without a Log.
 	Node string
 
-	// Agreement is a hash of what must be the same on all nodes, such as the secret with
-	// which credentials are verified. Open fails if another node has
-	// another one.
-	Agreement string
+	// Agreement has hashes of what the nodes must have in common, such as the secrets with
+	// which credentials are verified. Open fails with a [*DisagreementError] if this node
+	// and another have no hash in common. It has no effect without a Log.
+	Agreement []string
 
 	machine *machine // set by tests; nil means the real machine
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/presence-server/presence/presence/store"
@@ -199,7 +200,9 @@ func (s *Service) restoreRuns(ctx context.Context) error {
 	rows, err := s.store.Reader().QueryContext(ctx, "SELECT id, node, nonce, level, agreement, beats, number FROM runs")
 	_, err = store.Collect(rows, err, func(rows *sql.Rows) (id int64, err error) {
 		var r run
-		err = rows.Scan(&id, &r.node, &r.nonce, &r.level, &r.agreement, &r.beats, &r.number)
+		var agreement string
+		err = rows.Scan(&id, &r.node, &r.nonce, &r.level, &agreement, &r.beats, &r.number)
+		r.agreement = strings.Fields(agreement)
 		m.runs[id] = r
 		return id, err
 	})

@@ -16,14 +16,13 @@ import (
 // A node proposes as a run. If the others consider it dead, they end its run; it notices
 // that in the log, begins another, and takes over the devices whose streams are still open.
 type node struct {
-	svc       *Service
-	w         *writer
-	log       Log
-	logID     string
-	name      string
-	agreement string
-	codec     *codec
-	appends   histogram
+	svc     *Service
+	w       *writer
+	log     Log
+	logID   string
+	name    string
+	codec   *codec
+	appends histogram
 
 	ctx      context.Context // done when the node can't go on, or stops
 	stop     context.CancelFunc
@@ -42,6 +41,7 @@ type node struct {
 	leaving   bool          // the node begins no run any more
 	run       int64         // the run as which the node proposes; zero means that it has none
 	ended     []int64       // the runs of this node that ended while their streams were open
+	agreement []string      // see Config.Agreement
 	nonce     int64         // that of the run, or of the one that was proposed last
 	number    int64         // of the last entry that was proposed
 	pending   []*proposed   // in order
@@ -75,6 +75,13 @@ func (n *node) currentRun() int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.run
+}
+
+// setAgreement replaces the hashes with which the node begins its next run.
+func (n *node) setAgreement(hashes []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.agreement = hashes
 }
 
 // setOwn remembers the settings of the node's configuration.

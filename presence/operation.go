@@ -52,6 +52,7 @@ var kinds = [...]operation{
 	28: (*endRun)(nil),
 	29: (*beat)(nil),
 	30: (*takeOver)(nil),
+	31: (*setAgreement)(nil),
 }
 
 // opLevel is the level of the operations of this release. A release that adds a kind, or a

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // run is a run of the service that has not ended. Without a log there is one. With a log
@@ -13,18 +14,18 @@ type run struct {
 	node      string
 	nonce     int64
 	level     int
-	agreement string
+	agreement []string
 	beats     int64
 	number    int64
 }
 
 // beginRun begins the next run, which becomes that of the batch.
 type beginRun struct {
-	Node      string `cbor:"1,keyasint,omitempty"`
-	Nonce     int64  `cbor:"2,keyasint,omitempty"` // zero without a log
-	Level     int    `cbor:"3,keyasint,omitempty"`
-	Agreement string `cbor:"4,keyasint,omitempty"` // a hash of what must be the same on all nodes
-	Before    int64  `cbor:"5,keyasint,omitempty"` // the nonce of the node's previous run, which ends
+	Node      string   `cbor:"1,keyasint,omitempty"`
+	Nonce     int64    `cbor:"2,keyasint,omitempty"` // zero without a log
+	Level     int      `cbor:"3,keyasint,omitempty"`
+	Agreement []string `cbor:"4,keyasint,omitempty"` // see Config.Agreement
+	Before    int64    `cbor:"5,keyasint,omitempty"` // the nonce of the node's previous run, which ends
 }
 
 func (op *beginRun) apply(b *batch) error {
@@ -36,7 +37,7 @@ func (op *beginRun) apply(b *batch) error {
 	b.lastRun++
 	b.run = b.lastRun
 	r := run{node: op.Node, nonce: op.Nonce, level: op.Level, agreement: op.Agreement}
-	b.exec("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", b.run, r.node, r.nonce, r.level, r.agreement, r.beats, r.number)
+	b.exec("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", b.run, r.node, r.nonce, r.level, strings.Join(r.agreement, " "), r.beats, r.number)
 	b.runs = maps.Clone(b.runs)
 	b.runs[b.run] = r
 	if op.Nonce == 0 {
@@ -55,7 +56,7 @@ func (b *batch) mayBegin(op *beginRun) error {
 			return errRepeated
 		case r.nonce == 0 || r.nonce == op.Before:
 			previous = append(previous, id)
-		case r.agreement != op.Agreement:
+		case !agree(r.agreement, op.Agreement):
 			return &DisagreementError{Node: r.node}
 		}
 	}
@@ -65,11 +66,32 @@ func (b *batch) mayBegin(op *beginRun) error {
 	return nil
 }
 
+// agree reports whether two nodes have a hash in common, or neither has any.
+func agree(one, other []string) bool {
+	isCommon := func(hash string) bool { return slices.Contains(other, hash) }
+	return slices.ContainsFunc(one, isCommon) || len(one)+len(other) == 0
+}
+
+// setAgreement replaces the hashes of the run that submits it.
+type setAgreement struct {
+	Agreement []string `cbor:"1,keyasint,omitempty"`
+}
+
+func (op *setAgreement) apply(b *batch) error {
+	if r, live := b.runs[b.run]; live {
+		r.agreement = op.Agreement
+		b.exec("UPDATE runs SET agreement = ? WHERE id = ?", strings.Join(r.agreement, " "), b.run)
+		b.runs = maps.Clone(b.runs)
+		b.runs[b.run] = r
+	}
+	return nil
+}
+
 // errRepeated is the error of an operation that was applied before.
 var errRepeated = errors.New("presence: the operation was applied before")
 
-// DisagreementError is why a node can't join others: its Config.Agreement isn't that of the
-// node that it names.
+// DisagreementError is why a node can't join others: its Config.Agreement has nothing in
+// common with that of the node that it names.
 type DisagreementError struct{ Node string }
 
 // Error returns a message that names the other node.

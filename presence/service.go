@@ -265,6 +265,17 @@ func (s *Service) Configure(ctx context.Context, settings Settings) error {
 	return s.writer.doThen(ctx, &configure{settings.deciding()}, func(m *model) { m.settings.takeOwn(settings) })
 }
 
+// SetAgreement replaces Config.Agreement. Without a log it does nothing.
+//
+// Errors: CodeUnavailable.
+func (s *Service) SetAgreement(ctx context.Context, hashes []string) error {
+	if s.node == nil {
+		return nil
+	}
+	s.node.setAgreement(hashes)
+	return s.writer.do(ctx, &setAgreement{hashes})
+}
+
 // publish brings the batch into memory, and then wakes the sessions without holding the
 // lock.
 func (s *Service) publish(b *batch) {

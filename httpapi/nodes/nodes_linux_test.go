@@ -48,7 +48,7 @@ func open(t testing.TB, postgres *testserver.Postgres, name string, hooks webhoo
 	}
 	t.Cleanup(func() { shared.Close() })
 	n.svc, err = presence.Open(t.Context(), presence.Config{
-		Path: filepath.Join(t.TempDir(), "presence.db"), Logger: log, Log: shared, Node: name, Agreement: "the same",
+		Path: filepath.Join(t.TempDir(), "presence.db"), Logger: log, Log: shared, Node: name, Agreement: []string{"the same"},
 	})
 	if err != nil {
 		t.Fatal(err)
