@@ -27,6 +27,7 @@ type world struct {
 	node     string // the name of the node
 
 	agreement string
+	codec     *codec // nil means that of this release
 	logger    *slog.Logger
 	asleep    atomic.Int64 // how long the machine was suspended, in nanoseconds
 	clockSet  func()
@@ -45,7 +46,7 @@ func open(t *testing.T, adjust ...func(*Settings)) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	svc, err := Open(context.Background(), Config{Path: w.path, Settings: &w.settings, Log: w.log, Node: w.node, Agreement: w.agreement, Logger: w.logger, machine: &machine{
+	svc, err := Open(context.Background(), Config{Path: w.path, Settings: &w.settings, Log: w.log, Node: w.node, Agreement: w.agreement, Logger: w.logger, codec: w.codec, machine: &machine{
 		suspended: func() time.Duration { return time.Duration(w.asleep.Load()) },
 		onClockSet: func(f func()) (func(), error) {
 			w.clockSet = f

@@ -109,7 +109,7 @@ func TestASecondProcessOnACopyIsRefused(t *testing.T) {
 // which contains want.
 func (w *world) isRefusedToOpen(want string) {
 	w.t.Helper()
-	svc, err := Open(w.t.Context(), Config{Path: w.path, Settings: &w.settings, Log: w.log, Node: w.node, Agreement: w.agreement, Logger: w.logger})
+	svc, err := Open(w.t.Context(), Config{Path: w.path, Settings: &w.settings, Log: w.log, Node: w.node, Agreement: w.agreement, Logger: w.logger, codec: w.codec})
 	if err == nil {
 		svc.Close()
 		w.t.Errorf("the service opens, want an error that contains %q", want)
