@@ -40,6 +40,7 @@ type Config struct {
 	Agreement []string
 
 	machine *machine // set by tests; nil means the real machine
+	codec   *codec   // set by tests; nil means that of this release
 }
 
 // Settings are the switches, limits and times that [Service.Configure] can change

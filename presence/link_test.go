@@ -18,6 +18,7 @@ type link struct {
 	changed chan struct{}
 	holds   bool     // Append returns an error, and the entry arrives when the link is released
 	loses   bool     // Append succeeds, and the entry never arrives
+	hangs   bool     // all calls wait until their context is done
 	held    [][]byte // in order
 }
 
@@ -60,6 +61,26 @@ func (l *link) deliver(held [][]byte) {
 // release ends hold and lose, and makes the entries arrive that are on their way.
 func (l *link) release() { l.deliver(l.take()) }
 
+// hang makes all calls wait until their context is done.
+func (l *link) hang() {
+	l.mu.Lock()
+	l.hangs = true
+	l.mu.Unlock()
+	l.cut(nil, nil) // ends the calls that wait
+}
+
+// hung waits until ctx is done if the link hangs, and returns its error.
+func (l *link) hung(ctx context.Context) error {
+	l.mu.Lock()
+	hangs := l.hangs
+	l.mu.Unlock()
+	if !hangs {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // lose makes appends succeed although the entries never arrive, until release.
 func (l *link) lose() {
 	l.mu.Lock()
@@ -74,6 +95,9 @@ func (l *link) state() (appends, reads error, changed chan struct{}) {
 }
 
 func (l *link) Append(ctx context.Context, data []byte) error {
+	if err := l.hung(ctx); err != nil {
+		return err
+	}
 	if err, _, _ := l.state(); err != nil {
 		return err
 	}
@@ -93,6 +117,9 @@ func (l *link) Append(ctx context.Context, data []byte) error {
 }
 
 func (l *link) Next(ctx context.Context, after int64) ([]LogEntry, error) {
+	if err := l.hung(ctx); err != nil {
+		return nil, err
+	}
 	_, err, changed := l.state()
 	if err != nil {
 		return nil, err
@@ -114,6 +141,9 @@ func (l *link) Next(ctx context.Context, after int64) ([]LogEntry, error) {
 }
 
 func (l *link) State(ctx context.Context) (LogState, error) {
+	if err := l.hung(ctx); err != nil {
+		return LogState{}, err
+	}
 	if _, err, _ := l.state(); err != nil {
 		return LogState{}, err
 	}

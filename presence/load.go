@@ -224,7 +224,7 @@ func (s *Service) storedSettings(ctx context.Context) (settings Settings, err er
 	var value []byte
 	switch err := s.store.Reader().QueryRowContext(ctx, "SELECT value FROM settings").Scan(&value); err {
 	case nil:
-		if settings, err = newCodec().decodeSettings(value); err != nil {
+		if settings, err = s.codec.decodeSettings(value); err != nil {
 			return settings, fmt.Errorf("the settings that are stored can't be read: restore a backup: %w", err)
 		}
 		return settings, nil

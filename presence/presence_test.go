@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -22,10 +23,14 @@ type world struct {
 	t        *testing.T
 	path     string
 	settings Settings
-	log      Log          // nil means none
-	node     string       // the name of the node
-	asleep   atomic.Int64 // how long the machine was suspended, in nanoseconds
-	clockSet func()
+	log      Log    // nil means none
+	node     string // the name of the node
+
+	agreement string
+	codec     *codec // nil means that of this release
+	logger    *slog.Logger
+	asleep    atomic.Int64 // how long the machine was suspended, in nanoseconds
+	clockSet  func()
 }
 
 func open(t *testing.T, adjust ...func(*Settings)) *world {
@@ -41,7 +46,7 @@ func open(t *testing.T, adjust ...func(*Settings)) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	svc, err := Open(context.Background(), Config{Path: w.path, Settings: &w.settings, Log: w.log, Node: w.node, machine: &machine{
+	svc, err := Open(context.Background(), Config{Path: w.path, Settings: &w.settings, Log: w.log, Node: w.node, Agreement: w.agreement, Logger: w.logger, codec: w.codec, machine: &machine{
 		suspended: func() time.Duration { return time.Duration(w.asleep.Load()) },
 		onClockSet: func(f func()) (func(), error) {
 			w.clockSet = f

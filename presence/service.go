@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -31,6 +32,7 @@ type Service struct {
 	writer   *writer
 	meters   meters
 	machine  machine
+	codec    *codec
 	node     *node // nil without a log
 
 	mu    sync.RWMutex
@@ -71,6 +73,7 @@ func Open(ctx context.Context, config Config) (*Service, error) {
 	s := &Service{
 		log:     config.Logger,
 		machine: machine{suspended, onClockSet},
+		codec:   cmp.Or(config.codec, newCodec()),
 		meters:  meters{opened: time.Now().Add(-1)},
 	}
 	if s.log == nil {

@@ -45,7 +45,7 @@ type writer struct {
 func newWriter(s *Service, lastBatch micros) *writer {
 	return &writer{
 		store:     s.store,
-		codec:     newCodec(),
+		codec:     s.codec,
 		clock:     s.clock,
 		log:       s.log,
 		model:     &s.model,
