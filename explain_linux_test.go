@@ -13,5 +13,5 @@ func TestExplainPrintsTheNode(t *testing.T) {
 	stream := c.Open("alice", "")
 	defer stream.Close()
 	out, _ := c.calls(0, "explain", "alice")
-	c.mentions(out, "device ", ` "d", web, connected since 20`, ` at the node a\x1b\u202e: ONLINE`)
+	c.mentions(out, "device ", ` "d", web, connected since 20`, ` at the node "a\x1b\u202e": ONLINE`)
 }
