@@ -21,13 +21,17 @@ func main() {
 	short := flag.Bool("short", false, "run less of each load, to show that it works; the figures mean little")
 	only := flag.String("run", "", "measure only loads whose name contains `TEXT`")
 	floor := flag.String("floor", "", "act as the floor `NAME` on the given address; used by bench itself")
+	node := flag.Int("node", 0, "act as a node with `N` users, on the given database and log; used by bench itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	if *floor != "" {
+	switch {
+	case *floor != "":
 		err = serveFloor(ctx, *floor, flag.Arg(0))
-	} else {
+	case *node > 0:
+		err = beNode(ctx, *node, flag.Arg(0), flag.Arg(1))
+	default:
 		printHead()
 		err = lab.Run(ctx, *short, *only, loads)
 	}
@@ -40,7 +44,7 @@ func main() {
 // loads returns the parts of the table, from top to bottom.
 func loads(l *lab.Lab) (items []lab.Item) {
 	b := &bench{Lab: l, seeds: make(map[string]string)}
-	for _, load := range []load{
+	for _, load := range append([]load{
 		b.fanOut("fan-out 1,000", 1000, 40),
 		b.fanOut("fan-out 10,000", 10_000, 12),
 		b.team(),
@@ -52,7 +56,7 @@ func loads(l *lab.Lab) (items []lab.Item) {
 		b.followed(),
 		b.feedPaced(),
 		b.feedMillion(),
-	} {
+	}, b.clusters()...) {
 		items = append(items, lab.Item{Name: load.name, Run: func(ctx context.Context) error { return load.report(ctx, l.Scale(5, 1)) }})
 	}
 	return items

@@ -85,20 +85,27 @@ func isOldCaddy(t *testing.T, caddy string) bool {
 func (p *proxy) runNginx() {
 	p.t.Helper()
 	nginx := server.Require(p.t, "nginx", "nginx is the proxy in front of the server")
-	site := p.sample("nginx.conf", map[string]string{
-		"127.0.0.1:8080":         p.server.Address,
-		"listen 443 ssl":         "listen " + p.address + " ssl",
-		"listen [::]:443":        "#",
-		"/etc/letsencrypt/live/": p.folder + "/",
-		"/var/log/nginx/":        p.folder + "/",
-	})
-	write(p.t, filepath.Join(p.folder, "main.conf"), fmt.Sprintf(`daemon off; user root; pid nginx.pid; error_log error.log info;
-		events {}
+	site := p.nginxSite(map[string]string{"127.0.0.1:8080": p.server.Address, "/var/log/nginx/": p.folder + "/"})
+	write(p.t, filepath.Join(p.folder, "main.conf"), "daemon off; events {}"+p.nginxMain(site))
+	p.run(nginx, "-p", p.folder, "-c", "main.conf", "-e", "error.log")
+}
+
+// nginxSite returns the path of a copy of the sample that listens on the proxy's address.
+func (p *proxy) nginxSite(replace map[string]string) string {
+	p.t.Helper()
+	replace["listen 443 ssl"] = "listen " + p.address + " ssl"
+	replace["listen [::]:443"] = "#"
+	replace["/etc/letsencrypt/live/"] = p.folder + "/"
+	return p.sample("nginx.conf", replace)
+}
+
+// nginxMain returns a main file that includes a site.
+func (p *proxy) nginxMain(site string) string {
+	return fmt.Sprintf(`user root; pid nginx.pid; error_log error.log info;
 		http {
 			client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e;
 			include %s;
-		}`, site))
-	p.run(nginx, "-p", p.folder, "-c", "main.conf", "-e", "error.log")
+		}`, site)
 }
 
 func TestHAProxy(t *testing.T) {
@@ -149,7 +156,12 @@ func TestCaddy(t *testing.T) {
 // newProxy starts a server, and prepares a proxy for it.
 func newProxy(t *testing.T, env ...string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, server: startServer(t, append(env, trusted)...), address: freeAddress(t), folder: t.TempDir()}
+	return newProxyOf(t, startServer(t, append(env, trusted)...))
+}
+
+func newProxyOf(t *testing.T, s *server.Child) *proxy {
+	t.Helper()
+	p := &proxy{t: t, server: s, address: freeAddress(t), folder: t.TempDir()}
 	os.Chmod(p.folder, 0o755) // nginx's workers aren't root
 	live := filepath.Join(p.folder, name)
 	if err := os.Mkdir(live, 0o755); err != nil {

@@ -33,8 +33,10 @@ func TestReadme(t *testing.T) {
 	)}
 	s.Admin("importUsers", map[string]any{"userIDList": []string{"alice"}}, nil)
 	ran := make(map[string]bool)
-	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```").FindAllStringSubmatch(read(t, "README.md"), -1) {
-		for line := range strings.Lines(block[1]) {
+	readme := read(t, "README.md")
+	readme = strings.Replace(readme, section(t, readme, "## Several nodes"), "", 1) // TestReadmeOfSeveralNodes runs these
+	for _, block := range blocks(readme, "sh") {
+		for line := range strings.Lines(block) {
 			line = strings.TrimSpace(line)
 			if !ran[line] && !notRun.MatchString(line) {
 				r.run(line)
@@ -45,6 +47,26 @@ func TestReadme(t *testing.T) {
 	if len(ran) < 30 {
 		t.Errorf("only %d lines were found", len(ran))
 	}
+}
+
+// section returns the text below a heading, up to the next heading of the same level.
+func section(t *testing.T, text, heading string) string {
+	t.Helper()
+	_, below, ok := strings.Cut(text, "\n"+heading+"\n")
+	if !ok {
+		t.Fatalf("the README has no %q", heading)
+	}
+	level, _, _ := strings.Cut(heading, " ")
+	below, _, _ = strings.Cut(below, "\n"+level+" ")
+	return below
+}
+
+// blocks returns the contents of the code blocks in a language.
+func blocks(text, language string) (all []string) {
+	for _, block := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```").FindAllStringSubmatch(text, -1) {
+		all = append(all, block[1])
+	}
+	return all
 }
 
 // reader is a person who follows the README.
@@ -69,7 +91,7 @@ func (r reader) run(line string) {
 		r.server.Start()
 		return
 	}
-	script := fmt.Sprintf("presence() { command %q \"$@\"; }; pidof() { echo %d; }; ADMIN_KEY=%q; set -o pipefail\n",
+	script := fmt.Sprintf("presence() { command %q \"$@\"; }; pidof() { echo %d; }; sudo() { \"$@\"; }; ADMIN_KEY=%q; set -o pipefail\n",
 		binary(r.t), r.server.Pid(), server.AdminKey) + r.replace.Replace(line)
 	command, like := exec.CommandContext(r.ctx, "bash", "-c", script), r.server.Command()
 	command.Dir, command.Env = like.Dir, like.Env
@@ -79,7 +101,7 @@ func (r reader) run(line string) {
 	if exit != nil && exit.ExitCode() == timedOut && strings.Contains(string(out), "event: READY") {
 		return
 	}
-	if err != nil || strings.Contains(string(out), `"code":7`) || len(out) == 0 && !strings.Contains(line, " -o ") {
+	if err != nil || strings.Contains(string(out), `"code":7`) || len(out) == 0 && !strings.Contains(line, " -o ") && !strings.HasPrefix(line, "sudo mv ") {
 		r.t.Errorf("$ %s\n%s%v", line, out, err)
 	}
 }
@@ -98,7 +120,7 @@ func TestReadmeNamesWhatIsThere(t *testing.T) {
 	source := sources(t, "../*.go", "../httpapi/*.go", "../presence/*.go", "../presence/store/*.go", "../sdk/*.js")
 	keys := keysOf(read(t, "../presence.toml"))
 	for pattern, there := range map[string]func(name string) bool{
-		"`((?:database|auth|features|limits|timing|tls|cors|webhooks|ops|log)\\.[a-z_]+)\\b": func(name string) bool { return keys[name] },
+		"`((?:database|auth|features|limits|timing|tls|cors|webhooks|cluster|ops|log)\\.[a-z_]+)\\b": func(name string) bool { return keys[name] },
 		`PRESENCE_([A-Z_]+)`: func(name string) bool {
 			return keys[strings.ReplaceAll(strings.ToLower(name), "__", ".")]
 		},
@@ -124,7 +146,7 @@ func TestReadmeNamesWhatIsThere(t *testing.T) {
 			}
 		}
 	}
-	for _, message := range []string{"in use by another process", "not a presence database", "can't be written"} {
+	for _, message := range []string{"in use by another process", "not a presence database", "can't be written", "the log has lost it"} {
 		if !strings.Contains(readme, message) || !strings.Contains(source, message) {
 			t.Errorf("%q should be in the README because the program prints it", message)
 		}

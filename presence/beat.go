@@ -1,6 +1,9 @@
 package presence
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // beatEvery is how often a node appends a beat, by which the others know that it lives.
 const beatEvery = time.Second
@@ -46,4 +49,18 @@ func (op *takeOver) apply(b *batch) error {
 		})
 	}
 	return nil
+}
+
+// endFailed ends the sessions whose device has changed, as if it had a newer one.
+func (op *takeOver) endFailed(m *model) {
+	if len(op.failed) == 0 {
+		return
+	}
+	for _, u := range m.users {
+		for _, s := range slices.Clone(u.sessions()) {
+			if slices.Contains(op.failed, s.stream) {
+				m.end(s, ending{kind: endSuperseded})
+			}
+		}
+	}
 }

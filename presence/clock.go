@@ -17,6 +17,7 @@ type clock struct {
 	base      time.Duration // what suspended returned at began
 	mu        sync.Mutex
 	floor     micros        // the latest time before follow was called last; zero without a log
+	batch     micros        // the time of the last batch or earlier; zero without a log
 	asleep    time.Duration // for how long the machine has been suspended since began
 }
 
@@ -66,14 +67,28 @@ func (c *clock) read() (micros, time.Time) {
 	return max(c.floor, c.origin+toMicros(now.Sub(c.began)+c.asleep)), now
 }
 
-// follow sets the clock by the time of an entry of the log that has just arrived. The clock
-// never goes back: if the entry is earlier, it stands still for as long.
-func (c *clock) follow(at micros) {
+// follow sets the clock by the time of an entry of the log that has just arrived, after a
+// batch at the time before. The clock never goes back: if the entry is earlier, it stands
+// still for as long.
+func (c *clock) follow(at, before micros) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.origin + toMicros(time.Since(c.began)+c.asleep)
 	c.floor = max(c.floor, now)
 	c.origin += at - now
+	c.batch = max(at, before)
+}
+
+// batchTime returns the time that a batch has at least which is submitted now. It is
+// earlier than now while the clock stands still.
+func (c *clock) batchTime() micros {
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.batch == 0 {
+		return now
+	}
+	return max(c.batch, c.origin+toMicros(time.Since(c.began)+c.asleep))
 }
 
 // machineNow returns the time by the machine's clock, but not later than lastClock.

@@ -24,7 +24,11 @@ func (e *LevelError) Error() string {
 }
 
 func (c *codec) encodeEntry(run, number int64, operations []encoded) ([]byte, error) {
-	return c.encoder.Marshal(&logged{Level: opLevel, Run: run, Number: number, Operations: operations})
+	l := logged{Level: 1, Run: run, Number: number, Operations: operations}
+	for _, e := range operations {
+		l.Level = max(l.Level, c.levels[e.Code])
+	}
+	return c.encoder.Marshal(&l)
 }
 
 func (c *codec) decodeEntry(data []byte) (l logged, err error) {
@@ -35,23 +39,21 @@ func (c *codec) decodeEntry(data []byte) (l logged, err error) {
 	if err := c.decoder.Unmarshal(parts[0], &l.Level); err != nil {
 		return l, fmt.Errorf("presence: an entry of the log has no level: %w", err)
 	}
-	if l.Level > opLevel {
-		return l, &LevelError{l.Level, opLevel}
+	if l.Level > c.level {
+		return l, &LevelError{l.Level, c.level}
 	}
 	return l, c.decoder.Unmarshal(data, &l)
 }
 
 // decodeAll returns requests for the operations of an entry, which nobody waits for.
 func (c *codec) decodeAll(all []encoded) ([]*request, error) {
-	var requests []*request
+	requests := make([]*request, 0, len(all))
 	for _, e := range all {
 		op, err := c.decode(e)
 		if err != nil {
 			return nil, err
 		}
-		r := newRequest()
-		r.op = op
-		requests = append(requests, r)
+		requests = append(requests, &request{op: op})
 	}
 	return requests, nil
 }

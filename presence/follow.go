@@ -5,24 +5,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 )
 
 // follow applies the entries of the log until the node stops.
 func (n *node) follow() {
+	defer n.answerPending()
 	for n.ctx.Err() == nil {
 		entries, err := n.log.Next(n.ctx, n.place)
 		if err != nil {
-			if err := n.awayWith(err); err != nil {
-				n.fail(err)
-				return
-			}
+			err = n.awayWith(err)
 		}
-		for i := range entries {
-			if err := n.applyEntry(&entries[i]); err != nil {
-				n.fail(err)
-				return
-			}
+		for i := 0; i < len(entries) && err == nil; i++ {
+			err = n.applyEntry(&entries[i])
+		}
+		if err != nil && n.ctx.Err() == nil {
+			n.fail(err)
 		}
 	}
 }
@@ -30,15 +29,16 @@ func (n *node) follow() {
 // awayWith waits until the log can be reached again, after an error of Next. It returns an
 // error if the node can't go on.
 func (n *node) awayWith(err error) error {
-	if errors.Is(err, ErrTrimmed) {
-		return errors.New("this node was away for longer than the log keeps its entries: start it again")
-	}
 	for n.ctx.Err() == nil {
+		switch {
+		case err == nil || errors.Is(err, errLostLog):
+			return err
+		case errors.Is(err, ErrTrimmed):
+			return errors.New("this node was away for longer than the log keeps its entries: start it again")
+		}
 		n.away(err)
 		n.pause()
-		if err = n.verify(); err == nil || errors.Is(err, errLostLog) {
-			return err
-		}
+		err = n.verify()
 	}
 	return nil
 }
@@ -70,16 +70,17 @@ func (n *node) applyEntry(e *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	n.w.clock.follow(e.At.UnixMicro())
+	n.w.clock.follow(e.At.UnixMicro(), n.w.lastBatch)
 	if !n.isRepeat(&l) {
 		var own *proposed
 		if l.Run != 0 && l.Run == n.currentRun() {
 			own = n.takePending(l.Number)
 		}
-		if err := n.perform(e, &l, own, requests); err != nil {
-			return err
+		err := n.perform(e, &l, own, requests)
+		if err == nil {
+			err = n.observe(&l, requests)
 		}
-		if err := n.observe(&l, requests); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -97,41 +98,51 @@ func (n *node) isRepeat(l *logged) bool {
 	return !live || l.Number <= r.number
 }
 
-// perform applies an entry in one transaction. If that fails, it answers the callers and
-// tries again until it succeeds, because the entry is durable and all other nodes apply it.
-func (n *node) perform(e *LogEntry, l *logged, own *proposed, others []*request) error {
-	requests := n.remote(others, l.Run)
+// perform applies an entry in one transaction: the requests of own, or else those that were
+// decoded. If that fails, it answers the callers and tries again until it succeeds, because
+// the entry is durable and all other nodes apply it.
+func (n *node) perform(e *LogEntry, l *logged, own *proposed, decoded []*request) error {
+	n.remote(decoded, l.Run)
+	requests := decoded
 	if own != nil {
 		requests = n.claim(own.requests, l.Run)
 	}
 	before := n.w.lastBatch
-	for {
-		b := n.w.newBatch(e.At.UnixMicro())
-		b.run = l.Run
-		b.mark = &mark{place: e.Place, number: l.Number, entry: entryHash(e), before: n.digest}
-		n.markOwn(b.mark, l.Run, requests)
-		b.extendGraces()
-		err := n.w.perform(b, requests)
+	for n.ctx.Err() == nil {
+		err := n.performOnce(e, l, requests)
+		answerClaimed(own, err)
 		if err == nil {
-			n.digest, n.committed, n.entry = b.mark.digest, e.Place, b.mark.entry
-			n.w.store.Wrote(b.written)
-			n.keepDigest(b)
-			break
+			n.svc.janitor.streamEnded(n.unread...)
+			return nil
 		}
-		reason := n.w.unwritable(err)
-		n.answerClaimed(own, reason)
-		own = nil
-		if requests, err = n.codec.decodeAll(l.Operations); err != nil {
+		own, requests, n.w.lastBatch = nil, decoded, before
+		again, err := n.codec.decodeAll(l.Operations) // without the results of the attempt that failed
+		if err != nil {
 			return err
 		}
-		requests = n.remote(requests, l.Run)
-		n.w.lastBatch = before
+		n.remote(again, l.Run)
+		copy(decoded, again)
 		n.pause()
-		if n.ctx.Err() != nil {
-			return ErrClosed
-		}
 	}
-	n.answerClaimed(own, nil)
+	return ErrClosed
+}
+
+func (n *node) performOnce(e *LogEntry, l *logged, requests []*request) error {
+	n.unread = nil
+	b := n.w.newBatch(e.At.UnixMicro())
+	b.run = l.Run
+	b.mark = &mark{place: e.Place, number: l.Number, entry: entryHash(e), before: n.digest}
+	n.markOwn(b.mark, l.Run, requests)
+	outage := b.extendGraces()
+	if err := n.w.perform(b, requests); err != nil {
+		return n.w.unwritable(err)
+	}
+	n.digest, n.committed, n.entry = b.mark.digest, e.Place, b.mark.entry
+	if outage {
+		n.svc.janitor.outageEnded(n.svc.clock.now())
+	}
+	n.w.store.Wrote(b.written)
+	n.keepDigest(b)
 	return nil
 }
 
@@ -166,12 +177,11 @@ func (n *node) markOwn(m *mark, run int64, requests []*request) {
 // by one that nobody waits for.
 func (n *node) claim(requests []*request, run int64) []*request {
 	for i, r := range requests {
-		if r.state.CompareAndSwap(requestProposed, requestApplying) {
-			continue
+		if !r.state.CompareAndSwap(requestProposed, requestApplying) {
+			requests[i] = newRequest()
+			requests[i].op = r.op
+			n.remote(requests[i:i+1], run)
 		}
-		requests[i] = newRequest()
-		requests[i].op = r.op
-		n.remote(requests[i:i+1], run)
 	}
 	return requests
 }
@@ -179,7 +189,7 @@ func (n *node) claim(requests []*request, run int64) []*request {
 // remote gives the requests of an entry the effects that they have in memory if no caller
 // of this node waits for them: older sessions and feeds end. A login of this node whose
 // caller has returned has no session, so its stream ends at once.
-func (n *node) remote(requests []*request, run int64) []*request {
+func (n *node) remote(requests []*request, run int64) {
 	mine := run != 0 && run == n.currentRun()
 	for _, r := range requests {
 		switch op := r.op.(type) {
@@ -188,18 +198,21 @@ func (n *node) remote(requests []*request, run int64) []*request {
 				u := m.byName[op.UserID]
 				m.supersede(u, op.DeviceID, nil)
 				if mine && u != nil {
-					n.svc.janitor.streamEnded(endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
+					n.unread = append(n.unread, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
 				}
+			}
+		case *takeOver:
+			if mine {
+				r.then = op.endFailed
 			}
 		case *nameFeed:
 			r.then = func(m *model) { m.endFeeds(func(name string) bool { return name == op.Name }) }
 		}
 	}
-	return requests
 }
 
 // answerClaimed answers the requests of an entry of this node. own may be nil.
-func (n *node) answerClaimed(own *proposed, err error) {
+func answerClaimed(own *proposed, err error) {
 	if own == nil {
 		return
 	}
@@ -216,62 +229,54 @@ func (n *node) observe(l *logged, requests []*request) error {
 	runs := n.w.model.runs // only this goroutine replaces it
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if l.Run != 0 && l.Run == n.run {
+		n.reached()
+	}
 	for _, r := range requests {
 		switch op := r.op.(type) {
 		case *beginRun:
-			if err := n.observeBegin(op); err != nil {
-				return err
+			if op.Nonce == n.nonce && n.began != nil {
+				if err := n.observeBegin(r.err); err != nil {
+					return err
+				}
 			}
 		case *configure:
 			if op.Settings != n.settings && l.Run != n.run {
 				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", runs[l.Run].node)
 			}
 		case *beat:
+			n.countBeat(l.Run)
 			if err := n.compareDigest(l.Run, op); err != nil {
 				return err
 			}
-			n.countBeat(l.Run)
 		}
 	}
 	if _, live := runs[n.run]; n.run != 0 && !live {
 		n.ended = append(n.ended, n.run)
 		n.run, n.number = 0, 0
 		for _, p := range n.pending {
-			n.proposeAgain(p.requests)
+			n.proposeAgain(p)
 		}
 		n.pending = nil
 	}
 	return nil
 }
 
-// observeBegin takes the run that this node has begun.
-func (n *node) observeBegin(op *beginRun) error {
-	if n.run != 0 || op.Nonce != n.nonce {
-		return nil
+// observeBegin takes the run that this node has begun. refused is why it has not. n.mu is
+// held.
+func (n *node) observeBegin(refused error) error {
+	if refused != nil {
+		return refused
 	}
 	for id, r := range n.w.model.runs {
-		if r.nonce == op.Nonce {
+		if r.nonce == n.nonce {
 			n.run, n.number = id, 0
-			n.missed = make(map[int64]int)
-			close(n.began)
-			return nil
 		}
 	}
-	for _, r := range n.w.model.runs {
-		if r.nonce != 0 && r.agreement != op.Agreement {
-			return &DisagreementError{Node: r.node}
-		}
-	}
+	n.missed = make(map[int64]int)
+	close(n.began)
+	n.began = nil
 	return nil
-}
-
-// proposeAgain proposes requests again that were in an entry without effect.
-func (n *node) proposeAgain(requests []*request) {
-	for _, r := range requests {
-		if r.state.CompareAndSwap(requestProposed, requestWaiting) {
-			n.again = append(n.again, r)
-		}
-	}
 }
 
 // countBeat counts how many beats of this node each other one has missed.
@@ -311,14 +316,26 @@ func (n *node) proposeEnd() operation {
 // digestsKept is for how many places the node remembers its digest.
 const digestsKept = 4096
 
-// compareDigest returns an error if another node had another state at the same place.
+// compareDigest compares the state with that of another node at the same place. It returns
+// an error unless most nodes have the state of this one. n.mu is held.
 func (n *node) compareDigest(run int64, op *beat) error {
-	if known := n.digests[op.Place%digestsKept]; known.place != op.Place || bytes.Equal(known.digest, op.Digest) {
+	known, runs := n.digests[op.Place%digestsKept], n.w.model.runs
+	switch {
+	case known.place != op.Place:
+		return nil
+	case bytes.Equal(known.digest, op.Digest):
+		delete(n.differing, run)
+		return nil
+	case !n.differing[run]:
+		n.svc.log.Error("another node has another state: one of the two databases is damaged", "node", runs[run].node, "entry", op.Place)
+	}
+	n.differing[run] = true
+	maps.DeleteFunc(n.differing, func(id int64, _ bool) bool { _, live := runs[id]; return !live })
+	if 2*len(n.differing) < len(runs) {
 		return nil
 	}
-	other := n.w.model.runs[run].node
-	return fmt.Errorf("presence: the state at the entry %d of the log is not the same here and on the node %q: "+
-		"one of the two databases is damaged. Remove the database of this node to copy the state from the log, or that of the other", op.Place, other)
+	return fmt.Errorf("presence: at the entry %d of the log, the node %q has another state than %s, which is probably damaged: "+
+		"move this file away, and the node copies the state from the log", op.Place, runs[run].node, n.w.store.Path())
 }
 
 // placeDigest is the digest at a place.
@@ -332,19 +349,27 @@ func (n *node) arrived(e *LogEntry) {
 	n.place = e.Place
 	n.mu.Lock()
 	n.digests[e.Place%digestsKept] = placeDigest{e.Place, n.digest}
-	n.applied, n.silent = e.Place, 0
+	n.applied = e.Place
 	n.bytes += int64(len(e.Data))
-	if n.lost != nil {
-		n.svc.log.Info("log can be reached again")
-		n.lost = nil
-	}
 	close(n.progress)
 	n.progress = make(chan struct{})
 	n.mu.Unlock()
 }
 
+// reached records that an entry of this node was applied. n.mu is held.
+func (n *node) reached() {
+	n.silent = 0
+	if n.lost != nil {
+		n.svc.log.Info("log can be reached again")
+		n.lost = nil
+	}
+}
+
 // away records that the log can't be reached, and logs it once.
 func (n *node) away(err error) {
+	if n.ctx.Err() != nil {
+		return
+	}
 	n.mu.Lock()
 	first := n.lost == nil
 	n.lost = err
@@ -355,19 +380,18 @@ func (n *node) away(err error) {
 }
 
 // awaitPlace waits until everything up to a place is applied.
-func (n *node) awaitPlace(ctx context.Context, place int64) error {
+func (n *node) awaitPlace(place int64) error {
 	for {
 		n.mu.Lock()
-		applied, progress, failed := n.applied, n.progress, n.failed
+		applied, progress := n.applied, n.progress
 		n.mu.Unlock()
-		if applied >= place || failed != nil {
-			return failed
+		if applied >= place {
+			return nil
 		}
 		select {
 		case <-progress:
-		case <-n.stopped:
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-n.ctx.Done():
+			return n.reason()
 		}
 	}
 }

@@ -21,6 +21,7 @@ type janitor struct {
 	mu    sync.Mutex
 	next  micros        // when it will wake by itself; zero means never
 	ended []endedStream // streams whose end is not stored yet
+	since micros        // when the last outage of the log ended; zero without one
 }
 
 func newJanitor(svc *Service) *janitor {
@@ -37,12 +38,20 @@ func (j *janitor) expect(due micros) {
 	}
 }
 
-// streamEnded makes the janitor store the end of a stream.
-func (j *janitor) streamEnded(e endedStream) {
+// streamEnded makes the janitor store the ends of streams.
+func (j *janitor) streamEnded(ended ...endedStream) {
 	j.mu.Lock()
-	j.ended = append(j.ended, e)
+	j.ended = append(j.ended, ended...)
 	j.mu.Unlock()
 	j.rouse()
+}
+
+// outageEnded makes the streams that have ended before count as ended now, because no
+// device could reconnect during an outage of the log.
+func (j *janitor) outageEnded(now micros) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.since = now
 }
 
 func (j *janitor) rouse() {
@@ -96,7 +105,7 @@ const retryDelay = time.Second / 2
 // propose returns the next operation, or nil if nothing is due.
 func (j *janitor) propose() operation {
 	j.mu.Lock()
-	n := min(len(j.ended), sweep)
+	n, since := min(len(j.ended), sweep), j.since
 	ended := j.ended[:n:n]
 	j.ended = j.ended[n:]
 	if len(j.ended) == 0 {
@@ -105,7 +114,7 @@ func (j *janitor) propose() operation {
 	j.mu.Unlock()
 	if n > 0 {
 		for now, i := j.svc.clock.now(), 0; i < n; i++ {
-			ended[i].Age = max(0, now-ended[i].at)
+			ended[i].Age = max(0, now-max(ended[i].at, since))
 		}
 		return &drop{Ended: ended}
 	}
@@ -141,7 +150,7 @@ func (j *janitor) sleep() time.Duration {
 	if due == 0 {
 		return -1
 	}
-	return max(0, time.Duration(due-j.svc.clock.now())*time.Microsecond+j.svc.patience())
+	return max(0, time.Duration(due-j.svc.clock.batchTime())*time.Microsecond+j.svc.patience())
 }
 
 // followClock wakes the janitor, all sessions and all feeds whenever the machine's clock was set or
@@ -178,7 +187,7 @@ func (s *Service) nextDue() micros {
 // proposeSettling returns an operation that applies what is due now, or nil if nothing
 // is.
 func (s *Service) proposeSettling() operation {
-	now := s.clock.now() - toMicros(s.patience())
+	now := s.clock.batchTime() - toMicros(s.patience())
 	s.mu.RLock()
 	due, users := s.model.nextDue(), s.model.deadlines.dueBy(now, sweep)
 	s.mu.RUnlock()

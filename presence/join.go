@@ -43,7 +43,7 @@ func (s *Service) openNode(ctx context.Context, config *Config, schema store.Sch
 			return nil, err
 		}
 		if err := s.startNode(ctx, config, &state, settings); err != nil {
-			return nil, errors.Join(orDone(ctx, err), s.Close())
+			return nil, orDone(ctx, err)
 		}
 		return s, nil
 	}
@@ -171,15 +171,19 @@ func load(ctx context.Context, config *Config, state *LogState) error {
 		fmt.Sprintf("UPDATE node SET log = '%s', place = %d, nonce = 0, proposed = x''", state.ID, place))
 }
 
-// found stores the database as the first snapshot of the log.
+// found stores the database as the first snapshot of the log. It first removes what the
+// database says about a log to which it belonged before.
 func (s *Service) found(ctx context.Context, log Log, id string, settings Settings) error {
 	if err := s.beginRun(ctx, settings); err != nil {
+		return err
+	}
+	if _, err := s.store.Exec("UPDATE node SET log = '', place = 0, entry = x'', digest = x'', nonce = 0, proposed = x''"); err != nil {
 		return err
 	}
 	if err := s.saveSnapshot(ctx, log); err != nil {
 		return err
 	}
-	_, err := s.store.Exec("UPDATE node SET log = ?, place = 0, entry = x'', digest = x'', nonce = 0, proposed = x''", id)
+	_, err := s.store.Exec("UPDATE node SET log = ?", id)
 	return err
 }
 
@@ -209,35 +213,62 @@ func (s *Service) saveSnapshot(ctx context.Context, log Log) error {
 // its run.
 func (s *Service) startNode(ctx context.Context, config *Config, state *LogState, settings Settings) error {
 	n := newNode(s, config)
-	var proposed []byte
-	row := s.store.Reader().QueryRowContext(ctx, "SELECT place, entry, digest, nonce, proposed FROM node")
-	if err := row.Scan(&n.place, &n.entry, &n.digest, &n.nonce, &proposed); err != nil {
-		return err
-	}
-	if _, err := s.store.Exec("PRAGMA synchronous = NORMAL"); err != nil { // what is lost is applied again
-		return err
-	}
-	n.committed = n.place
-	n.applied, n.digests[n.place%digestsKept] = n.place, placeDigest{n.place, n.digest}
 	n.logID = state.ID
+	proposed, err := n.restore(ctx)
+	if err != nil {
+		return errors.Join(err, s.closeStore())
+	}
 	s.node, s.writer.node = n, n
 	s.model.logPlace = n.place
 	s.model.settings.takeOwn(settings)
 	s.started = s.clock.now()
 	s.startTasks()
 	n.start()
-	if err := n.awaitPlace(ctx, state.Last); err != nil {
+	unlessDone := context.AfterFunc(ctx, n.stop)
+	if err = n.awaitPlace(state.Last); err == nil {
+		err = n.join(settings, proposed)
+	}
+	if !unlessDone() {
+		err = ctx.Err()
+	} else if failed := n.setOpened(); failed != nil {
+		err = failed
+	}
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return nil
+}
+
+// restore reads how far the database has applied the log, and returns the settings that the
+// node has proposed last.
+func (n *node) restore(ctx context.Context) (proposed []byte, err error) {
+	row := n.w.store.Reader().QueryRowContext(ctx, "SELECT place, entry, digest, nonce, proposed FROM node")
+	if err := row.Scan(&n.place, &n.entry, &n.digest, &n.nonce, &proposed); err != nil {
+		return nil, err
+	}
+	n.committed, n.applied, n.digests[n.place%digestsKept] = n.place, n.place, placeDigest{n.place, n.digest}
+	_, err = n.w.store.Exec("PRAGMA synchronous = NORMAL") // what is lost is applied again
+	return proposed, err
+}
+
+// join begins the first run of the node. It proposes the node's settings if they are not
+// those that the node proposed last.
+func (n *node) join(settings Settings, proposed []byte) error {
+	if err := n.awaitSilence(); err != nil {
 		return err
 	}
-	if err := n.awaitSilence(ctx); err != nil {
-		return err
+	close(n.mayBegin)
+	n.setOwn(settings)
+	var op operation = n.newBeat()
+	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, proposed) {
+		op = &configure{settings.deciding()}
 	}
-	return n.join(settings, proposed)
+	return n.w.submit(op)
 }
 
 // awaitSilence returns an error if the last run of this database still has beats: then
 // another process runs with a copy of the file.
-func (n *node) awaitSilence(ctx context.Context) error {
+func (n *node) awaitSilence() error {
 	beats := n.beatsOf(n.nonce)
 	if beats < 0 {
 		return nil
@@ -246,8 +277,8 @@ func (n *node) awaitSilence(ctx context.Context) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-n.ctx.Done():
+		return n.reason()
 	}
 	if n.beatsOf(n.nonce) > beats {
 		return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.svc.store.Path())
@@ -265,18 +296,4 @@ func (n *node) beatsOf(nonce int64) int64 {
 		}
 	}
 	return -1
-}
-
-// join begins the first run of the node. It proposes the node's settings if they are not
-// those that the node proposed last.
-func (n *node) join(settings Settings, proposed []byte) error {
-	var op operation = n.newBeat()
-	n.setOwn(settings)
-	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, proposed) {
-		op = &configure{settings.deciding()}
-	}
-	err := n.w.submit(op)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return errors.Join(n.failed, err)
 }

@@ -25,31 +25,34 @@ type node struct {
 	codec     *codec
 	appends   histogram
 
-	ctx     context.Context // done when the node stops
-	stop    context.CancelFunc
-	stopped chan struct{} // closed when the node can't go on, or stops
-	tasks   sync.WaitGroup
+	ctx      context.Context // done when the node can't go on, or stops
+	stop     context.CancelFunc
+	mayBegin chan struct{} // closed when the node may begin its first run
+	tasks    sync.WaitGroup
 
 	// The fields below belong to follow, and before start to its starter.
 	place     int64  // of the last entry that was applied or skipped
 	committed int64  // of the last entry that is stored
 	entry     []byte // the SHA-256 of that entry
 	digest    []byte
+	unread    []endedStream // the streams of logins whose callers have returned
 
-	mu        sync.Mutex
-	run       int64       // the run as which the node proposes; zero means that it has none
-	ended     []int64     // the runs of this node that ended while their streams were open
-	nonce     int64       // that of the run, or of the one that was proposed last
-	number    int64       // of the last entry that was proposed
-	pending   []*proposed // in order
-	again     []*request  // to be proposed again
-	began     chan struct{}
+	mu        sync.Mutex    // Service.mu is taken before it, never after it
+	opened    bool          // Open has returned
+	leaving   bool          // the node begins no run any more
+	run       int64         // the run as which the node proposes; zero means that it has none
+	ended     []int64       // the runs of this node that ended while their streams were open
+	nonce     int64         // that of the run, or of the one that was proposed last
+	number    int64         // of the last entry that was proposed
+	pending   []*proposed   // in order
+	began     chan struct{} // closed when the run that was proposed has begun; nil if none is proposed
 	missed    map[int64]int // how many beats of this node each other run has missed
 	digests   [digestsKept]placeDigest
-	applied   int64         // place, for other goroutines
-	progress  chan struct{} // closed and replaced when applied grows
-	minute    placeDigest   // at the first entry of the last minute of the log; zero until one has begun
-	silent    int           // how many times beatEvery has passed since the last entry arrived
+	differing map[int64]bool // the runs whose state is not that of this node
+	applied   int64          // place, for other goroutines
+	progress  chan struct{}  // closed and replaced when applied grows
+	minute    placeDigest    // at the first entry of the last minute of the log; zero until one has begun
+	silent    int            // how many times beatEvery has passed since an entry of this node was applied last
 	snapshots snapshots
 	proposed  uint64   // how many entries were appended
 	bytes     int64    // the size of the entries that were applied since the last snapshot
@@ -61,7 +64,7 @@ type node struct {
 func newNode(s *Service, config *Config) *node {
 	n := &node{
 		svc: s, w: s.writer, log: config.Log, name: config.Node, agreement: config.Agreement, codec: s.writer.codec,
-		stopped: make(chan struct{}), progress: make(chan struct{}), missed: make(map[int64]int),
+		mayBegin: make(chan struct{}), progress: make(chan struct{}), missed: make(map[int64]int), differing: make(map[int64]bool),
 		snapshots: snapshots{last: time.Now()},
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
@@ -90,9 +93,21 @@ func (n *node) start() {
 // leave ends the run of a node that is about to stop, so that the others needn't wait for
 // its beats. It waits for at most maxWait.
 func (n *node) leave() {
-	if run := n.currentRun(); run != 0 {
+	n.mu.Lock()
+	n.leaving = true
+	run := n.run
+	n.mu.Unlock()
+	if run != 0 {
 		n.w.send(&endRun{Run: run, Beats: -1}, nil, false)
 	}
+}
+
+// setOpened makes the node log why it stops from now on, and returns why it has stopped.
+func (n *node) setOpened() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.opened = true
+	return n.failed
 }
 
 func (n *node) close() {
@@ -103,17 +118,19 @@ func (n *node) close() {
 // fail stops the node, because it can't go on. All sessions end, and nothing is written
 // any more.
 func (n *node) fail(err error) {
-	n.svc.log.Error("node can't go on", "error", err)
 	n.mu.Lock()
 	n.failed = err
-	close(n.stopped)
+	opened := n.opened
 	n.mu.Unlock()
-	n.svc.Drain()
+	if opened { // otherwise Open returns it
+		n.svc.log.Error("node can't go on", "error", err)
+	}
 	n.stop()
+	n.svc.Drain()
 }
 
 // beat appends a beat each second, the next one once the last one is applied. It also
-// measures for how long no entry has arrived.
+// measures for how long no entry of this node was applied.
 func (n *node) beat() {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
@@ -132,7 +149,7 @@ func (n *node) beat() {
 		select {
 		case <-beaten:
 			beats.Go(func() {
-				n.w.submit(n.newBeat())
+				n.w.send(n.newBeat(), nil, false)
 				beaten <- struct{}{}
 			})
 		default: // the last one is not applied yet
@@ -146,11 +163,11 @@ func (n *node) newBeat() *beat {
 	return &beat{Place: n.applied, Digest: n.digests[n.applied%digestsKept].digest}
 }
 
-// awayAfter is after how many seconds without an entry a node is not ready, and moves its
-// streams away.
+// awayAfter is after how many seconds without an entry of its own a node is not ready, and
+// moves its streams away.
 const awayAfter = 10
 
-// tick counts the time without an entry.
+// tick counts the time without an entry of this node.
 func (n *node) tick() {
 	n.mu.Lock()
 	n.silent++
@@ -171,17 +188,16 @@ func (n *node) ready() error {
 	case n.silent >= awayAfter && n.lost != nil:
 		return &Error{Code: CodeUnavailable, Message: "the log can't be reached", Cause: n.lost}
 	case n.silent >= awayAfter:
-		return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("no entry of the log was applied for %d seconds", n.silent)}
+		return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("what this node has appended to the log was not applied for %d seconds", n.silent)}
 	}
 	return nil
 }
 
-// awaitable returns a channel that is closed when the next entry is applied, and the error
-// with which the node has stopped.
-func (n *node) awaitable() (progress chan struct{}, failed error) {
+// nextApplied returns a channel that is closed when the next entry is applied.
+func (n *node) nextApplied() chan struct{} {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.progress, n.failed
+	return n.progress
 }
 
 func (n *node) metrics() *LogMetrics {
@@ -217,13 +233,22 @@ func (n *node) leads() bool {
 	return run != 0
 }
 
-// moveAway ends all sessions and feeds once, as Drain does. New ones may be opened.
+// moveAway ends all sessions and the feeds that are not stored, so that their clients
+// connect elsewhere. New ones may be opened.
 func (s *Service) moveAway() {
+	now := s.clock.now()
+	var ended []endedStream
 	s.mu.Lock()
-	s.model.endAll()
+	for _, u := range s.model.users {
+		for _, session := range u.sessions() {
+			ended = append(ended, session.endedAt(now))
+		}
+	}
+	s.model.endAll(false)
 	woken := s.model.takeWoken()
 	s.mu.Unlock()
 	rouse(woken)
+	s.janitor.streamEnded(ended...)
 }
 
 // takeOverStreams proposes that the devices whose streams are open on this node belong to
@@ -236,7 +261,7 @@ func (n *node) takeOverStreams() {
 	for _, run := range ended {
 		for streams := range slices.Chunk(n.openStreams(run), sweep) {
 			r, op := newRequest(), &takeOver{Run: run, Streams: streams}
-			r.op, r.then = op, func(m *model) { m.endStreams(op.failed) }
+			r.op, r.then = op, op.endFailed
 			n.propose([]*request{r})
 		}
 	}
@@ -250,23 +275,9 @@ func (n *node) openStreams(run int64) (open []endedStream) {
 	for _, u := range n.svc.model.users {
 		for _, s := range u.sessions() {
 			if d := u.device(s.deviceID); d != nil && d.run == run {
-				open = append(open, endedStream{User: u.id, DeviceID: s.deviceID, Stream: s.stream})
+				open = append(open, s.endedAt(0))
 			}
 		}
 	}
 	return open
-}
-
-// endStreams ends the sessions with these numbers, as if the devices had newer sessions.
-func (m *model) endStreams(streams []int64) {
-	if len(streams) == 0 {
-		return
-	}
-	for _, u := range m.users {
-		for _, s := range slices.Clone(u.sessions()) {
-			if slices.Contains(streams, s.stream) {
-				m.end(s, ending{kind: endSuperseded})
-			}
-		}
-	}
 }

@@ -15,6 +15,7 @@ type cluster struct {
 	t     *testing.T
 	log   *memoryLog
 	nodes []*world
+	links []*link
 }
 
 func openCluster(t *testing.T, n int, adjust ...func(*Settings)) *cluster {
@@ -34,10 +35,30 @@ func (c *cluster) join(adjust ...func(*Settings)) *world {
 		f(&settings)
 	}
 	name := fmt.Sprint("node ", len(c.nodes)+1)
-	w := &world{t: c.t, path: filepath.Join(c.t.TempDir(), "presence.db"), settings: settings, log: c.log, node: name}
+	l := newLink(c.log)
+	w := &world{t: c.t, path: filepath.Join(c.t.TempDir(), "presence.db"), settings: settings, log: l, node: name}
 	w.start()
-	c.nodes = append(c.nodes, w)
+	c.nodes, c.links = append(c.nodes, w), append(c.links, l)
 	return w
+}
+
+// pass lets time pass, until everything that becomes due is done.
+func (c *cluster) pass(d time.Duration) { c.nodes[0].pass(d) }
+
+// is checks a status on all nodes.
+func (c *cluster) is(want, promise string) {
+	c.t.Helper()
+	for _, w := range c.nodes {
+		w.is(want, promise+", on "+w.node)
+	}
+}
+
+// live returns the names of the nodes that live, in order of their runs, as w knows them.
+func (w *world) live() (names []string) {
+	for _, n := range w.LogMetrics().Nodes {
+		names = append(names, n.Name)
+	}
+	return names
 }
 
 // settle waits until all nodes have applied the whole log.
@@ -85,11 +106,12 @@ func TestNodesActAsOne(t *testing.T) {
 		}
 		three.set("alice", "here", 0)
 		bob.next()
+		alice.next()
+		c.settle()
 		one.is("alice ONLINE here", "a status that another node has set")
 		again := one.web("alice", "tab")
-		alice.next()
-		alice.ends(io.EOF)
 		c.settle()
+		alice.ends(io.EOF)
 		two.is("alice ONLINE here", "the device connected again elsewhere")
 		again.Close()
 		c.nodes[0].pass(11 * time.Second)

@@ -64,6 +64,8 @@ type codec struct {
 	encoder cbor.EncMode
 	decoder cbor.DecMode
 	codes   map[reflect.Type]uint64
+	level   int            // the highest level of operations that it knows
+	levels  map[uint64]int // the levels of operations by their codes, where they are above 1
 }
 
 func newCodec() *codec {
@@ -80,7 +82,7 @@ func newCodec() *codec {
 	if err != nil {
 		panic(err)
 	}
-	c := &codec{encoder, decoder, make(map[reflect.Type]uint64)}
+	c := &codec{encoder: encoder, decoder: decoder, codes: make(map[reflect.Type]uint64), level: opLevel}
 	for code, kind := range kinds {
 		if kind != nil {
 			c.codes[reflect.TypeOf(kind)] = uint64(code)

@@ -11,11 +11,12 @@ import (
 const longestGap = 3 * time.Second
 
 // extendGraces extends the graces that were running before an outage of the log by its
-// length, because no device could reconnect meanwhile. It is the first change of a batch.
-func (b *batch) extendGraces() {
+// length, because no device could reconnect meanwhile. It is the first change of a batch. It
+// reports whether there was an outage.
+func (b *batch) extendGraces() (outage bool) {
 	gap := b.now - b.before
 	if gap <= toMicros(longestGap) {
-		return
+		return false
 	}
 	for _, id := range slices.Sorted(maps.Keys(b.ends)) {
 		if until := b.ends.graceUntil(id); until > b.before {
@@ -33,4 +34,5 @@ func (b *batch) extendGraces() {
 			}
 		})
 	}
+	return true
 }

@@ -23,7 +23,7 @@ func (s *Service) Position() Position {
 // it returns nil at once. A position of another log, which may never be reached, counts as
 // any other.
 //
-// Errors: CodeUnavailable if the time is over; that of ctx.
+// Errors: CodeUnavailable if the time is over or the node has stopped; that of ctx.
 func (s *Service) Await(ctx context.Context, p Position) error {
 	if s.node == nil {
 		return nil
@@ -31,13 +31,14 @@ func (s *Service) Await(ctx context.Context, p Position) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxWait, errBehind)
 	defer cancel()
 	for {
-		progress, err := s.node.awaitable()
-		if now := s.Position(); now.Version >= p.Version && now.Place >= p.Place || err != nil {
-			return err
+		progress := s.node.nextApplied()
+		if now := s.Position(); now.Version >= p.Version && now.Place >= p.Place {
+			return nil
 		}
 		select {
 		case <-progress:
-		case <-s.node.stopped:
+		case <-s.node.ctx.Done():
+			return s.node.reason()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -60,7 +61,7 @@ type NodeState struct {
 type LogMetrics struct {
 	Nodes    []NodeState   // the nodes that live, in order of their runs
 	Place    int64         // of the last entry that is applied
-	Silent   time.Duration // for how long no entry has been applied, in whole seconds
+	Silent   time.Duration // for how long no entry of this node was applied, in whole seconds
 	AwayFor  error         // why the log can't be reached; nil if it can
 	Failed   error         // why the node has stopped; nil if it hasn't
 	Append   Histogram     // the time in seconds to append an entry
@@ -87,13 +88,13 @@ func (s *Service) LogMetrics() *LogMetrics {
 	return m
 }
 
-// Stopped returns a channel that is closed when the service can't go on, because of its log;
-// see StopCause. Without a log it returns nil.
+// Stopped returns a channel that is closed when the service can't go on because of its log,
+// or begins to close; see StopCause. Without a log it returns nil.
 func (s *Service) Stopped() <-chan struct{} {
 	if s.node == nil {
 		return nil
 	}
-	return s.node.stopped
+	return s.node.ctx.Done()
 }
 
 // StopCause returns why the service can't go on, with what to do about it, or nil.
@@ -101,6 +102,7 @@ func (s *Service) StopCause() error {
 	if s.node == nil {
 		return nil
 	}
-	_, err := s.node.awaitable()
-	return err
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	return s.node.failed
 }

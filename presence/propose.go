@@ -2,8 +2,9 @@ package presence
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -45,10 +46,6 @@ func (n *node) await(r *request) error {
 
 // propose appends requests to the log, in as few entries as possible.
 func (n *node) propose(requests []*request) {
-	n.mu.Lock()
-	requests = append(n.again, requests...)
-	n.again = nil
-	n.mu.Unlock()
 	var entry []*request
 	var operations []encoded
 	size := 0
@@ -64,8 +61,8 @@ func (n *node) propose(requests []*request) {
 			continue // given up
 		}
 		e, err := n.codec.encode(r.op)
-		if err == nil && len(e.Fields)+2*entryOverhead > maxEntry {
-			err = &Error{Code: CodeLimit, Message: "the request is too long for the log"}
+		if err == nil {
+			err = n.mayPropose(e)
 		}
 		if err != nil {
 			r.err = err
@@ -80,6 +77,21 @@ func (n *node) propose(requests []*request) {
 	flush()
 }
 
+// mayPropose returns an error if an operation can't be in an entry now.
+func (n *node) mayPropose(e encoded) error {
+	if len(e.Fields)+2*entryOverhead > maxEntry {
+		return &Error{Code: CodeLimit, Message: "the request is too long for the log"}
+	}
+	n.svc.mu.RLock()
+	defer n.svc.mu.RUnlock()
+	for _, r := range n.svc.model.runs {
+		if r.nonce != 0 && r.level < n.codec.levels[e.Code] {
+			return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("the node %q has an earlier release, which can't do this: upgrade it", r.node)}
+		}
+	}
+	return nil
+}
+
 // entryOverhead is more than an entry has for itself, and for each operation besides the
 // fields.
 const entryOverhead = 64
@@ -89,26 +101,31 @@ const entryOverhead = 64
 func (n *node) append(requests []*request, operations []encoded) {
 	p, run := n.begin(requests)
 	if p == nil {
-		n.answerAll(requests, ErrClosed)
+		answerAll(requests, n.reason())
 		return
 	}
 	data, err := n.codec.encodeEntry(run, p.number, operations)
 	if err != nil {
 		panic(err) // each operation is encoded already
 	}
-	for n.isPending(p) && n.appendOnce(data) != nil && n.ctx.Err() == nil {
+	for n.isPending(p) && n.appendOnce(data) != nil {
 		n.pause()
 	}
-	if n.ctx.Err() != nil && n.takePending(p.number) != nil {
-		n.answerAll(requests, ErrClosed)
+	if n.ctx.Err() != nil {
+		n.answerPending()
 	}
 }
 
 // begin gives the requests the next number of the node's run, and begins a run if there is
 // none. It returns nil if the node stops.
 func (n *node) begin(requests []*request) (p *proposed, run int64) {
+	select {
+	case <-n.mayBegin:
+	case <-n.ctx.Done():
+	}
 	for n.ctx.Err() == nil {
 		n.mu.Lock()
+		leaving := n.leaving
 		if n.run != 0 {
 			n.number++
 			p = &proposed{number: n.number, requests: requests}
@@ -116,7 +133,7 @@ func (n *node) begin(requests []*request) (p *proposed, run int64) {
 			run = n.run
 		}
 		n.mu.Unlock()
-		if p != nil {
+		if p != nil || leaving {
 			return p, run
 		}
 		n.beginRun()
@@ -125,12 +142,11 @@ func (n *node) begin(requests []*request) (p *proposed, run int64) {
 	return nil, 0
 }
 
-// beginRun appends the begin of a run, and waits until it is applied. If the node had a run
-// before, the streams that are open are taken over.
+// beginRun appends the begin of a run, and waits until it is applied.
 func (n *node) beginRun() {
 	began := make(chan struct{})
 	n.mu.Lock()
-	op := &beginRun{Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: opLevel, Agreement: n.agreement, Before: n.nonce}
+	op := &beginRun{Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.codec.level, Agreement: n.agreement, Before: n.nonce}
 	n.nonce, n.began = op.Nonce, began
 	n.mu.Unlock()
 	e, err := n.codec.encode(op)
@@ -163,9 +179,7 @@ func (n *node) appendOnce(data []byte) error {
 		n.mu.Unlock()
 		return nil
 	}
-	if !errors.Is(err, context.Canceled) {
-		n.away(err)
-	}
+	n.away(err)
 	return err
 }
 
@@ -181,35 +195,70 @@ func (n *node) pause() {
 	}
 }
 
+// isPending reports whether the node goes on and an entry is not applied yet.
 func (n *node) isPending(p *proposed) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, other := range n.pending {
-		if other == p {
-			return true
-		}
-	}
-	return false
+	return n.ctx.Err() == nil && slices.Contains(n.pending, p)
 }
 
-// takePending returns the entry with a number, which then is no longer pending, or nil.
+// takePending returns the entry with a number, which then is no longer pending, or nil. The
+// requests of earlier entries are proposed again: the log has lost these, and if they
+// arrive after all, they count as repeats.
 func (n *node) takePending(number int64) *proposed {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for i, p := range n.pending {
+	for len(n.pending) > 0 && n.pending[0].number <= number {
+		p := n.pending[0]
+		n.pending = n.pending[1:]
 		if p.number == number {
-			n.pending = append(n.pending[:i], n.pending[i+1:]...)
 			return p
 		}
+		n.proposeAgain(p)
 	}
 	return nil
 }
 
-func (n *node) answerAll(requests []*request, err error) {
-	for _, r := range requests {
-		if r.state.CompareAndSwap(requestProposed, requestApplying) {
+// proposeAgain queues the requests of an entry that has no effect. n.mu is held.
+func (n *node) proposeAgain(p *proposed) {
+	for _, r := range p.requests {
+		if !r.state.CompareAndSwap(requestProposed, requestWaiting) {
+			continue // given up
+		}
+		if err := n.w.enqueue(r); err != nil && r.state.CompareAndSwap(requestWaiting, requestApplying) {
 			r.err = err
 			r.answer()
 		}
 	}
+}
+
+// answerPending answers the callers that wait for entries which a node that stops won't
+// apply.
+func (n *node) answerPending() {
+	n.mu.Lock()
+	pending := n.pending
+	n.pending = nil
+	n.mu.Unlock()
+	for _, p := range pending {
+		answerAll(p.requests, n.reason())
+	}
+}
+
+func answerAll(requests []*request, err error) {
+	for _, r := range requests {
+		if r.state.CompareAndSwap(requestProposed, requestApplying) || r.state.CompareAndSwap(requestWaiting, requestApplying) {
+			r.err = err
+			r.answer()
+		}
+	}
+}
+
+// reason returns the error of callers when the node has stopped.
+func (n *node) reason() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.failed == nil {
+		return ErrClosed
+	}
+	return &Error{Code: CodeUnavailable, Message: "the node has stopped", Cause: n.failed}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -187,21 +188,23 @@ func (s *Service) Expire(valid func(key string) bool) {
 func (s *Service) Drain() {
 	s.mu.Lock()
 	s.model.draining = true
-	s.model.endAll()
+	s.model.endAll(true)
 	woken := s.model.takeWoken()
 	s.mu.Unlock()
 	rouse(woken)
 }
 
-// endAll ends all sessions and feeds.
-func (m *model) endAll() {
+// endAll ends all sessions, and all feeds or those that are not stored.
+func (m *model) endAll(stored bool) {
 	for _, u := range m.byName {
 		for len(u.sessions()) > 0 {
 			m.end(u.live.sessions[0], ending{kind: endClosed})
 		}
 	}
-	for len(m.feeds) > 0 {
-		m.endFeed(m.feeds[0], endClosed)
+	for _, f := range slices.Clone(m.feeds) {
+		if stored || !f.isStored() {
+			m.endFeed(f, endClosed)
+		}
 	}
 }
 
@@ -288,14 +291,19 @@ func (probe) apply(b *batch) error {
 // Ready returns nil if the service can do all its work. Otherwise it returns the reason
 // as an [*Error] with CodeUnavailable. If the last write failed, Ready tries another.
 func (s *Service) Ready(ctx context.Context) error {
+	if s.node != nil {
+		if err := s.node.ready(); err != nil {
+			return err
+		}
+	}
 	if s.isDraining() {
 		return ErrClosed
 	}
 	if err := s.writer.stuck(); err != nil {
 		return err
 	}
-	if s.node != nil {
-		return s.node.ready()
+	if err := s.writer.lastError.Load(); err != nil && s.node != nil {
+		return err // the node writes again by itself
 	}
 	if s.writer.lastError.Load() != nil {
 		return s.writer.do(ctx, probe{})

@@ -264,7 +264,7 @@ func (s *Session) kickedOut(why KickReason) Event {
 func (s *Session) Close() {
 	s.svc.mu.Lock()
 	attached := s.svc.model.detach(s)
-	ended := endedStream{User: s.user.id, DeviceID: s.deviceID, Stream: s.stream, at: s.svc.clock.now()}
+	ended := s.endedAt(s.svc.clock.now())
 	if attached {
 		s.svc.model.meter.ended[s.closing(ended.at)]++
 		s.ending = ending{kind: endSuperseded}
@@ -276,4 +276,8 @@ func (s *Session) Close() {
 	if attached {
 		s.svc.janitor.streamEnded(ended)
 	}
+}
+
+func (s *Session) endedAt(at micros) endedStream {
+	return endedStream{User: s.user.id, DeviceID: s.deviceID, Stream: s.stream, at: at}
 }

@@ -20,6 +20,9 @@ type follower struct {
 	resumes     bool // it has had a stream before
 	lossy       bool // the server may have lost what the follower knows, and then versions go back
 
+	// each, unless nil, is called with each event instead of remembering it, with mu held.
+	each func(moment)
+
 	mu     sync.Mutex
 	cursor int64
 	knows  map[string]testserver.Status
@@ -95,7 +98,11 @@ func (f *follower) note(e testserver.Event) {
 		}
 		f.knows[s.UserID] = s
 	}
-	f.heard = append(f.heard, moment{cursor, statuses})
+	if f.each != nil {
+		f.each(moment{cursor, statuses})
+	} else {
+		f.heard = append(f.heard, moment{cursor, statuses})
+	}
 }
 
 // asOf returns the same client as it was after n of its events.

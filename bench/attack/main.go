@@ -55,5 +55,5 @@ func (a *attacker) attacks() []lab.Item {
 	for _, c := range a.crowds() {
 		all = append(all, attack("clients: "+c.name, c.attack))
 	}
-	return all
+	return append(all, a.ordeals()...)
 }

@@ -106,24 +106,61 @@ func TestProbesAndVariablesAreTheServers(t *testing.T) {
 			t.Errorf("the server has no %v", probe.HTTPGet)
 		}
 	}
-	var env []string
-	for _, variable := range container.Env {
-		value := variable.Value
-		if variable.ValueFrom != nil {
-			value = "0123456789abcdef0123456789abcdef-" + variable.ValueFrom.SecretKeyRef.Key
-		}
-		env = append(env, variable.Name+"="+value)
-	}
-	program := filepath.Join(t.TempDir(), "presence")
-	if out, err := exec.Command("go", "build", "-C", "../..", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	env := valuesOf(container.Env)
+	program := build(t)
 	if out, err := check(t, program, env...); err != nil {
 		t.Errorf("the program rejects the variables: %v\n%s", err, out)
 	}
 	if out, err := check(t, program, append(env, "PRESENCE_AUTH__SECRETS=x")...); err == nil {
 		t.Errorf("the program accepts a mistyped variable:\n%s", out)
 	}
+}
+
+// valuesOf returns the variables as a pod has them.
+func valuesOf(variables []core.EnvVar) (env []string) {
+	for _, variable := range variables {
+		value := variable.Value
+		if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil {
+			value = "0123456789abcdef0123456789abcdef-" + from.SecretKeyRef.Key
+		}
+		env = append(env, variable.Name+"="+value)
+	}
+	return env
+}
+
+// TestVariablesOfNodes: Kubernetes and the program accept the variables that the README adds
+// for several nodes.
+func TestVariablesOfNodes(t *testing.T) {
+	block := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindStringSubmatch(read(t, "../README.md"))
+	if block == nil {
+		t.Fatal("the README has no YAML")
+	}
+	text, err := yaml.YAMLToJSONStrict([]byte(block[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var variables []core.EnvVar
+	if strict, err := json.UnmarshalStrict(text, &variables); err != nil || len(strict) > 0 {
+		t.Fatal(err, strict)
+	}
+	_, set := sample(t)
+	env := valuesOf(append(set.Spec.Template.Spec.Containers[0].Env, variables...))
+	for i := range env {
+		env[i] = strings.ReplaceAll(env[i], "PRESENCE_CLUSTER__LOG=", "PRESENCE_CLUSTER__LOG=postgres://presence@postgres/")
+	}
+	if out, err := check(t, build(t), env...); err != nil {
+		t.Errorf("the program rejects the variables: %v\n%s", err, out)
+	}
+}
+
+// build builds the program.
+func build(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "presence")
+	if out, err := exec.Command("go", "build", "-C", "../..", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
 }
 
 // check makes the program check its configuration.
