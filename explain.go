@@ -69,7 +69,7 @@ func (o *output) explain(e presence.Explanation) {
 		row("revoked\tall tokens issued up to %s", e.KickedAt.Format(time.RFC3339))
 	}
 	for _, d := range e.Devices {
-		row("device\t%s, %s, %s since %s%s: %s", strconv.Quote(d.DeviceID), d.Platform, d.State, d.Since.Format(time.RFC3339), idle(d)+at(d), printable(d.Adds))
+		row("device\t%s, %s, %s since %s%s: %s", strconv.Quote(d.DeviceID), d.Platform, d.State, d.Since.Format(time.RFC3339), idle(d)+node(d), printable(d.Adds))
 	}
 	for _, entry := range e.Entries {
 		row("entry\t%s: %s", saying(entry.EntryState), printable(entry.Adds))
@@ -90,12 +90,12 @@ func idle(d presence.DeviceState) string {
 	return ""
 }
 
-// at says at which of several nodes a device is connected.
-func at(d presence.DeviceState) string {
+// node says at which of several nodes a device is connected.
+func node(d presence.DeviceState) string {
 	if d.Node == "" {
 		return ""
 	}
-	return " at " + printable(d.Node)
+	return " at the node " + printable(d.Node)
 }
 
 // saying returns the source of an entry and what it says.

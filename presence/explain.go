@@ -98,8 +98,10 @@ func (s *Service) explain(userID string) (e Explanation, id uint32, feeds int, e
 	u = new(*u)
 	u.devices = s.model.ends.of(u)
 	x := explainer{user: u, now: now, started: s.started, ends: s.model.ends, settings: &s.model.settings}
+	streams := len(u.sessions())
 	if s.node != nil {
 		x.started = 0
+		streams, _ = x.count(connected) // at all nodes
 	}
 	e = Explanation{
 		Now:       toTime(now),
@@ -113,7 +115,7 @@ func (s *Service) explain(userID string) (e Explanation, id uint32, feeds int, e
 		Refused:   s.model.kicked.refusedDevices(userID),
 		KickedAt:  toTime(u.revokedAt),
 		Switches:  ExplainedSwitches{s.model.switches.userStatus, s.model.switches.friendNotifications},
-		Streams:   len(u.sessions()),
+		Streams:   streams,
 	}
 	for _, d := range u.devices {
 		e.Devices = append(e.Devices, DeviceState{

@@ -149,8 +149,8 @@ func TestExplainNamesNodes(t *testing.T) {
 		for _, w := range c.nodes {
 			e, err := w.Explain(t.Context(), "alice")
 			w.must(err)
-			if e.Devices[0].Node != two.node {
-				t.Errorf("%s explains that the device is connected at %q, want %q", w.node, e.Devices[0].Node, two.node)
+			if e.Devices[0].Node != two.node || e.Streams != 1 {
+				t.Errorf("%s explains that the device is connected at %q with %d streams, want %q with 1", w.node, e.Devices[0].Node, e.Streams, two.node)
 			}
 		}
 		two.Service.Close()

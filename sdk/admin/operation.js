@@ -49,9 +49,12 @@ function createWebhook({ url }) {
     h("div", { class: "text" }, h("code", { class: "url" }, url), h("p", { class: "progress" }), h("p", { class: "failing" })));
 }
 
-function drawWebhook(row, { version, behind, failing }) {
-  row.querySelector(".sign").dataset.kind = failing ? "bad" : behind > 0 ? "offline" : "online";
-  setText(row.querySelector(".progress"), `${behind > 0 ? `${span(behind)} behind` : "Up to date"}, at version ${version}`);
+/** Of several nodes, only the one that sends knows how far the webhook has come. */
+function drawWebhook(row, { version, behind, failing, node }) {
+  const elsewhere = node && !version;
+  row.querySelector(".sign").dataset.kind = failing ? "bad" : elsewhere ? "unknown" : behind > 0 ? "offline" : "online";
+  const progress = `${behind > 0 ? `${span(behind)} behind` : "Up to date"}, at version ${version}`;
+  setText(row.querySelector(".progress"), elsewhere ? `Sent by the node ${node}, whose admin page shows how far it is` : progress);
   setText(row.querySelector(".failing"), failing ? `It fails: ${failing}` : "");
 }
 

@@ -3,6 +3,7 @@
 import { $, h, list, setText } from "./dom.js";
 import { Poll } from "./api.js";
 import { Chart } from "./charts.js";
+import { showNodes } from "./nodes.js";
 import { number, problem } from "./words.js";
 
 // The maximum number of versions per second that can be changes. A server that restarts skips many more.
@@ -29,7 +30,7 @@ export class Overview {
     $("charts").replaceChildren(...Object.values(this.#charts).map(({ element }) => element));
     this.#poll = new Poll({
       every: 2000,
-      read: () => api.get("stats", { deliveries: true, availability: true }),
+      read: () => api.get("stats", { deliveries: true, availability: true, nodes: true }),
       show: (stats) => this.#show(stats),
       failed: (error) => this.#failed(error),
     });
@@ -44,12 +45,13 @@ export class Overview {
   }
 
   #show(answer) {
-    const stats = { deliveries: 0, ...answer };
+    const stats = { deliveries: 0, run: answer.nodes?.find(({ own }) => own)?.run, ...answer };
     const { away, busy, dnd } = { away: 0, busy: 0, dnd: 0, ...answer.availability };
     const counts = { ...stats.users, away, busy: busy + dnd };
     setText($("stats-state"), "");
     list($("counts"), COUNTS, ([name]) => name, createCount, (tile, [name]) => setText(tile.querySelector("dd"), number(counts[name])));
     drawBar(stats.users);
+    showNodes(stats.nodes);
     this.#plot(stats, performance.now() / 1000);
   }
 
@@ -62,8 +64,9 @@ export class Overview {
     this.#before = { ...stats, now };
   }
 
-  /** Returns how much a total grows per second; undefined if it isn't known, as after a start of the server. */
+  /** Returns how much a total grows per second; undefined if it isn't known, as after a start of the server, or from another node. */
   #rate(name, stats, now) {
+    if (stats.run !== this.#before?.run) return undefined;
     const rate = (stats[name] - this.#before?.[name]) / (now - this.#before?.now);
     return rate >= 0 && rate < FASTEST ? rate : undefined;
   }

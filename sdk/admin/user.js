@@ -138,7 +138,8 @@ export class UserView {
       const [kind, name, since] = DEVICE_STATES[device.state] ?? ["unknown", device.state, "since"];
       row.querySelector(".sign").dataset.kind = device.idle ? "away" : kind;
       const state = [name, device.idle ? ", nobody is using it" : "", ` ${since} `, time(device.since, now)];
-      fill(row.querySelector(".status"), [`${device.platform} · `, ...state]);
+      const where = device.node ? [" at the node ", bdi(device.node)] : [];
+      fill(row.querySelector(".status"), [`${device.platform} · `, ...state, ...where]);
       fill(row.querySelector(".adds"), ["Adds ", ...sentence(device.adds, now, false)]);
     });
     $("log-out-all").hidden = !devices.length;
