@@ -18,6 +18,9 @@ var program child.Program
 // browsers leave files in it.
 func TestMain(m *testing.M) {
 	folder, err := os.MkdirTemp("", "presence-sdk-")
+	if err == nil {
+		err = os.Chmod(folder, 0o755) // PostgreSQL runs as another user
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
