@@ -105,8 +105,8 @@ func TestNodesThatDisagree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := openCluster(t, 1)
 		one := c.nodes[0]
-		other := &world{t: t, path: t.TempDir() + "/presence.db", settings: DefaultSettings(), log: c.log, node: "other", agreement: "another"}
-		_, err := Open(t.Context(), Config{Path: other.path, Log: c.log, Agreement: "another"})
+		other := &world{t: t, path: t.TempDir() + "/presence.db", settings: DefaultSettings(), log: c.log, node: "other", agreement: []string{"another"}}
+		_, err := Open(t.Context(), Config{Path: other.path, Log: c.log, Agreement: []string{"another"}})
 		if e, ok := errors.AsType[*DisagreementError](err); !ok || e.Node != "node 1" {
 			t.Errorf("Open returns %v", err)
 		}

@@ -26,7 +26,7 @@ type world struct {
 	log      Log    // nil means none
 	node     string // the name of the node
 
-	agreement string
+	agreement []string
 	codec     *codec // nil means that of this release
 	logger    *slog.Logger
 	asleep    atomic.Int64 // how long the machine was suspended, in nanoseconds
