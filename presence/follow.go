@@ -241,7 +241,7 @@ func (n *node) observe(l *logged, requests []*request) error {
 				}
 			}
 		case *configure:
-			if op.Settings != n.settings && l.Run != n.run {
+			if n.opened && op.Settings != n.settings {
 				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", runs[l.Run].node)
 			}
 		case *beat:

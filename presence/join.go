@@ -221,6 +221,7 @@ func (s *Service) startNode(ctx context.Context, config *Config, state *LogState
 	s.node, s.writer.node = n, n
 	s.model.logPlace = n.place
 	s.model.settings.takeOwn(settings)
+	n.setOwn(settings)
 	s.started = s.clock.now()
 	s.startTasks()
 	n.start()
@@ -258,7 +259,6 @@ func (n *node) join(settings Settings, proposed []byte) error {
 		return err
 	}
 	close(n.mayBegin)
-	n.setOwn(settings)
 	var op operation = n.newBeat()
 	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, proposed) {
 		op = &configure{settings.deciding()}
