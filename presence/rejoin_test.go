@@ -31,6 +31,7 @@ func TestANodeRestartsAfterAKill(t *testing.T) {
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("the start takes %s, want at most the 3 s in which another process with this file would have a beat", took)
 		}
+		synctest.Wait() // until the other node has applied that as well
 		wantList(t, one.live(), []string{"node 1", "node 2"}, "the previous run has ended")
 		killed.web("alice", "tab")
 		if got := one.stats().Version; got != version {
