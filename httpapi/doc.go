@@ -27,6 +27,10 @@
 // A program whose HTTP server serves nothing else can bound its connections with
 // [LimitConnections], and respond with [Starting] while the Service is being opened.
 //
+// Several services that share a log act as one; see Log of [presence.Config]. A client that uses
+// several of their Handlers sends back the header Presence-Version of a response, so that
+// each reads at least what the client has seen. Without a log the header is ignored.
+//
 // # How it is built
 //
 // A call is a function that receives a request and returns the data of the

@@ -155,6 +155,7 @@ func until(t testing.TB, what string, condition func() bool) {
 
 // TestNodes runs all tests that only need nodes that can reach the log.
 func TestNodes(t *testing.T) {
+	t.Parallel()
 	postgres := testserver.StartPostgres(t)
 	a, b := open(t, postgres, "a", webhook.Config{}), open(t, postgres, "b", webhook.Config{})
 	for name, test := range map[string]func(t *testing.T, a, b *node){
@@ -368,6 +369,7 @@ func feedLags(t *testing.T, a, b *node) {
 
 // TestCutOff checks what operators see of a node that can't reach the log.
 func TestCutOff(t *testing.T) {
+	t.Parallel()
 	a := open(t, testserver.StartPostgres(t), "a", webhook.Config{})
 	ready := func() (int, string) {
 		t.Helper()

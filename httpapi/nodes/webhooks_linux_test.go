@@ -104,6 +104,7 @@ func (n *node) set(userID, text string) {
 // TestWebhooksFollowTheLead checks that one node sends, that another takes over when that
 // one is cut off from the log or stops, and that nothing is lost.
 func TestWebhooksFollowTheLead(t *testing.T) {
+	t.Parallel()
 	postgres, to := testserver.StartPostgres(t), newReceiver(t)
 	hooks := webhook.Config{URLs: []string{to.URL}, Secret: hookSecret}
 	a, b := open(t, postgres, "a", hooks), open(t, postgres, "b", hooks)
@@ -162,6 +163,7 @@ func TestMain(m *testing.M) { os.Exit(program.Run(m)) }
 // TestWebhooksSurviveAKill kills the process that sends, as kill -9 does, while its
 // messages are refused. The other one sends them.
 func TestWebhooksSurviveAKill(t *testing.T) {
+	t.Parallel()
 	postgres, to := testserver.StartPostgres(t), newReceiver(t)
 	var nodes []*testserver.Child
 	for _, name := range []string{"a", "b"} {

@@ -14,14 +14,18 @@
 // stored cursor: a URL receives the latest status of each user at least once, in order
 // of version, and a deleted user as UNKNOWN.
 //
+// If the service shares a log with others, only the node that leads sends. When another one
+// takes over, it continues after the stored cursor, which all nodes have: nothing is lost,
+// and at most the message that was being sent is repeated, with another ID.
+//
 // Messages are signed as Standard Webhooks (https://www.standardwebhooks.com) describes,
 // so its libraries verify them. The headers are webhook-id, webhook-timestamp (the time
 // of the attempt, in seconds since 1970) and webhook-signature ("v1," and the
 // HMAC-SHA256 of "ID.TIMESTAMP.BODY" in base64).
 //
 // Redirects are not followed, proxies of the environment are not used, and of a response
-// only the beginning is read. A response of 410 ends the deliveries to a URL until
-// the next start.
+// only the beginning is read. A response of 410 ends the deliveries of this process to a URL
+// until the next start.
 package webhook
 
 import (
