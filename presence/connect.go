@@ -33,8 +33,8 @@ func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 		return nil, ErrClosed
 	}
 	session := s.newSession(d)
-	op := newConnect(&d, nameless, session.stream)
-	if err := s.writer.doThen(ctx, op, func(m *model) { m.open(session, d.UserID, op.version) }); err != nil {
+	op := newConnect(d, nameless, session.stream)
+	if err := s.writer.doThen(ctx, op, func(m *model) { m.open(session, op.UserID, op.version) }); err != nil {
 		return nil, err
 	}
 	if err := s.load(ctx, session); err != nil {

@@ -22,6 +22,7 @@ type overlay struct {
 	names     map[string]*account  // the same copies by user ID
 	kicks     map[deviceKey]kicked // kicks that the batch changes
 	forgotten int                  // how many of the oldest kicks the batch has forgotten
+	ids       []uint32             // memory of changed
 }
 
 // reset begins an overlay of the committed state. It reuses the memory of v.
@@ -30,6 +31,7 @@ func (v *overlay) reset(m *model) {
 		v.accounts = make(map[uint32]*account)
 		v.names = make(map[string]*account)
 		v.kicks = make(map[deviceKey]kicked)
+		v.ids = nil
 	}
 	clear(v.accounts)
 	clear(v.names)
@@ -77,6 +79,17 @@ func (v *overlay) copyOf(a *account) (copied *account, isNew bool) {
 	copied.devices = slices.Clone(a.devices)
 	v.ends.applyTo(copied.devices)
 	return copied, true
+}
+
+// changed returns the numbers of the accounts that the batch changes, in ascending order.
+// The slice is valid until the next call.
+func (v *overlay) changed() []uint32 {
+	v.ids = v.ids[:0]
+	for id := range v.accounts {
+		v.ids = append(v.ids, id)
+	}
+	slices.Sort(v.ids)
+	return v.ids
 }
 
 func (v *overlay) put(a *account) { v.accounts[a.id], v.names[a.userID] = a, a }
