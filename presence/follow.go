@@ -241,7 +241,6 @@ func (n *node) observe(l *logged, requests []*request) error {
 		}
 	}
 	if _, live := runs[n.run]; n.run != 0 && !live {
-		n.ended = append(n.ended, n.run)
 		n.run, n.number = 0, 0
 		for _, p := range n.pending {
 			n.proposeAgain(p)

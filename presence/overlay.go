@@ -154,12 +154,7 @@ func (v *overlay) kicksOver(now micros, most int) []kickedUntil {
 }
 
 // issued returns cursor, or zero if this database never issued it.
-func (v *overlay) issued(cursor int64) int64 {
-	if !v.jumps.issued(cursor, v.version) {
-		return 0
-	}
-	return cursor
-}
+func (v *overlay) issued(cursor int64) int64 { return v.jumps.orZero(cursor, v.version) }
 
 // anyGone reports whether deletions of users are remembered for feeds.
 func (v *overlay) anyGone() bool { return len(v.published.order.gone) > 0 }
