@@ -15,6 +15,10 @@ import (
 // The session receives changes from the moment it is registered, and only then
 // loads what the device missed, so that no change falls between the two.
 //
+// While the log of a node is away, a device that resumes gets its session after 3 seconds. The
+// session shows what the node knows. Its login counts once the log is back, and the session
+// ends with ErrClosed if it fails then.
+//
 // Errors: an [*Error] with CodeMalformed for an invalid ID or platform, CodeRevoked
 // for revoked credentials (see [Service.Admit]), CodeLimit if no more users can be
 // registered, CodeUnavailable; a [*KickedError], which matches [ErrKicked].

@@ -37,8 +37,10 @@ func (n *node) await(r *request, most time.Duration) error {
 		return nil
 	case <-timer.C:
 	}
-	if r.state.CompareAndSwap(requestWaiting, requestGivenUp) || r.state.CompareAndSwap(requestProposed, requestGivenUp) {
-		return errLogAway
+	for state := r.state.Load(); state != requestApplying; state = r.state.Load() {
+		if r.state.CompareAndSwap(state, requestGivenUp) {
+			return errLogAway
+		}
 	}
 	<-r.done
 	return nil
