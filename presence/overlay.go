@@ -117,10 +117,11 @@ func (v *overlay) applyEnds() {
 	}
 }
 
-// inGrace returns the users who had a device in its grace at a time before the batch, in
-// ascending order.
+// inGrace returns the users who had a device of a run that has not ended in its grace at a
+// time before the batch, in ascending order. In memory, the ends of runs may have been
+// applied to a device or not.
 func (v *overlay) inGrace(at micros) (ids []uint32) {
-	wasInGrace := func(d device) bool { return d.stateAt(at) == inGrace }
+	wasInGrace := func(d device) bool { return v.ends[d.run] == nil && d.stateAt(at) == inGrace }
 	for _, u := range v.published.deadlines {
 		if slices.ContainsFunc(u.devices, wasInGrace) {
 			ids = append(ids, u.id)
