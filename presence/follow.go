@@ -15,6 +15,7 @@ func (n *node) follow() {
 		entries, err := n.log.Next(n.ctx, n.place)
 		if err != nil {
 			err = n.awayWith(err)
+			n.place = n.committed // in place of what was skipped after that, there may be something else now
 		}
 		for i := 0; i < len(entries) && err == nil; i++ {
 			err = n.applyEntry(&entries[i])
