@@ -3,7 +3,6 @@ package presence
 import (
 	"database/sql"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -193,7 +192,7 @@ func (b *batch) saveDevice(a *account, d *device) {
 
 // saveAccounts stores the accounts that are not as the database has them.
 func (b *batch) saveAccounts() {
-	for _, id := range slices.Sorted(maps.Keys(b.accounts)) {
+	for _, id := range b.changed() {
 		a := b.accounts[id]
 		if a == nil {
 			continue

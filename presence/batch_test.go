@@ -68,7 +68,7 @@ func (w *world) login(d Device) (*opening, *stream) {
 		d.ID = "random"
 	}
 	session := w.newSession(d)
-	op := &opening{*newConnect(&d, nameless, session.stream), session}
+	op := &opening{*newConnect(d, nameless, session.stream), session}
 	return op, &stream{Session: session, w: w, device: d, versions: make(map[string]int64)}
 }
 

@@ -39,6 +39,9 @@ func (op *takeOver) apply(b *batch) error {
 		if a != nil {
 			d = a.device(e.DeviceID)
 		}
+		if d != nil && d.run == b.run && d.stream == e.Stream {
+			continue // the run has it already
+		}
 		if d == nil || d.hidden || d.run != op.Run || d.stream != e.Stream {
 			op.failed = append(op.failed, e.Stream)
 			continue

@@ -15,6 +15,10 @@ import (
 // The session receives changes from the moment it is registered, and only then
 // loads what the device missed, so that no change falls between the two.
 //
+// While the log of a node is away, a device that resumes gets its session after 3 seconds. The
+// session shows what the node knows. Its login counts once the log is back, and the session
+// ends with ErrClosed if it fails then.
+//
 // Errors: an [*Error] with CodeMalformed for an invalid ID or platform, CodeRevoked
 // for revoked credentials (see [Service.Admit]), CodeLimit if no more users can be
 // registered, CodeUnavailable; a [*KickedError], which matches [ErrKicked].
@@ -33,8 +37,7 @@ func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 		return nil, ErrClosed
 	}
 	session := s.newSession(d)
-	op := newConnect(&d, nameless, session.stream)
-	if err := s.writer.doThen(ctx, op, func(m *model) { m.open(session, d.UserID, op.version) }); err != nil {
+	if err := s.logIn(ctx, session, newConnect(d, nameless, session.stream)); err != nil {
 		return nil, err
 	}
 	if err := s.load(ctx, session); err != nil {
@@ -42,6 +45,14 @@ func (s *Service) Connect(ctx context.Context, d Device) (*Session, error) {
 		return nil, unreadable(err)
 	}
 	return session, nil
+}
+
+// logIn logs a device in and opens its session.
+func (s *Service) logIn(ctx context.Context, session *Session, op *connect) error {
+	if s.node != nil && op.Resume {
+		return s.node.logIn(ctx, session, op)
+	}
+	return s.writer.doThen(ctx, op, func(m *model) { m.open(session, op.UserID, op.version) })
 }
 
 func checkDevice(d Device) error {
@@ -79,8 +90,8 @@ func (m *model) open(s *Session, userID string, version int64) {
 	s.user = u
 	if !s.resuming {
 		s.cursor = version
-	} else if !m.jumps.issued(s.cursor, m.version) {
-		s.cursor = 0
+	} else {
+		s.cursor = m.jumps.orZero(s.cursor, m.version)
 	}
 	m.attach(u, s)
 	if m.draining {

@@ -50,7 +50,7 @@ type connect struct {
 }
 
 // newConnect returns the operation for a device and a stream.
-func newConnect(d *Device, nameless bool, stream int64) *connect {
+func newConnect(d Device, nameless bool, stream int64) *connect {
 	return &connect{
 		UserID: d.UserID, DeviceID: d.ID, Nameless: nameless, Platform: d.Platform,
 		Stream: stream, Resume: d.Resume, Cursor: d.Cursor, IssuedAt: issued(d.IssuedAt),

@@ -155,6 +155,9 @@
 // after the commit, while it holds the lock, and may therefore read accounts without
 // the lock. To remove users from a session's waiting set, the read lock is enough for
 // the goroutine that polls the session, because there is only one. No goroutine blocks
-// while it holds the lock. The janitor's own lock is taken before Service.mu, never
-// after it.
+// while it holds the lock. With a log, the goroutine that applies the log changes accounts
+// instead of the writer, which only appends.
+//
+// The locks are taken in this order, and each may be left out: that of the janitor,
+// Service.mu, that of the node, that of the writer's queue.
 package presence

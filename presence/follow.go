@@ -16,6 +16,7 @@ func (n *node) follow() {
 		entries, err := n.log.Next(n.ctx, n.place)
 		if err != nil {
 			err = n.awayWith(err)
+			n.place = n.committed // in place of what was skipped after that, there may be something else now
 		}
 		for i := 0; i < len(entries) && err == nil; i++ {
 			err = n.applyEntry(&entries[i])
@@ -255,7 +256,6 @@ func (n *node) observe(l *logged, requests []*request) error {
 		}
 	}
 	if _, live := runs[n.run]; n.run != 0 && !live {
-		n.ended = append(n.ended, n.run)
 		n.run, n.number = 0, 0
 		for _, p := range n.pending {
 			n.proposeAgain(p)

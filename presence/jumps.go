@@ -26,6 +26,14 @@ func (all jumps) issued(n, current int64) bool {
 	return true
 }
 
+// orZero returns n, or zero if the database never issued it.
+func (all jumps) orZero(n, current int64) int64 {
+	if !all.issued(n, current) {
+		return 0
+	}
+	return n
+}
+
 // jump makes the version jump to at least that of the current time, see firstVersion. So
 // versions that were issued after a backup, and lost when it was restored, are never
 // issued again, not even within the same second.

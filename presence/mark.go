@@ -64,7 +64,7 @@ func (b *batch) digest() []byte {
 	for _, n := range []int64{b.mark.place, b.now, b.version, int64(b.nextUser), b.lastRun} {
 		number(n)
 	}
-	for _, id := range slices.Sorted(maps.Keys(b.accounts)) {
+	for _, id := range b.changed() {
 		number(int64(id))
 		a := b.accounts[id]
 		if a == nil {

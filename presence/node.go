@@ -41,7 +41,6 @@ type node struct {
 	opened    bool          // Open has returned
 	leaving   bool          // the node begins no run any more
 	run       int64         // the run as which the node proposes; zero means that it has none
-	ended     []int64       // the runs of this node that ended while their streams were open
 	agreement []string      // see Config.Agreement
 	nonce     int64         // that of the run, or of the one that was proposed last
 	number    int64         // of the last entry that was proposed
@@ -260,32 +259,29 @@ func (s *Service) moveAway() {
 }
 
 // takeOverStreams proposes that the devices whose streams are open on this node belong to
-// its new run.
+// its new run. It ends the streams whose devices don't have them any more.
 func (n *node) takeOverStreams() {
-	n.mu.Lock()
-	ended := n.ended
-	n.ended = nil
-	n.mu.Unlock()
-	for _, run := range ended {
-		for streams := range slices.Chunk(n.openStreams(run), sweep) {
-			r, op := newRequest(), &takeOver{Run: run, Streams: streams}
+	run, m, open := n.currentRun(), &n.svc.model, make(map[int64][]endedStream)
+	n.svc.mu.Lock()
+	for _, u := range m.users {
+		for _, s := range slices.Clone(u.sessions()) {
+			switch d := u.device(s.deviceID); {
+			case s.ahead:
+			case d == nil || d.stream != s.stream:
+				m.end(s, ending{kind: endSuperseded})
+			case d.run != run:
+				open[d.run] = append(open[d.run], s.endedAt(0))
+			}
+		}
+	}
+	woken := m.takeWoken()
+	n.svc.mu.Unlock()
+	rouse(woken)
+	for _, ended := range slices.Sorted(maps.Keys(open)) {
+		for streams := range slices.Chunk(open[ended], sweep) {
+			r, op := newRequest(), &takeOver{Run: ended, Streams: streams}
 			r.op, r.then = op, op.endFailed
 			n.propose([]*request{r})
 		}
 	}
-}
-
-// openStreams returns the streams that are open on this node, and whose devices belong to a
-// run.
-func (n *node) openStreams(run int64) (open []endedStream) {
-	n.svc.mu.RLock()
-	defer n.svc.mu.RUnlock()
-	for _, u := range n.svc.model.users {
-		for _, s := range u.sessions() {
-			if d := u.device(s.deviceID); d != nil && d.run == run {
-				open = append(open, s.endedAt(0))
-			}
-		}
-	}
-	return open
 }

@@ -22,6 +22,7 @@ type overlay struct {
 	names     map[string]*account  // the same copies by user ID
 	kicks     map[deviceKey]kicked // kicks that the batch changes
 	forgotten int                  // how many of the oldest kicks the batch has forgotten
+	ids       []uint32             // memory of changed
 }
 
 // reset begins an overlay of the committed state. It reuses the memory of v.
@@ -30,6 +31,7 @@ func (v *overlay) reset(m *model) {
 		v.accounts = make(map[uint32]*account)
 		v.names = make(map[string]*account)
 		v.kicks = make(map[deviceKey]kicked)
+		v.ids = nil
 	}
 	clear(v.accounts)
 	clear(v.names)
@@ -79,6 +81,17 @@ func (v *overlay) copyOf(a *account) (copied *account, isNew bool) {
 	return copied, true
 }
 
+// changed returns the numbers of the accounts that the batch changes, in ascending order.
+// The slice is valid until the next call.
+func (v *overlay) changed() []uint32 {
+	v.ids = v.ids[:0]
+	for id := range v.accounts {
+		v.ids = append(v.ids, id)
+	}
+	slices.Sort(v.ids)
+	return v.ids
+}
+
 func (v *overlay) put(a *account) { v.accounts[a.id], v.names[a.userID] = a, a }
 
 func (v *overlay) remove(a *account) { v.accounts[a.id], v.names[a.userID] = nil, nil }
@@ -104,10 +117,11 @@ func (v *overlay) applyEnds() {
 	}
 }
 
-// inGrace returns the users who had a device in its grace at a time before the batch, in
-// ascending order.
+// inGrace returns the users who had a device of a run that has not ended in its grace at a
+// time before the batch, in ascending order. In memory, the ends of runs may have been
+// applied to a device or not.
 func (v *overlay) inGrace(at micros) (ids []uint32) {
-	wasInGrace := func(d device) bool { return d.stateAt(at) == inGrace }
+	wasInGrace := func(d device) bool { return v.ends[d.run] == nil && d.stateAt(at) == inGrace }
 	for _, u := range v.published.deadlines {
 		if slices.ContainsFunc(u.devices, wasInGrace) {
 			ids = append(ids, u.id)
@@ -141,12 +155,7 @@ func (v *overlay) kicksOver(now micros, most int) []kickedUntil {
 }
 
 // issued returns cursor, or zero if this database never issued it.
-func (v *overlay) issued(cursor int64) int64 {
-	if !v.jumps.issued(cursor, v.version) {
-		return 0
-	}
-	return cursor
-}
+func (v *overlay) issued(cursor int64) int64 { return v.jumps.orZero(cursor, v.version) }
 
 // anyGone reports whether deletions of users are remembered for feeds.
 func (v *overlay) anyGone() bool { return len(v.published.order.gone) > 0 }

@@ -26,22 +26,29 @@ type proposed struct {
 // errLogAway is the error of a call that has waited for the log for too long.
 var errLogAway = &Error{Code: CodeUnavailable, Message: "the log can't be reached"}
 
-// await waits until a request is answered. After maxWait it gives the request up. A request
+// whyLate returns the error of a call that has waited for too long.
+func (n *node) whyLate() error {
+	if err := n.w.lastError.Load(); err != nil {
+		return err
+	}
+	return errLogAway
+}
+
+// await waits until a request is answered. After most it gives the request up. A request
 // that was not proposed until then has no effect. One that was proposed may have its effect
 // later.
-func (n *node) await(r *request) error {
-	timer := time.NewTimer(maxWait)
+func (n *node) await(r *request, most time.Duration) error {
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
 	case <-r.done:
 		return nil
 	case <-timer.C:
 	}
-	if r.state.CompareAndSwap(requestWaiting, requestGivenUp) || r.state.CompareAndSwap(requestProposed, requestGivenUp) {
-		if err := n.w.lastError.Load(); err != nil {
-			return err
+	for state := r.state.Load(); state != requestApplying; state = r.state.Load() {
+		if r.state.CompareAndSwap(state, requestGivenUp) {
+			return n.whyLate()
 		}
-		return errLogAway
 	}
 	<-r.done
 	return nil
@@ -66,6 +73,9 @@ func (n *node) propose(requests []*request) {
 		e, err := n.codec.encode(r.op)
 		if err == nil {
 			err = n.mayPropose(e)
+		}
+		if r.unwanted != nil && r.unwanted() {
+			err = ErrClosed
 		}
 		if err != nil {
 			r.err = err

@@ -162,6 +162,29 @@ func TestALogThatIsNotTheOne(t *testing.T) {
 	}
 }
 
+// TestALogThatLostARepeat checks that nodes apply what takes the place of an entry that they
+// have skipped, because it was a repeat, and that the log has lost.
+func TestALogThatLostARepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2)
+		one := c.nodes[0]
+		one.register("alice")
+		c.settle()
+		repeat := c.log.entries[c.log.last()-1].Data
+		one.must(c.log.Append(t.Context(), repeat))
+		c.settle()
+		c.log.fail(errCut)
+		synctest.Wait()
+		c.log.cut(c.log.last() - 1)
+		c.log.fail(nil)
+		one.set("alice", "here", 0)
+		c.pass(time.Second)
+		c.join()
+		c.is("alice UNLOGINED here", "no entry is left out")
+		c.same()
+	})
+}
+
 // goOnDifferently replaces the last two entries.
 func (l *memoryLog) goOnDifferently() {
 	l.mu.Lock()

@@ -119,7 +119,8 @@ type Session struct {
 	waker    waker
 
 	// Guarded by Service.mu.
-	user    *user
+	user    *user // nil until the session is open
+	ahead   bool  // it is open, and its login is not applied yet
 	expires time.Time
 	ending  ending
 	waiting waiting

@@ -89,6 +89,10 @@ type request struct {
 	err   error
 	done  chan struct{} // receives when the request is answered; has a buffer of one
 	state atomic.Int32  // a requestState, used only with a log
+
+	// unwanted reports that the request is to be answered with ErrClosed instead of being
+	// proposed to the log. It may be nil.
+	unwanted func() bool
 }
 
 func newRequest() *request { return &request{done: make(chan struct{}, 1)} }
@@ -136,7 +140,7 @@ func (w *writer) send(op operation, then func(*model), patient bool) error {
 	}
 	if patient || w.node == nil {
 		<-r.done
-	} else if err := w.node.await(r); err != nil {
+	} else if err := w.node.await(r, maxWait); err != nil {
 		return err // r may be in use
 	}
 	err := r.err

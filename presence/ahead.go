@@ -1,0 +1,102 @@
+package presence
+
+import (
+	"context"
+	"time"
+)
+
+// aheadAfter is how long a device that resumes waits for its login to be applied. After that
+// its session opens ahead of the login: EventSource never comes back after an error. It is as
+// long as the longest silence of a log that isn't away.
+const aheadAfter = longestGap
+
+// logIn logs a device in that resumes, and opens its session. If the log is away, the session
+// opens on what the node knows, and the login is proposed once the log is back. A session that has ended before is not logged in.
+func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r := newRequest()
+	r.op, r.then = op, func(m *model) { n.loggedIn(m, session, op) }
+	r.unwanted = func() bool { return n.svc.hasEnded(session) }
+	if err := n.w.enqueue(r); err != nil {
+		return err
+	}
+	timer := time.NewTimer(aheadAfter)
+	defer timer.Stop()
+	select {
+	case <-r.done:
+		return r.err
+	case <-timer.C:
+	}
+	if n.openAhead(session, op) {
+		go n.awaitLogin(session, r)
+		return nil
+	}
+	if err := n.await(r, maxWait-aheadAfter); err != nil {
+		return err
+	}
+	return r.err
+}
+
+// openAhead opens a session whose login is not applied, unless the user is unknown or the
+// login would be refused. The streams that it replaces have ended, whatever becomes of it.
+func (n *node) openAhead(session *Session, op *connect) bool {
+	now, m := n.svc.clock.now(), &n.svc.model
+	n.svc.mu.Lock()
+	u, k := m.byName[op.UserID], m.kicked.last[op.key()]
+	if m.draining || u == nil || revoked(u.revokedAt, op.IssuedAt) || k.refuses(now, m.jumps.orZero(op.Cursor, m.version), op.IssuedAt) {
+		n.svc.mu.Unlock()
+		return false
+	}
+	n.tasks.Add(1) // here, because Drain comes before close
+	var ended []endedStream
+	if session.user == nil { // otherwise the login was applied just now
+		for _, older := range u.ofDevice(op.DeviceID) {
+			ended = append(ended, older.endedAt(now))
+		}
+		m.open(session, op.UserID, m.version)
+		session.ahead = true
+	}
+	woken := m.takeWoken()
+	n.svc.mu.Unlock()
+	rouse(woken)
+	n.svc.janitor.streamEnded(ended...)
+	return true
+}
+
+// loggedIn opens the session of a login that was applied, unless it is open already.
+func (n *node) loggedIn(m *model, session *Session, op *connect) {
+	if session.user == nil {
+		m.open(session, op.UserID, op.version)
+		return
+	}
+	u := m.byName[op.UserID]
+	session.ahead = false
+	m.supersede(u, op.DeviceID, session)
+	if u != nil && session.ending.kind != notEnded {
+		n.unread = append(n.unread, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
+	}
+}
+
+// awaitLogin ends a session whose login fails. If the device was kicked meanwhile, the
+// session has ended already.
+func (n *node) awaitLogin(session *Session, r *request) {
+	defer n.tasks.Done()
+	<-r.done
+	if r.err == nil {
+		return
+	}
+	n.svc.mu.Lock()
+	n.svc.model.end(session, ending{kind: endClosed})
+	woken := n.svc.model.takeWoken()
+	n.svc.mu.Unlock()
+	rouse(woken)
+}
+
+// hasEnded reports whether a session was open, and has ended.
+func (s *Service) hasEnded(session *Session) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return session.user != nil && session.ending.kind != notEnded
+}
