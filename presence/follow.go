@@ -146,15 +146,6 @@ func (n *node) performOnce(e *LogEntry, l *logged, requests []*request) error {
 	return nil
 }
 
-// keepDigest keeps the digest after a batch that is the first one of a minute.
-func (n *node) keepDigest(b *batch) {
-	if minute := toMicros(time.Minute); b.now/minute != b.before/minute {
-		n.mu.Lock()
-		n.minute = placeDigest{b.mark.place, b.mark.digest}
-		n.mu.Unlock()
-	}
-}
-
 // markOwn adds to a mark what this node remembers of its own proposals.
 func (n *node) markOwn(m *mark, run int64, requests []*request) {
 	n.mu.Lock()
