@@ -58,18 +58,21 @@ func (l *Log) Next(ctx context.Context, after int64) (entries []presence.LogEntr
 
 func read(ctx context.Context, conn *pgx.Conn, after int64) (entries []presence.LogEntry, err error) {
 	const query = `
-		SELECT first, place, at, data FROM presence.head LEFT JOIN (
+		SELECT first, last, place, at, data FROM presence.head LEFT JOIN (
 			SELECT *, sum(length(data)) OVER (ORDER BY place) - length(data) AS before
 			FROM presence.entries WHERE place > $1 ORDER BY place LIMIT $2
 		) entry ON before < $3 ORDER BY place`
 	rows, _ := conn.Query(ctx, query, after, maxEntries, maxBytes) // ForEachRow returns the error
-	var first int64
+	var first, last int64
 	var place *int64 // nil without an entry
 	var at *time.Time
 	var data []byte
-	_, err = pgx.ForEachRow(rows, []any{&first, &place, &at, &data}, func() error {
-		if first > after+1 {
+	_, err = pgx.ForEachRow(rows, []any{&first, &last, &place, &at, &data}, func() error {
+		switch {
+		case first > after+1:
 			return presence.ErrTrimmed
+		case last < after:
+			return presence.ErrLostEnd
 		}
 		if place != nil {
 			entries = append(entries, presence.LogEntry{Place: *place, At: at.UTC(), Data: data})

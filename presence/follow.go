@@ -35,6 +35,8 @@ func (n *node) awayWith(err error) error {
 			return err
 		case errors.Is(err, ErrTrimmed):
 			return errors.New("this node was away for longer than the log keeps its entries: start it again")
+		case errors.Is(err, ErrLostEnd):
+			return errLostEnd(n.w.store.Path(), n.place, n.place-1)
 		}
 		n.away(err)
 		n.pause()
@@ -70,7 +72,7 @@ func (n *node) applyEntry(e *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	n.w.clock.follow(e.At.UnixMicro(), n.w.lastBatch)
+	n.w.clock.follow(logTime(n.w.lastBatch, n.at, e.At.UnixMicro()), n.w.lastBatch)
 	if !n.isRepeat(&l) {
 		var own *proposed
 		if l.Run != 0 && l.Run == n.currentRun() {
@@ -129,15 +131,16 @@ func (n *node) perform(e *LogEntry, l *logged, own *proposed, decoded []*request
 
 func (n *node) performOnce(e *LogEntry, l *logged, requests []*request) error {
 	n.unread = nil
-	b := n.w.newBatch(e.At.UnixMicro())
+	at := e.At.UnixMicro()
+	b := n.w.newBatch(logTime(n.w.lastBatch, n.at, at))
 	b.run = l.Run
-	b.mark = &mark{place: e.Place, number: l.Number, entry: entryHash(e), before: n.digest}
+	b.mark = &mark{place: e.Place, number: l.Number, at: at, entry: entryHash(e), before: n.digest}
 	n.markOwn(b.mark, l.Run, requests)
 	outage := b.extendGraces()
 	if err := n.w.perform(b, requests); err != nil {
 		return n.w.unwritable(err)
 	}
-	n.digest, n.committed, n.entry = b.mark.digest, e.Place, b.mark.entry
+	n.digest, n.committed, n.at, n.entry = b.mark.digest, e.Place, at, b.mark.entry
 	if outage {
 		n.svc.janitor.outageEnded(n.svc.clock.now())
 	}
@@ -232,7 +235,7 @@ func (n *node) observe(l *logged, requests []*request) error {
 				}
 			}
 		case *configure:
-			if op.Settings != n.settings && l.Run != n.run {
+			if n.opened && op.Settings != n.settings {
 				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", runs[l.Run].node)
 			}
 		case *beat:

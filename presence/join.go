@@ -136,7 +136,7 @@ func verify(ctx context.Context, log Log, path string, place int64, entry []byte
 		return nil // there was none, or it was removed
 	}
 	entries, err := log.Next(ctx, place-1)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrLostEnd) {
 		return err
 	}
 	if len(entries) == 0 || !bytes.Equal(entryHash(&entries[0]), entry) {
@@ -177,7 +177,7 @@ func (s *Service) found(ctx context.Context, log Log, id string, settings Settin
 	if err := s.beginRun(ctx, settings); err != nil {
 		return err
 	}
-	if _, err := s.store.Exec("UPDATE node SET log = '', place = 0, entry = x'', digest = x'', nonce = 0, proposed = x''"); err != nil {
+	if _, err := s.store.Exec("UPDATE node SET log = '', place = 0, at = 0, entry = x'', digest = x'', nonce = 0, proposed = x''"); err != nil {
 		return err
 	}
 	if err := s.saveSnapshot(ctx, log); err != nil {
@@ -221,6 +221,7 @@ func (s *Service) startNode(ctx context.Context, config *Config, state *LogState
 	s.node, s.writer.node = n, n
 	s.model.logPlace = n.place
 	s.model.settings.takeOwn(settings)
+	n.setOwn(settings)
 	s.started = s.clock.now()
 	s.startTasks()
 	n.start()
@@ -242,8 +243,8 @@ func (s *Service) startNode(ctx context.Context, config *Config, state *LogState
 // restore reads how far the database has applied the log, and returns the settings that the
 // node has proposed last.
 func (n *node) restore(ctx context.Context) (proposed []byte, err error) {
-	row := n.w.store.Reader().QueryRowContext(ctx, "SELECT place, entry, digest, nonce, proposed FROM node")
-	if err := row.Scan(&n.place, &n.entry, &n.digest, &n.nonce, &proposed); err != nil {
+	row := n.w.store.Reader().QueryRowContext(ctx, "SELECT place, at, entry, digest, nonce, proposed FROM node")
+	if err := row.Scan(&n.place, &n.at, &n.entry, &n.digest, &n.nonce, &proposed); err != nil {
 		return nil, err
 	}
 	n.committed, n.applied, n.digests[n.place%digestsKept] = n.place, n.place, placeDigest{n.place, n.digest}
@@ -258,7 +259,6 @@ func (n *node) join(settings Settings, proposed []byte) error {
 		return err
 	}
 	close(n.mayBegin)
-	n.setOwn(settings)
 	var op operation = n.newBeat()
 	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, proposed) {
 		op = &configure{settings.deciding()}

@@ -11,7 +11,7 @@ import (
 // With one, the nodes act as one service; see Config.Log. Package pglog has a Log that is
 // kept in PostgreSQL. A Log may be used by several goroutines.
 //
-// An error may be one of ErrTrimmed, ErrFounded and ErrNoSnapshot, or match
+// An error may be one of ErrTrimmed, ErrLostEnd, ErrFounded and ErrNoSnapshot, or match
 // ErrLogUnusable. After any other error, the caller tries again.
 type Log interface {
 	// Append adds an entry at the end. When it returns nil, the entry is durable. After
@@ -23,7 +23,7 @@ type Log interface {
 	// Next returns the entries after a place, in order and without a gap: the first one
 	// has the place after+1. It returns as many as are there, up to a limit of its own,
 	// and waits until there is one or ctx is done. It returns ErrTrimmed if the entry
-	// after+1 was removed.
+	// after+1 was removed, and ErrLostEnd if the log ends before after.
 	Next(ctx context.Context, after int64) ([]LogEntry, error)
 
 	// State returns what is there now.
@@ -68,6 +68,7 @@ const LogKept = 24 * time.Hour
 // The errors of a Log.
 var (
 	ErrTrimmed    = errors.New("presence: the entry was removed from the log")
+	ErrLostEnd    = errors.New("presence: the log has lost its end")
 	ErrFounded    = errors.New("presence: the log has a snapshot already")
 	ErrNoSnapshot = errors.New("presence: the log has no snapshot")
 

@@ -13,6 +13,7 @@ type mark struct {
 	place  int64
 	number int64  // of the entry in its run
 	beats  int64  // how many beats are in the entry
+	at     micros // when the entry was appended, by the clock of the engine
 	entry  []byte // the SHA-256 of the entry
 	before []byte // the digest at the previous place
 	digest []byte // the result: the digest at this place
@@ -30,6 +31,16 @@ func entryHash(e *LogEntry) []byte {
 	return hash.Sum(nil)
 }
 
+// logTime returns the time of an entry that was appended at at, where the last one was
+// appended at lastAt and got the time last. That is at, unless the clock of the engine was
+// set back: then the time goes on from the last one.
+func logTime(last, lastAt, at micros) micros {
+	if passed := at - lastAt; at < last && passed > 0 && passed <= toMicros(longestGap) {
+		return last + passed
+	}
+	return max(at, last)
+}
+
 // saveMark stores the mark of the batch, and counts the entry for its run.
 func (b *batch) saveMark() {
 	m := b.mark
@@ -40,8 +51,8 @@ func (b *batch) saveMark() {
 		b.exec("UPDATE runs SET number = ?, beats = ? WHERE id = ?", r.number, r.beats, b.run)
 	}
 	m.digest = b.digest()
-	b.exec("UPDATE node SET place = ?, entry = ?, digest = ?, nonce = ifnull(?, nonce), proposed = ifnull(?, proposed)",
-		m.place, m.entry, m.digest, m.nonce, m.proposed)
+	b.exec("UPDATE node SET place = ?, at = ?, entry = ?, digest = ?, nonce = ifnull(?, nonce), proposed = ifnull(?, proposed)",
+		m.place, m.at, m.entry, m.digest, m.nonce, m.proposed)
 }
 
 // digest returns the digest of the state after the batch: a hash of the previous digest

@@ -68,6 +68,8 @@ func (l *memoryLog) Next(ctx context.Context, after int64) ([]LogEntry, error) {
 			return nil, fails
 		case after < trimmed:
 			return nil, ErrTrimmed
+		case after > int64(len(entries)):
+			return nil, ErrLostEnd
 		case after < int64(len(entries)):
 			return entries[after:min(after+100, int64(len(entries)))], nil
 		}

@@ -32,6 +32,7 @@ type node struct {
 	// The fields below belong to follow, and before start to its starter.
 	place     int64  // of the last entry that was applied or skipped
 	committed int64  // of the last entry that is stored
+	at        micros // when that entry was appended, by the clock of the engine
 	entry     []byte // the SHA-256 of that entry
 	digest    []byte
 	unread    []endedStream // the streams of logins whose callers have returned

@@ -38,6 +38,9 @@ func (n *node) await(r *request) error {
 	case <-timer.C:
 	}
 	if r.state.CompareAndSwap(requestWaiting, requestGivenUp) || r.state.CompareAndSwap(requestProposed, requestGivenUp) {
+		if err := n.w.lastError.Load(); err != nil {
+			return err
+		}
 		return errLogAway
 	}
 	<-r.done
@@ -146,7 +149,7 @@ func (n *node) begin(requests []*request) (p *proposed, run int64) {
 func (n *node) beginRun() {
 	began := make(chan struct{})
 	n.mu.Lock()
-	op := &beginRun{Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.codec.level, Agreement: n.agreement, Before: n.nonce}
+	op := &beginRun{Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.codec.level, Agreement: n.agreement, Before: n.nonce, Start: !n.opened}
 	n.nonce, n.began = op.Nonce, began
 	n.mu.Unlock()
 	e, err := n.codec.encode(op)

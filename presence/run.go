@@ -26,6 +26,7 @@ type beginRun struct {
 	Level     int      `cbor:"3,keyasint,omitempty"`
 	Agreement []string `cbor:"4,keyasint,omitempty"` // see Config.Agreement
 	Before    int64    `cbor:"5,keyasint,omitempty"` // the nonce of the node's previous run, which ends
+	Start     bool     `cbor:"6,keyasint,omitempty"` // the node has just started, maybe with a log that lost its end
 }
 
 func (op *beginRun) apply(b *batch) error {
@@ -40,7 +41,7 @@ func (op *beginRun) apply(b *batch) error {
 	b.exec("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", b.run, r.node, r.nonce, r.level, strings.Join(r.agreement, " "), r.beats, r.number)
 	b.runs = maps.Clone(b.runs)
 	b.runs[b.run] = r
-	if op.Nonce == 0 {
+	if op.Nonce == 0 || op.Start {
 		b.jump()
 	}
 	return nil

@@ -126,7 +126,7 @@ func (c *cluster) sameStatuses(ctx context.Context) error {
 func compareStatuses(name string, statuses map[string]testserver.Status, otherName string, other map[string]testserver.Status) (differences []string) {
 	for user, s := range statuses {
 		if other[user] != s {
-			differences = append(differences, fmt.Sprintf("%s has %+v, and %s has %+v", name, s, otherName, other[user]))
+			differences = append(differences, fmt.Sprintf("%s has %s, and %s has %s", name, whole(s), otherName, whole(other[user])))
 		}
 	}
 	return differences
@@ -137,10 +137,14 @@ func (m *roamer) compare(statuses map[string]testserver.Status) (differences []s
 	known, cursor := m.known()
 	for _, user := range append(slices.Clone(m.watches), m.user) {
 		if known[user] != statuses[user] {
-			differences = append(differences, fmt.Sprintf("%s knows %+v at %d, and the nodes have %+v", m.user, known[user], cursor, statuses[user]))
+			differences = append(differences, fmt.Sprintf("%s knows %s at %d, and the nodes have %s", m.user, whole(known[user]), cursor, whole(statuses[user])))
 		}
 	}
 	return differences
+}
+
+func whole(s testserver.Status) string {
+	return fmt.Sprintf("%s as %d %q with version %d", s.UserID, s.StatusType, s.CustomStatus, s.Version)
 }
 
 // sameDatabases stops all nodes at the same place of the log, and compares their

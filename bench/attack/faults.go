@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/presence-server/presence/bench/lab"
+	"github.com/presence-server/presence/deploy/testserver"
 )
 
 const (
@@ -211,11 +213,15 @@ func fullDisk(ctx context.Context, c *cluster) error {
 	}
 	c.crew.desert()
 	err := c.nodes[0].Register(ctx, lab.Names("filling", 20_000)) // the space that is in the files is not enough
-	isUnready := func() (bool, error) {
-		answer, err := n.Call(ctx, "/readyz", "", nil)
-		return answer.Status == http.StatusServiceUnavailable, err
+	var answer testserver.Answer
+	isReported := func() (bool, error) {
+		var err error
+		answer, err = n.Call(ctx, "/readyz", "", nil)
+		return answer.Status == http.StatusServiceUnavailable && strings.Contains(answer.Message, "full"), err
 	}
-	c.r.must("/readyz of a node with a full disk", until(ctx, isUnready))
+	if err := until(ctx, isReported); err != nil {
+		c.r.lose("/readyz of a node with a full disk answers %d %q: %v", answer.Status, answer.Message, err)
+	}
 	pause(ctx, 5*time.Second)
 	return errors.Join(err, os.Remove(filler), c.writes.more(ctx, 100))
 }

@@ -117,7 +117,7 @@ func (s *author) write(ctx context.Context, n *node, c *cluster) bool {
 		return false
 	}
 	if status.CustomStatus != text || status.Version <= s.answer.Version && !c.lossy.Load() {
-		c.r.lose("%s set %q at %s, and was answered %+v after version %d", s.user, text, n.name, status, s.answer.Version)
+		c.r.lose("%s set %q at %s, and was answered %s after version %d", s.user, text, n.name, whole(status), s.answer.Version)
 	}
 	s.answer = status
 	return true

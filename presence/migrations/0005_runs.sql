@@ -49,10 +49,11 @@ CREATE TABLE node (
   one      INTEGER PRIMARY KEY CHECK (one = 1),
   log      TEXT    NOT NULL, -- the ID of the log; '' without one
   place    INTEGER NOT NULL, -- of the last entry that was applied
+  at       INTEGER NOT NULL, -- when that entry was appended, by the clock of the log
   entry    BLOB    NOT NULL, -- the SHA-256 of that entry
   digest   BLOB    NOT NULL, -- of the state at that place, and at all places before
   nonce    INTEGER NOT NULL, -- that of the last run of this node
   proposed BLOB    NOT NULL  -- the settings that this node has proposed last, in CBOR
 ) STRICT;
 
-INSERT INTO node VALUES (1, '', 0, x'', x'', 0, x'');
+INSERT INTO node VALUES (1, '', 0, 0, x'', x'', 0, x'');
