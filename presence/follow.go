@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"time"
 )
 
 // follow applies the entries of the log until the node stops.
