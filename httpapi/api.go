@@ -119,7 +119,7 @@ type Config struct {
 // Handler serves the API. Create one with [New]. It is safe for concurrent use.
 type Handler struct {
 	service      *presence.Service
-	shared       bool // the service shares a log with others
+	hasLog       bool // the service shares a log with others
 	authenticate func(*http.Request) (Credentials, error)
 	cookies      bool // authenticate may read cookies
 	tokens       *Tokens
@@ -168,7 +168,7 @@ func New(config Config) (*Handler, error) {
 	if h.service == nil {
 		return nil, errors.New("httpapi: Config.Service is missing")
 	}
-	h.shared = h.service.LogMetrics() != nil
+	h.hasLog = h.service.LogMetrics() != nil
 	if err := h.SetOrigins(config.Origins); err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ const versionHeader = "Presence-Version"
 // any client has seen. Without a log there is only one node, and the header is ignored.
 func (h *Handler) catchUp(r *http.Request) error {
 	given := r.Header.Values(versionHeader)
-	if !h.shared || len(given) == 0 || !isRead(r) {
+	if !h.hasLog || len(given) == 0 || !isRead(r) {
 		return nil
 	}
 	seen, err := parsePosition(given)
@@ -58,7 +58,7 @@ func parseNumber(text string, n *int64) bool {
 // It is called after the call was served, so that the position includes what the call has
 // written.
 func (h *Handler) showPosition(w http.ResponseWriter) {
-	if h.shared {
+	if h.hasLog {
 		p := h.service.Position()
 		text := strconv.AppendInt(nil, p.Version, 10)
 		text = strconv.AppendInt(append(text, '.'), p.Place, 10)

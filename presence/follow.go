@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"time"
 )
 
 // follow applies the entries of the log until the node stops.
@@ -148,15 +147,6 @@ func (n *node) performOnce(e *LogEntry, l *logged, requests []*request) error {
 	n.w.store.Wrote(b.written)
 	n.keepDigest(b)
 	return nil
-}
-
-// keepDigest keeps the digest after a batch that is the first one of a minute.
-func (n *node) keepDigest(b *batch) {
-	if minute := toMicros(time.Minute); b.now/minute != b.before/minute {
-		n.mu.Lock()
-		n.minute = placeDigest{b.mark.place, b.mark.digest}
-		n.mu.Unlock()
-	}
 }
 
 // markOwn adds to a mark what this node remembers of its own proposals.

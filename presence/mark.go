@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"time"
 )
 
 // mark is how far a node has applied the log, as it is stored with each entry.
@@ -83,4 +84,13 @@ func (b *batch) digest() []byte {
 	}
 	sum := sha256.Sum256(form)
 	return sum[:]
+}
+
+// keepDigest keeps the digest after a batch that is the first one of a minute.
+func (n *node) keepDigest(b *batch) {
+	if minute := toMicros(time.Minute); b.now/minute != b.before/minute {
+		n.mu.Lock()
+		n.minute = placeDigest{b.mark.place, b.mark.digest}
+		n.mu.Unlock()
+	}
 }

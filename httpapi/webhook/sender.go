@@ -98,7 +98,7 @@ func (s *sender) run(ctx context.Context) {
 	defer close(s.ended)
 	s.update(func(p *progress) { p.whole = time.Now() })
 	err := s.deliverAll(ctx)
-	s.over = err == errGone || !s.senders.shared
+	s.over = err == errGone || !s.senders.hasLog
 	if !s.over {
 		s.update(func(p *progress) { *p = progress{sent: p.sent, failed: p.failed} })
 	}

@@ -21,7 +21,7 @@ type Senders struct {
 	svc      *presence.Service
 	log      *slog.Logger
 	dial     dialer
-	shared   bool // the service shares a log
+	hasLog   bool // the service shares a log
 	settings atomic.Pointer[settings]
 	all      atomic.Pointer[[]*sender] // in the order of Config.URLs
 
@@ -41,7 +41,7 @@ type settings struct {
 
 // New returns a Senders that sends nothing until [Senders.Configure] gives it URLs.
 func New(svc *presence.Service, log *slog.Logger) *Senders {
-	s := &Senders{svc: svc, log: log, dial: new(net.Dialer).DialContext, shared: svc.LogMetrics() != nil}
+	s := &Senders{svc: svc, log: log, dial: new(net.Dialer).DialContext, hasLog: svc.LogMetrics() != nil}
 	s.all.Store(new([]*sender))
 	return s
 }
@@ -64,7 +64,7 @@ func (s *Senders) Configure(ctx context.Context, c Config) error {
 	s.settings.Store(&settings{key, c.Batch})
 	s.setURLs(c.URLs)
 	s.forgotten = false
-	if !s.shared {
+	if !s.hasLog {
 		s.startAll()
 		return s.forget(ctx)
 	}
