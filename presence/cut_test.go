@@ -1,8 +1,11 @@
 package presence
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,6 +107,36 @@ func TestUsersOfADeadNode(t *testing.T) {
 		one.must(three.Ready(t.Context()))
 		three.ios("phone", "1")
 		watcher.wants("phone ONLINE")
+		c.same()
+	})
+}
+
+// TestANodeThatCanOnlyReadIsNotReady checks that a node which applies the log, but can't append
+// to it, moves its streams away too, and says once that it can't reach the log.
+func TestANodeThatCanOnlyReadIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent)
+		one, two := c.nodes[0], c.nodes[1]
+		one.must(one.Close())
+		var lines bytes.Buffer
+		one.logger = slog.New(slog.NewTextHandler(&lines, nil))
+		one.start()
+		alice := one.web("alice", "tab")
+		c.links[0].cut(errCut, nil)
+		c.pass(12 * time.Second)
+		wantCode(t, one.Ready(t.Context()), CodeUnavailable, "it can't append")
+		alice.ends(ErrClosed)
+		two.set("alice", "elsewhere", 0)
+		synctest.Wait()
+		one.is("alice ONLINE elsewhere", "it applies the log")
+		c.links[0].cut(nil, nil)
+		c.pass(2 * time.Second)
+		one.must(one.Ready(t.Context()))
+		for _, line := range []string{"log can't be reached", "log can be reached again"} {
+			if n := strings.Count(lines.String(), line); n != 1 {
+				t.Errorf("%q is logged %d times, want once:\n%s", line, n, lines.String())
+			}
+		}
 		c.same()
 	})
 }

@@ -1,9 +1,12 @@
 package presence
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -58,6 +61,7 @@ func (f *faults) step() {
 	}{
 		{30, "connect", f.connect}, {15, "close", f.hangUp}, {20, "set", f.set}, {30, "pass", f.passSome},
 		{6, "cut", f.cutLink}, {8, "mend", f.mendLink}, {2, "outage", f.outage}, {3, "restart", f.restart}, {2, "kill", f.killNode},
+		{3, "log out", f.logOut}, {2, "disk", f.failDisk},
 	}
 	total := 0
 	for _, m := range moves {
@@ -108,7 +112,7 @@ func (f *faults) connect(c *client, user string, node int) {
 	if older != nil {
 		older.Close() // the server notices late that the connection is broken
 	}
-	if c.session, c.node = session, node; err != nil && ErrorCode(err) != CodeUnavailable {
+	if c.session, c.node = session, node; err != nil && ErrorCode(err) != CodeUnavailable && !errors.Is(err, ErrKicked) {
 		f.t.Errorf("Connect returns %v", err)
 	}
 }
@@ -127,6 +131,27 @@ func (f *faults) set(c *client, user string, node int) {
 	case ErrorCode(err) != CodeUnknownUser:
 		f.t.Errorf("Set returns %v", err)
 	}
+}
+
+func (f *faults) logOut(_ *client, user string, node int) {
+	switch err := f.nodes[node].Logout(f.t.Context(), user, ""); ErrorCode(err) {
+	case 0, CodeUnavailable, CodeUnknownUser:
+	default:
+		f.t.Errorf("Logout returns %v", err)
+	}
+}
+
+// failDisk makes a node unable to write while clients use it.
+func (f *faults) failDisk(c *client, user string, node int) {
+	path := f.nodes[node].path
+	if runtime.GOOS == "windows" {
+		return // there an open file keeps its name
+	}
+	f.nodes[node].must(os.Rename(path, path+".away"))
+	f.connect(c, user, node)
+	f.set(c, user, node)
+	f.passSome(c, user, node)
+	f.nodes[node].must(os.Rename(path+".away", path))
 }
 
 func (f *faults) passSome(*client, string, int) {

@@ -157,7 +157,6 @@ func (b *batch) addEnd(id int64, end runEnd) {
 	b.ends = maps.Clone(b.ends)
 	b.ends[id] = append(slices.Clip(b.ends[id]), end)
 	b.applyEnds()
-	b.after((*model).sweepAgain)
 }
 
 // runEnd is the end of a run. It applies to each device of the run whose row is stored,

@@ -60,8 +60,7 @@ func (s *sweeper) begin(m *model, now micros) {
 	}
 }
 
-// sweepAgain begins the search again, because users that it has found were not settled, or
-// because their grace was extended.
+// sweepAgain begins the search again, because users that it has found were not settled.
 func (m *model) sweepAgain() { m.sweeper = newSweeper() }
 
 func newSweeper() sweeper { return sweeper{swept: make(map[int64]bool)} }
