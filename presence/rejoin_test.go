@@ -144,8 +144,17 @@ func TestALogThatIsNotTheOne(t *testing.T) {
 				c.log.fail(errCut)
 				c.pass(time.Second)
 				change.change(c.log)
+				answer := make(chan error, 1)
+				go func() {
+					_, err := one.Set(t.Context(), "alice", "waits", 0)
+					answer <- err
+				}()
+				synctest.Wait()
 				c.log.fail(nil)
 				c.pass(time.Second)
+				if err := <-answer; (err == nil) != (change.running == "") {
+					t.Errorf("a caller that waits gets %v", err)
+				}
 				if change.running != "" {
 					one.hasStopped(change.running)
 					alice.ends(ErrClosed)
