@@ -16,6 +16,9 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if n.w.wait() > maxWait {
+		return ErrOverloaded
+	}
 	r := newRequest()
 	r.op, r.then = op, func(m *model) { n.loggedIn(m, session, op) }
 	r.unwanted = func() bool { return n.svc.hasEnded(session) }

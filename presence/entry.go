@@ -23,12 +23,16 @@ func (e *LevelError) Error() string {
 	return fmt.Sprintf("the log has operations of level %d, and this release knows level %d: upgrade this node", e.Level, e.Known)
 }
 
-func (c *codec) encodeEntry(run, number int64, operations []encoded) ([]byte, error) {
+func (c *codec) encodeEntry(run, number int64, operations []encoded) []byte {
 	l := logged{Level: 1, Run: run, Number: number, Operations: operations}
 	for _, e := range operations {
 		l.Level = max(l.Level, c.levels[e.Code])
 	}
-	return c.encoder.Marshal(&l)
+	data, err := c.encoder.Marshal(&l)
+	if err != nil {
+		panic(err) // the operations are encoded already
+	}
+	return data
 }
 
 func (c *codec) decodeEntry(data []byte) (l logged, err error) {

@@ -62,8 +62,7 @@ func TestAnEntryOfAHigherLevelStopsANode(t *testing.T) {
 		c.upgrade(1)
 		op, err := nextLevel().encode(&logout{UserID: "alice"})
 		two.must(err)
-		entry, err := nextLevel().encodeEntry(99, 1, []encoded{op}) // of a run that has ended
-		two.must(err)
+		entry := nextLevel().encodeEntry(99, 1, []encoded{op}) // of a run that has ended
 		two.must(c.log.Append(t.Context(), entry))
 		synctest.Wait()
 		alice.ends(ErrClosed)

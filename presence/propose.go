@@ -95,10 +95,14 @@ func (n *node) mayPropose(e encoded) error {
 	if len(e.Fields)+2*entryOverhead > maxEntry {
 		return &Error{Code: CodeLimit, Message: "the request is too long for the log"}
 	}
+	level := n.codec.levels[e.Code]
+	if level == 0 {
+		return nil // all releases know it
+	}
 	n.svc.mu.RLock()
 	defer n.svc.mu.RUnlock()
 	for _, r := range n.svc.model.runs {
-		if r.nonce != 0 && r.level < n.codec.levels[e.Code] {
+		if r.nonce != 0 && r.level < level {
 			return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("the node %q has an earlier release, which can't do this: upgrade it", r.node)}
 		}
 	}
@@ -117,10 +121,7 @@ func (n *node) append(requests []*request, operations []encoded) {
 		answerAll(requests, n.reason())
 		return
 	}
-	data, err := n.codec.encodeEntry(run, p.number, operations)
-	if err != nil {
-		panic(err) // each operation is encoded already
-	}
+	data := n.codec.encodeEntry(run, p.number, operations)
 	for n.isPending(p) && n.appendOnce(data) != nil {
 		n.pause()
 	}
@@ -166,10 +167,7 @@ func (n *node) beginRun() {
 	if err != nil {
 		panic(err) // it has a code
 	}
-	data, err := n.codec.encodeEntry(0, 0, []encoded{e})
-	if err != nil {
-		panic(err)
-	}
+	data := n.codec.encodeEntry(0, 0, []encoded{e})
 	for n.ctx.Err() == nil && n.appendOnce(data) != nil {
 		n.pause()
 	}
