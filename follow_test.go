@@ -83,9 +83,13 @@ func TestCommandFollow(t *testing.T) {
 	stream.Close()
 	all.out.awaits(t, "ONLINE → UNLOGINED")
 	c.Set("bob", hostile)
-	all.out.awaits(t, "not a line")
+	for _, f := range []*following{all, some, asJSON} { // a slower one would only see the next status
+		f.out.awaits(t, "not a line")
+	}
 	c.Set("bob", "")
 	all.out.awaits(t, `UNLOGINED  ""`)
+	some.out.awaits(t, `UNLOGINED  ""`)
+	asJSON.out.awaits(t, `"customStatus":""`)
 	c.Admin("importUsers", map[string]any{"userIDList": []string{"carol"}}, nil)
 	all.out.awaits(t, "carol")
 	c.Admin("deleteUsers", map[string]any{"userIDList": []string{"bob"}}, nil)

@@ -157,7 +157,7 @@ func (c *cluster) everyNodeHasStreams() {
 	c.t.Helper()
 	for i, node := range c.nodes {
 		if c.streamsOf(node) == 0 {
-			c.t.Errorf("nginx has sent no stream to node %d", i+1)
+			c.t.Errorf("the proxy has sent no stream to node %d", i+1)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -133,24 +134,29 @@ func (p *proxy) runHAProxy() {
 }
 
 func TestCaddy(t *testing.T) {
-	caddy := server.Require(t, "caddy", "Caddy is the proxy in front of the server")
 	p := newProxy(t, silent)
-	if isOldCaddy(t, caddy) {
+	p.runCaddy(map[string]string{"127.0.0.1:8080": p.server.Address})
+	p.keepsEveryPromise()
+}
+
+func (p *proxy) runCaddy(replace map[string]string) {
+	p.t.Helper()
+	caddy := server.Require(p.t, "caddy", "Caddy is the proxy in front of the server")
+	if isOldCaddy(p.t, caddy) {
 		p.hidesBreaks = []int{1, 2}
 	}
 	certificate := p.folder + "/" + name + "/"
-	site := p.sample("Caddyfile", map[string]string{
-		"127.0.0.1:8080":       p.server.Address,
+	maps.Copy(replace, map[string]string{
 		"auto_https ":          "admin off\n\tskip_install_trust\n\thttps_port " + port(p.address) + "\n\tauto_https ",
 		name + " {":            name + " {\n\tbind 127.0.0.1\n\ttls " + certificate + "fullchain.pem " + certificate + "privkey.pem",
 		"/var/log/caddy/":      p.folder + "/",
 		"import without_token": "level DEBUG\n\t\timport without_token",
 	})
-	t.Setenv("HOME", p.folder) // where Caddy keeps its state
-	t.Setenv("XDG_DATA_HOME", p.folder)
-	t.Setenv("XDG_CONFIG_HOME", p.folder)
+	site := p.sample("Caddyfile", replace)
+	p.t.Setenv("HOME", p.folder) // where Caddy keeps its state
+	p.t.Setenv("XDG_DATA_HOME", p.folder)
+	p.t.Setenv("XDG_CONFIG_HOME", p.folder)
 	p.run(caddy, "run", "--adapter", "caddyfile", "--config", site)
-	p.keepsEveryPromise()
 }
 
 // newProxy starts a server, and prepares a proxy for it.

@@ -146,7 +146,7 @@ func TestReadmeNamesWhatIsThere(t *testing.T) {
 			}
 		}
 	}
-	for _, message := range []string{"in use by another process", "not a presence database", "can't be written", "the log has lost it"} {
+	for _, message := range []string{"in use by another process", "not a presence database", "can't be written", "the log has lost it", "its tables were removed or replaced"} {
 		if !strings.Contains(readme, message) || !strings.Contains(source, message) {
 			t.Errorf("%q should be in the README because the program prints it", message)
 		}

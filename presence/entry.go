@@ -34,10 +34,10 @@ func (c *codec) encodeEntry(run, number int64, operations []encoded) ([]byte, er
 func (c *codec) decodeEntry(data []byte) (l logged, err error) {
 	var parts []cbor.RawMessage
 	if err := c.decoder.Unmarshal(data, &parts); err != nil || len(parts) == 0 {
-		return l, fmt.Errorf("presence: an entry of the log is malformed: %w", err)
+		return l, fmt.Errorf("an entry of the log is malformed: %w", err)
 	}
 	if err := c.decoder.Unmarshal(parts[0], &l.Level); err != nil {
-		return l, fmt.Errorf("presence: an entry of the log has no level: %w", err)
+		return l, fmt.Errorf("an entry of the log has no level: %w", err)
 	}
 	if l.Level > c.level {
 		return l, &LevelError{l.Level, c.level}

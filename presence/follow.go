@@ -62,7 +62,7 @@ func (n *node) verify() error {
 // applyEntry applies the next entry of the log. An error means that the node can't go on.
 func (n *node) applyEntry(e *LogEntry) error {
 	if e.Place != n.place+1 {
-		return fmt.Errorf("presence: the log has the entry %d after %d", e.Place, n.place)
+		return fmt.Errorf("the log has the entry %d after %d", e.Place, n.place)
 	}
 	l, err := n.codec.decodeEntry(e.Data)
 	if err != nil {
@@ -337,7 +337,7 @@ func (n *node) compareDigest(run int64, op *beat) error {
 	if 2*len(n.differing) < len(runs) {
 		return nil
 	}
-	return fmt.Errorf("presence: at the entry %d of the log, the node %q has another state than %s, which is probably damaged: "+
+	return fmt.Errorf("at the entry %d of the log, the node %q has another state than %s, which is probably damaged: "+
 		"move this file away, and the node copies the state from the log", op.Place, runs[run].node, n.w.store.Path())
 }
 

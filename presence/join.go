@@ -146,11 +146,11 @@ func verify(ctx context.Context, log Log, path string, place int64, entry []byte
 }
 
 // errLostLog is matched by the errors of a node whose log isn't the one that it has applied.
-var errLostLog = errors.New("presence: the log is not the one that this node has applied")
+var errLostLog = errors.New("the log is not the one that this node has applied")
 
 func errLostEnd(path string, place, last int64) error {
 	return fmt.Errorf("%w: %s has applied the entry %d of the log, and the log has lost it: the log ends, or goes on differently, after the entry %d. "+
-		"Start the node with an empty log to go on from this database, or move the file away to go on from the log", errLostLog, path, place, last)
+		"The command presence cluster accept makes the log go on from this database; or move the file away to go on from the log", errLostLog, path, place, last)
 }
 
 // load replaces the database by the newest snapshot.
