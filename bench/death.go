@@ -40,7 +40,6 @@ func (b *bench) clusterDeath() load {
 			{what: "s until the others end its run"},
 			{what: "ms, longest time to apply an entry", most: 5},
 			{what: "logins/s of those who return"},
-			{what: "events of those who return"},
 			{what: "users/s who become UNLOGINED"},
 			{what: "ms, longest time to apply meanwhile", most: 50},
 		},
@@ -110,7 +109,10 @@ func (c *cluster) death(ctx context.Context, users int) (_ []float64, err error)
 	if err != nil {
 		return nil, err
 	}
-	return []float64{logins, noticed.Seconds(), lab.Millis(time.Duration(applied)), float64(returning) / returned.Seconds(), float64(feed.ofReturned.Load()),
+	if n := feed.ofReturned.Load(); n > 0 {
+		return nil, fmt.Errorf("%d events of users who returned within %.1f s", n, returned.Seconds())
+	}
+	return []float64{logins, noticed.Seconds(), lab.Millis(time.Duration(applied)), float64(returning) / returned.Seconds(),
 		float64(users-returning) / swept.Seconds(), lab.Millis(time.Duration(nodes[0].log.longest.Load()))}, nil
 }
 

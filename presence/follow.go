@@ -143,6 +143,9 @@ func (n *node) performOnce(e *LogEntry, l *logged, requests []*request) error {
 	n.digest, n.committed, n.at, n.entry = b.mark.digest, e.Place, at, b.mark.entry
 	if outage {
 		n.svc.janitor.outageEnded(n.svc.clock.now())
+		n.mu.Lock()
+		clear(n.missed) // no node could append its beats
+		n.mu.Unlock()
 	}
 	n.w.store.Wrote(b.written)
 	n.keepDigest(b)
@@ -272,12 +275,18 @@ func (n *node) observeBegin(refused error) error {
 	return nil
 }
 
-// countBeat counts how many beats of this node each other one has missed.
+// countBeat counts how many beats of this node each other one has missed. Beats that follow
+// each other at once, because the log was away when they were due, count as one.
 func (n *node) countBeat(run int64) {
-	if run != n.run {
+	now := n.w.lastBatch
+	switch {
+	case run != n.run:
 		delete(n.missed, run)
 		return
+	case now-n.counted < toMicros(beatEvery*9/10):
+		return
 	}
+	n.counted = now
 	for id := range n.w.model.runs {
 		if id != run {
 			if n.missed[id]++; n.missed[id] >= beatsToDeath {

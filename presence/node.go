@@ -47,6 +47,7 @@ type node struct {
 	pending   []*proposed   // in order
 	began     chan struct{} // closed when the run that was proposed has begun; nil if none is proposed
 	missed    map[int64]int // how many beats of this node each other run has missed
+	counted   micros        // the time of the last of these beats
 	digests   [digestsKept]placeDigest
 	differing map[int64]bool // the runs whose state is not that of this node
 	applied   int64          // place, for other goroutines

@@ -42,6 +42,7 @@ func TestUnknownOutcomes(t *testing.T) {
 		if repeats := len(operations[*connect](c.log)) - users; repeats == 0 {
 			t.Error("no login was appended twice: the test proves nothing")
 		}
+		c.settle()
 		c.nodes[0].wantCounts(users, 0)
 		for _, s := range c.nodes[1].found(users) {
 			if s.CustomStatus != "second" {

@@ -148,7 +148,7 @@ func (w *crew) forgive() {
 // which outages of the log extend.
 func (w *crew) report(r *report, outages time.Duration) {
 	var without []time.Duration
-	opened := 0
+	opened, late := 0, 0
 	for _, m := range w.roamers {
 		m.mu.Lock()
 		without = append(without, m.without)
@@ -157,10 +157,13 @@ func (w *crew) report(r *report, outages time.Duration) {
 		if s, changed := w.flaps[m.user]; changed && !w.c.lossy.Load() && m.without <= w.c.grace+outages {
 			r.lose("%s was announced as %s with version %d, but was never without a stream for more than %.1f s", m.user, s, s.Version, m.without.Seconds())
 		} else if changed {
-			r.figure("%s was announced as %s after %.1f s without a stream", m.user, s, m.without.Seconds())
+			late++
 		}
 	}
 	r.try("%d streams moved %d times", len(w.roamers), opened-len(w.roamers))
+	if late > 0 {
+		r.figure("%d users changed, whose grace was over or whose status was lost", late)
+	}
 	r.figure("longest time of each without a stream %s", summary(without))
 }
 

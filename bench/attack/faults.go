@@ -192,7 +192,8 @@ func mountSmall(folder, size string) error {
 	return nil
 }
 
-// smallDisk gives a node a small disk of its own for its database.
+// smallDisk gives a node a small disk of its own for its database. The write-ahead log of the
+// database takes more than 10 MiB of it between two checkpoints, and the users less than 2.
 func smallDisk(c *cluster) error {
 	n := c.nodes[1]
 	folder := filepath.Join(n.Folder, "disk")

@@ -27,6 +27,19 @@ func (c *cluster) loseEntries() error {
 	return err
 }
 
+// moreEntries waits until the log has n more entries. So what the log loses afterwards is
+// none of what was prepared: a client whose subscriptions are lost is sent nothing.
+func (c *cluster) moreEntries(ctx context.Context, n int) error {
+	enough, err := c.engine.SQL("postgres", fmt.Sprintf("SELECT last + %d FROM presence.head", n))
+	if err != nil {
+		return err
+	}
+	return until(ctx, func() (bool, error) {
+		past, err := c.engine.SQL("postgres", fmt.Sprintf("SELECT last >= %s FROM presence.head", enough))
+		return past == "t", err
+	})
+}
+
 // loseEndStopped makes the log lose its end while all nodes are down.
 func loseEndStopped(ctx context.Context, c *cluster) error {
 	c.crew.desert()
@@ -123,6 +136,9 @@ func (n *node) removeDatabase() error {
 // is lost was answered, and the clients have seen it: they return when as many versions
 // were issued again as were lost.
 func goOnFromLog(ctx context.Context, c *cluster) error {
+	if err := c.moreEntries(ctx, lostEntries); err != nil {
+		return err
+	}
 	c.lossy.Store(true)
 	c.crew.away.Store(true)
 	c.crew.forgive()
