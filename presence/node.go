@@ -193,6 +193,8 @@ func (n *node) ready() error {
 	switch {
 	case n.failed != nil:
 		return &Error{Code: CodeUnavailable, Message: n.failed.Error(), Cause: n.failed}
+	case n.silent >= awayAfter && n.w.lastError.Load() != nil:
+		return n.w.lastError.Load()
 	case n.silent >= awayAfter && n.lost != nil:
 		return &Error{Code: CodeUnavailable, Message: "the log can't be reached", Cause: n.lost}
 	case n.silent >= awayAfter:

@@ -26,7 +26,9 @@ func (m *model) sweepSome(now micros, most int) (users []uint32, more bool) {
 	const looks = 100_000
 	s := &m.sweeper
 	if len(s.runs) == 0 {
-		s.begin(m, now)
+		if s.begin(m, now); len(s.runs) == 0 {
+			return nil, false
+		}
 	}
 	isOver := func(d device) bool { return slices.Contains(s.runs, d.run) }
 	end := min(s.next+looks, len(m.users))

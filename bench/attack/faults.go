@@ -192,8 +192,7 @@ func mountSmall(folder, size string) error {
 	return nil
 }
 
-// smallDisk gives a node a small disk of its own for its database. The write-ahead log of the
-// database takes more than 10 MiB of it between two checkpoints, and the users less than 2.
+// smallDisk gives a node a small disk of its own for its database.
 func smallDisk(c *cluster) error {
 	n := c.nodes[1]
 	folder := filepath.Join(n.Folder, "disk")
@@ -214,17 +213,23 @@ func fullDisk(ctx context.Context, c *cluster) error {
 	}
 	c.crew.desert()
 	err := c.nodes[0].Register(ctx, lab.Names("filling", 20_000)) // the space that is in the files is not enough
+	c.saysFull(ctx, n)
+	pause(ctx, 12*time.Second) // longer than until the node moves its streams away
+	c.saysFull(ctx, n)
+	return errors.Join(err, os.Remove(filler), c.writes.more(ctx, 100))
+}
+
+// saysFull checks that a node reports that its disk is full.
+func (c *cluster) saysFull(ctx context.Context, n *node) {
 	var answer testserver.Answer
-	isReported := func() (bool, error) {
+	err := until(ctx, func() (bool, error) {
 		var err error
 		answer, err = n.Call(ctx, "/readyz", "", nil)
 		return answer.Status == http.StatusServiceUnavailable && strings.Contains(answer.Message, "full"), err
-	}
-	if err := until(ctx, isReported); err != nil {
+	})
+	if err != nil {
 		c.r.lose("/readyz of a node with a full disk answers %d %q: %v", answer.Status, answer.Message, err)
 	}
-	pause(ctx, 5*time.Second)
-	return errors.Join(err, os.Remove(filler), c.writes.more(ctx, 100))
 }
 
 // smallEngine gives PostgreSQL a small disk.
