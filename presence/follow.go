@@ -72,7 +72,11 @@ func (n *node) applyEntry(e *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	n.w.clock.follow(logTime(n.w.lastBatch, n.at, e.At.UnixMicro()), n.w.lastBatch)
+	at := logTime(n.w.lastBatch, n.at, e.At.UnixMicro())
+	if isOutage(n.w.lastBatch, at) {
+		n.outageEnded(at) // before the clock shows it
+	}
+	n.w.clock.follow(at, n.w.lastBatch)
 	if !n.isRepeat(&l) {
 		var own *proposed
 		if l.Run != 0 && l.Run == n.currentRun() {
@@ -136,20 +140,23 @@ func (n *node) performOnce(e *LogEntry, l *logged, requests []*request) error {
 	b.run = l.Run
 	b.mark = &mark{place: e.Place, number: l.Number, at: at, entry: entryHash(e), before: n.digest}
 	n.markOwn(b.mark, l.Run, requests)
-	outage := b.extendGraces()
+	b.extendGraces()
 	if err := n.w.perform(b, requests); err != nil {
 		return n.w.unwritable(err)
 	}
 	n.digest, n.committed, n.at, n.entry = b.mark.digest, e.Place, at, b.mark.entry
-	if outage {
-		n.svc.janitor.outageEnded(n.svc.clock.now())
-		n.mu.Lock()
-		clear(n.missed) // no node could append its beats
-		n.mu.Unlock()
-	}
 	n.w.store.Wrote(b.written)
 	n.keepDigest(b)
 	return nil
+}
+
+// outageEnded makes the time of an outage that ended at at not count: neither for streams
+// that have ended, nor for nodes, none of which could append its beats.
+func (n *node) outageEnded(at micros) {
+	n.svc.janitor.outageEnded(at)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.missed)
 }
 
 // markOwn adds to a mark what this node remembers of its own proposals.

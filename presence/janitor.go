@@ -104,6 +104,7 @@ const retryDelay = time.Second / 2
 
 // propose returns the next operation, or nil if nothing is due.
 func (j *janitor) propose() operation {
+	now := j.svc.clock.now() // before since is read, so that the end of an outage is not missed
 	j.mu.Lock()
 	n, since := min(len(j.ended), sweep), j.since
 	ended := j.ended[:n:n]
@@ -113,7 +114,7 @@ func (j *janitor) propose() operation {
 	}
 	j.mu.Unlock()
 	if n > 0 {
-		for now, i := j.svc.clock.now(), 0; i < n; i++ {
+		for i := range n {
 			ended[i].Age = max(0, now-max(ended[i].at, since))
 		}
 		return &drop{Ended: ended}

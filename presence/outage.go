@@ -10,14 +10,16 @@ import (
 // appends a beat every second.
 const longestGap = 3 * time.Second
 
+// isOutage reports whether there was an outage between two batches.
+func isOutage(before, at micros) bool { return at-before > toMicros(longestGap) }
+
 // extendGraces extends the graces that were running before an outage of the log by its
-// length, because no device could reconnect meanwhile. It is the first change of a batch. It
-// reports whether there was an outage.
-func (b *batch) extendGraces() (outage bool) {
-	gap := b.now - b.before
-	if gap <= toMicros(longestGap) {
-		return false
+// length, because no device could reconnect meanwhile. It is the first change of a batch.
+func (b *batch) extendGraces() {
+	if !isOutage(b.before, b.now) {
+		return
 	}
+	gap := b.now - b.before
 	for _, id := range slices.Sorted(maps.Keys(b.ends)) {
 		if until := b.ends.graceUntil(id); until > b.before {
 			b.addEnd(id, runEnd{node: b.nodeOf(id), at: b.now, clock: b.before, grace: until + gap - b.now, retention: toMicros(b.settings.OfflineRetention)})
@@ -34,5 +36,4 @@ func (b *batch) extendGraces() (outage bool) {
 			}
 		})
 	}
-	return true
 }
