@@ -10,8 +10,9 @@ import (
 // long as the longest silence of a log that isn't away.
 const aheadAfter = longestGap
 
-// logIn logs a device in that resumes, and opens its session. If the log is away, the session
-// opens on what the node knows, and the login is proposed once the log is back. A session that has ended before is not logged in.
+// logIn logs a device in that resumes, and opens its session. If the log is away, the
+// session opens on what the node knows, and the login is proposed once the log is back. A
+// session that has ended before is not logged in.
 func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 	if err := ctx.Err(); err != nil {
 		return err

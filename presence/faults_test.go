@@ -60,7 +60,7 @@ func (f *faults) step() {
 		move   func(c *client, user string, node int)
 	}{
 		{30, "connect", f.connect}, {15, "close", f.hangUp}, {20, "set", f.set}, {30, "pass", f.passSome},
-		{6, "cut", f.cutLink}, {8, "mend", f.mendLink}, {2, "outage", f.outage}, {3, "restart", f.restart}, {2, "kill", f.killNode},
+		{6, "cut", f.cutLink}, {8, "restore", f.restoreLink}, {2, "outage", f.outage}, {3, "restart", f.restart}, {2, "kill", f.killNode},
 		{3, "log out", f.logOut}, {2, "disk", f.failDisk},
 	}
 	total := 0
@@ -171,7 +171,7 @@ func (f *faults) cutLink(_ *client, _ string, node int) {
 	}
 }
 
-func (f *faults) mendLink(_ *client, _ string, node int) {
+func (f *faults) restoreLink(_ *client, _ string, node int) {
 	f.links[node].cut(nil, nil)
 	f.links[node].release()
 }
@@ -192,7 +192,7 @@ func (f *faults) leave(node int) {
 }
 
 func (f *faults) restart(c *client, user string, node int) {
-	f.mendLink(c, user, node)
+	f.restoreLink(c, user, node)
 	w := f.nodes[node]
 	w.must(w.Close())
 	f.leave(node)
@@ -210,7 +210,7 @@ func (f *faults) killNode(c *client, user string, node int) {
 // check waits until all faults are over, and checks what must be true then.
 func (f *faults) check() {
 	for i := range f.links {
-		f.mendLink(nil, "", i)
+		f.restoreLink(nil, "", i)
 	}
 	for range 5 {
 		f.pass(20 * time.Second)

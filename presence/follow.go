@@ -1,11 +1,9 @@
 package presence
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 )
 
 // follow applies the entries of the log until the node stops.
@@ -280,77 +278,6 @@ func (n *node) observeBegin(refused error) error {
 	close(n.began)
 	n.began = nil
 	return nil
-}
-
-// countBeat counts how many beats of this node each other one has missed. Beats that follow
-// each other at once, because the log was away when they were due, count as one.
-func (n *node) countBeat(run int64) {
-	now := n.w.lastBatch
-	switch {
-	case run != n.run:
-		delete(n.missed, run)
-		return
-	case now-n.counted < toMicros(beatEvery*9/10):
-		return
-	}
-	n.counted = now
-	for id := range n.w.model.runs {
-		if id != run {
-			if n.missed[id]++; n.missed[id] >= beatsToDeath {
-				n.svc.janitor.rouse()
-			}
-		}
-	}
-}
-
-// proposeEnd returns the operation that ends the run of a node that is dead, or nil.
-func (n *node) proposeEnd() operation {
-	n.svc.mu.RLock()
-	runs := n.svc.model.runs
-	n.svc.mu.RUnlock()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for id, missed := range n.missed {
-		if r, live := runs[id]; !live {
-			delete(n.missed, id)
-		} else if missed >= beatsToDeath {
-			delete(n.missed, id) // if the proposal has no effect, the node lives
-			n.svc.log.Warn("node is dead: it has had no beat for 3 seconds", "node", r.node, "run", id)
-			return &endRun{Run: id, Beats: r.beats}
-		}
-	}
-	return nil
-}
-
-// digestsKept is for how many places the node remembers its digest.
-const digestsKept = 4096
-
-// compareDigest compares the state with that of another node at the same place. It returns
-// an error unless most nodes have the state of this one. n.mu is held.
-func (n *node) compareDigest(run int64, op *beat) error {
-	known, runs := n.digests[op.Place%digestsKept], n.w.model.runs
-	switch {
-	case known.place != op.Place:
-		return nil
-	case bytes.Equal(known.digest, op.Digest):
-		delete(n.differing, run)
-		return nil
-	case !n.differing[run]:
-		n.svc.log.Error("another node has another state: one of the two databases is damaged", "node", runs[run].node, "entry", op.Place)
-	}
-	n.differing[run] = true
-	maps.DeleteFunc(n.differing, func(id int64, _ bool) bool { _, live := runs[id]; return !live })
-	if 2*len(n.differing) < len(runs) {
-		return nil
-	}
-	return fmt.Errorf("at the entry %d of the log, the node %q has another state than %s, which is probably damaged: "+
-		"move this file away, and the node copies the state from the log", op.Place, runs[run].node, n.w.store.Path())
-}
-
-// placeDigest is the digest at a place.
-type placeDigest struct {
-	place  int64
-	digest []byte
 }
 
 // arrived records that everything up to an entry is applied.

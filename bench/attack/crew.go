@@ -20,7 +20,7 @@ import (
 type crew struct {
 	c         *cluster
 	roamers   []*roamer
-	deserters []string // these close their streams when they are told to
+	deserters []string // these close their streams when asked to
 
 	running sync.WaitGroup
 	leave   func() // ends all streams, and returns when they have ended

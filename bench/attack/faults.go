@@ -146,7 +146,7 @@ func cutOff(harm func(*link)) func(context.Context, *cluster) error {
 		harm(n.link)
 		c.crew.desert()
 		pause(ctx, 20*time.Second)
-		n.link.mend()
+		n.link.restore()
 		return c.writes.more(ctx, 100)
 	}
 }

@@ -42,7 +42,7 @@ func newLink(to string) (*link, error) {
 
 // close breaks all connections, and returns when nothing is forwarded any more.
 func (l *link) close() {
-	l.mend()
+	l.restore()
 	l.listener.Close()
 	l.mu.Lock()
 	l.closed = true
@@ -51,7 +51,7 @@ func (l *link) close() {
 	l.tasks.Wait()
 }
 
-// cut cuts the directions until mend.
+// cut cuts the directions until restore.
 func (l *link) cut(directions ...*direction) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,15 +62,15 @@ func (l *link) cut(directions ...*direction) {
 	}
 }
 
-// slow delays each piece that is sent, in both directions, until mend.
+// slow delays each piece that is sent, in both directions, until restore.
 func (l *link) slow(delay time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.there.delay, l.back.delay = delay, delay
 }
 
-// mend makes both directions as they were. What has waited is sent.
-func (l *link) mend() {
+// restore makes both directions as they were. What has waited is sent.
+func (l *link) restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, d := range []*direction{&l.there, &l.back} {

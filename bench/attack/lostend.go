@@ -66,7 +66,7 @@ func loseEndBroken(ctx context.Context, c *cluster) error {
 	err := c.loseEntries()
 	for _, n := range c.nodes {
 		n.link.reset()
-		n.link.mend()
+		n.link.restore()
 	}
 	return errors.Join(err, c.allStop(ctx), c.accept(ctx))
 }
