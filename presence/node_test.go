@@ -128,7 +128,7 @@ func TestNodesActAsOne(t *testing.T) {
 // same state. So every operation that a call submits is encoded, and applied by a node that
 // didn't submit it.
 func TestModelOnTwoNodes(t *testing.T) {
-	for n := range uint64(6) {
+	for n := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {
 			c := openCluster(t, 2, walkSettings)
 			k := newWalk(c.nodes[0], n+1)
