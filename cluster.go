@@ -42,18 +42,18 @@ func isPostgres(url string) bool {
 	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }
 
-// open adds the log to the configuration of a service. It returns a nil log if the server
-// is alone. The caller closes the log after the service.
-func (c *clusterConfig) open(ctx context.Context, auth *authConfig, to *presence.Config, log *slog.Logger) (*pglog.Log, error) {
+// open adds the log to the configuration of a service, unless the server is alone. The
+// caller calls closeLog after it has closed the service.
+func (c *clusterConfig) open(ctx context.Context, auth *authConfig, to *presence.Config, log *slog.Logger) (closeLog func(), err error) {
 	if c.Log == "" {
-		return nil, nil
+		return func() {}, nil
 	}
 	shared, err := pglog.Open(ctx, c.Log, log)
 	if err != nil {
 		return nil, fmt.Errorf("cluster.log can't be used: %w", err)
 	}
 	to.Log, to.Node, to.Agreement = shared, c.name(), auth.agreement()
-	return shared, nil
+	return func() { logError(log, "closing the log", shared.Close()) }, nil
 }
 
 // name returns the name of the node.

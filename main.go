@@ -101,13 +101,11 @@ func serve(ctx context.Context, f flags, c config) error {
 		defer ops.close()
 	}
 	domain := presence.Config{Path: c.Database.Path, Settings: &c.settings, Logger: log}
-	shared, err := c.Cluster.open(ctx, &c.Auth, &domain, log)
+	closeLog, err := c.Cluster.open(ctx, &c.Auth, &domain, log)
 	if err != nil {
 		return err
 	}
-	if shared != nil {
-		defer func() { logError(log, "closing the log", shared.Close()) }()
-	}
+	defer closeLog()
 	svc, err := presence.Open(ctx, domain)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // it was stopped during the start

@@ -72,10 +72,8 @@ func (c *cluster) death(ctx context.Context, users int) (_ []float64, err error)
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range nodes {
-		if err := n.catchUp(ctx); err != nil {
-			return nil, err
-		}
+	if err := catchUp(ctx, nodes); err != nil {
+		return nil, err
 	}
 	returning := users * 2 / 3
 	feed, err := follow(nodes[1].svc, userName(returning))
@@ -114,6 +112,16 @@ func (c *cluster) death(ctx context.Context, users int) (_ []float64, err error)
 	}
 	return []float64{logins, noticed.Seconds(), lab.Millis(time.Duration(applied)), float64(returning) / returned.Seconds(),
 		float64(users-returning) / swept.Seconds(), lab.Millis(time.Duration(nodes[0].log.longest.Load()))}, nil
+}
+
+// catchUp waits until all nodes have applied the log.
+func catchUp(ctx context.Context, nodes []*embedded) error {
+	for _, n := range nodes {
+		if err := n.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // logIn starts a node as a process of its own, and logs all users in there. It returns the
