@@ -80,9 +80,7 @@ func serve(ctx context.Context, f flags, c config) error {
 	hangup := make(chan os.Signal, 1) // one that comes while it starts counts, and doesn't end it
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	level := new(slog.LevelVar)
-	level.Set(c.level)
-	log := newLogger(os.Stderr, c.Log.Format, level)
+	log, level := newLogger(os.Stderr, c.Log.Format, c.level)
 	devKey, remove, err := c.prepareDev(f.dev)
 	if err != nil {
 		return err
@@ -130,14 +128,18 @@ func serve(ctx context.Context, f flags, c config) error {
 		ops.show(metricsAndProfiles(api.Metrics()))
 		log.Info("metrics and profiles", "url", ops.url())
 	}
-	log.Info("ready", "url", web.urls(), "version", version)
-	notifySystemd(log, daemon.SdNotifyReady, "STATUS=ready at "+web.urls())
+	reportReady(web.urls(), log)
 	if f.dev {
 		greetDev(os.Stdout, web.url(), devKey)
 	}
 	err = r.until(ctx, hangup, web.failed)
 	stop(api, web, c.limits, log)
 	return err
+}
+
+func reportReady(urls string, log *slog.Logger) {
+	log.Info("ready", "url", urls, "version", version)
+	notifySystemd(log, daemon.SdNotifyReady, "STATUS=ready at "+urls)
 }
 
 // stop ends all event streams, and waits for them and for the requests in progress,
@@ -188,12 +190,15 @@ func newAPI(ctx context.Context, f flags, c config, svc *presence.Service, provi
 	})
 }
 
-func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+// newLogger returns a logger, and its level, which can be changed.
+func newLogger(w io.Writer, format string, from slog.Level) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(from)
 	options := &slog.HandlerOptions{Level: level}
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(w, options)), level
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(w, options)), level
 }
 
 func logError(log *slog.Logger, what string, err error) {
