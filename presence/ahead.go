@@ -26,15 +26,12 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 	if err := n.w.enqueue(r); err != nil {
 		return err
 	}
-	timer := time.NewTimer(aheadAfter)
-	defer timer.Stop()
 	select {
 	case <-r.done:
 		return r.err
-	case <-timer.C:
+	case <-time.After(aheadAfter):
 	}
-	if n.openAhead(session, op) {
-		go n.awaitLogin(session, r)
+	if n.openAhead(session, r, op) {
 		return nil
 	}
 	if err := n.await(r, maxWait-aheadAfter); err != nil {
@@ -45,7 +42,7 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 
 // openAhead opens a session whose login is not applied, unless the user is unknown or the
 // login would be refused. The streams that it replaces have ended, whatever becomes of it.
-func (n *node) openAhead(session *Session, op *connect) bool {
+func (n *node) openAhead(session *Session, r *request, op *connect) bool {
 	now, m := n.svc.clock.now(), &n.svc.model
 	n.svc.mu.Lock()
 	u, k := m.byName[op.UserID], m.kicked.last[op.key()]
@@ -53,7 +50,7 @@ func (n *node) openAhead(session *Session, op *connect) bool {
 		n.svc.mu.Unlock()
 		return false
 	}
-	n.tasks.Add(1) // here, because Drain comes before close
+	n.tasks.Go(func() { n.awaitLogin(session, r) }) // here, because Drain comes before Close waits
 	var ended []endedStream
 	if session.user == nil { // otherwise the login was applied just now
 		for _, older := range u.ofDevice(op.DeviceID) {
@@ -86,7 +83,6 @@ func (n *node) loggedIn(m *model, session *Session, op *connect) {
 // awaitLogin ends a session whose login fails. If the device was kicked meanwhile, the
 // session has ended already.
 func (n *node) awaitLogin(session *Session, r *request) {
-	defer n.tasks.Done()
 	<-r.done
 	if r.err == nil {
 		return

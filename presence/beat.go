@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 )
 
@@ -27,67 +26,24 @@ func (*beat) apply(b *batch) error {
 	return nil
 }
 
-// takeOver makes devices whose run has ended belong to the run of the batch, because their
-// streams are still open on its node.
-type takeOver struct {
-	Run     int64         `cbor:"1,keyasint,omitempty"` // the run that has ended
-	Streams []endedStream `cbor:"2,keyasint,omitempty"`
-	failed  []int64       // the result: the streams whose device has changed since
-}
-
-func (op *takeOver) apply(b *batch) error {
-	for _, e := range op.Streams {
-		a := b.accountByID(e.User)
-		var d *device
-		if a != nil {
-			d = a.device(e.DeviceID)
-		}
-		if d != nil && d.run == b.run && d.stream == e.Stream {
-			continue // the run has it already
-		}
-		if d == nil || d.hidden || d.run != op.Run || d.stream != e.Stream {
-			op.failed = append(op.failed, e.Stream)
-			continue
-		}
-		b.change(a, func() {
-			d.run, d.since, d.graceUntil, d.retainUntil = b.run, b.read, 0, 0
-			b.saveDevice(a, d)
-		})
-	}
-	return nil
-}
-
-// endFailed ends the sessions whose device has changed, as if it had a newer one.
-func (op *takeOver) endFailed(m *model) {
-	if len(op.failed) == 0 {
-		return
-	}
-	for _, u := range m.users {
-		for _, s := range slices.Clone(u.sessions()) {
-			if slices.Contains(op.failed, s.stream) {
-				m.end(s, ending{kind: endSuperseded})
-			}
-		}
-	}
-}
-
-// countBeat counts how many beats of this node each other one has missed. Beats that follow
-// each other at once, because the log was away when they were due, count as one.
-func (n *node) countBeat(run int64) {
-	now := n.w.lastBatch
-	switch {
-	case run != n.run:
+// countBeat counts how many beats of this node, whose run is own, each other one has missed.
+// Beats that follow each other at once, because the log was away when they were due, count
+// as one. n.mu is held.
+func (n *node) countBeat(run, own int64) {
+	if run != own {
 		delete(n.missed, run)
 		return
-	case now-n.counted < toMicros(beatEvery*9/10):
+	}
+	if n.w.lastBatch-n.counted < toMicros(beatEvery*9/10) {
 		return
 	}
-	n.counted = now
+	n.counted = n.w.lastBatch
 	for id := range n.w.model.runs {
-		if id != run {
-			if n.missed[id]++; n.missed[id] >= beatsToDeath {
-				n.svc.janitor.rouse()
-			}
+		if id == own {
+			continue
+		}
+		if n.missed[id]++; n.missed[id] >= beatsToDeath {
+			n.svc.janitor.rouse()
 		}
 	}
 }

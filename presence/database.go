@@ -49,8 +49,10 @@ func LeaveLog(ctx context.Context, path string) error {
 	if err != nil || c.Schema < 5 {
 		return err // an earlier schema has no log
 	}
-	return store.Change(ctx, path, "UPDATE node SET log = '', place = 0, at = 0, entry = x'', digest = x'', nonce = 0, proposed = x''")
+	return store.Change(ctx, path, leaveLog)
 }
+
+const leaveLog = "UPDATE node SET log = '', place = 0, at = 0, entry = x'', digest = x'', nonce = 0, proposed = x''"
 
 // CheckResult is what [Check] has found in a database.
 type CheckResult struct {

@@ -6,12 +6,23 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// logged is a batch of operations as an entry of a log.
+// proposal is a batch of requests whose operations are one entry of a log.
+type proposal struct {
+	run      int64 // the run that proposes it; zero means that its only operation begins one
+	number   int64 // counts the entries of the run from 1
+	requests []*request
+
+	// The fields below are set only by the node that proposes the entry.
+	data   []byte    // its encoded form
+	landed chan bool // receives whether the entry was applied; it isn't if its run has ended
+}
+
+// logged is the encoded form of an entry.
 type logged struct {
 	_          struct{} `cbor:",toarray"`
 	Level      int      // the level of operations that a node must know to read the entry
-	Run        int64    // the run that proposes it; zero means that its only operation begins one
-	Number     int64    // counts the entries of the run from 1
+	Run        int64
+	Number     int64
 	Operations []encoded
 }
 
@@ -23,10 +34,10 @@ func (e *LevelError) Error() string {
 	return fmt.Sprintf("the log has operations of level %d, and this release knows level %d: upgrade this node", e.Level, e.Known)
 }
 
-func (c *codec) encodeEntry(run, number int64, operations []encoded) []byte {
-	l := logged{Level: 1, Run: run, Number: number, Operations: operations}
-	for _, e := range operations {
-		l.Level = max(l.Level, c.levels[e.Code])
+func (c *codec) encodeEntry(e *proposal, operations []encoded) []byte {
+	l := logged{Level: 1, Run: e.run, Number: e.number, Operations: operations}
+	for _, o := range operations {
+		l.Level = max(l.Level, c.levels[o.Code])
 	}
 	data, err := c.encoder.Marshal(&l)
 	if err != nil {
@@ -35,29 +46,31 @@ func (c *codec) encodeEntry(run, number int64, operations []encoded) []byte {
 	return data
 }
 
-func (c *codec) decodeEntry(data []byte) (l logged, err error) {
+// decodeEntry returns an entry with requests for which nobody waits.
+func (c *codec) decodeEntry(data []byte) (*proposal, error) {
 	var parts []cbor.RawMessage
 	if err := c.decoder.Unmarshal(data, &parts); err != nil || len(parts) == 0 {
-		return l, fmt.Errorf("an entry of the log is malformed: %w", err)
+		return nil, fmt.Errorf("an entry of the log is malformed: %w", err)
 	}
+	var l logged
 	if err := c.decoder.Unmarshal(parts[0], &l.Level); err != nil {
-		return l, fmt.Errorf("an entry of the log has no level: %w", err)
+		return nil, fmt.Errorf("an entry of the log has no level: %w", err)
 	}
 	if l.Level > c.level {
-		return l, &LevelError{l.Level, c.level}
+		return nil, &LevelError{l.Level, c.level}
 	}
-	return l, c.decoder.Unmarshal(data, &l)
-}
-
-// decodeAll returns requests for the operations of an entry, which nobody waits for.
-func (c *codec) decodeAll(all []encoded) ([]*request, error) {
-	requests := make([]*request, 0, len(all))
-	for _, e := range all {
-		op, err := c.decode(e)
+	if err := c.decoder.Unmarshal(data, &l); err != nil {
+		return nil, fmt.Errorf("an entry of the log is malformed: %w", err)
+	}
+	e := &proposal{run: l.Run, number: l.Number}
+	for _, o := range l.Operations {
+		op, err := c.decode(o)
 		if err != nil {
 			return nil, err
 		}
-		requests = append(requests, &request{op: op})
+		r := &request{op: op}
+		r.taken.Store(true)
+		e.requests = append(e.requests, r)
 	}
-	return requests, nil
+	return e, nil
 }

@@ -1,19 +1,19 @@
 package presence
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // follow applies the entries of the log until the node stops.
 func (n *node) follow() {
-	defer n.answerPending()
 	for n.ctx.Err() == nil {
-		entries, err := n.log.Next(n.ctx, n.place)
+		entries, err := n.log.Next(n.ctx, n.mark.place)
 		if err != nil {
-			err = n.awayWith(err)
-			n.place = n.committed // in place of what was skipped after that, there may be something else now
+			err = n.recover(err)
 		}
 		for i := 0; i < len(entries) && err == nil; i++ {
 			err = n.applyEntry(&entries[i])
@@ -24,9 +24,9 @@ func (n *node) follow() {
 	}
 }
 
-// awayWith waits until the log can be reached again, after an error of Next. It returns an
+// recover waits until the log can be reached again, after an error of Next. It returns an
 // error if the node can't go on.
-func (n *node) awayWith(err error) error {
+func (n *node) recover(err error) error {
 	for n.ctx.Err() == nil {
 		switch {
 		case err == nil || errors.Is(err, errLostLog):
@@ -34,7 +34,7 @@ func (n *node) awayWith(err error) error {
 		case errors.Is(err, ErrTrimmed):
 			return errors.New("this node was away for longer than the log keeps its entries: start it again")
 		case errors.Is(err, ErrLostEnd):
-			return errLostEnd(n.w.store.Path(), n.place, n.place-1)
+			return errLostEnd(n.w.store.Path(), n.mark.place, n.mark.place-1)
 		}
 		n.away(err)
 		n.pause()
@@ -52,100 +52,9 @@ func (n *node) verify() error {
 		return fmt.Errorf("%w: its tables were removed or replaced", errLostLog)
 	}
 	if err == nil {
-		err = verify(ctx, n.log, n.w.store.Path(), n.committed, n.entry, &state)
+		err = verify(ctx, n.log, n.w.store.Path(), n.mark.place, n.mark.entry, &state)
 	}
 	return err
-}
-
-// applyEntry applies the next entry of the log. An error means that the node can't go on.
-func (n *node) applyEntry(e *LogEntry) error {
-	if e.Place != n.place+1 {
-		return fmt.Errorf("the log has the entry %d after %d", e.Place, n.place)
-	}
-	l, err := n.codec.decodeEntry(e.Data)
-	if err != nil {
-		return err
-	}
-	requests, err := n.codec.decodeAll(l.Operations)
-	if err != nil {
-		return err
-	}
-	at := logTime(n.w.lastBatch, n.at, e.At.UnixMicro())
-	if isOutage(n.w.lastBatch, at) {
-		n.outageEnded(at) // before the clock shows it
-	}
-	n.w.clock.follow(at, n.w.lastBatch)
-	if !n.isRepeat(&l) {
-		var own *proposed
-		if l.Run != 0 && l.Run == n.currentRun() {
-			own = n.takePending(l.Number)
-		}
-		err := n.perform(e, &l, own, requests)
-		if err == nil {
-			err = n.observe(&l, requests)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	n.arrived(e)
-	return nil
-}
-
-// isRepeat reports whether the entry has no effect: it was appended twice, or its run has
-// ended.
-func (n *node) isRepeat(l *logged) bool {
-	if l.Run == 0 {
-		return false // beginning the same run twice has no effect
-	}
-	r, live := n.w.model.runs[l.Run]
-	return !live || l.Number <= r.number
-}
-
-// perform applies an entry in one transaction: the requests of own, or else those that were
-// decoded. If that fails, it answers the callers and tries again until it succeeds, because
-// the entry is durable and all other nodes apply it.
-func (n *node) perform(e *LogEntry, l *logged, own *proposed, decoded []*request) error {
-	n.remote(decoded, l.Run)
-	requests := decoded
-	if own != nil {
-		requests = n.claim(own.requests, l.Run)
-	}
-	before := n.w.lastBatch
-	for n.ctx.Err() == nil {
-		err := n.performOnce(e, l, requests)
-		answerClaimed(own, err)
-		if err == nil {
-			n.svc.janitor.streamEnded(n.unread...)
-			return nil
-		}
-		own, requests, n.w.lastBatch = nil, decoded, before
-		again, err := n.codec.decodeAll(l.Operations) // without the results of the attempt that failed
-		if err != nil {
-			return err
-		}
-		n.remote(again, l.Run)
-		copy(decoded, again)
-		n.pause()
-	}
-	return ErrClosed
-}
-
-func (n *node) performOnce(e *LogEntry, l *logged, requests []*request) error {
-	n.unread = nil
-	at := e.At.UnixMicro()
-	b := n.w.newBatch(logTime(n.w.lastBatch, n.at, at))
-	b.run = l.Run
-	b.mark = &mark{place: e.Place, number: l.Number, at: at, entry: entryHash(e), before: n.digest}
-	n.markOwn(b.mark, l.Run, requests)
-	b.extendGraces()
-	if err := n.w.perform(b, requests); err != nil {
-		return n.w.unwritable(err)
-	}
-	n.digest, n.committed, n.at, n.entry = b.mark.digest, e.Place, at, b.mark.entry
-	n.w.store.Wrote(b.written)
-	n.keepDigest(b)
-	return nil
 }
 
 // outageEnded makes the time of an outage that ended at at not count: neither for streams
@@ -157,68 +66,136 @@ func (n *node) outageEnded(at micros) {
 	clear(n.missed)
 }
 
-// markOwn adds to a mark what this node remembers of its own proposals.
-func (n *node) markOwn(m *mark, run int64, requests []*request) {
+// applyEntry applies the next entry of the log. An error means that the node can't go on.
+func (n *node) applyEntry(at *LogEntry) error {
+	if at.Place != n.mark.place+1 {
+		return fmt.Errorf("the log has the entry %d after %d", at.Place, n.mark.place)
+	}
+	now := logTime(n.w.lastBatch, n.mark.at, at.At.UnixMicro())
+	if isOutage(n.w.lastBatch, now) {
+		n.outageEnded(now) // before the clock shows it
+	}
+	n.w.clock.follow(now, n.w.lastBatch)
+	e, err := n.takeEntry(at.Data)
+	if err != nil {
+		return err
+	}
+	if n.hasNoEffect(e) {
+		e.land(false)
+		e = &proposal{}
+	}
+	if e, err = n.perform(at, e); err != nil {
+		return err
+	}
+	err = n.observe(e)
+	n.arrived(at)
+	e.answer(nil)
+	e.land(true)
+	return err
+}
+
+// takeEntry returns what is in an entry of the log. If this node has proposed it, that is
+// what is under way.
+func (n *node) takeEntry(data []byte) (*proposal, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, r := range requests {
+	if e := n.underWay; e != nil && bytes.Equal(e.data, data) {
+		n.underWay = nil
+		return e, nil
+	}
+	return n.codec.decodeEntry(data)
+}
+
+// hasNoEffect reports whether an entry was appended twice, or its run has ended.
+func (n *node) hasNoEffect(e *proposal) bool {
+	if e.run == 0 {
+		return false // beginning the same run twice has no effect
+	}
+	r, live := n.w.model.runs[e.run]
+	return !live || e.number <= r.number
+}
+
+// perform applies an entry in one transaction. If that fails, it answers the callers and
+// tries again until it succeeds, because the entry is durable and all other nodes apply it.
+// It returns the entry as it was applied.
+func (n *node) perform(at *LogEntry, e *proposal) (*proposal, error) {
+	before := n.w.lastBatch
+	for {
+		err := n.performOnce(at, e)
+		if err == nil {
+			n.svc.janitor.streamEnded(n.unread...)
+			return e, nil
+		}
+		e.answer(err)
+		n.w.lastBatch = before
+		if n.pause(); n.ctx.Err() != nil {
+			return nil, ErrClosed
+		}
+		landed := e.landed
+		if e, err = n.codec.decodeEntry(at.Data); err != nil { // without the results of this attempt
+			return nil, err
+		}
+		e.landed = landed
+	}
+}
+
+func (n *node) performOnce(at *LogEntry, e *proposal) error {
+	n.unread = nil
+	run, _ := n.w.model.runOf(n.nonce.Load())
+	own := run != 0 && run == e.run
+	m := &mark{place: at.Place, number: e.number, at: at.At.UnixMicro(), entry: entryHash(at), before: n.mark.digest}
+	for _, r := range e.requests {
+		if !r.take() {
+			r.then = n.effect(r.op, own)
+		}
 		switch op := r.op.(type) {
 		case *beginRun:
-			if op.Nonce == n.nonce {
+			if op.Nonce == n.nonce.Load() {
 				m.nonce = op.Nonce
 			}
 		case *configure:
-			if run == n.run {
+			if own {
 				m.proposed = n.codec.encodeSettings(op.Settings)
 			}
 		}
 	}
-}
-
-// claim makes the requests unable to be given up. One that was given up already is replaced
-// by one that nobody waits for.
-func (n *node) claim(requests []*request, run int64) []*request {
-	for i, r := range requests {
-		if !r.state.CompareAndSwap(requestProposed, requestApplying) {
-			requests[i] = newRequest()
-			requests[i].op = r.op
-			n.remote(requests[i:i+1], run)
-		}
+	b := n.w.newBatch(logTime(n.w.lastBatch, n.mark.at, m.at))
+	b.run, b.mark = e.run, m
+	b.extendGraces()
+	if err := n.w.perform(b, e.requests); err != nil {
+		return n.w.unwritable(err)
 	}
-	return requests
+	n.w.store.Wrote(b.written)
+	n.mark = m
+	n.keepDigest(b)
+	return nil
 }
 
-// remote gives the requests of an entry the effects that they have in memory if no caller
-// of this node waits for them: older sessions and feeds end. A login of this node whose
-// caller has returned has no session, so its stream ends at once.
-func (n *node) remote(requests []*request, run int64) {
-	mine := run != 0 && run == n.currentRun()
-	for _, r := range requests {
-		switch op := r.op.(type) {
-		case *connect:
-			r.then = func(m *model) {
-				u := m.byName[op.UserID]
-				m.supersede(u, op.DeviceID, nil)
-				if mine && u != nil {
-					n.unread = append(n.unread, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
-				}
+// effect returns what an operation changes in memory if nobody waits for it: older sessions
+// and feeds end. A login of this node whose caller has returned has no session, so its
+// stream ends at once.
+func (n *node) effect(op operation, own bool) func(*model) {
+	switch op := op.(type) {
+	case *connect:
+		return func(m *model) {
+			u := m.byName[op.UserID]
+			m.supersede(u, op.DeviceID, nil)
+			if own && u != nil {
+				n.unread = append(n.unread, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
 			}
-		case *takeOver:
-			if mine {
-				r.then = op.endFailed
-			}
-		case *nameFeed:
-			r.then = func(m *model) { m.endFeeds(func(name string) bool { return name == op.Name }) }
 		}
+	case *nameFeed:
+		return func(m *model) { m.endFeeds(func(name string) bool { return name == op.Name }) }
 	}
+	return nil
 }
 
-// answerClaimed answers the requests of an entry of this node. own may be nil.
-func answerClaimed(own *proposed, err error) {
-	if own == nil {
-		return
-	}
-	for _, r := range own.requests {
+// answer answers those who wait for the requests of the entry.
+func (e *proposal) answer(err error) {
+	for _, r := range e.requests {
+		if r.done == nil {
+			continue // decoded
+		}
 		if err != nil {
 			r.err = err
 		}
@@ -226,70 +203,52 @@ func answerClaimed(own *proposed, err error) {
 	}
 }
 
+// land lets the node propose its next entry, if it has proposed this one.
+func (e *proposal) land(applied bool) {
+	if e.landed != nil {
+		e.landed <- applied
+	}
+}
+
 // observe draws the node's own conclusions from an entry that was applied.
-func (n *node) observe(l *logged, requests []*request) error {
-	runs := n.w.model.runs // only this goroutine replaces it
+func (n *node) observe(e *proposal) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if l.Run != 0 && l.Run == n.run {
+	runs := n.w.model.runs // only this goroutine replaces it
+	run, _ := n.w.model.runOf(n.nonce.Load())
+	own := run != 0 && run == e.run
+	if own {
 		n.reached()
 	}
-	for _, r := range requests {
+	for _, r := range e.requests {
 		switch op := r.op.(type) {
-		case *beginRun:
-			if op.Nonce == n.nonce && n.began != nil {
-				if err := n.observeBegin(r.err); err != nil {
-					return err
-				}
-			}
 		case *configure:
-			if n.opened && op.Settings != n.settings {
-				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", runs[l.Run].node)
+			if !own && n.opened && op.Settings != n.settings {
+				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", runs[e.run].node)
 			}
 		case *beat:
-			n.countBeat(l.Run)
-			if err := n.compareDigest(l.Run, op); err != nil {
+			n.countBeat(e.run, run)
+			if err := n.compareDigest(e.run, op); err != nil {
 				return err
 			}
 		}
 	}
-	if _, live := runs[n.run]; n.run != 0 && !live {
-		n.run, n.number = 0, 0
-		for _, p := range n.pending {
-			n.proposeAgain(p)
-		}
-		n.pending = nil
+	if w := n.underWay; w != nil && n.hasNoEffect(w) {
+		n.underWay = nil
+		w.land(false)
 	}
-	return nil
-}
-
-// observeBegin takes the run that this node has begun. refused is why it has not. n.mu is
-// held.
-func (n *node) observeBegin(refused error) error {
-	if refused != nil {
-		return refused
-	}
-	for id, r := range n.w.model.runs {
-		if r.nonce == n.nonce {
-			n.run, n.number = id, 0
-		}
-	}
-	n.missed = make(map[int64]int)
-	close(n.began)
-	n.began = nil
 	return nil
 }
 
 // arrived records that everything up to an entry is applied.
-func (n *node) arrived(e *LogEntry) {
-	n.place = e.Place
+func (n *node) arrived(at *LogEntry) {
 	n.mu.Lock()
-	n.digests[e.Place%digestsKept] = placeDigest{e.Place, n.digest}
-	n.applied = e.Place
-	n.bytes += int64(len(e.Data))
+	defer n.mu.Unlock()
+	n.applied = placeDigest{at.Place, n.mark.digest}
+	n.digests[at.Place%digestsKept] = n.applied
+	n.bytes += int64(len(at.Data))
 	close(n.progress)
 	n.progress = make(chan struct{})
-	n.mu.Unlock()
 }
 
 // reached records that an entry of this node was applied. n.mu is held.
@@ -307,27 +266,16 @@ func (n *node) away(err error) {
 		return
 	}
 	n.mu.Lock()
-	first := n.lost == nil
-	n.lost = err
-	n.mu.Unlock()
-	if first {
+	defer n.mu.Unlock()
+	if n.lost == nil {
 		n.svc.log.Error("log can't be reached", "error", err)
 	}
+	n.lost = err
 }
 
-// awaitPlace waits until everything up to a place is applied.
-func (n *node) awaitPlace(place int64) error {
-	for {
-		n.mu.Lock()
-		applied, progress := n.applied, n.progress
-		n.mu.Unlock()
-		if applied >= place {
-			return nil
-		}
-		select {
-		case <-progress:
-		case <-n.ctx.Done():
-			return n.reason()
-		}
+func (n *node) pause() {
+	select {
+	case <-time.After(retryEvery):
+	case <-n.ctx.Done():
 	}
 }

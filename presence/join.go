@@ -14,39 +14,29 @@ import (
 
 // openNode opens a service with a log. If the log has no snapshot yet, the database founds
 // the log. Otherwise the database becomes a copy of the state of the log.
-func (s *Service) openNode(ctx context.Context, config *Config, schema store.Schema, settings Settings) (*Service, error) {
-	for {
-		state, err := s.awaitLog(ctx, config.Log)
-		if err != nil {
-			return nil, err
-		}
-		founding := state.Snapshot < 0
-		if !founding {
-			if err := fetch(ctx, config, &state); err != nil {
-				return nil, orDone(ctx, err)
-			}
-		}
-		if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
-			return nil, orDone(ctx, err)
-		}
-		if err = s.read(ctx); err == nil && founding {
-			err = s.found(ctx, config.Log, state.ID, settings)
-		} else if err == nil {
-			err = s.store.Start()
-		}
-		if err != nil {
-			err = errors.Join(orDone(ctx, err), s.closeStore())
-			if errors.Is(err, ErrFounded) {
-				s.model, s.watching = model{}, nil
-				continue // another node was quicker
-			}
-			return nil, err
-		}
-		if err := s.startNode(ctx, config, &state, settings); err != nil {
-			return nil, orDone(ctx, err)
-		}
-		return s, nil
+func (s *Service) openNode(ctx context.Context, config *Config, schema store.Schema, settings Settings) error {
+	state, err := s.awaitLog(ctx, config.Log)
+	if err != nil {
+		return err
 	}
+	if state.Snapshot < 0 {
+		if err := found(ctx, *config, state.ID); err != nil && !errors.Is(err, ErrFounded) {
+			return err
+		}
+	}
+	if err := fetch(ctx, config, &state); err != nil {
+		return err
+	}
+	if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
+		return err
+	}
+	if err = s.read(ctx); err == nil {
+		err = s.store.Start()
+	}
+	if err != nil {
+		return errors.Join(err, s.closeStore())
+	}
+	return s.startNode(ctx, config, &state, settings)
 }
 
 // reportEvery is how often a node that waits for the log says so.
@@ -59,27 +49,45 @@ func (s *Service) awaitLog(ctx context.Context, log Log) (LogState, error) {
 		attempt, cancel := context.WithTimeout(ctx, maxWait)
 		state, err := log.State(attempt)
 		cancel()
-		switch {
-		case err == nil:
+		if err == nil {
 			for _, warning := range state.Warnings {
 				s.log.Warn("the log is less safe than it could be: " + warning)
 			}
-			return state, nil
-		case ctx.Err() != nil:
-			return state, ctx.Err()
-		case errors.Is(err, ErrLogUnusable):
+		}
+		if err == nil || errors.Is(err, ErrLogUnusable) {
 			return state, err
-		case time.Since(reported) >= reportEvery:
+		}
+		if time.Since(reported) >= reportEvery {
 			reported = time.Now()
 			s.log.Error("waiting for the log, which can't be reached", "error", err)
 		}
-		timer := time.NewTimer(retryEvery)
 		select {
-		case <-timer.C:
+		case <-time.After(retryEvery):
 		case <-ctx.Done():
+			return state, ctx.Err()
 		}
-		timer.Stop()
 	}
+}
+
+// found makes the database the first snapshot of the log. It fails with ErrFounded if
+// another node was quicker.
+func found(ctx context.Context, config Config, id string) error {
+	log := config.Log
+	config.Log = nil
+	s, err := Open(ctx, config) // alone, to upgrade the file and to apply what is due
+	if err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	if err := store.Change(ctx, config.Path, leaveLog); err != nil {
+		return err
+	}
+	if err := saveSnapshot(ctx, config.Path, log); err != nil {
+		return err
+	}
+	return store.Change(ctx, config.Path, fmt.Sprintf("UPDATE node SET log = '%s'", id))
 }
 
 // copied is what a database says about its place in a log.
@@ -171,29 +179,13 @@ func load(ctx context.Context, config *Config, state *LogState) error {
 		fmt.Sprintf("UPDATE node SET log = '%s', place = %d, nonce = 0, proposed = x''", state.ID, place))
 }
 
-// found stores the database as the first snapshot of the log. It first removes what the
-// database says about a log to which it belonged before.
-func (s *Service) found(ctx context.Context, log Log, id string, settings Settings) error {
-	if err := s.beginRun(ctx, settings); err != nil {
-		return err
-	}
-	if _, err := s.store.Exec("UPDATE node SET log = '', place = 0, at = 0, entry = x'', digest = x'', nonce = 0, proposed = x''"); err != nil {
-		return err
-	}
-	if err := s.saveSnapshot(ctx, log); err != nil {
-		return err
-	}
-	_, err := s.store.Exec("UPDATE node SET log = ?", id)
-	return err
-}
-
 // saveSnapshot stores a copy of the database in the log.
-func (s *Service) saveSnapshot(ctx context.Context, log Log) error {
-	copied := s.store.Path() + ".snapshot"
+func saveSnapshot(ctx context.Context, path string, log Log) error {
+	copied := path + ".snapshot"
 	if err := os.Remove(copied); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := store.Backup(ctx, s.store.Path(), copied); err != nil {
+	if err := store.Backup(ctx, path, copied); err != nil {
 		return err
 	}
 	defer os.Remove(copied)
@@ -219,19 +211,21 @@ func (s *Service) startNode(ctx context.Context, config *Config, state *LogState
 		return errors.Join(err, s.closeStore())
 	}
 	s.node, s.writer.node = n, n
-	s.model.logPlace = n.place
+	s.model.logPlace = n.mark.place
 	s.model.settings.takeOwn(settings)
 	n.setOwn(settings)
 	s.started = s.clock.now()
 	s.startTasks()
-	n.start()
+	n.tasks.Go(n.follow)
+	n.tasks.Go(n.beat)
 	unlessDone := context.AfterFunc(ctx, n.stop)
-	if err = n.awaitPlace(state.Last); err == nil {
+	if err = n.reach(ctx, Position{Place: state.Last}); err == nil {
 		err = n.join(settings, proposed)
 	}
 	if !unlessDone() {
 		err = ctx.Err()
-	} else if failed := n.setOpened(); failed != nil {
+	}
+	if failed := n.setOpened(); failed != nil {
 		err = failed
 	}
 	if err != nil {
@@ -243,11 +237,13 @@ func (s *Service) startNode(ctx context.Context, config *Config, state *LogState
 // restore reads how far the database has applied the log, and returns the settings that the
 // node has proposed last.
 func (n *node) restore(ctx context.Context) (proposed []byte, err error) {
+	m := &mark{}
 	row := n.w.store.Reader().QueryRowContext(ctx, "SELECT place, at, entry, digest, nonce, proposed FROM node")
-	if err := row.Scan(&n.place, &n.at, &n.entry, &n.digest, &n.nonce, &proposed); err != nil {
+	if err := row.Scan(&m.place, &m.at, &m.entry, &m.digest, &n.before, &proposed); err != nil {
 		return nil, err
 	}
-	n.committed, n.applied, n.digests[n.place%digestsKept] = n.place, n.place, placeDigest{n.place, n.digest}
+	n.mark, n.applied = m, placeDigest{m.place, m.digest}
+	n.digests[m.place%digestsKept] = n.applied
 	_, err = n.w.store.Exec("PRAGMA synchronous = NORMAL") // what is lost is applied again
 	return proposed, err
 }
@@ -269,31 +265,23 @@ func (n *node) join(settings Settings, proposed []byte) error {
 // awaitSilence returns an error if the last run of this database still has beats: then
 // another process runs with a copy of the file.
 func (n *node) awaitSilence() error {
-	beats := n.beatsOf(n.nonce)
-	if beats < 0 {
+	run, last := n.runBefore()
+	if run == 0 {
 		return nil
 	}
-	timer := time.NewTimer(beatsToDeath * beatEvery)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(beatsToDeath * beatEvery):
 	case <-n.ctx.Done():
 		return n.reason()
 	}
-	if n.beatsOf(n.nonce) > beats {
-		return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.svc.store.Path())
+	if _, now := n.runBefore(); now.beats > last.beats {
+		return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.w.store.Path())
 	}
 	return nil
 }
 
-// beatsOf returns the number of beats of the run with a nonce, or -1 if there is none.
-func (n *node) beatsOf(nonce int64) int64 {
+func (n *node) runBefore() (int64, run) {
 	n.svc.mu.RLock()
 	defer n.svc.mu.RUnlock()
-	for _, r := range n.svc.model.runs {
-		if nonce != 0 && r.nonce == nonce {
-			return r.beats
-		}
-	}
-	return -1
+	return n.svc.model.runOf(n.before)
 }

@@ -170,15 +170,11 @@ func operations[T operation](l *memoryLog) (all []T) {
 	defer l.mu.Unlock()
 	c := newCodec()
 	for _, e := range l.entries {
-		entry, err := c.decodeEntry(e.Data)
+		p, err := c.decodeEntry(e.Data)
 		if err != nil {
 			panic(err)
 		}
-		requests, err := c.decodeAll(entry.Operations)
-		if err != nil {
-			panic(err)
-		}
-		for _, r := range requests {
+		for _, r := range p.requests {
 			if op, ok := r.op.(T); ok {
 				all = append(all, op)
 			}

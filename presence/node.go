@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,9 @@ import (
 //
 // A node proposes as a run. If the others consider it dead, they end its run; it notices
 // that in the log, begins another, and takes over the devices whose streams are still open.
+//
+// The goroutine of the writer proposes, one entry at a time. Another goroutine follows the
+// log, and a third one appends beats.
 type node struct {
 	svc     *Service
 	w       *writer
@@ -26,40 +30,33 @@ type node struct {
 
 	ctx      context.Context // done when the node can't go on, or stops
 	stop     context.CancelFunc
-	mayBegin chan struct{} // closed when the node may begin its first run
 	tasks    sync.WaitGroup
+	mayBegin chan struct{} // closed when the node may begin its first run
+	leaving  atomic.Bool   // it begins no run any more
+	nonce    atomic.Int64  // that of the run that this node has begun or proposed last; zero before the first
+	before   int64         // that of the last run of the process before
 
 	// The fields below belong to follow, and before start to its starter.
-	place     int64  // of the last entry that was applied or skipped
-	committed int64  // of the last entry that is stored
-	at        micros // when that entry was appended, by the clock of the engine
-	entry     []byte // the SHA-256 of that entry
-	digest    []byte
-	unread    []endedStream // the streams of logins whose callers have returned
+	mark   *mark         // what is applied
+	unread []endedStream // the streams of logins whose callers have returned
 
 	mu        sync.Mutex    // Service.mu is taken before it, never after it
 	opened    bool          // Open has returned
-	leaving   bool          // the node begins no run any more
-	run       int64         // the run as which the node proposes; zero means that it has none
 	agreement []string      // see Config.Agreement
-	nonce     int64         // that of the run, or of the one that was proposed last
-	number    int64         // of the last entry that was proposed
-	pending   []*proposed   // in order
-	began     chan struct{} // closed when the run that was proposed has begun; nil if none is proposed
+	settings  Settings      // those that the configuration of this node has, as far as they decide outcomes
+	underWay  *proposal     // was appended, or may have been, and is not applied yet; nil if there is none
 	missed    map[int64]int // how many beats of this node each other run has missed
 	counted   micros        // the time of the last of these beats
+	applied   placeDigest   // at the last entry that is applied
 	digests   [digestsKept]placeDigest
 	differing map[int64]bool // the runs whose state is not that of this node
-	applied   int64          // place, for other goroutines
-	progress  chan struct{}  // closed and replaced when applied grows
+	progress  chan struct{}  // closed and replaced when an entry was applied
 	minute    placeDigest    // at the first entry of the last minute of the log; zero until one has begun
 	silent    int            // how many times beatEvery has passed since an entry of this node was applied last
 	snapshots snapshots
-	proposed  uint64   // how many entries were appended
-	bytes     int64    // the size of the entries that were applied since the last snapshot
-	settings  Settings // those that the configuration of this node has, as far as they decide outcomes
-	lost      error    // why the log can't be reached; nil if it can
-	failed    error    // why the node can't go on
+	bytes     int64 // the size of the entries that were applied since the last snapshot
+	lost      error // why the log can't be reached; nil if it can
+	failed    error // why the node can't go on
 }
 
 func newNode(s *Service, config *Config) *node {
@@ -72,10 +69,21 @@ func newNode(s *Service, config *Config) *node {
 	return n
 }
 
-func (n *node) currentRun() int64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.run
+// ownRun returns the run as which the node proposes. The number is zero if it has none.
+func (n *node) ownRun() (int64, run) {
+	n.svc.mu.RLock()
+	defer n.svc.mu.RUnlock()
+	return n.svc.model.runOf(n.nonce.Load())
+}
+
+// runOf returns the run with a nonce. The number is zero if there is none.
+func (m *model) runOf(nonce int64) (id int64, r run) {
+	for id, r := range m.runs {
+		if nonce != 0 && r.nonce == nonce {
+			return id, r
+		}
+	}
+	return 0, run{}
 }
 
 // setAgreement replaces the hashes with which the node begins its next run.
@@ -92,22 +100,14 @@ func (n *node) setOwn(settings Settings) {
 	n.settings = settings.deciding()
 }
 
-// start starts the goroutines that apply the log and append beats. close ends them.
-func (n *node) start() {
-	n.tasks.Go(n.follow)
-	n.tasks.Go(n.beat)
-}
-
 // leave ends the run of a node that is about to stop, so that the others needn't wait for
 // its beats. It waits for at most maxWait.
 func (n *node) leave() {
-	n.mu.Lock()
-	n.leaving = true
-	run := n.run
-	n.mu.Unlock()
-	if run != 0 {
+	n.leaving.Store(true)
+	if run, _ := n.ownRun(); run != 0 {
 		n.w.send(&endRun{Run: run, Beats: -1}, nil, false)
 	}
+	n.stop()
 }
 
 // setOpened makes the node log why it stops from now on, and returns why it has stopped.
@@ -118,21 +118,15 @@ func (n *node) setOpened() error {
 	return n.failed
 }
 
-func (n *node) close() {
-	n.stop()
-	n.tasks.Wait()
-}
-
 // fail stops the node, because it can't go on. All sessions end, and nothing is written
 // any more.
 func (n *node) fail(err error) {
 	n.mu.Lock()
 	n.failed = err
-	opened := n.opened
-	n.mu.Unlock()
-	if opened { // otherwise Open returns it
+	if n.opened { // otherwise Open returns it
 		n.svc.log.Error("node can't go on", "error", err)
 	}
+	n.mu.Unlock()
 	n.stop()
 	n.svc.Drain()
 }
@@ -168,7 +162,7 @@ func (n *node) beat() {
 func (n *node) newBeat() *beat {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return &beat{Place: n.applied, Digest: n.digests[n.applied%digestsKept].digest}
+	return &beat{Place: n.applied.place, Digest: n.applied.digest}
 }
 
 // awayAfter is after how many seconds without an entry of its own a node is not ready, and
@@ -203,44 +197,14 @@ func (n *node) ready() error {
 	return nil
 }
 
-// nextApplied returns a channel that is closed when the next entry is applied.
-func (n *node) nextApplied() chan struct{} {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.progress
-}
-
-func (n *node) metrics() *LogMetrics {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return &LogMetrics{
-		Place: n.applied, DigestPlace: n.minute.place, Digest: n.minute.digest, Silent: time.Duration(n.silent) * beatEvery,
-		AwayFor: n.lost, Failed: n.failed, Append: n.appends.read(&times), Pending: len(n.pending), Proposed: n.proposed,
-	}
-}
-
-// nodeStates returns the nodes that live, in order of their runs. own is the run of this
-// node.
-func (m *model) nodeStates(own int64) (all []NodeState) {
-	for i, id := range slices.Sorted(maps.Keys(m.runs)) {
-		r := m.runs[id]
-		all = append(all, NodeState{Name: r.node, Run: id, Own: id == own, Leads: i == 0, Beats: r.beats})
-	}
-	return all
-}
-
 // leads reports whether the node does what one node of all has to do: it has the earliest
 // run.
 func (n *node) leads() bool {
 	n.svc.mu.RLock()
 	defer n.svc.mu.RUnlock()
-	run := n.currentRun()
-	for id := range n.svc.model.runs {
-		if id < run {
-			return false
-		}
-	}
-	return run != 0
+	runs := &n.svc.model
+	run, _ := runs.runOf(n.nonce.Load())
+	return run != 0 && run == slices.Min(slices.Collect(maps.Keys(runs.runs)))
 }
 
 // moveAway ends all sessions and the feeds that are not stored, so that their clients
@@ -259,32 +223,4 @@ func (s *Service) moveAway() {
 	s.mu.Unlock()
 	rouse(woken)
 	s.janitor.streamEnded(ended...)
-}
-
-// takeOverStreams proposes that the devices whose streams are open on this node belong to
-// its new run. It ends the streams whose devices don't have them any more.
-func (n *node) takeOverStreams() {
-	run, m, open := n.currentRun(), &n.svc.model, make(map[int64][]endedStream)
-	n.svc.mu.Lock()
-	for _, u := range m.users {
-		for _, s := range slices.Clone(u.sessions()) {
-			switch d := u.device(s.deviceID); {
-			case s.ahead:
-			case d == nil || d.stream != s.stream:
-				m.end(s, ending{kind: endSuperseded})
-			case d.run != run:
-				open[d.run] = append(open[d.run], s.endedAt(0))
-			}
-		}
-	}
-	woken := m.takeWoken()
-	n.svc.mu.Unlock()
-	rouse(woken)
-	for _, ended := range slices.Sorted(maps.Keys(open)) {
-		for streams := range slices.Chunk(open[ended], sweep) {
-			r, op := newRequest(), &takeOver{Run: ended, Streams: streams}
-			r.op, r.then = op, op.endFailed
-			n.propose([]*request{r})
-		}
-	}
 }

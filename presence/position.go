@@ -2,6 +2,8 @@ package presence
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -30,15 +32,22 @@ func (s *Service) Await(ctx context.Context, p Position) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxWait, errBehind)
 	defer cancel()
+	return s.node.reach(ctx, p)
+}
+
+// reach waits until the node has reached a position.
+func (n *node) reach(ctx context.Context, p Position) error {
 	for {
-		progress := s.node.nextApplied()
-		if now := s.Position(); now.Version >= p.Version && now.Place >= p.Place {
+		n.mu.Lock()
+		progress := n.progress
+		n.mu.Unlock()
+		if now := n.svc.Position(); now.Version >= p.Version && now.Place >= p.Place {
 			return nil
 		}
 		select {
 		case <-progress:
-		case <-s.node.ctx.Done():
-			return s.node.reason()
+		case <-n.ctx.Done():
+			return n.reason()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -78,13 +87,27 @@ type LogMetrics struct {
 
 // LogMetrics returns the numbers as they are now, or nil without a log.
 func (s *Service) LogMetrics() *LogMetrics {
-	if s.node == nil {
+	n := s.node
+	if n == nil {
 		return nil
 	}
-	m := s.node.metrics()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	m.Nodes = s.model.nodeStates(s.node.currentRun())
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := &LogMetrics{
+		Place: n.applied.place, DigestPlace: n.minute.place, Digest: n.minute.digest, Silent: time.Duration(n.silent) * beatEvery,
+		AwayFor: n.lost, Failed: n.failed, Append: n.appends.read(&times),
+	}
+	m.Proposed = m.Append.Count()
+	if n.underWay != nil {
+		m.Pending = 1
+	}
+	own, _ := s.model.runOf(n.nonce.Load())
+	for i, id := range slices.Sorted(maps.Keys(s.model.runs)) {
+		r := s.model.runs[id]
+		m.Nodes = append(m.Nodes, NodeState{Name: r.node, Run: id, Own: id == own, Leads: i == 0, Beats: r.beats})
+	}
 	return m
 }
 

@@ -1,38 +1,15 @@
 package presence
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 )
 
-// A requestState says who has a request of a node that shares a log.
-const (
-	requestWaiting  int32 = iota // it is in the queue; zero, so that a new request waits
-	requestProposed              // it is in an entry that may be in the log already
-	requestApplying              // its entry is being applied: it will be answered at once
-	requestGivenUp               // its caller has returned
-)
-
-// proposed is a batch of requests that was appended, or may have been, and is not applied
-// yet.
-type proposed struct {
-	number   int64
-	requests []*request
-}
-
 // errLogAway is the error of a call that has waited for the log for too long.
 var errLogAway = &Error{Code: CodeUnavailable, Message: "the log can't be reached"}
-
-// whyLate returns the error of a call that has waited for too long.
-func (n *node) whyLate() error {
-	if err := n.w.lastError.Load(); err != nil {
-		return err
-	}
-	return errLogAway
-}
 
 // await waits until a request is answered. After most it gives the request up. A request
 // that was not proposed until then has no effect. One that was proposed may have its effect
@@ -45,219 +22,164 @@ func (n *node) await(r *request, most time.Duration) error {
 		return nil
 	case <-timer.C:
 	}
-	for state := r.state.Load(); state != requestApplying; state = r.state.Load() {
-		if r.state.CompareAndSwap(state, requestGivenUp) {
-			return n.whyLate()
-		}
+	if !r.take() {
+		<-r.done
+		return nil
 	}
-	<-r.done
-	return nil
+	if err := n.w.lastError.Load(); err != nil {
+		return err
+	}
+	return errLogAway
 }
 
-// propose appends requests to the log, in as few entries as possible.
+// propose appends requests to the log, in as few entries as possible. It returns once all
+// are applied, or the node stops.
 func (n *node) propose(requests []*request) {
-	var entry []*request
+	var batch []*request
 	var operations []encoded
-	size := 0
-	flush := func() {
-		if len(entry) > 0 {
-			n.append(entry, operations)
-		}
-		entry, operations, size = nil, nil, entryOverhead
-	}
-	flush()
+	size := entryOverhead
 	for _, r := range requests {
-		if !r.state.CompareAndSwap(requestWaiting, requestProposed) {
+		if r.taken.Load() {
 			continue // given up
 		}
-		e, err := n.codec.encode(r.op)
-		if err == nil {
-			err = n.mayPropose(e)
-		}
-		if r.unwanted != nil && r.unwanted() {
-			err = ErrClosed
-		}
+		o, err := n.encode(r)
 		if err != nil {
-			r.err = err
-			r.answer()
+			n.refuse([]*request{r}, err)
 			continue
 		}
-		if size+len(e.Fields)+entryOverhead > maxEntry || len(entry) == batchLength {
-			flush()
+		if size+len(o.Fields)+entryOverhead > maxEntry || len(batch) == batchLength {
+			n.proposeEntry(batch, operations)
+			batch, operations, size = nil, nil, entryOverhead
 		}
-		entry, operations, size = append(entry, r), append(operations, e), size+len(e.Fields)+entryOverhead
+		batch, operations, size = append(batch, r), append(operations, o), size+len(o.Fields)+entryOverhead
 	}
-	flush()
-}
-
-// mayPropose returns an error if an operation can't be in an entry now.
-func (n *node) mayPropose(e encoded) error {
-	if len(e.Fields)+2*entryOverhead > maxEntry {
-		return &Error{Code: CodeLimit, Message: "the request is too long for the log"}
+	if len(batch) > 0 {
+		n.proposeEntry(batch, operations)
 	}
-	level := n.codec.levels[e.Code]
-	if level == 0 {
-		return nil // all releases know it
-	}
-	n.svc.mu.RLock()
-	defer n.svc.mu.RUnlock()
-	for _, r := range n.svc.model.runs {
-		if r.nonce != 0 && r.level < level {
-			return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("the node %q has an earlier release, which can't do this: upgrade it", r.node)}
-		}
-	}
-	return nil
 }
 
 // entryOverhead is more than an entry has for itself, and for each operation besides the
 // fields.
 const entryOverhead = 64
 
-// append appends one entry, and returns once it is durable, or once its requests were
-// answered or are to be proposed again.
-func (n *node) append(requests []*request, operations []encoded) {
-	p, run := n.begin(requests)
-	if p == nil {
-		answerAll(requests, n.reason())
-		return
+// encode returns the operation of a request. It returns an error if the operation can't be
+// in an entry now.
+func (n *node) encode(r *request) (encoded, error) {
+	o, err := n.codec.encode(r.op)
+	switch {
+	case err != nil:
+		return o, err
+	case r.unwanted != nil && r.unwanted():
+		return o, ErrClosed
+	case len(o.Fields)+2*entryOverhead > maxEntry:
+		return o, &Error{Code: CodeLimit, Message: "the request is too long for the log"}
+	case n.codec.levels[o.Code] == 0:
+		return o, nil // all releases know it
 	}
-	data := n.codec.encodeEntry(run, p.number, operations)
-	for n.isPending(p) && n.appendOnce(data) != nil {
-		n.pause()
+	n.svc.mu.RLock()
+	defer n.svc.mu.RUnlock()
+	for _, other := range n.svc.model.runs {
+		if other.nonce != 0 && other.level < n.codec.levels[o.Code] {
+			return o, &Error{Code: CodeUnavailable, Message: fmt.Sprintf("the node %q has an earlier release, which can't do this: upgrade it", other.node)}
+		}
 	}
-	if n.ctx.Err() != nil {
-		n.answerPending()
+	return o, nil
+}
+
+// proposeEntry proposes one entry. If the run of this node ends before the entry is applied,
+// it proposes the requests again, except those that were given up meanwhile.
+func (n *node) proposeEntry(requests []*request, operations []encoded) {
+	id, r := n.runToPropose()
+	if id == 0 {
+		n.refuse(requests, n.reason())
+	} else if !n.enter(&proposal{run: id, number: r.number + 1, requests: requests}, operations) {
+		n.propose(requests)
 	}
 }
 
-// begin gives the requests the next number of the node's run, and begins a run if there is
-// none. It returns nil if the node stops.
-func (n *node) begin(requests []*request) (p *proposed, run int64) {
+// runToPropose returns the run of this node, which it begins if there is none. The number is
+// zero if the node stops.
+func (n *node) runToPropose() (int64, run) {
 	select {
 	case <-n.mayBegin:
 	case <-n.ctx.Done():
 	}
 	for n.ctx.Err() == nil {
-		n.mu.Lock()
-		leaving := n.leaving
-		if n.run != 0 {
-			n.number++
-			p = &proposed{number: n.number, requests: requests}
-			n.pending = append(n.pending, p)
-			run = n.run
+		if id, r := n.ownRun(); id != 0 || n.leaving.Load() {
+			return id, r
 		}
-		n.mu.Unlock()
-		if p != nil || leaving {
-			return p, run
-		}
-		n.beginRun()
-		n.takeOverStreams()
+		n.begin()
 	}
-	return nil, 0
+	return 0, run{}
 }
 
-// beginRun appends the begin of a run, and waits until it is applied.
-func (n *node) beginRun() {
-	began := make(chan struct{})
+// begin begins a run of this node, and takes over the devices whose streams are open here.
+func (n *node) begin() {
+	last := n.nonce.Load()
+	op := &beginRun{Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.codec.level, Before: cmp.Or(last, n.before), Start: last == 0}
+	n.nonce.Store(op.Nonce)
 	n.mu.Lock()
-	op := &beginRun{Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.codec.level, Agreement: n.agreement, Before: n.nonce, Start: !n.opened}
-	n.nonce, n.began = op.Nonce, began
+	op.Agreement = n.agreement
+	clear(n.missed)
 	n.mu.Unlock()
-	e, err := n.codec.encode(op)
+	o, err := n.codec.encode(op)
 	if err != nil {
 		panic(err) // it has a code
 	}
-	data := n.codec.encodeEntry(0, 0, []encoded{e})
-	for n.ctx.Err() == nil && n.appendOnce(data) != nil {
-		n.pause()
+	r := newRequest()
+	r.op = op
+	switch {
+	case !n.enter(&proposal{requests: []*request{r}}, []encoded{o}):
+	case r.err != nil:
+		n.fail(r.err)
+	default:
+		n.takeOverStreams()
 	}
-	select {
-	case <-began:
-	case <-n.ctx.Done():
-	}
-}
-
-// appendOnce appends an entry once, and reports whether it is durable.
-func (n *node) appendOnce(data []byte) error {
-	ctx, cancel := context.WithTimeout(n.ctx, maxWait)
-	defer cancel()
-	began := time.Now()
-	err := n.log.Append(ctx, data)
-	if err == nil {
-		n.appends.observe(&times, int64(time.Since(began)))
-		n.mu.Lock()
-		n.proposed++
-		n.mu.Unlock()
-		return nil
-	}
-	n.away(err)
-	return err
 }
 
 // retryEvery is the time after which a failed call of the log is repeated.
 const retryEvery = 100 * time.Millisecond
 
-func (n *node) pause() {
-	timer := time.NewTimer(retryEvery)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-n.ctx.Done():
-	}
-}
-
-// isPending reports whether the node goes on and an entry is not applied yet.
-func (n *node) isPending(p *proposed) bool {
+// enter appends an entry until follow has reached it, and reports whether it was applied.
+// Only one entry is under way at a time. One that was appended is appended again if it
+// doesn't arrive, because the log may lose what no node has applied.
+func (n *node) enter(p *proposal, operations []encoded) (applied bool) {
+	p.data, p.landed = n.codec.encodeEntry(p, operations), make(chan bool, 1)
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.ctx.Err() == nil && slices.Contains(n.pending, p)
-}
-
-// takePending returns the entry with a number, which then is no longer pending, or nil. The
-// requests of earlier entries are proposed again: the log has lost these, and if they
-// arrive after all, they count as repeats.
-func (n *node) takePending(number int64) *proposed {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for len(n.pending) > 0 && n.pending[0].number <= number {
-		p := n.pending[0]
-		n.pending = n.pending[1:]
-		if p.number == number {
-			return p
-		}
-		n.proposeAgain(p)
-	}
-	return nil
-}
-
-// proposeAgain queues the requests of an entry that has no effect. n.mu is held.
-func (n *node) proposeAgain(p *proposed) {
-	for _, r := range p.requests {
-		if !r.state.CompareAndSwap(requestProposed, requestWaiting) {
-			continue // given up
-		}
-		if err := n.w.enqueue(r); err != nil && r.state.CompareAndSwap(requestWaiting, requestApplying) {
-			r.err = err
-			r.answer()
-		}
-	}
-}
-
-// answerPending answers the callers that wait for entries which a node that stops won't
-// apply.
-func (n *node) answerPending() {
-	n.mu.Lock()
-	pending := n.pending
-	n.pending = nil
+	n.underWay = p
 	n.mu.Unlock()
-	for _, p := range pending {
-		answerAll(p.requests, n.reason())
+	for {
+		again := retryEvery
+		if n.append(p.data) {
+			again = maxWait
+		}
+		select {
+		case applied := <-p.landed:
+			return applied
+		case <-time.After(again):
+		case <-n.ctx.Done():
+			return false
+		}
 	}
 }
 
-func answerAll(requests []*request, err error) {
+// append appends an entry once, and reports whether it is durable.
+func (n *node) append(data []byte) (durable bool) {
+	ctx, cancel := context.WithTimeout(n.ctx, maxWait)
+	defer cancel()
+	began := time.Now()
+	if err := n.log.Append(ctx, data); err != nil {
+		n.away(err)
+		return false
+	}
+	n.appends.observe(&times, int64(time.Since(began)))
+	return true
+}
+
+// refuse answers the requests that are not being applied.
+func (n *node) refuse(requests []*request, err error) {
 	for _, r := range requests {
-		if r.state.CompareAndSwap(requestProposed, requestApplying) || r.state.CompareAndSwap(requestWaiting, requestApplying) {
+		if r.take() {
 			r.err = err
 			r.answer()
 		}

@@ -66,7 +66,7 @@ func TestANodeThatMissedWhatWasTrimmed(t *testing.T) {
 		c.links[2].cut(errCut, errCut)
 		one.web("alice", "tab")
 		c.pass(5 * time.Second)
-		one.must(one.saveSnapshot(t.Context(), c.log))
+		one.must(saveSnapshot(t.Context(), one.path, c.log))
 		one.web("bob", "tab")
 		c.log.trim(c.log.last() - 1)
 		two.start()
@@ -171,29 +171,6 @@ func TestALogThatIsNotTheOne(t *testing.T) {
 	}
 }
 
-// TestALogThatLostARepeat checks that nodes apply what takes the place of an entry that they
-// have skipped, because it was a repeat, and that the log has lost.
-func TestALogThatLostARepeat(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := openCluster(t, 2)
-		one := c.nodes[0]
-		one.register("alice")
-		c.settle()
-		repeat := c.log.entries[c.log.last()-1].Data
-		one.must(c.log.Append(t.Context(), repeat))
-		c.settle()
-		c.log.fail(errCut)
-		synctest.Wait()
-		c.log.cut(c.log.last() - 1)
-		c.log.fail(nil)
-		one.set("alice", "here", 0)
-		c.pass(time.Second)
-		c.join()
-		c.is("alice UNLOGINED here", "no entry is left out")
-		c.same()
-	})
-}
-
 // goOnDifferently replaces the last two entries.
 func (l *memoryLog) goOnDifferently() {
 	l.mu.Lock()
@@ -240,7 +217,7 @@ func TestADatabaseThatCantJoin(t *testing.T) {
 		alone.isRefusedToOpen("has 1 user of its own, and the log has its own users as well: move the file away")
 
 		c.pass(1500 * time.Millisecond)
-		c.nodes[0].must(c.nodes[0].saveSnapshot(t.Context(), c.log))
+		c.nodes[0].must(saveSnapshot(t.Context(), c.nodes[0].path, c.log))
 		c.log.mu.Lock()
 		clear(c.log.snapshot[4096:])
 		c.log.mu.Unlock()

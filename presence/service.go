@@ -89,7 +89,10 @@ func Open(ctx context.Context, config Config) (*Service, error) {
 		return nil, err
 	}
 	if config.Log != nil {
-		return s.openNode(ctx, &config, schema, settings)
+		if err := s.openNode(ctx, &config, schema, settings); err != nil {
+			return nil, orDone(ctx, err)
+		}
+		return s, nil
 	}
 	if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
 		return nil, orDone(ctx, err)
@@ -218,13 +221,12 @@ func (s *Service) Close() error {
 	s.Drain()
 	if s.node != nil {
 		s.node.leave()
-		s.node.stop()
 	}
 	if !s.writer.close() {
 		return nil
 	}
 	if s.node != nil {
-		s.node.close()
+		s.node.tasks.Wait()
 	}
 	s.janitor.close()
 	return s.closeStore()

@@ -36,7 +36,7 @@ func (n *node) save() {
 	n.mu.Lock()
 	before := n.bytes
 	n.mu.Unlock()
-	err := n.svc.saveSnapshot(n.ctx, n.log)
+	err := saveSnapshot(n.ctx, n.w.store.Path(), n.log)
 	size, _, _ := n.w.store.Sizes()
 	n.mu.Lock()
 	defer n.mu.Unlock()

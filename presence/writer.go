@@ -88,7 +88,7 @@ type request struct {
 	then  func(*model) // see doThen; may be nil
 	err   error
 	done  chan struct{} // receives when the request is answered; has a buffer of one
-	state atomic.Int32  // a requestState, used only with a log
+	taken atomic.Bool   // see take
 
 	// unwanted reports that the request is to be answered with ErrClosed instead of being
 	// proposed to the log. It may be nil.
@@ -98,6 +98,10 @@ type request struct {
 func newRequest() *request { return &request{done: make(chan struct{}, 1)} }
 
 func (r *request) answer() { r.done <- struct{}{} }
+
+// take reports whether the caller is the first. With a log, either whoever waits takes a
+// request, and so gives it up, or whoever answers it.
+func (r *request) take() bool { return r.taken.CompareAndSwap(false, true) }
 
 const (
 	// queueLength is the maximum number of operations that wait. They are far
@@ -134,7 +138,7 @@ func (w *writer) submit(op operation) error { return w.send(op, nil, true) }
 func (w *writer) send(op operation, then func(*model), patient bool) error {
 	r := w.requests.Get().(*request)
 	r.op, r.then, r.err = op, then, nil
-	r.state.Store(requestWaiting)
+	r.taken.Store(false)
 	if err := w.enqueue(r); err != nil {
 		return err
 	}
