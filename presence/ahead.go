@@ -11,8 +11,7 @@ import (
 const aheadAfter = longestGap
 
 // logIn logs a device in that resumes, and opens its session. If the log is away, the
-// session opens on what the node knows, and the login is proposed once the log is back. A
-// session that has ended before is not logged in.
+// session opens on what the node knows, and the login counts once the log is back.
 func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -22,7 +21,6 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 	}
 	r := newRequest()
 	r.op, r.then = op, func(m *model) { n.loggedIn(m, session, op) }
-	r.unwanted = func() bool { return n.svc.hasEnded(session) }
 	if err := n.w.enqueue(r); err != nil {
 		return err
 	}
@@ -42,23 +40,21 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 
 // openAhead opens a session whose login is not applied, unless the user is unknown or the
 // login would be refused. The streams that it replaces have ended, whatever becomes of it.
+// If the login fails later, that is because of a change which has ended the session.
 func (n *node) openAhead(session *Session, r *request, op *connect) bool {
 	now, m := n.svc.clock.now(), &n.svc.model
 	n.svc.mu.Lock()
 	u, k := m.byName[op.UserID], m.kicked.last[op.key()]
-	if m.draining || u == nil || revoked(u.revokedAt, op.IssuedAt) || k.refuses(now, m.jumps.orZero(op.Cursor, m.version), op.IssuedAt) {
+	if r.taken.Load() || m.draining || u == nil || revoked(u.revokedAt, op.IssuedAt) || k.refuses(now, m.jumps.orZero(op.Cursor, m.version), op.IssuedAt) {
 		n.svc.mu.Unlock()
 		return false
 	}
-	n.tasks.Go(func() { n.awaitLogin(session, r) }) // here, because Drain comes before Close waits
 	var ended []endedStream
-	if session.user == nil { // otherwise the login was applied just now
-		for _, older := range u.ofDevice(op.DeviceID) {
-			ended = append(ended, older.endedAt(now))
-		}
-		m.open(session, op.UserID, m.version)
-		session.ahead = true
+	for _, older := range u.ofDevice(op.DeviceID) {
+		ended = append(ended, older.endedAt(now))
 	}
+	m.open(session, op.UserID, m.version)
+	session.login = r
 	woken := m.takeWoken()
 	n.svc.mu.Unlock()
 	rouse(woken)
@@ -68,35 +64,14 @@ func (n *node) openAhead(session *Session, r *request, op *connect) bool {
 
 // loggedIn opens the session of a login that was applied, unless it is open already.
 func (n *node) loggedIn(m *model, session *Session, op *connect) {
-	if session.user == nil {
+	if session.login == nil {
 		m.open(session, op.UserID, op.version)
 		return
 	}
 	u := m.byName[op.UserID]
-	session.ahead = false
+	session.login = nil
 	m.supersede(u, op.DeviceID, session)
 	if u != nil && session.ending.kind != notEnded {
 		n.unread = append(n.unread, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
 	}
-}
-
-// awaitLogin ends a session whose login fails. If the device was kicked meanwhile, the
-// session has ended already.
-func (n *node) awaitLogin(session *Session, r *request) {
-	<-r.done
-	if r.err == nil {
-		return
-	}
-	n.svc.mu.Lock()
-	n.svc.model.end(session, ending{kind: endClosed})
-	woken := n.svc.model.takeWoken()
-	n.svc.mu.Unlock()
-	rouse(woken)
-}
-
-// hasEnded reports whether a session was open, and has ended.
-func (s *Service) hasEnded(session *Session) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return session.user != nil && session.ending.kind != notEnded
 }

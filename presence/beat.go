@@ -20,9 +20,7 @@ type beat struct {
 }
 
 func (*beat) apply(b *batch) error {
-	if b.mark != nil {
-		b.mark.beats++
-	}
+	b.changeRun(b.run, func(r *run) { r.beats++ })
 	return nil
 }
 
@@ -34,10 +32,14 @@ func (n *node) countBeat(run, own int64) {
 		delete(n.missed, run)
 		return
 	}
-	if n.w.lastBatch-n.counted < toMicros(beatEvery*9/10) {
+	passed := n.w.lastBatch - n.counted
+	if passed < toMicros(beatEvery*9/10) {
 		return
 	}
-	n.counted = n.w.lastBatch
+	n.counted += passed
+	if passed > toMicros(longestGap) {
+		clear(n.missed) // the log was away, also from the others
+	}
 	for id := range n.w.model.runs {
 		if id == own {
 			continue

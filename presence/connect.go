@@ -16,8 +16,8 @@ import (
 // loads what the device missed, so that no change falls between the two.
 //
 // While the log of a node is away, a device that resumes gets its session after 3 seconds. The
-// session shows what the node knows. Its login counts once the log is back, and the session
-// ends with ErrClosed if it fails then.
+// session shows what the node knows. Its login counts once the log is back, unless the
+// session has ended before.
 //
 // Errors: an [*Error] with CodeMalformed for an invalid ID or platform, CodeRevoked
 // for revoked credentials (see [Service.Admit]), CodeLimit if no more users can be

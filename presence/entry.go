@@ -1,10 +1,6 @@
 package presence
 
-import (
-	"fmt"
-
-	"github.com/fxamacker/cbor/v2"
-)
+import "fmt"
 
 // proposal is a batch of requests whose operations are one entry of a log.
 type proposal struct {
@@ -17,7 +13,8 @@ type proposal struct {
 	landed chan bool // receives whether the entry was applied; it isn't if its run has ended
 }
 
-// logged is the encoded form of an entry.
+// logged is the encoded form of an entry. A later level may add operations, and change
+// nothing here.
 type logged struct {
 	_          struct{} `cbor:",toarray"`
 	Level      int      // the level of operations that a node must know to read the entry
@@ -26,16 +23,8 @@ type logged struct {
 	Operations []encoded
 }
 
-// LevelError is why a node stops that meets an entry of a newer release.
-type LevelError struct{ Level, Known int }
-
-// Error returns a message that says what to do.
-func (e *LevelError) Error() string {
-	return fmt.Sprintf("the log has operations of level %d, and this release knows level %d: upgrade this node", e.Level, e.Known)
-}
-
-func (c *codec) encodeEntry(e *proposal, operations []encoded) []byte {
-	l := logged{Level: 1, Run: e.run, Number: e.number, Operations: operations}
+func (c *codec) encodeEntry(p *proposal, operations []encoded) []byte {
+	l := logged{Level: 1, Run: p.run, Number: p.number, Operations: operations}
 	for _, o := range operations {
 		l.Level = max(l.Level, c.levels[o.Code])
 	}
@@ -48,21 +37,14 @@ func (c *codec) encodeEntry(e *proposal, operations []encoded) []byte {
 
 // decodeEntry returns an entry with requests for which nobody waits.
 func (c *codec) decodeEntry(data []byte) (*proposal, error) {
-	var parts []cbor.RawMessage
-	if err := c.decoder.Unmarshal(data, &parts); err != nil || len(parts) == 0 {
-		return nil, fmt.Errorf("an entry of the log is malformed: %w", err)
-	}
 	var l logged
-	if err := c.decoder.Unmarshal(parts[0], &l.Level); err != nil {
-		return nil, fmt.Errorf("an entry of the log has no level: %w", err)
-	}
-	if l.Level > c.level {
-		return nil, &LevelError{l.Level, c.level}
-	}
 	if err := c.decoder.Unmarshal(data, &l); err != nil {
 		return nil, fmt.Errorf("an entry of the log is malformed: %w", err)
 	}
-	e := &proposal{run: l.Run, number: l.Number}
+	if l.Level > c.level {
+		return nil, fmt.Errorf("the log has operations of level %d, and this release knows level %d: upgrade this node", l.Level, c.level)
+	}
+	p := &proposal{run: l.Run, number: l.Number}
 	for _, o := range l.Operations {
 		op, err := c.decode(o)
 		if err != nil {
@@ -70,7 +52,7 @@ func (c *codec) decodeEntry(data []byte) (*proposal, error) {
 		}
 		r := &request{op: op}
 		r.taken.Store(true)
-		e.requests = append(e.requests, r)
+		p.requests = append(p.requests, r)
 	}
-	return e, nil
+	return p, nil
 }

@@ -57,15 +57,6 @@ func (n *node) verify() error {
 	return err
 }
 
-// outageEnded makes the time of an outage that ended at at not count: neither for streams
-// that have ended, nor for nodes, none of which could append its beats.
-func (n *node) outageEnded(at micros) {
-	n.svc.janitor.outageEnded(at)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	clear(n.missed)
-}
-
 // applyEntry applies the next entry of the log. An error means that the node can't go on.
 func (n *node) applyEntry(at *LogEntry) error {
 	if at.Place != n.mark.place+1 {
@@ -73,7 +64,7 @@ func (n *node) applyEntry(at *LogEntry) error {
 	}
 	now := logTime(n.w.lastBatch, n.mark.at, at.At.UnixMicro())
 	if isOutage(n.w.lastBatch, now) {
-		n.outageEnded(now) // before the clock shows it
+		n.svc.janitor.outageEnded(now) // before the clock shows it
 	}
 	n.w.clock.follow(now, n.w.lastBatch)
 	e, err := n.takeEntry(at.Data)
@@ -218,7 +209,11 @@ func (n *node) observe(e *proposal) error {
 	run, _ := n.w.model.runOf(n.nonce.Load())
 	own := run != 0 && run == e.run
 	if own {
-		n.reached()
+		n.silent = 0
+		if n.lost != nil {
+			n.svc.log.Info("log can be reached again")
+		}
+		n.lost = nil
 	}
 	for _, r := range e.requests {
 		switch op := r.op.(type) {
@@ -246,18 +241,9 @@ func (n *node) arrived(at *LogEntry) {
 	defer n.mu.Unlock()
 	n.applied = placeDigest{at.Place, n.mark.digest}
 	n.digests[at.Place%digestsKept] = n.applied
-	n.bytes += int64(len(at.Data))
+	n.grown.Add(int64(len(at.Data)))
 	close(n.progress)
 	n.progress = make(chan struct{})
-}
-
-// reached records that an entry of this node was applied. n.mu is held.
-func (n *node) reached() {
-	n.silent = 0
-	if n.lost != nil {
-		n.svc.log.Info("log can be reached again")
-		n.lost = nil
-	}
 }
 
 // away records that the log can't be reached, and logs it once.

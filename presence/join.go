@@ -215,11 +215,18 @@ func (s *Service) startNode(ctx context.Context, config *Config, state *LogState
 	s.model.settings.takeOwn(settings)
 	n.setOwn(settings)
 	s.started = s.clock.now()
-	s.startTasks()
 	n.tasks.Go(n.follow)
-	n.tasks.Go(n.beat)
 	unlessDone := context.AfterFunc(ctx, n.stop)
 	if err = n.reach(ctx, Position{Place: state.Last}); err == nil {
+		err = n.awaitSilence()
+	}
+	if err != nil {
+		n.stop()
+	}
+	s.startTasks() // also after an error, because Close ends them
+	n.tasks.Go(n.beat)
+	n.tasks.Go(n.saveSnapshots)
+	if err == nil {
 		err = n.join(settings, proposed)
 	}
 	if !unlessDone() {
@@ -251,10 +258,6 @@ func (n *node) restore(ctx context.Context) (proposed []byte, err error) {
 // join begins the first run of the node. It proposes the node's settings if they are not
 // those that the node proposed last.
 func (n *node) join(settings Settings, proposed []byte) error {
-	if err := n.awaitSilence(); err != nil {
-		return err
-	}
-	close(n.mayBegin)
 	var op operation = n.newBeat()
 	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, proposed) {
 		op = &configure{settings.deciding()}

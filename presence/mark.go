@@ -3,7 +3,6 @@ package presence
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"maps"
 	"slices"
 	"time"
 )
@@ -12,7 +11,6 @@ import (
 type mark struct {
 	place  int64
 	number int64  // of the entry in its run
-	beats  int64  // how many beats are in the entry
 	at     micros // when the entry was appended, by the clock of the engine
 	entry  []byte // the SHA-256 of the entry
 	before []byte // the digest at the previous place
@@ -44,12 +42,7 @@ func logTime(last, lastAt, at micros) micros {
 // saveMark stores the mark of the batch, and counts the entry for its run.
 func (b *batch) saveMark() {
 	m := b.mark
-	if r, live := b.runs[b.run]; live {
-		r.number, r.beats = m.number, r.beats+m.beats
-		b.runs = maps.Clone(b.runs)
-		b.runs[b.run] = r
-		b.exec("UPDATE runs SET number = ?, beats = ? WHERE id = ?", r.number, r.beats, b.run)
-	}
+	b.changeRun(b.run, func(r *run) { r.number = m.number })
 	m.digest = b.digest()
 	b.exec("UPDATE node SET place = ?, at = ?, entry = ?, digest = ?, nonce = ifnull(?, nonce), proposed = ifnull(?, proposed)",
 		m.place, m.at, m.entry, m.digest, m.nonce, m.proposed)

@@ -28,13 +28,13 @@ type node struct {
 	codec   *codec
 	appends histogram
 
-	ctx      context.Context // done when the node can't go on, or stops
-	stop     context.CancelFunc
-	tasks    sync.WaitGroup
-	mayBegin chan struct{} // closed when the node may begin its first run
-	leaving  atomic.Bool   // it begins no run any more
-	nonce    atomic.Int64  // that of the run that this node has begun or proposed last; zero before the first
-	before   int64         // that of the last run of the process before
+	ctx     context.Context // done when the node can't go on, or stops
+	stop    context.CancelFunc
+	tasks   sync.WaitGroup
+	leaving atomic.Bool  // it begins no run any more
+	nonce   atomic.Int64 // that of the run that this node has begun or proposed last; zero before the first
+	grown   atomic.Int64 // the size of the entries that were applied since the last snapshot
+	before  int64        // that of the last run of the process before
 
 	// The fields below belong to follow, and before start to its starter.
 	mark   *mark         // what is applied
@@ -53,17 +53,14 @@ type node struct {
 	progress  chan struct{}  // closed and replaced when an entry was applied
 	minute    placeDigest    // at the first entry of the last minute of the log; zero until one has begun
 	silent    int            // how many times beatEvery has passed since an entry of this node was applied last
-	snapshots snapshots
-	bytes     int64 // the size of the entries that were applied since the last snapshot
-	lost      error // why the log can't be reached; nil if it can
-	failed    error // why the node can't go on
+	lost      error          // why the log can't be reached; nil if it can
+	failed    error          // why the node can't go on
 }
 
 func newNode(s *Service, config *Config) *node {
 	n := &node{
 		svc: s, w: s.writer, log: config.Log, name: config.Node, agreement: config.Agreement, codec: s.writer.codec,
-		mayBegin: make(chan struct{}), progress: make(chan struct{}), missed: make(map[int64]int), differing: make(map[int64]bool),
-		snapshots: snapshots{last: time.Now()},
+		progress: make(chan struct{}), missed: make(map[int64]int), differing: make(map[int64]bool),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -147,7 +144,6 @@ func (n *node) beat() {
 			return
 		}
 		n.tick()
-		n.saveDue()
 		select {
 		case <-beaten:
 			beats.Go(func() {
@@ -187,14 +183,20 @@ func (n *node) ready() error {
 	switch {
 	case n.failed != nil:
 		return &Error{Code: CodeUnavailable, Message: n.failed.Error(), Cause: n.failed}
-	case n.silent >= awayAfter && n.w.lastError.Load() != nil:
-		return n.w.lastError.Load()
-	case n.silent >= awayAfter && n.lost != nil:
-		return &Error{Code: CodeUnavailable, Message: "the log can't be reached", Cause: n.lost}
-	case n.silent >= awayAfter:
+	case n.silent < awayAfter:
+		return nil
+	case n.lost == nil && n.w.lastError.Load() == nil:
 		return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("what this node has appended to the log was not applied for %d seconds", n.silent)}
 	}
-	return nil
+	return n.whyLate()
+}
+
+// whyLate returns the error of a call that has waited for too long. n.mu is held.
+func (n *node) whyLate() error {
+	if err := n.w.lastError.Load(); err != nil {
+		return err
+	}
+	return &Error{Code: CodeUnavailable, Message: "the log can't be reached", Cause: n.lost}
 }
 
 // leads reports whether the node does what one node of all has to do: it has the earliest

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// errLogAway is the error of a call that has waited for the log for too long.
-var errLogAway = &Error{Code: CodeUnavailable, Message: "the log can't be reached"}
-
 // await waits until a request is answered. After most it gives the request up. A request
 // that was not proposed until then has no effect. One that was proposed may have its effect
 // later.
@@ -26,10 +23,9 @@ func (n *node) await(r *request, most time.Duration) error {
 		<-r.done
 		return nil
 	}
-	if err := n.w.lastError.Load(); err != nil {
-		return err
-	}
-	return errLogAway
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.whyLate()
 }
 
 // propose appends requests to the log, in as few entries as possible. It returns once all
@@ -69,8 +65,6 @@ func (n *node) encode(r *request) (encoded, error) {
 	switch {
 	case err != nil:
 		return o, err
-	case r.unwanted != nil && r.unwanted():
-		return o, ErrClosed
 	case len(o.Fields)+2*entryOverhead > maxEntry:
 		return o, &Error{Code: CodeLimit, Message: "the request is too long for the log"}
 	case n.codec.levels[o.Code] == 0:
@@ -100,10 +94,6 @@ func (n *node) proposeEntry(requests []*request, operations []encoded) {
 // runToPropose returns the run of this node, which it begins if there is none. The number is
 // zero if the node stops.
 func (n *node) runToPropose() (int64, run) {
-	select {
-	case <-n.mayBegin:
-	case <-n.ctx.Done():
-	}
 	for n.ctx.Err() == nil {
 		if id, r := n.ownRun(); id != 0 || n.leaving.Load() {
 			return id, r

@@ -79,13 +79,20 @@ type setAgreement struct {
 }
 
 func (op *setAgreement) apply(b *batch) error {
-	if r, live := b.runs[b.run]; live {
-		r.agreement = op.Agreement
-		b.exec("UPDATE runs SET agreement = ? WHERE id = ?", strings.Join(r.agreement, " "), b.run)
-		b.runs = maps.Clone(b.runs)
-		b.runs[b.run] = r
-	}
+	b.changeRun(b.run, func(r *run) { r.agreement = op.Agreement })
 	return nil
+}
+
+// changeRun changes a run, unless it has ended.
+func (b *batch) changeRun(id int64, change func(*run)) {
+	r, live := b.runs[id]
+	if !live {
+		return
+	}
+	change(&r)
+	b.runs = maps.Clone(b.runs)
+	b.runs[id] = r
+	b.exec("UPDATE runs SET agreement = ?, beats = ?, number = ? WHERE id = ?", strings.Join(r.agreement, " "), r.beats, r.number, id)
 }
 
 // errRepeated is the error of an operation that was applied before.

@@ -119,8 +119,8 @@ type Session struct {
 	waker    waker
 
 	// Guarded by Service.mu.
-	user    *user // nil until the session is open
-	ahead   bool  // it is open, and its login is not applied yet
+	user    *user    // nil until the session is open
+	login   *request // of a session that is open before its login is applied; otherwise nil
 	expires time.Time
 	ending  ending
 	waiting waiting

@@ -9,42 +9,29 @@ const (
 	snapshotBytes = 64 << 20
 )
 
-// snapshots is what a node remembers about the snapshots that it saves.
-type snapshots struct {
-	last   time.Time // when the node started, or saved one last
-	size   int64     // of the database then
-	saving bool
-}
-
-// saveDue starts saving a snapshot if one is due and the node leads.
-func (n *node) saveDue() {
-	if !n.leads() {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s := &n.snapshots
-	due := time.Since(s.last) >= snapshotEvery || n.bytes >= max(snapshotBytes, s.size)
-	if !due || s.saving || n.bytes == 0 {
-		return
-	}
-	s.saving = true
-	n.tasks.Go(n.save)
-}
-
-func (n *node) save() {
-	n.mu.Lock()
-	before := n.bytes
-	n.mu.Unlock()
-	err := saveSnapshot(n.ctx, n.w.store.Path(), n.log)
-	size, _, _ := n.w.store.Sizes()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.snapshots = snapshots{last: time.Now(), size: size}
-	if err == nil {
-		n.bytes -= before
-	} else if n.ctx.Err() == nil {
-		n.snapshots.last = n.snapshots.last.Add(time.Minute - snapshotEvery) // it is due again in a minute
-		n.svc.log.Error("snapshot can't be saved in the log", "error", err)
+// saveSnapshots saves a snapshot in the log whenever one is due while the node leads. If
+// that fails, it tries again a minute later.
+func (n *node) saveSnapshots() {
+	ticker := time.NewTicker(time.Minute)
+	defer ticker.Stop()
+	last, size := time.Now(), int64(0)
+	for {
+		select {
+		case <-ticker.C:
+		case <-n.ctx.Done():
+			return
+		}
+		grown := n.grown.Load()
+		due := time.Since(last) >= snapshotEvery || grown >= max(snapshotBytes, size)
+		if !due || grown == 0 || !n.leads() {
+			continue
+		}
+		if err := saveSnapshot(n.ctx, n.w.store.Path(), n.log); err == nil {
+			last = time.Now()
+			size, _, _ = n.w.store.Sizes()
+			n.grown.Add(-grown)
+		} else if n.ctx.Err() == nil {
+			n.svc.log.Error("snapshot can't be saved in the log", "error", err)
+		}
 	}
 }

@@ -61,7 +61,7 @@ func (n *node) openStreams(f func(s *Session, d *device, run int64)) {
 	run, _ := n.svc.model.runOf(n.nonce.Load())
 	for _, u := range n.svc.model.users {
 		for _, s := range slices.Clone(u.sessions()) {
-			if !s.ahead {
+			if s.login == nil {
 				f(s, u.device(s.deviceID), run)
 			}
 		}

@@ -226,12 +226,16 @@ func (m *model) attach(u *user, s *Session) {
 	m.meter.opened++
 }
 
-// detach removes s from its user. It reports false if s was removed before.
+// detach removes s from its user, and withdraws a login that was not proposed yet. It
+// reports false if s was removed before.
 func (m *model) detach(s *Session) bool {
 	u := s.user
 	i := slices.Index(u.sessions(), s)
 	if i < 0 {
 		return false
+	}
+	if s.login != nil {
+		s.login.take()
 	}
 	u.live.sessions = slices.Delete(u.live.sessions, i, i+1)
 	m.streams--

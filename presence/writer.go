@@ -89,10 +89,6 @@ type request struct {
 	err   error
 	done  chan struct{} // receives when the request is answered; has a buffer of one
 	taken atomic.Bool   // see take
-
-	// unwanted reports that the request is to be answered with ErrClosed instead of being
-	// proposed to the log. It may be nil.
-	unwanted func() bool
 }
 
 func newRequest() *request { return &request{done: make(chan struct{}, 1)} }
