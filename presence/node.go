@@ -128,15 +128,13 @@ func (n *node) fail(err error) {
 	n.svc.Drain()
 }
 
-// beat appends a beat each second, the next one once the last one is applied. It also
+// beat proposes a beat each second, the next one once the last one is applied. It also
 // measures for how long no entry of this node was applied.
 func (n *node) beat() {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
-	beaten := make(chan struct{}, 1)
-	beaten <- struct{}{}
-	var beats sync.WaitGroup
-	defer beats.Wait()
+	r := newRequest()
+	r.answer()
 	for {
 		select {
 		case <-ticker.C:
@@ -145,11 +143,12 @@ func (n *node) beat() {
 		}
 		n.tick()
 		select {
-		case <-beaten:
-			beats.Go(func() {
-				n.w.send(n.newBeat(), nil, false)
-				beaten <- struct{}{}
-			})
+		case <-r.done:
+			r = newRequest()
+			r.op = n.newBeat()
+			if n.w.enqueue(r) != nil {
+				r.answer()
+			}
 		default: // the last one is not applied yet
 		}
 	}
