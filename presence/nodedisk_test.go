@@ -8,10 +8,67 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// TestTheDiskOfOneNodeFails checks what happens when a node can't write an entry that is
+// durable in the log: its callers get an error, it has no beats and isn't ready, and once
+// the disk is back it has the state of the others, without anything twice.
+func TestTheDiskOfOneNodeFails(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there an open file keeps its name")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent)
+		one, two := c.nodes[0], c.nodes[1]
+		stays, moves, left := one.web("stays", "tab"), one.web("moves", "tab"), one.web("left", "tab")
+		one.register("alice")
+		c.pass(1500 * time.Millisecond)
+		away := filepath.Join(t.TempDir(), "away")
+		one.must(os.Rename(one.path, away))
+		began := time.Now()
+		_, err := one.Connect(t.Context(), Device{UserID: "ghost", ID: "tab"})
+		wantCode(t, err, CodeUnavailable, "its login is in the log, and can't be written here")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("Connect takes %s", took)
+		}
+		left.Close()
+		refused := make(chan error, 1)
+		go func() {
+			_, err := one.Set(t.Context(), "alice", "too late", 0)
+			refused <- err
+		}()
+		synctest.Wait()
+		if err := one.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "put it back") {
+			t.Errorf("Ready returns %v", err)
+		}
+		two.is("ghost ONLINE", "its login is in the log")
+		one.is("stays ONLINE", "reads continue")
+		c.pass(6 * time.Second)
+		wantCode(t, <-refused, CodeUnavailable, "nothing is applied here")
+		wantList(t, two.live(), []string{"node 2"}, "the node has no beats")
+		two.web("moves", "tab")
+
+		one.must(os.Rename(away, one.path))
+		c.pass(2 * time.Second)
+		one.must(one.Ready(t.Context()))
+		wantList(t, two.live(), []string{"node 2", "node 1"}, "the node has a new run")
+		moves.ends(io.EOF)
+		c.pass(45 * time.Second)
+		c.is("stays ONLINE", "its stream is open")
+		c.is("moves ONLINE", "its new stream is open")
+		c.is("left UNLOGINED", "its stream has ended")
+		c.is("alice UNLOGINED", "what was not proposed is withdrawn")
+		c.is("ghost UNLOGINED", "its login is applied, and nobody reads its stream")
+		stays.Close()
+		c.pass(11 * time.Second)
+		c.is("stays UNLOGINED", "the end of its stream counts")
+		c.same()
+	})
+}
 
 // TestAStreamMovesWhileTheDiskFails checks that a session ends whose device has moved, also
 // if the entry that says so can't be written at once.
