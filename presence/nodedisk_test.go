@@ -96,6 +96,37 @@ func TestAStreamMovesWhileTheDiskFails(t *testing.T) {
 	})
 }
 
+// TestANodeBeginsARunWhileTheDiskFails checks that the node goes on whose run has begun in
+// the log, but can't be written at once.
+func TestANodeBeginsARunWhileTheDiskFails(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there an open file keeps its name")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent)
+		one, two := c.nodes[0], c.nodes[1]
+		alice := one.web("alice", "tab")
+		c.pass(1500 * time.Millisecond) // between two beats
+		c.links[0].cut(errCut, nil)
+		c.pass(5 * time.Second)
+		wantList(t, two.live(), []string{"node 2"}, "the run has ended")
+		away := filepath.Join(t.TempDir(), "away")
+		one.must(os.Rename(one.path, away))
+		c.links[0].cut(nil, nil)
+		c.pass(200 * time.Millisecond) // the begin is the first entry that can't be written
+		wantList(t, two.live(), []string{"node 2", "node 1"}, "a run has begun")
+		wantList(t, one.live(), []string{"node 2"}, "the node can't write that")
+		one.must(os.Rename(away, one.path))
+		c.pass(2 * time.Second)
+		one.must(one.Ready(t.Context()))
+		wantList(t, one.live(), []string{"node 2", "node 1"}, "the node has its run")
+		c.pass(45 * time.Second)
+		c.is("alice ONLINE", "her stream is open, and was taken over")
+		alice.quiet("nothing concerns it")
+		c.same()
+	})
+}
+
 // TestADamagedDatabaseStopsItsNode checks that a node whose state isn't that of the others
 // stops and says what to do, and that the others go on if they agree. Of two nodes, at least
 // one stops.

@@ -116,8 +116,7 @@ func (n *node) begin() {
 	if err != nil {
 		panic(err) // it has a code
 	}
-	r := newRequest()
-	r.op = op
+	r := &request{op: op} // without a channel: answer leaves it alone when a write fails that is tried again
 	switch {
 	case !n.enter(&proposal{requests: []*request{r}}, []encoded{o}):
 	case r.err != nil:
