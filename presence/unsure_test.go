@@ -117,10 +117,9 @@ func TestACallOutlivesTheEndOfItsRun(t *testing.T) {
 		one.register("alice")
 		c.pass(1500 * time.Millisecond)
 		l.hold()
-		c.pass(3 * time.Second)
 		answer := make(chan Status, 1)
 		go func() { answer <- one.set("alice", "at last", 0) }()
-		c.pass(1 * time.Second)
+		c.pass(4 * time.Second)
 		wantList(t, c.nodes[1].live(), []string{"node 2"}, "the others have ended the run")
 		l.release()
 		if got := <-answer; got.CustomStatus != "at last" {
