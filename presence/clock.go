@@ -69,12 +69,15 @@ func (c *clock) read() (micros, time.Time) {
 
 // follow sets the clock by the time of an entry of the log that has just arrived, after a
 // batch at the time before. The clock never goes back: if the entry is earlier, it stands
-// still for as long.
+// still for as long. The first entry sets it back too, because until then it shows the
+// machine's time, which nobody has seen and which may be wrong.
 func (c *clock) follow(at, before micros) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.origin + toMicros(time.Since(c.began)+c.asleep)
-	c.floor = max(c.floor, now)
+	if c.batch != 0 {
+		c.floor = max(c.floor, now)
+	}
 	c.origin += at - now
 	c.batch = max(at, before)
 }

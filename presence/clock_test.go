@@ -78,3 +78,26 @@ func TestOnClockSetEnds(t *testing.T) {
 	}
 	stop()
 }
+
+// TestTheClockOfANodeIsThatOfTheLog has a node whose machine's clock is an hour ahead: the
+// first entry sets the clock right, and from then on it never goes back.
+func TestTheClockOfANodeIsThatOfTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock(0, simulatedMachine().suspended)
+		first := c.now() - toMicros(time.Hour)
+		c.follow(first, first)
+		wantNow := func(want micros) {
+			t.Helper()
+			if got := c.now(); got != want {
+				t.Errorf("the clock is %v off", time.Duration(got-want)*time.Microsecond)
+			}
+		}
+		wantNow(first)
+		time.Sleep(time.Second)
+		wantNow(first + toMicros(time.Second))
+		c.follow(first, first)
+		wantNow(first + toMicros(time.Second))
+		time.Sleep(3 * time.Second)
+		wantNow(first + toMicros(3*time.Second))
+	})
+}
