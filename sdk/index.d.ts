@@ -173,7 +173,8 @@ export interface ChatSDK {
   setVisibility(options: { invisible: boolean }): Promise<Response<{}>>;
   /**
    * Reports that nobody uses this device, or that somebody does again. All tabs are one device. With idleAfter, the next
-   * use of a tab ends it.
+   * use of a tab ends it. It is rejected with 70402 while the device is not connected: without a network, and for a moment
+   * after the tab that held the stream was closed, in which the state remains "connected".
    */
   setIdle(idle: boolean): Promise<Response<{}>>;
   /**

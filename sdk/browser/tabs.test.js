@@ -16,6 +16,7 @@ async function startSite(t, env = {}) {
   const expired = new Set();
   const replaced = {}; // path → the HTTP status of an empty answer
   const streams = new Map(); // response → token
+  let accepted = 0; // streams whose device the server has connected
   const calls = []; // the token of each
   const answer = (request, response) => {
     if (request.url === "/") return response.setHeader("Content-Type", "text/html").end("<!doctype html><title>A page</title>");
@@ -28,14 +29,18 @@ async function startSite(t, env = {}) {
     const upstream = http.request(server.url + request.url, { method, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.headers);
       answer.pipe(response);
+      if (streams.has(response) && answer.statusCode === 200) site.emit("changed", accepted++);
     });
     request.pipe(upstream).on("error", () => response.destroy());
-    response.on("close", () => (streams.delete(response), upstream.destroy()));
+    response.on("close", () => (upstream.destroy(), streams.delete(response) && site.emit("changed")));
   };
   const site = http.createServer(answer).listen(0, "127.0.0.1");
   await once(site, "listening");
   const { port } = site.address();
   t.after(() => (site.closeAllConnections(), site.close()));
+  const until = async (test) => {
+    while (!test()) await once(site, "changed", { signal: AbortSignal.timeout(60_000) });
+  };
   const get = async (path, token) => {
     const { data } = await (await fetch(server.url + path, { headers: { Authorization: `Bearer ${token}` } })).json();
     return data;
@@ -46,6 +51,14 @@ async function startSite(t, env = {}) {
     replaced,
     calls,
     streams: () => streams.size,
+    hasStreams: (count) => until(() => streams.size === count),
+    /** Ends the tab that leads, and waits until the device is connected through its successor. A worker's stream stays. */
+    async succeed(kind, end) {
+      const before = accepted;
+      await end();
+      if (kind === "secure") await until(() => accepted > before);
+    },
+    devices: async (userID) => (await get("/v1/self", server.token(userID))).devices.map(({ connected, idle }) => ({ connected, idle })),
     subscriptions: async (userID) => (await get("/v1/subscriptions", server.token(userID))).userList.map((user) => user.userID).sort(),
     expire(token) {
       expired.add(token);
@@ -164,7 +177,7 @@ test("a leading tab that is stuck is replaced, and joins again when it is free",
   await first.sees("bob", "to the second");
   await set(server, "bob", "to both");
   await Promise.all([first.sees("bob", "to both"), second.sees("bob", "to both")]);
-  assert.equal(server.streams(), 1);
+  await server.hasStreams(1);
 
   await second.stick();
   const third = await Tab.login(browser, server.secure, "alice", server.token("alice")); // after a second
@@ -172,7 +185,7 @@ test("a leading tab that is stuck is replaced, and joins again when it is free",
   await Promise.all([first.sees("bob", "to the third"), third.sees("bob", "to the third")]);
   await second.dialog.accept();
   await second.sees("bob", "to the third");
-  assert.equal(server.streams(), 1);
+  await server.hasStreams(1);
   for (const tab of [first, second, third]) {
     assert.ok(await tab.isReady);
     assert.ok(!(await tab.events).some((text) => text.includes("KICKED_OUT")));
@@ -226,7 +239,7 @@ for (const kind of ["secure", "lan"]) {
     await tabs[1].page.reload();
     await tabs[3].run(() => chat.setSelfStatus({ customStatus: "to the rest" }).then(() => {}));
     for (const tab of [...tabs.slice(2), seventh]) await tab.until("USER_STATUS_UPDATED alice 1 to the rest");
-    assert.equal(server.streams(), 1);
+    await server.hasStreams(1);
     await tabs[2].run(() => chat.logout().then(() => {}));
     for (const tab of [...tabs.slice(3), seventh]) await tab.until("KICKED_OUT logout");
     await tabs[2].login("alice", server.token("alice"));
@@ -240,7 +253,7 @@ for (const kind of ["secure", "lan"]) {
     await watcher.chat.subscribeUserStatus({ userIDList: ["alice"] });
     const first = await Tab.login(browser, server[kind], "alice", server.token("alice"));
     const second = await Tab.login(browser, server[kind], "alice", server.token("alice"));
-    await first.run(() => chat.destroy().then(() => {}));
+    await server.succeed(kind, () => first.run(() => chat.destroy().then(() => {})));
     await second.run(() => chat.setSelfStatus({ customStatus: "still here" }).then(() => {}));
     await second.until("USER_STATUS_UPDATED alice 1 still here");
     assert.ok(await second.isReady);
@@ -298,9 +311,10 @@ for (const kind of ["secure", "lan"]) {
     const first = await Tab.login(browser, server[kind], "alice", old);
     const second = await Tab.login(browser, server[kind], "alice", fresh);
     const set = (tab, text) => tab.run((customStatus) => chat.setSelfStatus({ customStatus }).then(() => {}), text);
-    for (const tab of [first, second]) {
-      await set(tab, "before");
+    for (const [tab, text] of [[second, "before"], [first, "since"]]) {
+      await set(tab, text);
       assert.equal(server.calls.at(-1), fresh);
+      await first.until(`USER_STATUS_UPDATED alice 1 ${text}`); // and so has what was sent before it: the fresh token
     }
     server.expire(old); // the token of the stream
     await set(first, "with the fresh one");
@@ -340,7 +354,7 @@ for (const kind of ["secure", "lan"]) {
       await set(tabs[3], text); // which has no function
       for (const tab of tabs) await tab.until(`USER_STATUS_UPDATED alice 1 ${text}`);
       assert.equal(calls, i + 2);
-      if (!i) await tabs.shift().page.close();
+      if (!i) await server.succeed(kind, () => tabs.shift().page.close());
       if (!i) tabs.unshift(tabs[0]);
     }
     for (const tab of tabs) assert.ok(!(await tab.events).some((text) => /KICKED_OUT|ERROR/.test(text)));
@@ -373,12 +387,11 @@ for (const kind of ["secure", "lan"]) {
   test(`${kind}: a device is idle when none of its tabs is used, and no longer when one is`, async (t) => {
     const server = await startSite(t);
     const browser = await startBrowser(t);
-    const idle = async (isIdle) => {
-      for (;;) {
-        const { devices } = await (await fetch(`${server.url}/v1/self`, { headers: { Authorization: `Bearer ${server.token("alice")}` } })).json().then(({ data }) => data);
-        if (devices.length === 1 && devices[0].idle === isIdle) return;
-      }
-    };
+    await server.admin("importUsers", { userIDList: ["alice"] });
+    const watcher = await server.login(t, "walt");
+    await watcher.chat.subscribeUserStatus({ userIDList: ["alice"] });
+    const isAway = ({ availability }) => availability === "away";
+    const idle = (isIdle) => watcher.seen.status("alice", (status) => status.statusType === 1 && isAway(status) === isIdle);
     const login = () => Tab.login(browser, server[kind], "alice", server.token("alice"), { idleAfter: 1 });
     const first = await login();
     await idle(true);
@@ -388,14 +401,12 @@ for (const kind of ["secure", "lan"]) {
     await second.page.keyboard.press("a");
     await idle(false);
     const until = Date.now() + 2000;
-    for (let x = 0; Date.now() < until; x++) {
-      await second.page.mouse.move(x % 50, 10); // the first tab is not used
-      assert.ok(!(await first.events).includes("USER_STATUS_UPDATED alice 1 away"));
-    }
-    const { devices } = (await (await fetch(`${server.url}/v1/self`, { headers: { Authorization: `Bearer ${server.token("alice")}` } })).json()).data;
-    assert.equal(devices[0].idle, false);
+    const { length } = watcher.seen.events;
+    for (let x = 0; Date.now() < until; x++) await second.page.mouse.move(x % 50, 10); // the first tab is not used
+    assert.deepEqual(await server.devices("alice"), [{ connected: true, idle: false }]);
+    assert.deepEqual(watcher.seen.events.slice(length), [], "nothing changes while a tab is used");
     await idle(true);
-    await first.page.close();
+    await server.succeed(kind, () => first.page.close());
     await second.run(() => chat.setIdle(true).then(() => {}));
     await second.page.mouse.move(5, 5);
     await second.page.mouse.move(6, 6);
