@@ -24,12 +24,12 @@ func (*beat) apply(b *batch) error {
 	return nil
 }
 
-// countBeat counts how many beats of this node, whose run is own, each other one has missed.
-// Beats that follow each other at once, because the log was away when they were due, count
-// as one. n.mu is held.
-func (n *node) countBeat(run, own int64) {
-	if run != own {
-		delete(n.missed, run)
+// countBeat counts how many beats of this node each other run has missed. Beats that follow
+// each other at once, because the log was away when they were due, count as one. n.mu is
+// held.
+func (n *node) countBeat(p *proposal) {
+	if !p.own {
+		delete(n.missed, p.run)
 		return
 	}
 	passed := n.w.lastBatch - n.counted
@@ -41,7 +41,7 @@ func (n *node) countBeat(run, own int64) {
 		clear(n.missed) // the log was away, also from the others
 	}
 	for id := range n.w.model.runs {
-		if id == own {
+		if id == p.run {
 			continue
 		}
 		if n.missed[id]++; n.missed[id] >= beatsToDeath {

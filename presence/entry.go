@@ -7,6 +7,7 @@ type proposal struct {
 	run      int64 // the run that proposes it; zero means that its only operation begins one
 	number   int64 // counts the entries of the run from 1
 	requests []*request
+	own      bool // the run is that of this node; set when the entry is applied
 
 	// The fields below are set only by the node that proposes the entry.
 	data   []byte    // its encoded form

@@ -58,30 +58,30 @@ func (n *node) verify() error {
 }
 
 // applyEntry applies the next entry of the log. An error means that the node can't go on.
-func (n *node) applyEntry(at *LogEntry) error {
-	if at.Place != n.mark.place+1 {
-		return fmt.Errorf("the log has the entry %d after %d", at.Place, n.mark.place)
+func (n *node) applyEntry(entry *LogEntry) error {
+	if entry.Place != n.mark.place+1 {
+		return fmt.Errorf("the log has the entry %d after %d", entry.Place, n.mark.place)
 	}
-	now := logTime(n.w.lastBatch, n.mark.at, at.At.UnixMicro())
+	now := logTime(n.w.lastBatch, n.mark.at, entry.At.UnixMicro())
 	if isOutage(n.w.lastBatch, now) {
 		n.svc.janitor.outageEnded(now) // before the clock shows it
 	}
 	n.w.clock.follow(now, n.w.lastBatch)
-	e, err := n.takeEntry(at.Data)
+	p, err := n.takeEntry(entry.Data)
 	if err != nil {
 		return err
 	}
-	if n.hasNoEffect(e) {
-		e.land(false)
-		e = &proposal{}
+	if n.hasNoEffect(p) {
+		p.land(false)
+		p = &proposal{}
 	}
-	if e, err = n.perform(at, e); err != nil {
+	if p, err = n.perform(entry, p); err != nil {
 		return err
 	}
-	err = n.observe(e)
-	n.arrived(at)
-	e.answer(nil)
-	e.land(true)
+	err = n.observe(p)
+	n.arrived(entry)
+	p.answer(nil)
+	p.land(true)
 	return err
 }
 
@@ -90,54 +90,54 @@ func (n *node) applyEntry(at *LogEntry) error {
 func (n *node) takeEntry(data []byte) (*proposal, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if e := n.underWay; e != nil && bytes.Equal(e.data, data) {
+	if p := n.underWay; p != nil && bytes.Equal(p.data, data) {
 		n.underWay = nil
-		return e, nil
+		return p, nil
 	}
 	return n.codec.decodeEntry(data)
 }
 
 // hasNoEffect reports whether an entry was appended twice, or its run has ended.
-func (n *node) hasNoEffect(e *proposal) bool {
-	if e.run == 0 {
+func (n *node) hasNoEffect(p *proposal) bool {
+	if p.run == 0 {
 		return false // beginning the same run twice has no effect
 	}
-	r, live := n.w.model.runs[e.run]
-	return !live || e.number <= r.number
+	r, live := n.w.model.runs[p.run]
+	return !live || p.number <= r.number
 }
 
 // perform applies an entry in one transaction. If that fails, it answers the callers and
 // tries again until it succeeds, because the entry is durable and all other nodes apply it.
 // It returns the entry as it was applied.
-func (n *node) perform(at *LogEntry, e *proposal) (*proposal, error) {
+func (n *node) perform(entry *LogEntry, p *proposal) (*proposal, error) {
 	before := n.w.lastBatch
 	for {
-		err := n.performOnce(at, e)
+		err := n.performOnce(entry, p)
 		if err == nil {
 			n.svc.janitor.streamEnded(n.unread...)
-			return e, nil
+			return p, nil
 		}
-		e.answer(err)
+		p.answer(err)
 		n.w.lastBatch = before
 		if n.pause(); n.ctx.Err() != nil {
 			return nil, ErrClosed
 		}
-		landed := e.landed
-		if e, err = n.codec.decodeEntry(at.Data); err != nil { // without the results of this attempt
+		landed := p.landed
+		if p, err = n.codec.decodeEntry(entry.Data); err != nil { // without the results of this attempt
 			return nil, err
 		}
-		e.landed = landed
+		p.landed = landed
 	}
 }
 
-func (n *node) performOnce(at *LogEntry, e *proposal) error {
+func (n *node) performOnce(entry *LogEntry, p *proposal) error {
 	n.unread = nil
 	run, _ := n.w.model.runOf(n.nonce.Load())
-	own := run != 0 && run == e.run
-	m := &mark{place: at.Place, number: e.number, at: at.At.UnixMicro(), entry: entryHash(at), before: n.mark.digest}
-	for _, r := range e.requests {
+	p.own = run != 0 && run == p.run
+	m := &mark{place: entry.Place, number: p.number, at: entry.At.UnixMicro(), entry: entryHash(entry), before: n.mark.digest}
+	for _, r := range p.requests {
 		if !r.take() {
-			r.then = n.effect(r.op, own)
+			r.then = n.effect(r.op, p.own)
 		}
 		switch op := r.op.(type) {
 		case *beginRun:
@@ -145,15 +145,15 @@ func (n *node) performOnce(at *LogEntry, e *proposal) error {
 				m.nonce = op.Nonce
 			}
 		case *configure:
-			if own {
+			if p.own {
 				m.proposed = n.codec.encodeSettings(op.Settings)
 			}
 		}
 	}
 	b := n.w.newBatch(logTime(n.w.lastBatch, n.mark.at, m.at))
-	b.run, b.mark = e.run, m
+	b.run, b.mark = p.run, m
 	b.extendGraces()
-	if err := n.w.perform(b, e.requests); err != nil {
+	if err := n.w.perform(b, p.requests); err != nil {
 		return n.w.unwritable(err)
 	}
 	n.w.store.Wrote(b.written)
@@ -182,8 +182,8 @@ func (n *node) effect(op operation, own bool) func(*model) {
 }
 
 // answer answers those who wait for the requests of the entry.
-func (e *proposal) answer(err error) {
-	for _, r := range e.requests {
+func (p *proposal) answer(err error) {
+	for _, r := range p.requests {
 		if r.done == nil {
 			continue // decoded
 		}
@@ -194,54 +194,51 @@ func (e *proposal) answer(err error) {
 	}
 }
 
-// land lets the node propose its next entry, if it has proposed this one.
-func (e *proposal) land(applied bool) {
-	if e.landed != nil {
-		e.landed <- applied
+// land lets the node that has proposed the entry propose its next one. It does nothing on another.
+func (p *proposal) land(applied bool) {
+	if p.landed != nil {
+		p.landed <- applied
 	}
 }
 
 // observe draws the node's own conclusions from an entry that was applied.
-func (n *node) observe(e *proposal) error {
+func (n *node) observe(p *proposal) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	runs := n.w.model.runs // only this goroutine replaces it
-	run, _ := n.w.model.runOf(n.nonce.Load())
-	own := run != 0 && run == e.run
-	if own {
+	if p.own {
 		n.silent = 0
 		if n.lost != nil {
 			n.svc.log.Info("log can be reached again")
 		}
 		n.lost = nil
 	}
-	for _, r := range e.requests {
+	for _, r := range p.requests {
 		switch op := r.op.(type) {
 		case *configure:
-			if !own && n.opened && op.Settings != n.settings {
-				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", runs[e.run].node)
+			if !p.own && n.opened && op.Settings != n.settings {
+				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", n.w.model.runs[p.run].node)
 			}
 		case *beat:
-			n.countBeat(e.run, run)
-			if err := n.compareDigest(e.run, op); err != nil {
+			n.countBeat(p)
+			if err := n.compareDigest(p.run, op); err != nil {
 				return err
 			}
 		}
 	}
-	if w := n.underWay; w != nil && n.hasNoEffect(w) {
+	if u := n.underWay; u != nil && n.hasNoEffect(u) {
 		n.underWay = nil
-		w.land(false)
+		u.land(false)
 	}
 	return nil
 }
 
 // arrived records that everything up to an entry is applied.
-func (n *node) arrived(at *LogEntry) {
+func (n *node) arrived(entry *LogEntry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.applied = placeDigest{at.Place, n.mark.digest}
-	n.digests[at.Place%digestsKept] = n.applied
-	n.grown.Add(int64(len(at.Data)))
+	n.applied = placeDigest{entry.Place, n.mark.digest}
+	n.digests[entry.Place%digestsKept] = n.applied
+	n.grown.Add(int64(len(entry.Data)))
 	close(n.progress)
 	n.progress = make(chan struct{})
 }
