@@ -28,7 +28,7 @@ const nodesInCluster = 3
 
 // clusters returns the loads of several nodes.
 func (b *bench) clusters() []load {
-	return []load{b.clusterSet(), b.clusterSeen(), b.clusterDeath(), b.clusterJoin()}
+	return []load{b.clusterSet(), b.clusterCalls(), b.clusterSeen(), b.clusterDeath(), b.clusterJoin()}
 }
 
 // newCluster returns a cluster without a node. It must be ended.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/presence-server/presence/bench/lab"
-	"github.com/presence-server/presence/pglog"
 	"github.com/presence-server/presence/presence"
 )
 
@@ -55,18 +53,10 @@ func (b *bench) clusterDeath() load {
 }
 
 func (c *cluster) death(ctx context.Context, users int) (_ []float64, err error) {
-	var nodes []*embedded
-	defer func() {
-		for _, n := range nodes {
-			err = errors.Join(err, n.close())
-		}
-	}()
-	for i := range nodesInCluster - 1 {
-		n, err := openEmbedded(ctx, filepath.Join(c.b.Folder, fmt.Sprintf("embedded-%d-%d.db", time.Now().UnixNano(), i)), c.url())
-		if err != nil {
-			return nil, err
-		}
-		nodes = append(nodes, n)
+	nodes, err := c.embed(ctx, nodesInCluster-1)
+	defer func() { err = errors.Join(err, closeAll(nodes)) }()
+	if err != nil {
+		return nil, err
 	}
 	dying, logins, err := c.logIn(ctx, users)
 	if err != nil {
@@ -196,55 +186,6 @@ func connectAll(ctx context.Context, n int, connect func(i int) error) error {
 	running.Wait()
 	close(failed)
 	return errors.Join(<-failed, ctx.Err())
-}
-
-// embedded is a node that this program embeds.
-type embedded struct {
-	log *timedLog
-	svc *presence.Service
-}
-
-func openEmbedded(ctx context.Context, path, url string) (*embedded, error) {
-	logger := slog.New(slog.DiscardHandler)
-	log, err := pglog.Open(ctx, url, logger)
-	if err != nil {
-		return nil, err
-	}
-	timed := &timedLog{Log: log}
-	settings := presence.DefaultSettings()
-	settings.RestartGrace, settings.ReconnectGrace = deathGrace, deathGrace
-	svc, err := presence.Open(ctx, presence.Config{Path: path, Settings: &settings, Logger: logger, Log: timed, Node: filepath.Base(path)})
-	if err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	return &embedded{timed, svc}, nil
-}
-
-func (n *embedded) close() error { return errors.Join(n.svc.Close(), n.log.Close()) }
-
-// catchUp waits until the node has applied what is in the log.
-func (n *embedded) catchUp(ctx context.Context) error {
-	state, err := n.log.State(ctx)
-	if err != nil {
-		return err
-	}
-	return n.svc.Await(ctx, presence.Position{Place: state.Last})
-}
-
-// awaitNodes waits until so many nodes live.
-func (n *embedded) awaitNodes(ctx context.Context, live int) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	every := time.NewTicker(time.Millisecond)
-	defer every.Stop()
-	for len(n.svc.LogMetrics().Nodes) != live {
-		select {
-		case <-every.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%d nodes live, not %d: %w", len(n.svc.LogMetrics().Nodes), live, ctx.Err())
-		}
-	}
-	return nil
 }
 
 // timedLog measures how long a node takes to apply what Next has returned: until it calls

@@ -40,7 +40,8 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 
 // openAhead opens a session whose login is not applied, unless the user is unknown or the
 // login would be refused. The streams that it replaces have ended, whatever becomes of it.
-// If the login fails later, that is because of a change which has ended the session.
+// If the login fails later, the session ends: a change that makes it fail ends the session
+// itself, and if the entry can't be written, the next attempt does.
 func (n *node) openAhead(session *Session, r *request, op *connect) bool {
 	now, m := n.svc.clock.now(), &n.svc.model
 	n.svc.mu.Lock()

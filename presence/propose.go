@@ -84,11 +84,14 @@ func (n *node) encode(r *request) (encoded, error) {
 // it proposes the requests again, except those that were given up meanwhile.
 func (n *node) proposeEntry(requests []*request, operations []encoded) {
 	id, r := n.runToPropose()
-	if id == 0 {
-		n.refuse(requests, n.reason())
-	} else if !n.enter(&proposal{run: id, number: r.number + 1, requests: requests}, operations) {
-		n.propose(requests)
+	if id != 0 && n.enter(&proposal{run: id, number: r.number + 1, requests: requests}, operations) {
+		return
 	}
+	if id == 0 || n.ctx.Err() != nil {
+		n.refuse(requests, n.reason())
+		return
+	}
+	n.propose(requests)
 }
 
 // runToPropose returns the run of this node, which it begins if there is none. The number is
