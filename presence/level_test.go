@@ -44,6 +44,7 @@ func TestANewLevelWaitsForAllNodes(t *testing.T) {
 		}
 		one.set("alice", "all else works", 0)
 		c.upgrade(1)
+		c.settle() // until the first node knows the level of the second
 		one.must(one.Logout(t.Context(), "alice", ""))
 		alice.isKicked(KickedLogout)
 		c.settle()

@@ -20,6 +20,7 @@ func TestAnOutageOfTheLogMakesNobodyOffline(t *testing.T) {
 func outageOf(t *testing.T, outage time.Duration) {
 	c := openCluster(t, 3, silent)
 	one, two := c.nodes[0], c.nodes[1]
+	c.settle() // until the first node knows the runs of the others
 	runs := one.LogMetrics().Nodes
 	stays, left, leaves := two.web("stays", "tab"), two.web("left", "tab"), two.ios("leaves", "1")
 	one.register("talks", "died")
