@@ -120,3 +120,33 @@ func testTrimmed(t *testing.T, open func(time.Duration) presence.Log) {
 	appendTo(t, log, "12345")
 	entriesOf(t, keeping, 10, 1)
 }
+
+// testReplacedWhileLoading checks that a snapshot is loaded as a whole even if a newer one
+// replaces it meanwhile.
+func testReplacedWhileLoading(t *testing.T, open func(time.Duration) presence.Log) {
+	log := open(presence.LogKept)
+	save := func(place int64, letter string) {
+		t.Helper()
+		if err := log.SaveSnapshot(ctxOf(t), place, strings.NewReader(strings.Repeat(letter, 3<<20))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(0, "a")
+	appendTo(t, log, "an entry")
+	r, w := io.Pipe()
+	places := make(chan int64)
+	go func() {
+		place, err := log.LoadSnapshot(ctxOf(t), w)
+		w.CloseWithError(err)
+		places <- place
+	}()
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(r, first); err != nil {
+		t.Fatal(err)
+	}
+	save(1, "b")
+	rest, err := io.ReadAll(r)
+	if place := <-places; err != nil || place != 0 || string(first)+string(rest) != strings.Repeat("a", 3<<20) {
+		t.Errorf("the snapshot has %d bytes and the place %d, %v", 1+len(rest), place, err)
+	}
+}

@@ -30,6 +30,7 @@ func testLog(t *testing.T, fresh func(t *testing.T) (open func(kept time.Duratio
 		"OneFounder":             testOneFounder,
 		"Snapshots":              testSnapshots,
 		"SnapshotIsAllOrNothing": testSnapshotIsAllOrNothing,
+		"ReplacedWhileLoading":   testReplacedWhileLoading,
 		"Trimmed":                testTrimmed,
 		"Close":                  testClose,
 	} {

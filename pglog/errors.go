@@ -2,70 +2,62 @@ package pglog
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/presence-server/presence/presence"
 )
 
 var (
-	errClosed   = errors.New("pglog: the log is closed")
-	errNoAnswer = fmt.Errorf("pglog: PostgreSQL hasn't answered for %v", timeout)
+	errURL      = fmt.Errorf("%w: the URL must have the form postgres://user:password@host:5432/database, with special characters of the password percent-encoded", presence.ErrLogUnusable)
+	errClosed   = errors.New("the log is closed")
+	errNoAnswer = fmt.Errorf("PostgreSQL hasn't answered for %v", timeout)
 	errStandby  = errors.New("PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on")
-	errNoCancel = errors.New("no cancel requests")
 )
 
-// unusable returns an error that matches presence.ErrLogUnusable.
-func unusable(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", presence.ErrLogUnusable, fmt.Errorf(format, args...))
+// lasting has what to do about the errors that trying again doesn't end, by SQLSTATE.
+var lasting = map[string]string{
+	"28000": "PostgreSQL refuses the login (%s): correct the URL of the log, or pg_hba.conf",
+	"28P01": "PostgreSQL refuses the login (%s): correct the URL of the log, or pg_hba.conf",
+	"3D000": "%s: create it, or correct the URL of the log",
+	"42501": "%s: grant the role CREATE on the database, or make it the owner of the schema presence",
+	"P0001": "%s", // what connect.sql raises
 }
 
-// describe returns the error of a call in one line that says what is wrong with PostgreSQL,
-// and what to do if trying again doesn't help. It returns nil for nil.
-func describe(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	var server *pgconn.PgError
-	var connect *pgconn.ConnectError
+// passing has what the other errors mean.
+var passing = map[string]string{
+	"25006": "PostgreSQL is read-only",
+	"53100": "PostgreSQL's disk is full",
+	"53300": "PostgreSQL has no connection left (max_connections)",
+	"55P03": "another session of PostgreSQL locks the log",
+	"57P01": "PostgreSQL stops",
+	"57P02": "PostgreSQL restarts after a crash",
+	"57P03": "PostgreSQL starts or stops",
+}
+
+// describe returns an error in one line that says what is wrong with PostgreSQL, and what
+// to do if trying again doesn't help.
+func describe(err error) error {
+	server, refused := errors.AsType[*pgconn.PgError](err)
+	connect, unreachable := errors.AsType[*pgconn.ConnectError](err)
 	switch {
-	case errors.As(err, &server):
-		return describeServer(server)
-	case errors.As(err, &connect): // its own text names the user and the database, and has several lines
+	case errors.Is(err, presence.ErrTrimmed), errors.Is(err, presence.ErrLostEnd):
+		return err
+	case errors.Is(err, pgx.ErrNoRows):
+		return errors.New("pglog: the table presence.head is empty")
+	case refused && lasting[server.Code] != "":
+		return fmt.Errorf("%w: "+lasting[server.Code], presence.ErrLogUnusable, server.Message)
+	case refused:
+		meaning := cmp.Or(passing[server.Code], "PostgreSQL reports")
+		return fmt.Errorf("pglog: %s: %s (SQLSTATE %s)", meaning, server.Message, server.Code)
+	case unreachable: // its own text names the user and the database, and has several lines
 		lines := strings.Split(connect.Unwrap().Error(), "\n")
 		return fmt.Errorf("pglog: no connection to PostgreSQL: %s", strings.Join(slices.Compact(lines), "; "))
 	}
-	for _, known := range []error{nil, presence.ErrTrimmed, presence.ErrFounded, presence.ErrNoSnapshot, presence.ErrLogUnusable} {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
 	return fmt.Errorf("pglog: %w", err)
-}
-
-// describeServer finds the words by the SQLSTATE.
-func describeServer(err *pgconn.PgError) error {
-	switch err.Code {
-	case "28P01", "28000":
-		return unusable("PostgreSQL refuses the login (%s): correct the URL of the log, or pg_hba.conf", err.Message)
-	case "3D000":
-		return unusable("%s: create it, or correct the URL of the log", err.Message)
-	case "42501":
-		return unusable("%s: grant the role CREATE on the database, or make it the owner of the schema presence", err.Message)
-	}
-	passing := map[string]string{
-		"25006": "PostgreSQL is read-only",
-		"53100": "PostgreSQL's disk is full",
-		"53300": "PostgreSQL has no connection left (max_connections)",
-		"55P03": "another session of PostgreSQL locks the log",
-		"57P01": "PostgreSQL stops",
-		"57P02": "PostgreSQL restarts after a crash",
-		"57P03": "PostgreSQL starts or stops",
-	}
-	return fmt.Errorf("pglog: %s: %s (SQLSTATE %s)", cmp.Or(passing[err.Code], "PostgreSQL reports"), err.Message, err.Code)
 }

@@ -173,6 +173,7 @@ func TestRewoundLog(t *testing.T) {
 		_, err := log.Next(ctxOf(t), 1)
 		waiting <- err
 	}()
+	awaitReader(t, postgres)
 	appendTo(t, other, "entry 2")
 	if err := <-waiting; err != nil {
 		t.Fatal(err)
@@ -189,6 +190,34 @@ func TestRewoundLog(t *testing.T) {
 	if queries := strings.Count(postgres.Log(), "LEFT JOIN") - before; queries != 1 {
 		t.Errorf("Next asked %d times, want once", queries)
 	}
+}
+
+// TestLostNotification adds an entry without one.
+func TestLostNotification(t *testing.T) {
+	postgres := testserver.StartPostgres(t)
+	log := open(t, postgres.URL("postgres"))
+	waiting := make(chan error)
+	go func() {
+		_, err := log.Next(ctxOf(t), 0)
+		waiting <- err
+	}()
+	awaitReader(t, postgres)
+	if _, err := postgres.SQL("postgres", "INSERT INTO presence.entries VALUES (1, now(), 'entry'); UPDATE presence.head SET last = 1"); err != nil {
+		t.Fatal(err)
+	}
+	added := time.Now()
+	if err := <-waiting; err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(added); took > 3*poll {
+		t.Errorf("Next returned %v after the entry was added", took)
+	}
+}
+
+// awaitReader waits until the first call of Next has found nothing.
+func awaitReader(t *testing.T, postgres *testserver.Postgres) {
+	t.Helper()
+	awaitSQL(t, postgres, "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle' AND query LIKE '%LEFT JOIN%'", "1")
 }
 
 // TestSynchronousStandby checks that an append waits for the standby although the server's

@@ -17,15 +17,38 @@ package pglog
 
 import (
 	"context"
+	_ "embed"
 	"errors"
+	"io"
 	"log/slog"
-	"sync"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/presence-server/presence/presence"
 )
+
+const poll = time.Second // how often Next looks for entries without a notification
+
+//go:embed append.sql
+var appendSQL string
+
+//go:embed next.sql
+var nextSQL string
+
+//go:embed state.sql
+var stateSQL string
+
+//go:embed save.sql
+var saveSQL string
+
+//go:embed load.sql
+var loadSQL string
+
+//go:embed trim.sql
+var trimSQL string
 
 // Log is a presence.Log that PostgreSQL keeps. Its calls return an error when PostgreSQL
 // hasn't answered for 5 s. No error contains the password.
@@ -34,12 +57,10 @@ type Log struct {
 	logger  *slog.Logger
 	kept    time.Duration // presence.LogKept, except in tests
 	closing context.Context
-	close   func()
-
-	// Each holds a connection, or nil while there is none, and is empty while a call uses it.
-	caller chan *pgx.Conn // for Append and State
-	reader chan *pgx.Conn // for Next
-	newest int64          // the place in the newest notification, for whoever uses reader
+	close   context.CancelCauseFunc
+	caller  *connection // for Append and State
+	reader  *connection // for Next
+	newest  int64       // the place in the newest notification, for whoever uses reader
 }
 
 // Open returns the log in the database that a URL names, such as
@@ -54,19 +75,17 @@ func Open(ctx context.Context, url string, logger *slog.Logger) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	closing, cancel := context.WithCancelCause(context.Background())
-	l := &Log{config: config, logger: logger, kept: presence.LogKept, closing: closing}
-	l.caller, l.reader = make(chan *pgx.Conn, 1), make(chan *pgx.Conn, 1)
-	l.caller <- nil
-	l.reader <- nil
-	l.close = sync.OnceFunc(func() {
-		cancel(errClosed)
-		hangUp(<-l.caller)
-		hangUp(<-l.reader)
-	})
-	err = l.do(ctx, l.caller, func(context.Context, *pgx.Conn) error { return nil })
+	l := &Log{config: config, logger: logger, kept: presence.LogKept}
+	l.closing, l.close = context.WithCancelCause(context.Background())
+	l.caller = &connection{log: l, limit: timeout}
+	l.reader = &connection{log: l, limit: timeout, begin: "LISTEN presence"}
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { l.logger.Info(n.Message) }
+	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) {
+		l.newest, _ = strconv.ParseInt(n.Payload, 10, 64)
+	}
+	err = l.caller.do(ctx, func(context.Context, *pgx.Conn) error { return nil })
 	if errors.Is(err, presence.ErrLogUnusable) {
-		l.close()
+		l.Close()
 		return nil, err
 	}
 	return l, nil
@@ -75,29 +94,120 @@ func Open(ctx context.Context, url string, logger *slog.Logger) (*Log, error) {
 // Close closes the connections. The calls that wait return an error, as do all later
 // ones. Close returns nil, and may be called again.
 func (l *Log) Close() error {
-	l.close()
+	l.close(errClosed)
+	// A call whose context is done hangs up.
+	l.caller.query(l.closing, nil, "")
+	l.reader.query(l.closing, nil, "")
 	return nil
+}
+
+// Append implements presence.Log.
+func (l *Log) Append(ctx context.Context, data []byte) error {
+	return l.caller.query(ctx, []any{nil, nil}, appendSQL, data)
+}
+
+// Next implements presence.Log. Goroutines that call it at the same time wait for one
+// another, each for up to a second.
+func (l *Log) Next(ctx context.Context, after int64) (entries []presence.LogEntry, err error) {
+	var first, last int64
+	var entry presence.LogEntry
+	add := func() error {
+		switch {
+		case first > after+1:
+			return presence.ErrTrimmed
+		case last < after:
+			return presence.ErrLostEnd
+		case entry.Place > 0:
+			entries = append(entries, entry)
+		}
+		return nil
+	}
+	for err == nil && len(entries) == 0 {
+		err = l.reader.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			l.newest = 0 // the query sees what was announced before it
+			rows, _ := conn.Query(ctx, nextSQL, after)
+			_, err := pgx.ForEachRow(rows, []any{&first, &last, &entry.Place, &entry.At, &entry.Data}, add)
+			if err == nil && len(entries) == 0 {
+				err = l.wait(ctx, conn, after)
+			}
+			return err
+		})
+	}
+	return entries, err
+}
+
+// wait returns when an entry after a place was announced, or after the time of one poll.
+func (l *Log) wait(ctx context.Context, conn *pgx.Conn, after int64) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, poll)
+	defer cancel()
+	for err == nil && l.newest <= after {
+		err = conn.PgConn().WaitForNotification(ctx)
+	}
+	if ctx.Err() != nil && !conn.IsClosed() {
+		return nil
+	}
+	return err
 }
 
 // State implements presence.Log.
 func (l *Log) State(ctx context.Context) (state presence.LogState, err error) {
-	// A role without the right to see the details of a replica sees its row.
-	const query = `
-		SELECT id, first, last, bytes, (SELECT coalesce(max(place), -1) FROM presence.snapshots), array_remove(ARRAY[
-			CASE WHEN current_setting('fsync') = 'off' THEN
-				'A loss of power can destroy the log, because fsync is off in PostgreSQL. Set it to on.' END,
-			CASE WHEN current_setting('full_page_writes') = 'off' THEN
-				'A loss of power can damage the log, because full_page_writes is off in PostgreSQL. Set it to on, unless the file system writes whole pages.' END,
-			CASE WHEN current_setting('synchronous_standby_names') = '' AND EXISTS (
-				SELECT FROM pg_stat_replication r WHERE state IS DISTINCT FROM 'backup' AND NOT EXISTS (
-					SELECT FROM pg_replication_slots WHERE active_pid = r.pid AND slot_type = 'logical')) THEN
-				'A replica that takes over can lack the newest entries of the log, because the replicas of PostgreSQL are asynchronous. Set synchronous_standby_names.' END
-		], NULL)
-		FROM presence.head`
-	err = l.do(ctx, l.caller, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, query).Scan(&state.ID, &state.First, &state.Last, &state.Bytes, &state.Snapshot, &state.Warnings)
-	})
+	into := []any{&state.ID, &state.First, &state.Last, &state.Bytes, &state.Snapshot, &state.Warnings}
+	err = l.caller.query(ctx, into, stateSQL)
 	return state, err
+}
+
+// SaveSnapshot implements presence.Log. It has 1 MiB in memory at a time. Only one node
+// saves at a time: others wait for it, and after 4 s return an error.
+func (l *Log) SaveSnapshot(ctx context.Context, place int64, r io.Reader) error {
+	c := &connection{log: l, begin: saveSQL, limit: timeout}
+	defer c.hangUp()
+	var newest int64
+	err := c.query(ctx, []any{&newest}, "SELECT coalesce(max(place), -1) FROM presence.snapshots")
+	if err == nil && newest >= 0 && place == 0 {
+		err = presence.ErrFounded
+	}
+	if err == nil && newest < place {
+		err = c.store(ctx, place, r)
+	}
+	c.limit = time.Minute // the replicas may lag, and there may be much to remove
+	if err == nil {
+		err = c.query(ctx, nil, "COMMIT")
+	}
+	for more := true; err == nil && more; {
+		err = c.query(ctx, []any{&more}, trimSQL, l.kept)
+	}
+	return err
+}
+
+func (c *connection) store(ctx context.Context, place int64, r io.Reader) error {
+	piece := make([]byte, 1<<20)
+	for i := 0; ; i++ {
+		n, end := io.ReadFull(r, piece)
+		if end != nil && end != io.EOF && end != io.ErrUnexpectedEOF {
+			return end
+		}
+		err := c.query(ctx, nil, "INSERT INTO presence.snapshots VALUES ($1, $2, $3)", place, i, piece[:n])
+		if err != nil || end != nil {
+			return err
+		}
+	}
+}
+
+// LoadSnapshot implements presence.Log. It has 1 MiB in memory at a time.
+func (l *Log) LoadSnapshot(ctx context.Context, w io.Writer) (place int64, err error) {
+	// In one transaction, no other snapshot replaces it.
+	c := &connection{log: l, begin: "BEGIN ISOLATION LEVEL REPEATABLE READ", limit: timeout}
+	defer c.hangUp()
+	data := []byte{}
+	for piece := 0; err == nil && data != nil; piece++ {
+		if err = c.query(ctx, []any{&place, &data}, loadSQL, piece); err == nil {
+			_, err = w.Write(data)
+		}
+	}
+	if err == nil && place < 0 {
+		err = presence.ErrNoSnapshot
+	}
+	return place, err
 }
 
 // Remove removes the log from the database that a URL names, with all its entries and
@@ -108,8 +218,5 @@ func Remove(ctx context.Context, url string) error {
 		return err
 	}
 	defer l.Close()
-	return l.do(ctx, l.caller, func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "DROP SCHEMA presence CASCADE")
-		return err
-	})
+	return l.caller.query(ctx, nil, "DROP SCHEMA presence CASCADE")
 }
