@@ -178,6 +178,7 @@ func testNextWaits(t *testing.T, open func(time.Duration) presence.Log) {
 		at      time.Time
 	}
 	results := make(chan result)
+	fastest := time.Hour
 	for place := int64(2); place < 10; place++ {
 		go func() {
 			entries, err := log.Next(ctxOf(t), place-1)
@@ -194,9 +195,10 @@ func testNextWaits(t *testing.T, open func(time.Duration) presence.Log) {
 		if r.err != nil || len(r.entries) != 1 || r.entries[0].Place != place {
 			t.Fatalf("Next returned %+v", r)
 		}
-		if took := r.at.Sub(appended); took > 500*time.Millisecond {
-			t.Errorf("Next returned %v after the entry was appended", took)
-		}
+		fastest = min(fastest, r.at.Sub(appended))
+	}
+	if fastest > 500*time.Millisecond { // a busy machine may delay some, but a log that only polls delays all
+		t.Errorf("Next returned %v after an entry was appended, or later", fastest)
 	}
 }
 

