@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 )
 
 // link is the connection of one node to a log. It can fail alone, for appends, for all
@@ -16,10 +17,11 @@ type link struct {
 	appends error // of Append; nil means that it succeeds
 	reads   error // of all other calls
 	changed chan struct{}
-	holds   bool     // Append returns an error, and the entry arrives when the link is released
-	loses   bool     // Append succeeds, and the entry never arrives
-	hangs   bool     // all calls wait until their context is done
-	held    [][]byte // in order
+	holds   bool          // Append returns an error, and the entry arrives when the link is released
+	loses   bool          // Append succeeds, and the entry never arrives
+	hangs   bool          // all calls wait until their context is done
+	delay   time.Duration // of each call
+	held    [][]byte      // in order
 }
 
 var errCut = errors.New("the network is down")
@@ -69,11 +71,20 @@ func (l *link) hang() {
 	l.cut(nil, nil) // ends the calls that wait
 }
 
-// hung waits until ctx is done if the link hangs, and returns its error.
+// slow delays each call.
+func (l *link) slow(delay time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = delay
+}
+
+// hung waits for the delay, or until ctx is done if the link hangs. Then it returns the
+// error of ctx.
 func (l *link) hung(ctx context.Context) error {
 	l.mu.Lock()
-	hangs := l.hangs
+	hangs, delay := l.hangs, l.delay
 	l.mu.Unlock()
+	time.Sleep(delay)
 	if !hangs {
 		return nil
 	}

@@ -128,28 +128,28 @@ func (n *node) fail(err error) {
 	n.svc.Drain()
 }
 
-// beat proposes a beat each second, the next one once the last one is applied. It also
+// beat proposes a beat each second, or later once the last one is applied. It also
 // measures for how long no entry of this node was applied.
 func (n *node) beat() {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
 	r := newRequest()
 	r.answer()
+	var due chan struct{} // receives when the last beat is applied; nil unless one is due
 	for {
 		select {
 		case <-ticker.C:
-		case <-n.ctx.Done():
-			return
-		}
-		n.tick()
-		select {
-		case <-r.done:
+			n.tick()
+			due = r.done
+		case <-due:
+			due = nil
 			r = newRequest()
 			r.op = n.newBeat()
 			if n.w.enqueue(r) != nil {
 				r.answer()
 			}
-		default: // the last one is not applied yet
+		case <-n.ctx.Done():
+			return
 		}
 	}
 }

@@ -187,3 +187,30 @@ func TestDigestsAreComparable(t *testing.T) {
 		}
 	})
 }
+
+// TestASlowNodeBeatsAsOftenAsItCan has a node whose beats often take longer than a second,
+// because another entry is under way before them. It doesn't leave out the beats that
+// follow: then the others would nearly consider it dead.
+func TestASlowNodeBeatsAsOftenAsItCan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2)
+		two := c.nodes[1]
+		two.register("alice")
+		c.links[1].slow(500 * time.Millisecond)
+		beats := func() int64 {
+			for _, n := range two.LogMetrics().Nodes {
+				if n.Own {
+					return n.Beats
+				}
+			}
+			return 0
+		}
+		before, end := beats(), time.Now().Add(21*time.Second)
+		for i := 0; time.Now().Before(end); i++ {
+			two.set("alice", fmt.Sprint(i), 0)
+		}
+		if n := beats() - before; n < 18 {
+			t.Errorf("in 21 s the node has had %d beats, want nearly one in each second", n)
+		}
+	})
+}
