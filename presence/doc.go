@@ -104,9 +104,9 @@
 // Several services that have the same Config.Log act as one. Each is a node: it has a
 // database of its own, which holds the whole state, and it serves any client. The log
 // orders batches of operations, and keeps them. The writer of a node doesn't apply the
-// operations that wait, but appends them to the log as one entry. A goroutine of each node
-// applies all entries, in order, to its database. The node that has appended an entry then
-// also answers the callers. So nothing is announced or acknowledged before it is durable in
+// operations that wait, but appends them to the log as one entry, and waits until that is
+// applied. A goroutine of each node applies all entries, in order, to its database. On the
+// node that has appended an entry, it then answers the callers. So nothing is announced or acknowledged before it is durable in
 // the log and applied here, and the nodes need to reach the log only, not one another.
 //
 // The same entries lead to the same state on all nodes, because an operation depends on
