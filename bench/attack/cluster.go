@@ -30,6 +30,7 @@ type cluster struct {
 	lossy   atomic.Bool // what was answered may be lost, and versions may go back
 	writes  *writes
 	crew    *crew
+	next    string // the binary of the next release
 }
 
 // node is one server of a cluster.

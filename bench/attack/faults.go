@@ -47,6 +47,7 @@ func (a *attacker) ordeals() []lab.Item {
 		{name: "full disk of a node", grace: patiently, needs: smallDisk, harm: fullDisk},
 		{name: "full disk of PostgreSQL", grace: quickly, needs: smallEngine, harm: fullEngine},
 		{name: "rolling restart", grace: quickly, harm: restartAll},
+		{name: "rolling upgrade", short: true, grace: quickly, needs: buildNext, harm: upgradeCluster},
 		{name: "a node joins", grace: quickly, harm: joinNode},
 		{name: "lost end, while down", grace: patiently, harm: loseEndStopped},
 		{name: "lost end, at a failover", grace: patiently, harm: loseEndBroken},

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,13 +32,17 @@ type Server struct {
 	URL     string // without a slash at the end
 	Address string // host:port
 	Folder  string // the working folder
+	Binary  string // another one counts from the next start on
 	Flags   []string
 	Sockets []*os.File // that systemd would pass
+
+	// Through is a command that runs the program, such as env or ip netns exec. It must
+	// become the program, so that the process is the same. Nil means none.
+	Through []string
 
 	// Env is added to the configuration, as SECTION__KEY=value.
 	Env []string
 
-	binary  string
 	command *exec.Cmd
 	log     output
 	ended   chan struct{}
@@ -64,7 +69,7 @@ func New(binary, folder string, env ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{URL: "http://" + address, Address: address, Folder: folder, Env: env, binary: binary}, nil
+	return &Server{URL: "http://" + address, Address: address, Folder: folder, Env: env, Binary: binary}, nil
 }
 
 // Launch starts the process, and doesn't wait until it is ready.
@@ -96,7 +101,8 @@ func (s *Server) passing(command *exec.Cmd) *exec.Cmd {
 
 // Command returns a call of the program with the server's configuration.
 func (s *Server) Command(args ...string) *exec.Cmd {
-	command := exec.Command(s.binary, args...)
+	args = slices.Concat(s.Through, []string{s.Binary}, args)
+	command := exec.Command(args[0], args[1:]...)
 	command.Dir = s.Folder
 	command.Env = s.environment()
 	return command
