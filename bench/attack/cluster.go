@@ -36,8 +36,10 @@ type cluster struct {
 // node is one server of a cluster.
 type node struct {
 	*victim
-	name string
-	link *link // to PostgreSQL
+	number int
+	name   string
+	link   *link // to PostgreSQL
+	wire   *wire // to everything, instead of a link; nil unless the node has a network of its own
 }
 
 // ordeal is an attack on a cluster.
@@ -63,7 +65,7 @@ func (a *attacker) onCluster(o ordeal) func(context.Context, *report) error {
 	return func(ctx context.Context, r *report) error {
 		c := &cluster{a: a, r: r, grace: o.grace}
 		defer c.end()
-		if err := c.start(ctx, o.needs); errors.Is(err, testserver.ErrNoPostgres) || errors.Is(err, errNoFileSystem) {
+		if err := c.start(ctx, o.needs); isMissing(err) {
 			r.skipped = err.Error()
 			return nil
 		} else if err != nil {
@@ -85,6 +87,11 @@ func (a *attacker) onCluster(o ordeal) func(context.Context, *report) error {
 	}
 }
 
+// isMissing reports whether the error is that the machine lacks what an attack needs.
+func isMissing(err error) bool {
+	return errors.Is(err, testserver.ErrNoPostgres) || errors.Is(err, errNoFileSystem) || errors.Is(err, errNoNamespace)
+}
+
 // start starts PostgreSQL and the nodes. needs, unless nil, prepares what the attack
 // needs before anything is started.
 func (c *cluster) start(ctx context.Context, needs func(*cluster) error) (err error) {
@@ -104,7 +111,7 @@ func (c *cluster) start(ctx context.Context, needs func(*cluster) error) (err er
 	if c.engine, err = testserver.NewPostgres(c.folder); err != nil {
 		return err
 	}
-	if err := c.engine.Start(); err != nil {
+	if err := errors.Join(c.admitWired(), c.engine.Start()); err != nil {
 		return err
 	}
 	for _, n := range c.nodes {
@@ -121,17 +128,18 @@ func (c *cluster) prepare(i int) error {
 		fmt.Sprint("TIMING__RESTART_GRACE=", c.grace), fmt.Sprint("TIMING__RECONNECT_GRACE=", c.grace),
 		fmt.Sprint("TIMING__DRAIN=", clusterDrain), "TIMING__KEEPALIVE=1s", "TIMING__CUSTOM_STATUS_TTL=1h")
 	if err == nil {
-		c.nodes = append(c.nodes, &node{victim: &victim{s}, name: fmt.Sprint("node-", i)})
+		c.nodes = append(c.nodes, &node{victim: &victim{s}, number: i, name: fmt.Sprint("node-", i)})
 	}
 	return err
 }
 
 // join connects a node to PostgreSQL, and starts it for the first time.
-func (c *cluster) join(n *node) (err error) {
-	if n.link, err = newLink(c.engine.Address); err != nil {
+func (c *cluster) join(n *node) error {
+	url, err := c.logURL(n)
+	if err != nil {
 		return err
 	}
-	n.Env = append(n.Env, "CLUSTER__LOG="+strings.Replace(c.engine.URL("postgres"), c.engine.Address, n.link.Address, 1))
+	n.Env = append(n.Env, "CLUSTER__LOG="+url)
 	return n.Start()
 }
 
@@ -144,6 +152,9 @@ func (c *cluster) end() {
 		n.Kill()
 		if n.link != nil {
 			n.link.close()
+		}
+		if n.wire != nil {
+			n.wire.close()
 		}
 	}
 	if c.engine != nil {

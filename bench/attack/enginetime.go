@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/presence-server/presence/bench/lab"
+	"github.com/presence-server/presence/deploy/testserver"
 )
 
 // setEngineClock sets the clock that PostgreSQL dates entries with, relative to that of the
@@ -36,7 +37,7 @@ func shiftClock(shifts ...string) func(context.Context, *cluster) error {
 			if i == len(shifts)-1 {
 				c.crew.desert()
 			}
-			if err := errors.Join(c.writes.more(ctx, 100), c.expires(ctx), c.kicks(ctx)); err != nil {
+			if err := errors.Join(c.writes.more(ctx, 100), c.expires(ctx, c.nodes[1], "expiresIn"), c.kicks(ctx, c.nodes[1], true)); err != nil {
 				return err
 			}
 			c.r.try("the clock of PostgreSQL is ahead by %s", ahead)
@@ -45,56 +46,83 @@ func shiftClock(shifts ...string) func(context.Context, *cluster) error {
 	}
 }
 
-// expires checks that a status ends when it should.
-func (c *cluster) expires(ctx context.Context) error {
-	const lasts, most = 2 * time.Second, 3500 * time.Millisecond
-	user := "expiring"
-	if err := c.nodes[0].Register(ctx, []string{user}); err != nil {
+// lasts is for how long a status lasts that expires.
+const lasts = 2 * time.Second
+
+// expires checks that a status which is set at a node ends when it should at all nodes.
+// That is said by expiresIn, or by expiresAt by the clock of this program.
+func (c *cluster) expires(ctx context.Context, at *node, by string) error {
+	const most = lasts + 1500*time.Millisecond
+	user := "expiring-" + by
+	if err := at.Register(ctx, []string{user}); err != nil {
 		return err
 	}
-	body := map[string]any{"customStatus": "for two seconds", "expiresIn": lasts.Seconds()}
 	began := time.Now()
-	if err := c.nodes[1].Must(ctx, "/v1/setSelfStatus", lab.Token(user), body, nil); err != nil {
+	body := map[string]any{"customStatus": "ends " + by, by: lasts.Seconds()}
+	if by == "expiresAt" {
+		body[by] = began.Add(lasts)
+	}
+	if err := at.Must(ctx, "/v1/setSelfStatus", lab.Token(user), body, nil); err != nil {
 		return err
 	}
-	err := until(ctx, func() (bool, error) {
-		found, err := c.nodes[2].Statuses(ctx, []string{user})
-		return err == nil && found[user].CustomStatus == "", err
+	shown := func(n *node) (bool, error) {
+		found, err := n.Statuses(ctx, []string{user})
+		return found[user].CustomStatus != "", err
+	}
+	if _, err := c.becomes(ctx, began, shown); err != nil {
+		c.r.lose("a status with %s that was set at %s isn't shown by all nodes: %v", by, at.name, err)
+	}
+	took, err := c.becomes(ctx, began, func(n *node) (bool, error) {
+		is, err := shown(n)
+		return !is, err
 	})
-	if took := time.Since(began); err != nil || took < lasts || took > most {
-		c.r.lose("a status that should end after %.1f s ended after %.1f s: %v", lasts.Seconds(), took.Seconds(), err)
+	if err != nil || took.first < lasts || took.last > most {
+		c.r.lose("a status with %s that was set at %s and should end after %s ended after %s: %v", by, at.name, lasts, took, err)
 	}
 	return nil
 }
 
-// kicks checks that a kick at one node refuses the old token at the others, and that a new
-// one is valid there.
-func (c *cluster) kicks(ctx context.Context) error {
-	user := "kicked"
-	if err := c.nodes[0].Register(ctx, []string{user}); err != nil {
+// kicks checks that a kick at one node refuses the old token at all. Unless the node's clock
+// is ahead, a new one must be valid there.
+func (c *cluster) kicks(ctx context.Context, at *node, accepts bool) error {
+	user := "kicked-" + at.name
+	if err := at.Register(ctx, []string{user}); err != nil {
 		return err
 	}
-	old, err := c.nodes[0].Token(ctx, user, 3600)
+	old, err := c.nodes[0].Token(ctx, user, day)
 	if err == nil {
-		err = c.nodes[1].Admin(ctx, "kick", map[string]any{"userID": user}, nil)
+		err = at.Admin(ctx, "kick", map[string]any{"userID": user}, nil)
 	}
 	if err != nil {
 		return err
 	}
-	answer, err := c.nodes[2].Call(ctx, "/v1/self", old, nil)
-	if err != nil || answer.Code != 70052 {
-		c.r.lose("a token from before a kick is answered %d %q: %v", answer.Code, answer.Message, err)
+	for _, n := range c.nodes {
+		err = errors.Join(err, c.answers(ctx, n, old, 70052, "a token from before a kick at "+at.name))
 	}
-	token, err := c.nodes[0].Token(ctx, user, 3600)
-	if err != nil {
+	if !accepts {
 		return err
 	}
-	err = until(ctx, func() (bool, error) {
-		answer, err = c.nodes[2].Call(ctx, "/v1/self", token, nil)
-		return answer.Code == 0, err
+	token, errToken := c.nodes[0].Token(ctx, user, day)
+	for _, n := range c.nodes {
+		err = errors.Join(err, c.answers(ctx, n, token, 0, "a token that was issued after a kick at "+at.name))
+	}
+	return errors.Join(err, errToken)
+}
+
+// day is the number of seconds for which tokens are valid also where the clock is ahead by
+// some hours.
+const day = 24 * 60 * 60
+
+// answers checks that a node answers the user of a token with a code.
+func (c *cluster) answers(ctx context.Context, n *node, token string, code int, what string) error {
+	var answer testserver.Answer
+	err := until(ctx, func() (bool, error) {
+		var err error
+		answer, err = n.Call(ctx, "/v1/self", token, nil)
+		return answer.Code == code, err
 	})
 	if err != nil {
-		c.r.lose("a token that was issued after a kick is still answered %d %q after %.0f s", answer.Code, answer.Message, settled.Seconds())
+		c.r.lose("%s is still answered %d %q by %s after %.0f s", what, answer.Code, answer.Message, n.name, settled.Seconds())
 	}
 	return nil
 }

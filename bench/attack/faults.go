@@ -28,7 +28,7 @@ const (
 // ordeals returns the attacks on a cluster.
 func (a *attacker) ordeals() []lab.Item {
 	var items []lab.Item
-	for _, o := range []ordeal{
+	for _, o := range append([]ordeal{
 		{name: "kill a node", short: true, grace: quickly, harm: killNode},
 		{name: "kill PostgreSQL", short: true, grace: quickly, harm: killEngine},
 		{name: "kill both", grace: quickly, harm: killBoth},
@@ -39,11 +39,7 @@ func (a *attacker) ordeals() []lab.Item {
 		{name: "stop PostgreSQL for 6 s", grace: quickly, harm: stopEngine(6 * time.Second)},
 		{name: "stop PostgreSQL for 20 s", grace: quickly, harm: stopEngine(20 * time.Second)},
 		{name: "stop PostgreSQL, clients away", grace: quickly, harm: stopEngineWhileAway},
-		{name: "cut a node off", grace: patiently, harm: cutOff(func(l *link) { l.cut(&l.there, &l.back) })},
-		{name: "cut the way to PostgreSQL", grace: patiently, harm: cutOff(func(l *link) { l.cut(&l.there) })},
-		{name: "cut the way back", grace: patiently, harm: cutOff(func(l *link) { l.cut(&l.back) })},
 		{name: "break connections", short: true, grace: quickly, harm: breakConnections},
-		{name: "slow network", grace: patiently, harm: cutOff(func(l *link) { l.slow(300 * time.Millisecond) })},
 		{name: "full disk of a node", grace: patiently, needs: smallDisk, harm: fullDisk},
 		{name: "full disk of PostgreSQL", grace: quickly, needs: smallEngine, harm: fullEngine},
 		{name: "rolling restart", grace: quickly, harm: restartAll},
@@ -55,7 +51,8 @@ func (a *attacker) ordeals() []lab.Item {
 		{name: "go on from a lost end", grace: patiently, harm: goOnFromLog},
 		{name: "clock an hour ahead", grace: quickly, harm: shiftClock("1 hour")},
 		{name: "clock an hour behind", grace: quickly, harm: shiftClock("-1 hour")},
-	} {
+		{name: "clocks of nodes", grace: quickly, needs: shiftNodes, harm: useClocks},
+	}, networks()...) {
 		if a.Short && !o.short {
 			continue
 		}
@@ -138,18 +135,6 @@ func stopEngineWhileAway(ctx context.Context, c *cluster) error {
 	c.engine.Continue()
 	c.crew.away.Store(false)
 	return c.writes.more(ctx, 100)
-}
-
-// cutOff harms the network between a node and PostgreSQL.
-func cutOff(harm func(*link)) func(context.Context, *cluster) error {
-	return func(ctx context.Context, c *cluster) error {
-		n := c.nodes[1]
-		harm(n.link)
-		c.crew.desert()
-		pause(ctx, 20*time.Second)
-		n.link.restore()
-		return c.writes.more(ctx, 100)
-	}
 }
 
 // breakConnections breaks the connections of all nodes to PostgreSQL again and again.

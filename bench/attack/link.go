@@ -5,12 +5,10 @@ package main
 import (
 	"net"
 	"sync"
-	"time"
 )
 
-// link is the network between a node and PostgreSQL. It forwards connections, and each
-// direction can be cut or slow. While it is cut, what is sent waits, as TCP makes it wait
-// when packets are lost; new connections wait as well.
+// link is the network between a node and PostgreSQL. It forwards connections, which can be
+// broken. While it is cut, what is sent waits, and new connections wait as well.
 type link struct {
 	Address  string // host:port, for the node
 	to       string
@@ -20,14 +18,7 @@ type link struct {
 	mu     sync.Mutex
 	open   map[net.Conn]bool
 	closed bool
-	there  direction // from the node to PostgreSQL
-	back   direction
-}
-
-// direction is one direction of a link.
-type direction struct {
-	delay time.Duration // of each piece
-	cut   chan struct{} // closed when the cut ends; nil if there is none
+	ended  chan struct{} // closed when the cut ends; nil if there is none
 }
 
 func newLink(to string) (*link, error) {
@@ -51,33 +42,22 @@ func (l *link) close() {
 	l.tasks.Wait()
 }
 
-// cut cuts the directions until restore.
-func (l *link) cut(directions ...*direction) {
+// cut cuts the link until restore.
+func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, d := range directions {
-		if d.cut == nil {
-			d.cut = make(chan struct{})
-		}
+	if l.ended == nil {
+		l.ended = make(chan struct{})
 	}
 }
 
-// slow delays each piece that is sent, in both directions, until restore.
-func (l *link) slow(delay time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.there.delay, l.back.delay = delay, delay
-}
-
-// restore makes both directions as they were. What has waited is sent.
+// restore ends the cut, if there is one. What has waited is sent.
 func (l *link) restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, d := range []*direction{&l.there, &l.back} {
-		if d.cut != nil {
-			close(d.cut)
-		}
-		*d = direction{}
+	if l.ended != nil {
+		close(l.ended)
+		l.ended = nil
 	}
 }
 
@@ -115,33 +95,32 @@ func (l *link) connect(node net.Conn) {
 		return
 	}
 	var back sync.WaitGroup
-	back.Go(func() { l.forward(engine, node, &l.back) })
-	l.forward(node, engine, &l.there)
+	back.Go(func() { l.forward(engine, node) })
+	l.forward(node, engine)
 	back.Wait()
 }
 
 // forward sends what one end sends to the other. It closes both when one is closed.
-func (l *link) forward(from, to net.Conn, d *direction) {
+func (l *link) forward(from, to net.Conn) {
 	defer from.Close()
 	defer to.Close()
 	piece := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(piece)
-		l.await(d)
+		l.await()
 		if _, errWrite := to.Write(piece[:n]); err != nil || errWrite != nil {
 			return
 		}
 	}
 }
 
-// await returns when a direction isn't cut, and its delay is over.
-func (l *link) await(d *direction) {
+// await returns when the link isn't cut.
+func (l *link) await() {
 	l.mu.Lock()
-	state := *d
+	ended := l.ended
 	l.mu.Unlock()
-	time.Sleep(state.delay)
-	if state.cut != nil {
-		<-state.cut
+	if ended != nil {
+		<-ended
 	}
 }
 

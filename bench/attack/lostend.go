@@ -61,7 +61,7 @@ func loseEndStopped(ctx context.Context, c *cluster) error {
 // when a replica takes over.
 func loseEndBroken(ctx context.Context, c *cluster) error {
 	for _, n := range c.nodes {
-		n.link.cut(&n.link.there, &n.link.back)
+		n.link.cut()
 	}
 	err := c.loseEntries()
 	for _, n := range c.nodes {
