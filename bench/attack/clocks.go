@@ -140,16 +140,14 @@ func (c *cluster) leaves(ctx context.Context, at *node) error {
 	return nil
 }
 
-func (n *node) dated(ctx context.Context, user string) (dated, error) {
+// dated returns the status of a user. It is the zero value if the node doesn't know the
+// user yet.
+func (n *node) dated(ctx context.Context, user string) (s dated, err error) {
 	var found struct{ SuccessUserList []dated }
-	err := n.Admin(ctx, "getUserStatus", map[string]any{"userIDList": []string{user}}, &found)
-	if err == nil && len(found.SuccessUserList) != 1 {
-		err = fmt.Errorf("%s doesn't know %s", n.name, user)
+	if err = n.Admin(ctx, "getUserStatus", map[string]any{"userIDList": []string{user}}, &found); len(found.SuccessUserList) == 1 {
+		s = found.SuccessUserList[0]
 	}
-	if err != nil {
-		return dated{}, err
-	}
-	return found.SuccessUserList[0], nil
+	return s, err
 }
 
 // explains checks what time it is for a node.
