@@ -199,22 +199,22 @@ func fullDisk(ctx context.Context, c *cluster) error {
 	}
 	c.crew.desert()
 	err := c.nodes[0].Register(ctx, lab.Names("filling", 20_000)) // the space that is in the files is not enough
-	c.saysFull(ctx, n)
+	c.says(ctx, n, "full")
 	pause(ctx, 12*time.Second) // longer than until the node moves its streams away
-	c.saysFull(ctx, n)
+	c.says(ctx, n, "full")
 	return errors.Join(err, os.Remove(filler), c.writes.more(ctx, 100))
 }
 
-// saysFull checks that a node reports that its disk is full.
-func (c *cluster) saysFull(ctx context.Context, n *node) {
+// says checks that a node isn't ready, for a reason that contains a text.
+func (c *cluster) says(ctx context.Context, n *node, reason string) {
 	var answer testserver.Answer
 	err := until(ctx, func() (bool, error) {
 		var err error
 		answer, err = n.Call(ctx, "/readyz", "", nil)
-		return answer.Status == http.StatusServiceUnavailable && strings.Contains(answer.Message, "full"), err
+		return answer.Status == http.StatusServiceUnavailable && strings.Contains(answer.Message, reason), err
 	})
 	if err != nil {
-		c.r.lose("/readyz of a node with a full disk answers %d %q: %v", answer.Status, answer.Message, err)
+		c.r.lose("/readyz of a node answers %d %q, and should say %q: %v", answer.Status, answer.Message, reason, err)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -72,39 +74,48 @@ func (c *cluster) enginePort() uint16 {
 	return uint16(number)
 }
 
-// disturb disturbs the network of a node, for longer than until it moves its streams away.
-func disturb(ways func(c *cluster) (out, in way)) func(context.Context, *cluster) error {
-	return func(ctx context.Context, c *cluster) error {
-		n := c.nodes[1]
-		n.wire.set(ways(c))
-		c.crew.desert()
-		pause(ctx, time.Duration(c.a.Scale(20, 12))*time.Second)
-		n.wire.set(way{}, way{})
-		return c.writes.more(ctx, 100)
+// disturbance is what happens to the network of a node.
+type disturbance struct {
+	name   string
+	out    way
+	in     way
+	onlyTo func(c *cluster) uint16 // the port that is cut off; nil means all
+	dead   bool                    // the others consider the node dead
+}
+
+// harm disturbs the network of a node, for longer than until it moves its streams away.
+func (d disturbance) harm(ctx context.Context, c *cluster) error {
+	n := c.nodes[1]
+	if d.onlyTo != nil {
+		d.out.port, d.in.port = d.onlyTo(c), d.onlyTo(c)
 	}
+	n.wire.set(d.out, d.in)
+	c.crew.desert()
+	pause(ctx, time.Duration(c.a.Scale(20, 11))*time.Second)
+	isDead := func(other *node) bool { return strings.Contains(other.Log(), "node is dead") }
+	if dead := slices.ContainsFunc(c.others(n), isDead); dead != d.dead {
+		c.r.lose("the others consider the node dead: %t", dead)
+	}
+	if d.onlyTo != nil {
+		c.says(ctx, n, "can't be reached")
+	}
+	n.wire.set(way{}, way{})
+	return c.writes.more(ctx, 100)
 }
 
 // networks returns the attacks on the network of a node. The node and its peers learn of a
 // loss only by silence.
-func networks() []ordeal {
-	gone := way{lost: true}
-	var ordeals []ordeal
-	for i, o := range []struct {
-		name string
-		ways func(c *cluster) (out, in way)
-	}{
-		{"cut a node off", func(*cluster) (out, in way) { return gone, gone }},
-		{"cut the way from a node", func(*cluster) (out, in way) { return gone, way{} }},
-		{"cut the way to a node", func(*cluster) (out, in way) { return way{}, gone }},
-		{"cut a node off the log", func(c *cluster) (out, in way) {
-			return way{lost: true, port: c.enginePort()}, way{lost: true, port: c.enginePort()}
-		}},
-		{"cut the way back from the log", func(c *cluster) (out, in way) { return way{}, way{lost: true, port: c.enginePort()} }},
-		{"slow network", func(*cluster) (out, in way) {
-			return way{delay: 200 * time.Millisecond}, way{delay: 200 * time.Millisecond}
-		}},
+func networks() (ordeals []ordeal) {
+	gone, slow := way{lost: true}, way{delay: 200 * time.Millisecond}
+	for i, d := range []disturbance{
+		{name: "cut a node off", out: gone, in: gone, dead: true},
+		{name: "cut the way from a node", out: gone, dead: true},
+		{name: "cut the way to a node", in: gone, dead: true},
+		{name: "cut a node off the log", out: gone, in: gone, onlyTo: (*cluster).enginePort, dead: true},
+		{name: "cut the way back from the log", in: gone, onlyTo: (*cluster).enginePort, dead: true},
+		{name: "slow network", out: slow, in: slow},
 	} {
-		ordeals = append(ordeals, ordeal{name: o.name, short: i == 0, grace: patiently, needs: wireNode, harm: disturb(o.ways)})
+		ordeals = append(ordeals, ordeal{name: d.name, short: i == 0, grace: patiently, needs: wireNode, harm: d.harm})
 	}
 	return ordeals
 }
