@@ -69,7 +69,11 @@ func upgradeCluster(ctx context.Context, c *cluster) error {
 		}
 	}
 	n := c.nodes[1]
-	return errors.Join(c.downgrade(ctx, n, present, false), c.downgrade(ctx, n, present, true))
+	err = c.downgrade(ctx, n, present, false)
+	if !c.a.Short {
+		err = errors.Join(err, c.downgrade(ctx, n, present, true))
+	}
+	return err
 }
 
 // downgrade tries to start a node with the earlier release again, with its database or
