@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -45,9 +46,13 @@ func (c *cluster) settles(ctx context.Context, since time.Time) error {
 	if err != nil {
 		return err
 	}
+	c.r.figure("no entry of the log for %.1f s %s", outages.Seconds(), reasons.FindString(c.nodes[0].Log()))
 	c.crew.report(c.r, outages)
 	return c.sameDatabases(ctx)
 }
+
+// reasons are why nodes could not reach the log.
+var reasons = regexp.MustCompile(`log can't be reached" error=.*`)
 
 // outages returns for how long the log had no entry, not counting times of up to 3 s. A grace
 // is extended by that.
@@ -57,7 +62,6 @@ func (c *cluster) outages() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	c.r.figure("no entry of the log for %s s", text)
 	return time.ParseDuration(text + "s")
 }
 

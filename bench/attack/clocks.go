@@ -128,7 +128,8 @@ func (c *cluster) leaves(ctx context.Context, at *node) error {
 		is, err := online(n)
 		return !is, err
 	})
-	if err != nil || took.first < c.grace || took.last > c.grace+late {
+	outages, errOutages := c.outages() // the machine may be too busy, or its disk
+	if err = errors.Join(err, errOutages); err != nil || took.first < c.grace || took.last > c.grace+outages+late {
 		c.r.lose("%s left %s, and was ONLINE for %s: %v", user, at.name, took, err)
 	}
 	for _, n := range c.nodes {
