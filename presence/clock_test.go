@@ -93,11 +93,11 @@ func TestTheClockOfANodeIsThatOfTheLog(t *testing.T) {
 			}
 		}
 		wantNow(first)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		wantNow(first + toMicros(time.Second))
 		c.follow(first, first)
 		wantNow(first + toMicros(time.Second))
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		wantNow(first + toMicros(3*time.Second))
 	})
 }

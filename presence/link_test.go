@@ -84,7 +84,7 @@ func (l *link) hung(ctx context.Context) error {
 	l.mu.Lock()
 	hangs, delay := l.hangs, l.delay
 	l.mu.Unlock()
-	time.Sleep(delay)
+	<-time.After(delay)
 	if !hangs {
 		return nil
 	}
