@@ -74,7 +74,7 @@ type LogMetrics struct {
 	AwayFor  error         // why the log can't be reached; nil if it can
 	Failed   error         // why the node has stopped; nil if it hasn't
 	Append   Histogram     // the time in seconds to append an entry
-	Pending  int           // the entries of this node that are not applied yet
+	Pending  int           // the entries of this node that are not applied yet: at most one
 	Proposed uint64        // the entries that this node has appended
 
 	// DigestPlace is the place of the first entry of the last minute, by the time of the
