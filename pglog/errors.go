@@ -2,6 +2,7 @@ package pglog
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,6 +59,8 @@ func describe(err error) error {
 	case unreachable: // its own text names the user and the database, and has several lines
 		lines := strings.Split(connect.Unwrap().Error(), "\n")
 		return fmt.Errorf("pglog: no connection to PostgreSQL: %s", strings.Join(slices.Compact(lines), "; "))
+	case errors.Is(err, context.DeadlineExceeded): // that of the caller
+		return fmt.Errorf("pglog: PostgreSQL hasn't answered in time: %w", err)
 	}
 	return fmt.Errorf("pglog: %w", err)
 }

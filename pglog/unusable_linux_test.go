@@ -2,10 +2,12 @@ package pglog
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/presence-server/presence/deploy/testserver"
 	"github.com/presence-server/presence/presence"
@@ -111,6 +113,18 @@ func TestUnreachable(t *testing.T) {
 			t.Errorf("the error contains the password, or several lines: %v", err)
 		}
 		t.Log(err)
+	}
+}
+
+// TestTooLate checks that the error of a call whose caller has waited for too long says who
+// hasn't answered.
+func TestTooLate(t *testing.T) {
+	log := open(t, testserver.StartPostgres(t).URL("postgres"))
+	ctx, cancel := context.WithDeadline(ctxOf(t), time.Now())
+	defer cancel()
+	_, err := log.Next(ctx, 0)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "PostgreSQL hasn't answered in time") {
+		t.Errorf("Next returned %v", err)
 	}
 }
 
