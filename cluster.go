@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/presence-server/presence/pglog"
 	"github.com/presence-server/presence/presence"
@@ -32,7 +33,7 @@ func (c *clusterConfig) check(auth *authConfig, dev bool, must func(ok bool, key
 	if c.Log == "" {
 		return
 	}
-	must(isPostgres(c.Log), "cluster.log", c.Log, `must be a URL of PostgreSQL, such as "postgres://presence:password@db.internal/presence"`)
+	must(isPostgres(c.Log) && !strings.ContainsFunc(c.Log, unicode.IsControl), "cluster.log", c.Log, `must be a URL of PostgreSQL in one line, such as "postgres://presence:password@db.internal/presence"`)
 	must(!dev, "cluster.log", c.Log, "must be empty with -dev")
 	must(auth.Secret != "" || auth.JWKSURL != "", "auth.secret", auth.Secret,
 		"must be set, to the same value on every node, because cluster.log is set; or set auth.jwks_url")
@@ -50,7 +51,7 @@ func (c *clusterConfig) open(ctx context.Context, auth *authConfig, to *presence
 	}
 	shared, err := pglog.Open(ctx, c.Log, log)
 	if err != nil {
-		return nil, fmt.Errorf("cluster.log can't be used: %w", err)
+		return nil, explainLog(err)
 	}
 	to.Log, to.Node, to.Agreement = shared, c.name(), auth.agreement()
 	return func() { logError(log, "closing the log", shared.Close()) }, nil
@@ -91,10 +92,15 @@ func explainOpen(err error) error {
 	if other, ok := errors.AsType[*presence.DisagreementError](err); ok {
 		return fmt.Errorf("auth.secret (or auth.jwks_url, if there is none) is not the same here and on the node %q: set it to the same value on every node", other.Node)
 	}
-	if errors.Is(err, presence.ErrLogUnusable) {
-		return fmt.Errorf("cluster.log can't be used: %w", err)
+	return explainLog(err)
+}
+
+// explainLog makes the error of a log that can't be used name the key to change.
+func explainLog(err error) error {
+	if !errors.Is(err, presence.ErrLogUnusable) {
+		return err
 	}
-	return err
+	return fmt.Errorf("cluster.log can't be used: %s", strings.TrimPrefix(err.Error(), presence.ErrLogUnusable.Error()+": "))
 }
 
 const helpClusterLeave = `Makes the database that of a single server again. Remove [cluster] from the
@@ -138,13 +144,27 @@ func startClusterAccept(*flag.FlagSet) action {
 		if c.Cluster.Log == "" {
 			return errors.New("cluster.log is empty: this server has no log")
 		}
+		if err := reach(ctx, c.Cluster.Log); err != nil {
+			return explainLog(err)
+		}
 		if err := presence.LeaveLog(ctx, c.Database.Path); err != nil {
 			return err
 		}
 		if err := pglog.Remove(ctx, c.Cluster.Log); err != nil {
-			return err
+			return fmt.Errorf("run this command again before the node is started: %w", explainLog(err))
 		}
 		fmt.Printf("the log is empty: the next start begins it with the users of %s\n", c.Database.Path)
 		return nil
 	}
+}
+
+// reach reports why a log can't be used now. Without the log, a database that has left it
+// couldn't return.
+func reach(ctx context.Context, url string) error {
+	log, err := pglog.Open(ctx, url, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	_, err = log.State(ctx)
+	return errors.Join(err, log.Close())
 }

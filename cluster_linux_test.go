@@ -30,14 +30,14 @@ func (n *nodes) node(name string, env ...string) *child {
 // refused checks that a node doesn't start, and why.
 func (c *child) refused(want string) {
 	c.t.Helper()
+	before := len(c.Log())
 	if err := c.Launch(); err != nil {
 		c.t.Fatal(err)
 	}
-	before := len(c.Log())
 	if code := c.Wait(); code != 1 {
 		c.t.Errorf("the node ends with %d, want 1", code)
 	}
-	if said := c.Log()[min(before, len(c.Log())):]; !strings.Contains(c.Log(), want) {
+	if said := c.Log()[before:]; !strings.Contains(said, want) {
 		c.t.Errorf("the node prints %q, want %q", said, want)
 	}
 	if strings.Contains(c.Log(), server.PostgresPassword) {
@@ -62,6 +62,15 @@ func (c *child) succeeds(args ...string) {
 	c.t.Helper()
 	if out, err := c.Command(args...).CombinedOutput(); err != nil {
 		c.t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
+
+// fails runs a command of the program on the configuration of the node, and checks why it
+// fails.
+func (c *child) fails(want string, args ...string) {
+	c.t.Helper()
+	if out, err := c.Command(args...).CombinedOutput(); err == nil || !strings.Contains(string(out), want) {
+		c.t.Errorf("%v: %v, %q, want %q", args, err, out, want)
 	}
 }
 
@@ -134,6 +143,12 @@ func TestLogThatLostItsEndIsAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	one.refused("the log has lost it")
+	n.postgres.Stop()
+	one.fails("no connection to PostgreSQL", "cluster", "accept")
+	if err := n.postgres.Start(); err != nil {
+		t.Fatal(err)
+	}
+	one.refused("the log has lost it") // the database hasn't left the log
 	one.succeeds("cluster", "accept")
 	one.Start()
 	if got := one.Status("alice"); !strings.Contains(got, "the last") {
@@ -163,9 +178,10 @@ func TestWhatNodesRefuse(t *testing.T) {
 	changed := n.node("two", "AUTH__SECRET=another secret, of 16 bytes or more", "AUTH__PREVIOUS_SECRETS=the-old-secret-of-the-test")
 	changed.Start()
 	changed.Kill()
-	n.node("x", "CLUSTER__LOG=postgres://postgres:wrong@"+n.postgres.Address+"/postgres").refused("cluster.log can't be used")
-	n.node("x", "CLUSTER__LOG=postgres://postgres@"+n.postgres.Address+"/nowhere").refused("cluster.log can't be used")
+	n.node("x", "CLUSTER__LOG=postgres://postgres:wrong@"+n.postgres.Address+"/postgres").refused("cluster.log can't be used: PostgreSQL refuses the login")
+	n.node("x", "CLUSTER__LOG="+n.postgres.URL("nowhere")).refused(`cluster.log can't be used: database "nowhere" does not exist`)
 	n.node("x", "CLUSTER__LOG=mysql://somewhere/db").refused("CLUSTER__LOG = …: must be a URL of PostgreSQL")
+	n.node("x", "CLUSTER__LOG=postgres://one/db\npostgres://another").refused("CLUSTER__LOG = …: must be a URL of PostgreSQL in one line")
 	n.node("x", "AUTH__SECRET=").refused("must be set, to the same value on every node")
 	n.node("x", "CLUSTER__LOG_FILE=missing").refused("CLUSTER__LOG_FILE = …: excludes cluster.log")
 	same := n.node("x", secret, "DATABASE__PATH="+one.Database())
