@@ -122,6 +122,9 @@ func startRestore(*flag.FlagSet) action {
 		if kept != "" {
 			fmt.Println("the database that was there is now", kept)
 		}
+		if c.Cluster.Log != "" {
+			fmt.Println("run presence cluster accept before the next start, or the log's state replaces that of the backup")
+		}
 		if c.lacksSecret() {
 			fmt.Printf("put %s back too, or the next start creates another, which refuses all tokens\n", c.secretFile())
 		}

@@ -219,9 +219,9 @@ func (c *child) snapshot(stream *server.Stream) (all []string) {
 	return all
 }
 
-// TestRestoreWithoutItsSecret restores on a new machine, where the secret is easily
-// forgotten.
-func TestRestoreWithoutItsSecret(t *testing.T) {
+// TestRestoreElsewhere restores on a new machine, where the secret is easily
+// forgotten, and on a node, where the log would win over the backup.
+func TestRestoreElsewhere(t *testing.T) {
 	old := newChild(t)
 	old.Start()
 	backup := filepath.Join(t.TempDir(), "backup.db")
@@ -230,6 +230,9 @@ func TestRestoreWithoutItsSecret(t *testing.T) {
 	c := newChild(t, "AUTH__SECRET=")
 	out, _ = c.calls(0, "restore", backup)
 	c.mentions(out, "put presence.db.secret back too")
+	node := newChild(t, "CLUSTER__LOG=postgres://node@db.invalid/presence")
+	out, _ = node.calls(0, "restore", backup)
+	node.mentions(out, "run presence cluster accept before the next start")
 }
 
 // TestBackupKilled checks that after kill -9 a backup is complete or absent, however
