@@ -243,14 +243,15 @@ func (n *node) arrived(entry *LogEntry) {
 	n.progress = make(chan struct{})
 }
 
-// away records that the log can't be reached, and logs it once.
+// away records that the log can't be reached, and logs it at once and then once a minute.
 func (n *node) away(err error) {
 	if n.ctx.Err() != nil {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.lost == nil {
+	if n.lost == nil || time.Since(n.reported) >= reportEvery {
+		n.reported = time.Now()
 		n.svc.log.Error("log can't be reached", "error", err)
 	}
 	n.lost = err

@@ -70,8 +70,18 @@ func (s *Service) awaitLog(ctx context.Context, log Log) (LogState, error) {
 }
 
 // found makes the database the first snapshot of the log. It fails with ErrFounded if
-// another node was quicker.
+// another node was quicker. A database that belongs to a log doesn't found another one: when
+// a log is lost, the first node that starts again would go on alone, and may have applied
+// less than the others.
 func found(ctx context.Context, config Config, id string) error {
+	c, err := readCopied(ctx, config.Path)
+	if err == nil && c.log != "" {
+		err = fmt.Errorf("%w: %s has applied the entry %d of a log, and this one is empty. Correct the address of the log; "+
+			"or the command presence cluster accept makes the log begin with this database", errLostLog, config.Path, c.place)
+	}
+	if err != nil {
+		return err
+	}
 	log := config.Log
 	config.Log = nil
 	s, err := Open(ctx, config) // alone, to upgrade the file and to apply what is due

@@ -54,6 +54,7 @@ type node struct {
 	minute    placeDigest    // at the first entry of the last minute of the log; zero until one has begun
 	silent    int            // how many times beatEvery has passed since an entry of this node was applied last
 	lost      error          // why the log can't be reached; nil if it can
+	reported  time.Time      // when lost was logged last
 	failed    error          // why the node can't go on
 }
 
@@ -195,7 +196,7 @@ func (n *node) whyLate() error {
 	if err := n.w.lastError.Load(); err != nil {
 		return err
 	}
-	return &Error{Code: CodeUnavailable, Message: "the log can't be reached", Cause: n.lost}
+	return &Error{Code: CodeUnavailable, Message: "the log can't be reached"} // the cause, which names PostgreSQL's host, is logged
 }
 
 // leads reports whether the node does what one node of all has to do: it has the earliest

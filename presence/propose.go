@@ -111,6 +111,9 @@ func (n *node) begin() {
 	last := n.nonce.Load()
 	op := &beginRun{Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.codec.level, Before: cmp.Or(last, n.before), Start: last == 0}
 	n.nonce.Store(op.Nonce)
+	if last != 0 {
+		n.svc.log.Warn("the other nodes have considered this node dead: it begins a new run, and takes its streams over")
+	}
 	n.mu.Lock()
 	op.Agreement = n.agreement
 	clear(n.missed)

@@ -130,7 +130,7 @@ func TestALogThatIsNotTheOne(t *testing.T) {
 		"lost everything":      {func(l *memoryLog) { l.cut(0) }, "the log has lost it", "the log has lost it"},
 		"went on differently":  {func(l *memoryLog) { l.goOnDifferently() }, "goes on differently", "goes on differently"},
 		"was replaced":         {func(l *memoryLog) { l.id = "another log" }, "belongs to another log", "removed or replaced"},
-		"was created again":    {func(l *memoryLog) { l.id, l.entries, l.place = "new", nil, -1 }, "", "removed or replaced"},
+		"was created again":    {func(l *memoryLog) { l.id, l.entries, l.place = "new", nil, -1 }, "this one is empty", "removed or replaced"},
 		"has a newer snapshot": {func(l *memoryLog) { l.trim(l.last() - 1) }, "", ""},
 	}
 	for name, change := range changes {
