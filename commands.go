@@ -123,7 +123,7 @@ func startRestore(*flag.FlagSet) action {
 			fmt.Println("the database that was there is now", kept)
 		}
 		if c.Cluster.Log != "" {
-			fmt.Println("run presence cluster accept before the next start, or the log's state replaces that of the backup")
+			fmt.Println("run presence cluster accept before the next start, unless the log is empty: the node can't have two states")
 		}
 		if c.lacksSecret() {
 			fmt.Printf("put %s back too, or the next start creates another, which refuses all tokens\n", c.secretFile())

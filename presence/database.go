@@ -31,14 +31,20 @@ func Backup(ctx context.Context, path, to string) error { return store.Backup(ct
 // back, and misses nothing.
 //
 // Restore first checks the backup, as [Check] does. A backup of an earlier release is
-// accepted; the next [Open] upgrades it. Restore fails while a service has the
+// accepted; the next [Open] upgrades it. The restored database belongs to no log, also if the
+// backup is that of a node; see [LeaveLog]. Restore fails while a service has the
 // database open. If it is interrupted, even by kill -9, the file at path is either
 // the database as it was or the backup.
 func Restore(ctx context.Context, path, from string) (kept string, err error) {
-	if _, err := Check(ctx, from); err != nil {
+	c, err := Check(ctx, from)
+	if err != nil {
 		return "", fmt.Errorf("the backup can't be used: %w", err)
 	}
-	return store.Restore(ctx, path, from)
+	statement := leaveLog
+	if c.Schema < 5 {
+		statement = "" // an earlier schema has no log
+	}
+	return store.Restore(ctx, path, from, statement)
 }
 
 // LeaveLog makes the database at path belong to no log any more; see Config.Log. The next

@@ -140,7 +140,7 @@ func fetch(ctx context.Context, config *Config, state *LogState) error {
 		return fmt.Errorf("%s belongs to another log: correct the address of the log, or move the file away, and the node copies the state from this log", config.Path)
 	case c.log == "" && c.users > 0:
 		return fmt.Errorf("%s has %s of its own, and the log has its own users as well: "+
-			"move the file away, and the node copies the state from the log", config.Path, number(c.users, "user", "users"))
+			"move the file away, and the node copies the state from the log; or the command presence cluster accept makes the log go on from this file", config.Path, number(c.users, "user", "users"))
 	}
 	return load(ctx, config, state)
 }

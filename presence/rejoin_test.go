@@ -229,6 +229,33 @@ func TestADatabaseThatCantJoin(t *testing.T) {
 	})
 }
 
+// TestRestoringACluster checks that the backup of a node founds an empty log, and that it
+// doesn't become a node of the log from which it is: the log has another state.
+func TestRestoringACluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2)
+		one := c.nodes[0]
+		one.register("alice")
+		one.set("alice", "saved", 0)
+		backup := t.TempDir() + "/backup.db"
+		one.must(Backup(t.Context(), one.path, backup))
+		one.set("alice", "lost", 0)
+		for _, w := range c.nodes {
+			w.must(w.Close())
+			_, err := Restore(t.Context(), w.path, backup)
+			w.must(err)
+			w.isRefusedToOpen("cluster accept makes the log go on from this file")
+		}
+		c.log = newMemoryLog()
+		one.log = c.log
+		one.start()
+		c.nodes = c.nodes[:1]
+		c.join()
+		c.is("alice UNLOGINED saved", "the log begins with the backup")
+		c.same()
+	})
+}
+
 // TestTwoFounders checks that of two nodes which find an empty log at the same time, one
 // founds it. The other joins, or is refused if it has users of its own.
 func TestTwoFounders(t *testing.T) {

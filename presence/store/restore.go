@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Restore puts a backup in the place of the database at path. The database
-// that was there is kept next to it under another name, which Restore returns; "" if
+// Restore puts a backup, which it prepares by running a statement if that isn't empty, in
+// the place of the database at path. The database that was there is kept next to it under another name, which Restore returns; "" if
 // there was none.
 //
 // It fails while a service has the database open. The caller must have checked the
 // backup. If Restore is interrupted, even by kill -9, the file at path is either the
 // database as it was or the backup.
-func Restore(ctx context.Context, path, from string) (kept string, err error) {
+func Restore(ctx context.Context, path, from, statement string) (kept string, err error) {
 	if path, err = touch(path); err != nil {
 		return "", err
 	}
@@ -31,7 +31,13 @@ func Restore(ctx context.Context, path, from string) (kept string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if kept, err = setAside(ctx, path); err != nil {
+	if statement != "" {
+		err = change(ctx, copied, "DELETE", statement)
+	}
+	if err == nil {
+		kept, err = setAside(ctx, path)
+	}
+	if err != nil {
 		os.Remove(copied)
 		return "", err
 	}
