@@ -49,7 +49,7 @@ func (n *node) verify() error {
 	defer cancel()
 	state, err := n.log.State(ctx)
 	if err == nil && state.ID != n.logID {
-		return fmt.Errorf("%w: its tables were removed or replaced", errLostLog)
+		return fmt.Errorf("%w: its tables were removed or replaced after the entry %d", errLostLog, n.mark.place)
 	}
 	if err == nil {
 		err = verify(ctx, n.log, n.w.store.Path(), n.mark.place, n.mark.entry, &state)
