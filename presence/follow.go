@@ -71,10 +71,6 @@ func (n *node) applyEntry(entry *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	if n.hasNoEffect(p) {
-		p.land(false)
-		p = &proposal{}
-	}
 	if p, err = n.perform(entry, p); err != nil {
 		return err
 	}
@@ -85,16 +81,21 @@ func (n *node) applyEntry(entry *LogEntry) error {
 	return err
 }
 
-// takeEntry returns what is in an entry of the log. If this node has proposed it, that is
-// what is under way.
-func (n *node) takeEntry(data []byte) (*proposal, error) {
+// takeEntry returns what is to be applied of an entry of the log. If this node has proposed
+// it, that is what is under way.
+func (n *node) takeEntry(data []byte) (p *proposal, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p := n.underWay; p != nil && bytes.Equal(p.data, data) {
-		n.underWay = nil
-		return p, nil
+	if u := n.underWay; u != nil && bytes.Equal(u.data, data) {
+		n.underWay, p = nil, u
+	} else if p, err = n.codec.decodeEntry(data); err != nil {
+		return nil, err
 	}
-	return n.codec.decodeEntry(data)
+	if n.hasNoEffect(p) {
+		p.land(false)
+		return &proposal{}, nil
+	}
+	return p, nil
 }
 
 // hasNoEffect reports whether an entry was appended twice, or its run has ended.
@@ -123,7 +124,7 @@ func (n *node) perform(entry *LogEntry, p *proposal) (*proposal, error) {
 			return nil, ErrClosed
 		}
 		landed := p.landed
-		if p, err = n.codec.decodeEntry(entry.Data); err != nil { // without the results of this attempt
+		if p, err = n.takeEntry(entry.Data); err != nil { // without the results of this attempt
 			return nil, err
 		}
 		p.landed = landed

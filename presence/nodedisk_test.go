@@ -127,6 +127,31 @@ func TestANodeBeginsARunWhileTheDiskFails(t *testing.T) {
 	})
 }
 
+// TestARepeatArrivesWhileTheDiskFails checks that an entry that arrives for the second time
+// has no effect either if that can't be written at once.
+func TestARepeatArrivesWhileTheDiskFails(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there an open file keeps its name")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent)
+		one := c.nodes[0]
+		one.register("alice")
+		one.set("alice", "first", 0)
+		repeat := c.log.entries[c.log.last()-1].Data
+		one.set("alice", "second", 0)
+		c.settle()
+		away := filepath.Join(t.TempDir(), "away")
+		one.must(os.Rename(one.path, away))
+		one.must(c.log.Append(t.Context(), repeat))
+		c.pass(500 * time.Millisecond)
+		one.must(os.Rename(away, one.path))
+		c.pass(2 * time.Second)
+		c.is("alice UNLOGINED second", "the first status isn't set again")
+		c.same()
+	})
+}
+
 // TestADamagedDatabaseStopsItsNode checks that a node whose state isn't that of the others
 // stops and says what to do, and that the others go on if they agree. Of two nodes, at least
 // one stops.
