@@ -12,8 +12,8 @@ import (
 )
 
 // Restore puts a backup, which it prepares by running a statement if that isn't empty, in
-// the place of the database at path. The database that was there is kept next to it under another name, which Restore returns; "" if
-// there was none.
+// the place of the database at path. The database that was there is kept next to it under
+// another name, which Restore returns; "" if there was none.
 //
 // It fails while a service has the database open. The caller must have checked the
 // backup. If Restore is interrupted, even by kill -9, the file at path is either the
