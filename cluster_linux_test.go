@@ -201,7 +201,7 @@ func TestNodeWaitsForItsLog(t *testing.T) {
 	if err := one.Launch(); err != nil {
 		t.Fatal(err)
 	}
-	one.awaits("waiting for the log, which can't be reached")
+	one.awaits("log can't be reached")
 	if err := one.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}

@@ -142,17 +142,6 @@ CREATE TABLE devices (
   PRIMARY KEY (user, device_id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE runs (
-  -- A run of the service that has not ended. Without a log there is one; with a log there is one for each node.
-  id        INTEGER PRIMARY KEY, -- devices.run
-  node      TEXT    NOT NULL, -- the name of the node; '' without a log
-  nonce     INTEGER NOT NULL, -- a random number by which the node recognizes its run
-  level     INTEGER NOT NULL, -- the highest level of operations that the node's program knows
-  agreement TEXT    NOT NULL, -- hashes of what the nodes must have in common, separated by spaces
-  beats     INTEGER NOT NULL, -- how many beats of the run are in the log
-  number    INTEGER NOT NULL  -- of the last entry of the run in the log: one with this number or a lower one is a repeat
-) STRICT;
-
 CREATE TABLE run_ends (
   -- The end of a run that still has devices. It ends their streams and starts their grace, without a change of their rows. It
   -- is removed once no device has the run. A run that ended can end again: that extends the grace of devices that are in it.
@@ -180,4 +169,19 @@ CREATE TABLE node (
   digest   BLOB    NOT NULL, -- of the state at that place, and at all places before
   nonce    INTEGER NOT NULL, -- that of the last run of this node
   proposed BLOB    NOT NULL  -- the settings that this node has proposed last, in CBOR
+) STRICT;
+
+CREATE TABLE runs (
+  -- A run of the service that has not ended. Without a log there is one; with a log there is one for each node. A node is dead,
+  -- and its run ends, if its last beat is older than the last three of another node.
+  id        INTEGER PRIMARY KEY, -- devices.run
+  node      TEXT    NOT NULL, -- the name of the node; '' without a log
+  nonce     INTEGER NOT NULL, -- a random number by which the node recognizes its run
+  level     INTEGER NOT NULL, -- the highest level of operations that the node's program knows
+  agreement TEXT    NOT NULL, -- hashes of what the nodes must have in common, separated by spaces
+  beats     INTEGER NOT NULL, -- how many beats of the run are in the log
+  beat_1    INTEGER NOT NULL, -- when it had its last beat; its beginning counts as one
+  beat_2    INTEGER NOT NULL, -- when it had its second last beat
+  beat_3    INTEGER NOT NULL, -- when it had its third last beat
+  number    INTEGER NOT NULL  -- of the last entry of the run in the log: one with this number or a lower one is a repeat
 ) STRICT;

@@ -285,7 +285,6 @@ func (m *monitoring) isCounted() {
 		`presence_log_entries_total > 20`,
 		`presence_log_append_seconds_count > 20`,
 		`presence_log_silent_seconds == 0`,
-		`presence_log_pending == 0`,
 		`presence_nodes == 1`,
 		`presence_node_beats_total{node="a"} > 0`,
 		`process_open_fds > 10`,

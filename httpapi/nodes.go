@@ -39,8 +39,7 @@ func (c collector) logged(out sink) {
 	out.gauge("presence_log_up", "1 while the log can be reached and this node applies it; otherwise 0.", one(m.AwayFor == nil && m.Failed == nil))
 	out.gauge("presence_log_place", "Place in the log of the last entry that this node has applied.", float64(m.Place))
 	out.gauge("presence_log_silent_seconds", "Time since this node has applied an entry, in whole seconds; there is one every second.", m.Silent.Seconds())
-	out.gauge("presence_log_pending", "Entries of this node that it has not applied yet.", float64(m.Pending))
-	out.counter("presence_log_entries_total", "Entries that this node has appended.", m.Proposed)
+	out.counter("presence_log_entries_total", "Entries that this node has appended.", m.Append.Count())
 	out.histogram("presence_log_append_seconds", "Time until an entry is durable in the log.", m.Append)
 	if m.DigestPlace > 0 {
 		out.gauge("presence_log_digest_place", "Place in the log of the first entry of the last minute, by the clock of the log.", float64(m.DigestPlace))

@@ -20,7 +20,7 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 		return ErrOverloaded
 	}
 	r := newRequest()
-	r.op, r.then = op, func(m *model) { n.loggedIn(m, session, op) }
+	r.op, r.then = op, func(m *model) { m.loggedIn(session, op) }
 	if err := n.w.enqueue(r); err != nil {
 		return err
 	}
@@ -42,37 +42,28 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 // login would be refused. The streams that it replaces have ended, whatever becomes of it.
 // If the login fails later, the session ends: a change that makes it fail ends the session
 // itself, and if the entry can't be written, the next attempt does.
-func (n *node) openAhead(session *Session, r *request, op *connect) bool {
-	now, m := n.svc.clock.now(), &n.svc.model
-	n.svc.mu.Lock()
-	u, k := m.byName[op.UserID], m.kicked.last[op.key()]
-	if r.taken.Load() || m.draining || u == nil || revoked(u.revokedAt, op.IssuedAt) || k.refuses(now, m.jumps.orZero(op.Cursor, m.version), op.IssuedAt) {
-		n.svc.mu.Unlock()
-		return false
-	}
-	var ended []endedStream
-	for _, older := range u.ofDevice(op.DeviceID) {
-		ended = append(ended, older.endedAt(now))
-	}
-	m.open(session, op.UserID, m.version)
-	session.login = r
-	woken := m.takeWoken()
-	n.svc.mu.Unlock()
-	rouse(woken)
-	n.svc.janitor.streamEnded(ended...)
-	return true
+func (n *node) openAhead(session *Session, r *request, op *connect) (opened bool) {
+	now := n.svc.clock.now()
+	n.svc.update(func(m *model) {
+		u, k := m.byName[op.UserID], m.kicked.last[op.key()]
+		if r.taken.Load() || m.draining || u == nil || revoked(u.revokedAt, op.IssuedAt) || k.refuses(now, m.jumps.orZero(op.Cursor, m.version), op.IssuedAt) {
+			return
+		}
+		for _, older := range u.ofDevice(op.DeviceID) {
+			m.ended = append(m.ended, older.endedAt(now))
+		}
+		m.open(session, op.UserID, m.version)
+		session.login, opened = r, true
+	})
+	return opened
 }
 
 // loggedIn opens the session of a login that was applied, unless it is open already.
-func (n *node) loggedIn(m *model, session *Session, op *connect) {
+func (m *model) loggedIn(session *Session, op *connect) {
 	if session.login == nil {
 		m.open(session, op.UserID, op.version)
 		return
 	}
-	u := m.byName[op.UserID]
 	session.login = nil
-	m.supersede(u, op.DeviceID, session)
-	if u != nil && session.ending.kind != notEnded {
-		n.unread = append(n.unread, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
-	}
+	m.supersede(m.byName[op.UserID], op.DeviceID, session)
 }

@@ -94,6 +94,27 @@ func TestLoginsThatCameTooLate(t *testing.T) {
 	})
 }
 
+// TestAStreamThatWasReplacedInAnOutage has a device that resumes in an outage, and closes its
+// session before the outage is over. Neither of its streams counts any more.
+func TestAStreamThatWasReplacedInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent)
+		alice := c.nodes[0].web("alice", "tab")
+		c.pass(time.Second)
+		c.log.fail(errCut)
+		c.pass(1500 * time.Millisecond) // a beat is under way, so the login isn't proposed yet
+		again := alice.resume()
+		again.Close()
+		c.pass(time.Second)
+		c.log.fail(nil)
+		c.pass(9 * time.Second)
+		c.is("alice ONLINE", "the grace of her stream runs")
+		c.pass(2 * time.Second)
+		c.is("alice UNLOGINED", "no stream of hers is open")
+		c.same()
+	})
+}
+
 // TestWhoDoesntResumeWaitsForTheLog checks that without the log no session opens for a device
 // that doesn't resume, for an unknown user, or for one that the node knows to be kicked.
 func TestWhoDoesntResumeWaitsForTheLog(t *testing.T) {

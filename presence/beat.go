@@ -4,69 +4,86 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
 // beatEvery is how often a node appends a beat, by which the others know that it lives.
 const beatEvery = time.Second
 
-// beatsToDeath is how many beats of another node make a node dead that had none meanwhile.
-const beatsToDeath = 3
+// beats are the times of the last three beats of a run, the last one first. Zero means
+// none. The beginning of a run counts as a beat.
+type beats [3]micros
 
-// beat says that the node of a run lives, and what its state was at a place.
+// add adds a beat at a time. Beats that follow each other at once, because the log was away
+// when they were due, count as one.
+func (b *beats) add(now micros) {
+	switch passed := now - b[0]; {
+	case passed < toMicros(beatEvery*9/10):
+		b[0] = now
+	case passed > toMicros(longestGap):
+		*b = beats{now} // the log was away, also from the others
+	default:
+		*b = beats{now, b[0], b[1]}
+	}
+}
+
+// beat says that the node of a run lives, and what its state was at a place. It ends the
+// runs that have had no beat since the third last one of this run.
 type beat struct {
 	Place  int64  `cbor:"1,keyasint,omitempty"`
 	Digest []byte `cbor:"2,keyasint,omitempty"`
+
+	dead []string // the nodes whose runs it has ended
 }
 
-func (*beat) apply(b *batch) error {
-	b.changeRun(b.run, func(r *run) { r.beats++ })
+func (op *beat) apply(b *batch) error {
+	b.changeRun(b.run, func(r *run) { r.count++; r.beats.add(b.now) })
+	third := b.runs[b.run].beats[2]
+	for _, id := range slices.Sorted(maps.Keys(b.runs)) {
+		if r := b.runs[id]; r.beats[0] < third {
+			op.dead = append(op.dead, r.node)
+			b.endRun(id)
+		}
+	}
 	return nil
 }
 
-// countBeat counts how many beats of this node each other run has missed. Beats that follow
-// each other at once, because the log was away when they were due, count as one. n.mu is
-// held.
-func (n *node) countBeat(p *proposal) {
-	if !p.own {
-		delete(n.missed, p.run)
-		return
-	}
-	passed := n.w.lastBatch - n.counted
-	if passed < toMicros(beatEvery*9/10) {
-		return
-	}
-	n.counted += passed
-	if passed > toMicros(longestGap) {
-		clear(n.missed) // the log was away, also from the others
-	}
-	for id := range n.w.model.runs {
-		if id == p.run {
-			continue
+// beat proposes a beat each second, or later once the last one is applied. If no entry of
+// this node is applied for awayAfter, it moves the streams away, once.
+func (n *node) beat() {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	moved := false
+	for {
+		select {
+		case <-ticker.C:
+		case <-n.ctx.Done():
+			return
 		}
-		if n.missed[id]++; n.missed[id] >= beatsToDeath {
-			n.svc.janitor.rouse()
+		n.w.send(n.newBeat(), nil, false) // for at most maxWait
+		away := n.isAway()
+		if away && !moved {
+			n.svc.moveAway()
 		}
+		moved = away
 	}
 }
 
-// proposeEnd returns the operation that ends the run of a node that is dead, or nil.
-func (n *node) proposeEnd() operation {
-	n.svc.mu.RLock()
-	runs := n.svc.model.runs
-	n.svc.mu.RUnlock()
+func (n *node) newBeat() *beat {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for id, missed := range n.missed {
-		if r, live := runs[id]; !live {
-			delete(n.missed, id)
-		} else if missed >= beatsToDeath {
-			delete(n.missed, id) // if the proposal has no effect, the node lives
-			n.svc.log.Warn("node is dead: it has had no beat for 3 seconds", "node", r.node, "run", id)
-			return &endRun{Run: id, Beats: r.beats}
-		}
-	}
-	return nil
+	return &beat{Place: n.applied.place, Digest: n.applied.digest}
+}
+
+// awayAfter is for how long no entry of a node is applied until it isn't ready, and moves
+// its streams away.
+const awayAfter = 10 * time.Second
+
+func (n *node) isAway() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Since(n.lastOwn) >= awayAfter
 }
 
 // digestsKept is for how many places the node remembers its digest.
@@ -91,7 +108,7 @@ func (n *node) compareDigest(run int64, op *beat) error {
 		return nil
 	}
 	return fmt.Errorf("at the entry %d of the log, the node %q has another state than %s, which is probably damaged: "+
-		"move this file away, and the node copies the state from the log", op.Place, runs[run].node, n.w.store.Path())
+		"move this file away, and the node copies the state from the log", op.Place, runs[run].node, n.path)
 }
 
 // placeDigest is the digest at a place.

@@ -110,6 +110,11 @@ var conditionsOf5 = [...]condition{
 	{"node", "place NOT BETWEEN 0 AND " + number10(maxCount), "a place out of range", false},
 }
 
+// conditionsOf6 are conditions of columns that came with schema 6.
+var conditionsOf6 = [...]condition{
+	{"runs", outside("beat_1") + " OR beat_3 NOT BETWEEN 0 AND beat_2 OR beat_2 > beat_1", "beats out of order", false},
+}
+
 // latest stands for the schema of this release.
 const latest = math.MaxInt
 
@@ -120,8 +125,10 @@ func conditionsOf(schema int) []condition {
 		return conditions[:]
 	case schema < 5:
 		return slices.Concat(conditions[:], conditionsOf4[:])
+	case schema < 6:
+		return slices.Concat(conditions[:], conditionsOf4[:], conditionsOf5[:])
 	}
-	return slices.Concat(conditions[:], conditionsOf4[:], conditionsOf5[:])
+	return slices.Concat(conditions[:], conditionsOf4[:], conditionsOf5[:], conditionsOf6[:])
 }
 
 // tooLong and badEntry are conditions of users, whose own entry is in their row, and of

@@ -65,6 +65,9 @@ type CheckResult struct {
 	Schema int // the number of the database's schema; if it is below Newest, the next [Open] upgrades the database
 	Newest int // the number of this release's schema
 	Users  int // the number of registered users
+
+	log   string // the ID of the log that it belongs to; empty if it belongs to none
+	place int64  // the entry of that log which it has applied last
 }
 
 // Check reads all of the database at path, and verifies that it is whole and that
@@ -94,6 +97,11 @@ func checkAgainst(ctx context.Context, path string, schema store.Schema) (c Chec
 	}
 	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM users").Scan(&c.Users); err != nil {
 		return c, err
+	}
+	if c.Schema >= 5 { // an earlier schema has no log
+		if err := db.QueryRowContext(ctx, "SELECT ifnull(max(log), ''), ifnull(max(place), 0) FROM node").Scan(&c.log, &c.place); err != nil {
+			return c, err
+		}
 	}
 	if err := schema.AddMissingTables(ctx, db); err != nil {
 		return c, err

@@ -87,7 +87,7 @@ func script(w *world) [][]operation {
 		{&nameFeed{Name: "hook"}, &nameFeed{Name: "other"}, &deleteUsers{UserIDs: []string{"z"}}, &storeCursor{"hook", 1}, &forgetFeeds{"o", nil}},
 		{&configure{changed.deciding()}, &beginRun{}, &endRuns{}},
 		{&beginRun{Node: "x", Nonce: 7, Level: 1}, device("u0", "2", Web), &beat{Place: 1}, &setAgreement{[]string{"hash"}}},
-		{&endRun{Run: 3, Beats: 5}, &endRun{Run: 3}},
+		{&endRun{}},
 		{&takeOver{Run: 3, Streams: []endedStream{{User: 9, DeviceID: "2", Stream: streams}, {User: 1, DeviceID: "9", Stream: 1}}}},
 		{&settle{Users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, &beginRun{Node: "y", Nonce: 8}},
 	}

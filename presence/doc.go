@@ -106,8 +106,9 @@
 // orders batches of operations, and keeps them. The writer of a node doesn't apply the
 // operations that wait, but appends them to the log as one entry, and waits until that is
 // applied. A goroutine of each node applies all entries, in order, to its database. On the
-// node that has appended an entry, it then answers the callers. So nothing is announced or acknowledged before it is durable in
-// the log and applied here, and the nodes need to reach the log only, not one another.
+// node that has appended an entry, it then answers the callers. So nothing is announced or
+// acknowledged before it is durable in the log and applied here, and the nodes need to reach
+// the log only, not one another.
 //
 // The same entries lead to the same state on all nodes, because an operation depends on
 // nothing else: an entry has the time of the log, operations have IDs and ages instead of
@@ -116,10 +117,10 @@
 //
 // With a log there is a run for each node. A device refers to the run that has its stream,
 // so the end of a run is one operation, whatever the number of its users: it begins the
-// grace period of all its devices. A node appends a beat each second, and the others end the
-// run of a node whose beats are missing while three of their own arrive. A node whose run was
-// ended, although it lives, begins another one and takes over the devices whose streams are
-// still open.
+// grace period of all its devices. A node appends a beat each second. The third beat of a node
+// since the last one of another means that the other node is dead, and ends its run. A node
+// whose run was ended, although it lives, begins another one and takes over the devices whose
+// streams are still open.
 //
 // An append whose outcome is unknown is repeated. The entries of a run are numbered, so a
 // repeat has no effect. A node that was away for longer than the log keeps its entries, and

@@ -66,11 +66,8 @@ func (s *Service) Follow(cursor int64) (*Feed, error) {
 // follow opens a feed from its cursor.
 func (s *Service) follow(f *Feed) (*Feed, error) {
 	f.waker.start()
-	s.mu.Lock()
-	err := s.model.openFeed(f)
-	woken := s.model.takeWoken()
-	s.mu.Unlock()
-	rouse(woken)
+	var err error
+	s.update(func(m *model) { err = m.openFeed(f) })
 	if err != nil {
 		return nil, err
 	}
@@ -169,12 +166,8 @@ func (m *model) endFeed(f *Feed, why endingKind) {
 
 // Close ends the feed. Closing a feed that has ended already does nothing.
 func (f *Feed) Close() {
-	f.svc.mu.Lock()
-	f.svc.model.endFeed(f, endByReader)
-	woken := f.svc.model.takeWoken()
-	f.svc.mu.Unlock()
+	f.svc.update(func(m *model) { m.endFeed(f, endByReader) })
 	f.waker.alarm.Stop()
-	rouse(woken)
 }
 
 // Next waits for the next event and returns it. The first is an EventReady. Each

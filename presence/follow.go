@@ -2,6 +2,7 @@ package presence
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ func (n *node) recover(err error) error {
 		case errors.Is(err, ErrTrimmed):
 			return errors.New("this node was away for longer than the log keeps its entries: start it again")
 		case errors.Is(err, ErrLostEnd):
-			return errLostEnd(n.w.store.Path(), n.mark.place, n.mark.place-1)
+			return n.errLostEnd(n.mark.place - 1)
 		}
 		n.away(err)
 		n.pause()
@@ -48,16 +49,39 @@ func (n *node) verify() error {
 	ctx, cancel := context.WithTimeout(n.ctx, maxWait)
 	defer cancel()
 	state, err := n.log.State(ctx)
-	if err == nil && state.ID != n.logID {
-		return fmt.Errorf("%w: its tables were removed or replaced after the entry %d", errLostLog, n.mark.place)
+	place := n.mark.place
+	switch {
+	case err != nil:
+		return err
+	case state.ID != n.logID:
+		return fmt.Errorf("%w: its tables were removed or replaced after the entry %d", errLostLog, place)
+	case place > state.Last:
+		return n.errLostEnd(state.Last)
+	case place < state.First:
+		return nil // there was none, or it was removed
 	}
-	if err == nil {
-		err = verify(ctx, n.log, n.w.store.Path(), n.mark.place, n.mark.entry, &state)
+	entries, err := n.log.Next(ctx, place-1)
+	if err != nil && !errors.Is(err, ErrLostEnd) {
+		return err
 	}
-	return err
+	if len(entries) == 0 || !bytes.Equal(entryHash(&entries[0]), n.mark.entry) {
+		return n.errLostEnd(place - 1)
+	}
+	return nil
+}
+
+// errLostLog is matched by the errors of a node whose log isn't the one that it has applied.
+var errLostLog = errors.New("the log is not the one that this node has applied")
+
+func (n *node) errLostEnd(last int64) error {
+	return fmt.Errorf("%w: %s has applied the entry %d of the log, and the log has lost it: the log ends, or goes on differently, after the entry %d. "+
+		"The command presence cluster accept makes the log go on from this database; or move the file away to go on from the log",
+		errLostLog, n.path, n.mark.place, last)
 }
 
 // applyEntry applies the next entry of the log. An error means that the node can't go on.
+// An entry that can't be written is tried again until it can, because it is durable and all
+// other nodes apply it; those who wait for it get the error.
 func (n *node) applyEntry(entry *LogEntry) error {
 	if entry.Place != n.mark.place+1 {
 		return fmt.Errorf("the log has the entry %d after %d", entry.Place, n.mark.place)
@@ -71,11 +95,15 @@ func (n *node) applyEntry(entry *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	if p, err = n.perform(entry, p); err != nil {
-		return err
+	for proposed := p; !n.perform(entry, now, p); {
+		n.pause()
+		p, err = n.takeEntry(entry.Data) // without the results of the last attempt
+		if err := cmp.Or(err, n.ctx.Err()); err != nil {
+			return err
+		}
+		p.landed = proposed.landed
 	}
-	err = n.observe(p)
-	n.arrived(entry)
+	err = n.observe(entry, p)
 	p.answer(nil)
 	p.land(true)
 	return err
@@ -107,32 +135,8 @@ func (n *node) hasNoEffect(p *proposal) bool {
 	return !live || p.number <= r.number
 }
 
-// perform applies an entry in one transaction. If that fails, it answers the callers and
-// tries again until it succeeds, because the entry is durable and all other nodes apply it.
-// It returns the entry as it was applied.
-func (n *node) perform(entry *LogEntry, p *proposal) (*proposal, error) {
-	before := n.w.lastBatch
-	for {
-		err := n.performOnce(entry, p)
-		if err == nil {
-			n.svc.janitor.streamEnded(n.unread...)
-			return p, nil
-		}
-		p.answer(err)
-		n.w.lastBatch = before
-		if n.pause(); n.ctx.Err() != nil {
-			return nil, ErrClosed
-		}
-		landed := p.landed
-		if p, err = n.takeEntry(entry.Data); err != nil { // without the results of this attempt
-			return nil, err
-		}
-		p.landed = landed
-	}
-}
-
-func (n *node) performOnce(entry *LogEntry, p *proposal) error {
-	n.unread = nil
+// perform applies an entry in one transaction, and reports whether that succeeded.
+func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	run, _ := n.w.model.runOf(n.nonce.Load())
 	p.own = run != 0 && run == p.run
 	m := &mark{place: entry.Place, number: p.number, at: entry.At.UnixMicro(), entry: entryHash(entry), before: n.mark.digest}
@@ -151,16 +155,19 @@ func (n *node) performOnce(entry *LogEntry, p *proposal) error {
 			}
 		}
 	}
-	b := n.w.newBatch(logTime(n.w.lastBatch, n.mark.at, m.at))
+	before := n.w.lastBatch
+	b := n.w.newBatch(now)
 	b.run, b.mark = p.run, m
 	b.extendGraces()
 	if err := n.w.perform(b, p.requests); err != nil {
-		return n.w.unwritable(err)
+		p.answer(n.w.unwritable(err))
+		n.w.lastBatch = before
+		return false
 	}
 	n.w.store.Wrote(b.written)
 	n.mark = m
 	n.keepDigest(b)
-	return nil
+	return true
 }
 
 // effect returns what an operation changes in memory if nobody waits for it: older sessions
@@ -173,7 +180,7 @@ func (n *node) effect(op operation, own bool) func(*model) {
 			u := m.byName[op.UserID]
 			m.supersede(u, op.DeviceID, nil)
 			if own && u != nil {
-				n.unread = append(n.unread, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
+				m.ended = append(m.ended, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
 			}
 		}
 	case *nameFeed:
@@ -202,12 +209,17 @@ func (p *proposal) land(applied bool) {
 	}
 }
 
-// observe draws the node's own conclusions from an entry that was applied.
-func (n *node) observe(p *proposal) error {
+// observe records that an entry was applied, and draws the node's own conclusions from it.
+func (n *node) observe(entry *LogEntry, p *proposal) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.applied = placeDigest{entry.Place, n.mark.digest}
+	n.digests[entry.Place%digestsKept] = n.applied
+	n.grown.Add(int64(len(entry.Data)))
+	close(n.progress)
+	n.progress = make(chan struct{})
 	if p.own {
-		n.silent = 0
+		n.lastOwn = time.Now()
 		if n.lost != nil {
 			n.svc.log.Info("log can be reached again")
 		}
@@ -216,11 +228,13 @@ func (n *node) observe(p *proposal) error {
 	for _, r := range p.requests {
 		switch op := r.op.(type) {
 		case *configure:
-			if !p.own && n.opened && op.Settings != n.settings {
+			if !p.own && n.opened.Load() && op.Settings != n.settings {
 				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", n.w.model.runs[p.run].node)
 			}
 		case *beat:
-			n.countBeat(p)
+			for _, name := range op.dead { // own entries only
+				n.svc.log.Warn("node is dead: it had no beat while this node had three", "node", name)
+			}
 			if err := n.compareDigest(p.run, op); err != nil {
 				return err
 			}
@@ -233,16 +247,8 @@ func (n *node) observe(p *proposal) error {
 	return nil
 }
 
-// arrived records that everything up to an entry is applied.
-func (n *node) arrived(entry *LogEntry) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.applied = placeDigest{entry.Place, n.mark.digest}
-	n.digests[entry.Place%digestsKept] = n.applied
-	n.grown.Add(int64(len(entry.Data)))
-	close(n.progress)
-	n.progress = make(chan struct{})
-}
+// reportEvery is how often a node says that it can't reach the log.
+const reportEvery = time.Minute
 
 // away records that the log can't be reached, and logs it at once and then once a minute.
 func (n *node) away(err error) {

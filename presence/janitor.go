@@ -119,11 +119,6 @@ func (j *janitor) propose() operation {
 		}
 		return &drop{Ended: ended}
 	}
-	if j.svc.node != nil {
-		if op := j.svc.node.proposeEnd(); op != nil {
-			return op
-		}
-	}
 	if op := j.svc.proposeSettling(); op != nil {
 		return op
 	}

@@ -197,11 +197,11 @@ func (s *Service) storedDevices(ctx context.Context) (map[uint32][]device, error
 func (s *Service) restoreRuns(ctx context.Context) error {
 	m := &s.model
 	m.runs, m.ends = make(map[int64]run), make(runEnds)
-	rows, err := s.store.Reader().QueryContext(ctx, "SELECT id, node, nonce, level, agreement, beats, number FROM runs")
+	rows, err := s.store.Reader().QueryContext(ctx, "SELECT id, node, nonce, level, agreement, beats, beat_1, beat_2, beat_3, number FROM runs")
 	_, err = store.Collect(rows, err, func(rows *sql.Rows) (id int64, err error) {
 		var r run
 		var agreement string
-		err = rows.Scan(&id, &r.node, &r.nonce, &r.level, &agreement, &r.beats, &r.number)
+		err = rows.Scan(&id, &r.node, &r.nonce, &r.level, &agreement, &r.count, &r.beats[0], &r.beats[1], &r.beats[2], &r.number)
 		r.agreement = strings.Fields(agreement)
 		m.runs[id] = r
 		return id, err

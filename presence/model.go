@@ -27,7 +27,8 @@ type model struct {
 	order     order
 	feeds     []*Feed
 	cursors   feedCursors
-	woken     []*waker // to call after the lock is released
+	woken     []*waker      // to call after the lock is released
+	ended     []endedStream // to store then, besides those that their sessions report
 	meter     modelMeter
 }
 
@@ -85,10 +86,18 @@ func (m *model) user(id uint32) *user {
 	return m.users[id]
 }
 
-func (m *model) takeWoken() []*waker {
-	woken := m.woken
-	m.woken = nil
-	return woken
+// update changes the model in memory, and then does what has to wait until the lock is
+// released: it wakes the sessions, and has the ends of streams stored.
+func (s *Service) update(change func(*model)) {
+	s.mu.Lock()
+	change(&s.model)
+	woken, ended := s.model.woken, s.model.ended
+	s.model.woken, s.model.ended = nil, nil
+	s.mu.Unlock()
+	rouse(woken)
+	if len(ended) > 0 {
+		s.janitor.streamEnded(ended...)
+	}
 }
 
 // put adds an account, or replaces the one with the same user ID.

@@ -21,49 +21,48 @@ import (
 // log, and a third one appends beats.
 type node struct {
 	svc     *Service
-	w       *writer
+	w       *writer // nil until the database is open
 	log     Log
 	logID   string
 	name    string
+	path    string // of the database
 	codec   *codec
 	appends histogram
 
-	ctx     context.Context // done when the node can't go on, or stops
-	stop    context.CancelFunc
+	ctx     context.Context         // done when the node can't go on, or stops
+	stop    context.CancelCauseFunc // with ErrClosed, unless the node can't go on
 	tasks   sync.WaitGroup
+	opened  atomic.Bool  // Open has returned
 	leaving atomic.Bool  // it begins no run any more
 	nonce   atomic.Int64 // that of the run that this node has begun or proposed last; zero before the first
 	grown   atomic.Int64 // the size of the entries that were applied since the last snapshot
 	before  int64        // that of the last run of the process before
 
-	// The fields below belong to follow, and before start to its starter.
-	mark   *mark         // what is applied
-	unread []endedStream // the streams of logins whose callers have returned
+	proposed []byte // the settings that the process before has proposed last
 
-	mu        sync.Mutex    // Service.mu is taken before it, never after it
-	opened    bool          // Open has returned
-	agreement []string      // see Config.Agreement
-	settings  Settings      // those that the configuration of this node has, as far as they decide outcomes
-	underWay  *proposal     // was appended, or may have been, and is not applied yet; nil if there is none
-	missed    map[int64]int // how many beats of this node each other run has missed
-	counted   micros        // the time of the last of these beats
-	applied   placeDigest   // at the last entry that is applied
+	// The fields below belong to follow, and before start to its starter.
+	mark *mark // what is applied
+
+	mu        sync.Mutex  // Service.mu is taken before it, never after it
+	agreement []string    // see Config.Agreement
+	settings  Settings    // those that the configuration of this node has, as far as they decide outcomes
+	underWay  *proposal   // was appended, or may have been, and is not applied yet; nil if there is none
+	applied   placeDigest // at the last entry that is applied
 	digests   [digestsKept]placeDigest
 	differing map[int64]bool // the runs whose state is not that of this node
 	progress  chan struct{}  // closed and replaced when an entry was applied
 	minute    placeDigest    // at the first entry of the last minute of the log; zero until one has begun
-	silent    int            // how many times beatEvery has passed since an entry of this node was applied last
+	lastOwn   time.Time      // when an entry of this node was applied last
 	lost      error          // why the log can't be reached; nil if it can
 	reported  time.Time      // when lost was logged last
-	failed    error          // why the node can't go on
 }
 
 func newNode(s *Service, config *Config) *node {
 	n := &node{
-		svc: s, w: s.writer, log: config.Log, name: config.Node, agreement: config.Agreement, codec: s.writer.codec,
-		progress: make(chan struct{}), missed: make(map[int64]int), differing: make(map[int64]bool),
+		svc: s, log: config.Log, name: config.Node, path: config.Path, agreement: config.Agreement, codec: s.codec,
+		progress: make(chan struct{}), differing: make(map[int64]bool), lastOwn: time.Now(),
 	}
-	n.ctx, n.stop = context.WithCancel(context.Background())
+	n.ctx, n.stop = context.WithCancelCause(context.Background())
 	return n
 }
 
@@ -102,91 +101,48 @@ func (n *node) setOwn(settings Settings) {
 // its beats. It waits for at most maxWait.
 func (n *node) leave() {
 	n.leaving.Store(true)
-	if run, _ := n.ownRun(); run != 0 {
-		n.w.send(&endRun{Run: run, Beats: -1}, nil, false)
-	}
-	n.stop()
-}
-
-// setOpened makes the node log why it stops from now on, and returns why it has stopped.
-func (n *node) setOpened() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.opened = true
-	return n.failed
+	n.w.send(&endRun{}, nil, false)
+	n.stop(ErrClosed)
 }
 
 // fail stops the node, because it can't go on. All sessions end, and nothing is written
 // any more.
 func (n *node) fail(err error) {
-	n.mu.Lock()
-	n.failed = err
-	if n.opened { // otherwise Open returns it
+	n.stop(err)
+	if n.opened.Load() { // otherwise Open returns it
 		n.svc.log.Error("node can't go on", "error", err)
 	}
-	n.mu.Unlock()
-	n.stop()
 	n.svc.Drain()
 }
 
-// beat proposes a beat each second, or later once the last one is applied. It also
-// measures for how long no entry of this node was applied.
-func (n *node) beat() {
-	ticker := time.NewTicker(beatEvery)
-	defer ticker.Stop()
-	r := newRequest()
-	r.answer()
-	var due chan struct{} // receives when the last beat is applied; nil unless one is due
-	for {
-		select {
-		case <-ticker.C:
-			n.tick()
-			due = r.done
-		case <-due:
-			due = nil
-			r = newRequest()
-			r.op = n.newBeat()
-			if n.w.enqueue(r) != nil {
-				r.answer()
-			}
-		case <-n.ctx.Done():
-			return
-		}
+// failed returns why the node can't go on, or nil.
+func (n *node) failed() error {
+	if err := context.Cause(n.ctx); err != ErrClosed {
+		return err
 	}
+	return nil
 }
 
-func (n *node) newBeat() *beat {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return &beat{Place: n.applied.place, Digest: n.applied.digest}
-}
-
-// awayAfter is after how many seconds without an entry of its own a node is not ready, and
-// moves its streams away.
-const awayAfter = 10
-
-// tick counts the time without an entry of this node.
-func (n *node) tick() {
-	n.mu.Lock()
-	n.silent++
-	away := n.silent == awayAfter
-	n.mu.Unlock()
-	if away {
-		n.svc.moveAway()
+// reason returns the error of callers when the node has stopped.
+func (n *node) reason() error {
+	if err := n.failed(); err != nil {
+		return &Error{Code: CodeUnavailable, Message: "the node has stopped", Cause: err}
 	}
+	return ErrClosed
 }
 
 // ready returns nil if the node can do all its work.
 func (n *node) ready() error {
+	if err := n.failed(); err != nil {
+		return &Error{Code: CodeUnavailable, Message: err.Error(), Cause: err}
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
-	case n.failed != nil:
-		return &Error{Code: CodeUnavailable, Message: n.failed.Error(), Cause: n.failed}
-	case n.silent < awayAfter:
+	case time.Since(n.lastOwn) < awayAfter:
 		return nil
 	case n.lost == nil && n.w.lastError.Load() == nil:
-		return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("what this node has appended to the log was not applied for %d seconds", n.silent)}
+		return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("what this node has appended to the log was not applied for %d seconds", time.Since(n.lastOwn)/time.Second)}
 	}
 	return n.whyLate()
 }
@@ -213,16 +169,12 @@ func (n *node) leads() bool {
 // connect elsewhere. New ones may be opened.
 func (s *Service) moveAway() {
 	now := s.clock.now()
-	var ended []endedStream
-	s.mu.Lock()
-	for _, u := range s.model.users {
-		for _, session := range u.sessions() {
-			ended = append(ended, session.endedAt(now))
+	s.update(func(m *model) {
+		for _, u := range m.users {
+			for _, session := range u.sessions() {
+				m.ended = append(m.ended, session.endedAt(now))
+			}
 		}
-	}
-	s.model.endAll(false)
-	woken := s.model.takeWoken()
-	s.mu.Unlock()
-	rouse(woken)
-	s.janitor.streamEnded(ended...)
+		m.endAll(false)
+	})
 }

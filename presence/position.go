@@ -68,14 +68,12 @@ type NodeState struct {
 
 // LogMetrics are the numbers of a service with a log, for monitoring.
 type LogMetrics struct {
-	Nodes    []NodeState   // the nodes that live, in order of their runs
-	Place    int64         // of the last entry that is applied
-	Silent   time.Duration // for how long no entry of this node was applied, in whole seconds
-	AwayFor  error         // why the log can't be reached; nil if it can
-	Failed   error         // why the node has stopped; nil if it hasn't
-	Append   Histogram     // the time in seconds to append an entry
-	Pending  int           // the entries of this node that are not applied yet: at most one
-	Proposed uint64        // the entries that this node has appended
+	Nodes   []NodeState   // the nodes that live, in order of their runs
+	Place   int64         // of the last entry that is applied
+	Silent  time.Duration // for how long no entry of this node was applied, in whole seconds
+	AwayFor error         // why the log can't be reached; nil if it can
+	Failed  error         // why the node has stopped; nil if it hasn't
+	Append  Histogram     // the time in seconds to append an entry
 
 	// DigestPlace is the place of the first entry of the last minute, by the time of the
 	// log, and Digest a hash of the state there. So for most of each minute, all nodes
@@ -96,17 +94,13 @@ func (s *Service) LogMetrics() *LogMetrics {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := &LogMetrics{
-		Place: n.applied.place, DigestPlace: n.minute.place, Digest: n.minute.digest, Silent: time.Duration(n.silent) * beatEvery,
-		AwayFor: n.lost, Failed: n.failed, Append: n.appends.read(&times),
-	}
-	m.Proposed = m.Append.Count()
-	if n.underWay != nil {
-		m.Pending = 1
+		Place: n.applied.place, DigestPlace: n.minute.place, Digest: n.minute.digest, Silent: time.Since(n.lastOwn).Truncate(time.Second),
+		AwayFor: n.lost, Failed: n.failed(), Append: n.appends.read(&times),
 	}
 	own, _ := s.model.runOf(n.nonce.Load())
 	for i, id := range slices.Sorted(maps.Keys(s.model.runs)) {
 		r := s.model.runs[id]
-		m.Nodes = append(m.Nodes, NodeState{Name: r.node, Run: id, Own: id == own, Leads: i == 0, Beats: r.beats})
+		m.Nodes = append(m.Nodes, NodeState{Name: r.node, Run: id, Own: id == own, Leads: i == 0, Beats: r.count})
 	}
 	return m
 }
@@ -125,7 +119,5 @@ func (s *Service) StopCause() error {
 	if s.node == nil {
 		return nil
 	}
-	s.node.mu.Lock()
-	defer s.node.mu.Unlock()
-	return s.node.failed
+	return s.node.failed()
 }

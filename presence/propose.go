@@ -116,7 +116,6 @@ func (n *node) begin() {
 	}
 	n.mu.Lock()
 	op.Agreement = n.agreement
-	clear(n.missed)
 	n.mu.Unlock()
 	o, err := n.codec.encode(op)
 	if err != nil {
@@ -144,10 +143,16 @@ func (n *node) enter(p *proposal, operations []encoded) (applied bool) {
 	n.underWay = p
 	n.mu.Unlock()
 	for {
-		again := retryEvery
-		if n.append(p.data) {
-			again = maxWait
+		again := maxWait
+		ctx, cancel := context.WithTimeout(n.ctx, maxWait)
+		began := time.Now()
+		if err := n.log.Append(ctx, p.data); err == nil {
+			n.appends.observe(&times, int64(time.Since(began)))
+		} else {
+			n.away(err)
+			again = retryEvery
 		}
+		cancel()
 		select {
 		case applied := <-p.landed:
 			return applied
@@ -158,19 +163,6 @@ func (n *node) enter(p *proposal, operations []encoded) (applied bool) {
 	}
 }
 
-// append appends an entry once, and reports whether it is durable.
-func (n *node) append(data []byte) (durable bool) {
-	ctx, cancel := context.WithTimeout(n.ctx, maxWait)
-	defer cancel()
-	began := time.Now()
-	if err := n.log.Append(ctx, data); err != nil {
-		n.away(err)
-		return false
-	}
-	n.appends.observe(&times, int64(time.Since(began)))
-	return true
-}
-
 // refuse answers the requests that are not being applied.
 func (n *node) refuse(requests []*request, err error) {
 	for _, r := range requests {
@@ -179,14 +171,4 @@ func (n *node) refuse(requests []*request, err error) {
 			r.answer()
 		}
 	}
-}
-
-// reason returns the error of callers when the node has stopped.
-func (n *node) reason() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.failed == nil {
-		return ErrClosed
-	}
-	return &Error{Code: CodeUnavailable, Message: "the node has stopped", Cause: n.failed}
 }

@@ -66,7 +66,7 @@ func TestANodeThatMissedWhatWasTrimmed(t *testing.T) {
 		c.links[2].cut(errCut, errCut)
 		one.web("alice", "tab")
 		c.pass(5 * time.Second)
-		one.must(saveSnapshot(t.Context(), one.path, c.log))
+		one.must(one.Service.node.saveSnapshot(t.Context()))
 		one.web("bob", "tab")
 		c.log.trim(c.log.last() - 1)
 		two.start()
@@ -217,7 +217,7 @@ func TestADatabaseThatCantJoin(t *testing.T) {
 		alone.isRefusedToOpen("has 1 user of its own, and the log has its own users as well: move the file away")
 
 		c.pass(1500 * time.Millisecond)
-		c.nodes[0].must(saveSnapshot(t.Context(), c.nodes[0].path, c.log))
+		c.nodes[0].must(c.nodes[0].Service.node.saveSnapshot(t.Context()))
 		c.log.mu.Lock()
 		clear(c.log.snapshot[4096:])
 		c.log.mu.Unlock()

@@ -15,7 +15,8 @@ type run struct {
 	nonce     int64
 	level     int
 	agreement []string
-	beats     int64
+	count     int64 // of its beats
+	beats     beats
 	number    int64
 }
 
@@ -37,10 +38,7 @@ func (op *beginRun) apply(b *batch) error {
 	}
 	b.lastRun++
 	b.run = b.lastRun
-	r := run{node: op.Node, nonce: op.Nonce, level: op.Level, agreement: op.Agreement}
-	b.exec("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", b.run, r.node, r.nonce, r.level, strings.Join(r.agreement, " "), r.beats, r.number)
-	b.runs = maps.Clone(b.runs)
-	b.runs[b.run] = r
+	b.saveRun(b.run, run{node: op.Node, nonce: op.Nonce, level: op.Level, agreement: op.Agreement, beats: beats{b.now}})
 	if op.Nonce == 0 || op.Start {
 		b.jump()
 	}
@@ -90,9 +88,14 @@ func (b *batch) changeRun(id int64, change func(*run)) {
 		return
 	}
 	change(&r)
+	b.saveRun(id, r)
+}
+
+func (b *batch) saveRun(id int64, r run) {
 	b.runs = maps.Clone(b.runs)
 	b.runs[id] = r
-	b.exec("UPDATE runs SET agreement = ?, beats = ?, number = ? WHERE id = ?", strings.Join(r.agreement, " "), r.beats, r.number, id)
+	b.exec("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", id, r.node, r.nonce, r.level, strings.Join(r.agreement, " "),
+		r.count, r.beats[0], r.beats[1], r.beats[2], r.number)
 }
 
 // errRepeated is the error of an operation that was applied before.
@@ -107,16 +110,12 @@ func (e *DisagreementError) Error() string {
 	return fmt.Sprintf("what all nodes must agree on is not the same here and on the node %q", e.Node)
 }
 
-// endRun records that a run has ended, unless it has had a beat since the proposal.
-type endRun struct {
-	Run   int64 `cbor:"1,keyasint,omitempty"`
-	Beats int64 `cbor:"2,keyasint,omitempty"` // -1 means that the run ends itself
-}
+// endRun ends the run that submits it, because its node stops.
+type endRun struct{}
 
-func (op *endRun) apply(b *batch) error {
-	r, live := b.runs[op.Run]
-	if live && (r.beats == op.Beats || op.Beats < 0 && op.Run == b.run) {
-		b.endRun(op.Run)
+func (*endRun) apply(b *batch) error {
+	if _, live := b.runs[b.run]; live {
+		b.endRun(b.run)
 	}
 	return nil
 }

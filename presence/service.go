@@ -173,18 +173,16 @@ func (s *Service) beginRun(ctx context.Context, settings Settings) error {
 // and no longer valid. valid must not call methods of the service.
 func (s *Service) Expire(valid func(key string) bool) {
 	now := time.Now()
-	s.mu.Lock()
-	for _, u := range s.model.byName {
-		for _, session := range u.sessions() {
-			if session.key != "" && !valid(session.key) {
-				session.expires = now
-				s.model.woken = append(s.model.woken, &session.waker)
+	s.update(func(m *model) {
+		for _, u := range m.byName {
+			for _, session := range u.sessions() {
+				if session.key != "" && !valid(session.key) {
+					session.expires = now
+					m.woken = append(m.woken, &session.waker)
+				}
 			}
 		}
-	}
-	woken := s.model.takeWoken()
-	s.mu.Unlock()
-	rouse(woken)
+	})
 }
 
 // Drain ends all sessions and feeds with [ErrClosed], and makes Connect and Follow return
@@ -192,12 +190,10 @@ func (s *Service) Expire(valid func(key string) bool) {
 // devices count as connected until the next run, which gives them
 // Settings.RestartGrace, so a restart changes no status by itself.
 func (s *Service) Drain() {
-	s.mu.Lock()
-	s.model.draining = true
-	s.model.endAll(true)
-	woken := s.model.takeWoken()
-	s.mu.Unlock()
-	rouse(woken)
+	s.update(func(m *model) {
+		m.draining = true
+		m.endAll(true)
+	})
 }
 
 // endAll ends all sessions, and all feeds or those that are not stored.
@@ -284,12 +280,12 @@ func (s *Service) SetAgreement(ctx context.Context, hashes []string) error {
 // publish brings the batch into memory, and then wakes the sessions without holding the
 // lock.
 func (s *Service) publish(b *batch) {
-	s.mu.Lock()
-	b.publish(&s.model)
-	woken := s.model.takeWoken()
-	due, leftovers := s.model.nextDue(), s.model.deletions.leftovers
-	s.mu.Unlock()
-	rouse(woken)
+	var due micros
+	var leftovers int
+	s.update(func(m *model) {
+		b.publish(m)
+		due, leftovers = m.nextDue(), m.deletions.leftovers
+	})
 	s.janitor.expect(due)
 	if leftovers > 0 {
 		s.janitor.rouse()

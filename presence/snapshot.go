@@ -1,6 +1,14 @@
 package presence
 
-import "time"
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/presence-server/presence/presence/store"
+)
 
 // A snapshot is due after an hour, or when the log has grown by as much as a snapshot takes,
 // but at least by 64 MiB.
@@ -26,7 +34,7 @@ func (n *node) saveSnapshots() {
 		if !due || grown == 0 || !n.leads() {
 			continue
 		}
-		if err := saveSnapshot(n.ctx, n.w.store.Path(), n.log); err == nil {
+		if err := n.saveSnapshot(n.ctx); err == nil {
 			last = time.Now()
 			size, _, _ = n.w.store.Sizes()
 			n.grown.Add(-grown)
@@ -34,4 +42,26 @@ func (n *node) saveSnapshots() {
 			n.svc.log.Error("snapshot can't be saved in the log", "error", err)
 		}
 	}
+}
+
+// saveSnapshot saves a copy of the database in the log.
+func (n *node) saveSnapshot(ctx context.Context) error {
+	copied := n.path + ".snapshot"
+	if err := os.Remove(copied); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := store.Backup(ctx, n.path, copied); err != nil {
+		return err
+	}
+	defer os.Remove(copied)
+	c, err := Check(ctx, copied)
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(copied)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return n.log.SaveSnapshot(ctx, c.place, file)
 }

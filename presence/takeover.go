@@ -57,16 +57,14 @@ func (n *node) takeOverStreams() {
 // openStreams calls f with each session of this node whose login is applied, with its
 // device, which may be nil, and with the run of the node.
 func (n *node) openStreams(f func(s *Session, d *device, run int64)) {
-	n.svc.mu.Lock()
-	run, _ := n.svc.model.runOf(n.nonce.Load())
-	for _, u := range n.svc.model.users {
-		for _, s := range slices.Clone(u.sessions()) {
-			if s.login == nil {
-				f(s, u.device(s.deviceID), run)
+	n.svc.update(func(m *model) {
+		run, _ := m.runOf(n.nonce.Load())
+		for _, u := range m.users {
+			for _, s := range slices.Clone(u.sessions()) {
+				if s.login == nil {
+					f(s, u.device(s.deviceID), run)
+				}
 			}
 		}
-	}
-	woken := n.svc.model.takeWoken()
-	n.svc.mu.Unlock()
-	rouse(woken)
+	})
 }

@@ -302,7 +302,7 @@ func metricsOfNodes(t *testing.T, a, b *node) {
 			until(t, sample+" is "+want, func() bool { return n.metric(sample) == want })
 		}
 		for _, sample := range []string{`presence_node_beats_total{node="a"}`, `presence_node_beats_total{node="b"}`,
-			"presence_log_place", "presence_log_entries_total", "presence_log_append_seconds_count", "presence_log_pending"} {
+			"presence_log_place", "presence_log_entries_total", "presence_log_append_seconds_count"} {
 			if n.metric(sample) == "" {
 				t.Errorf("%s has no metric %s:\n%s", n.name, sample, n.metrics())
 			}
