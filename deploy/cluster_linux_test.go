@@ -63,7 +63,7 @@ func (c *cluster) environmentOf(t *testing.T, compose, name string) (env []strin
 	_, service, _ := strings.Cut(compose, "\n  "+name+":\n")
 	_, service, _ = strings.Cut(service, "\n    environment:\n")
 	service, _, _ = strings.Cut(service, "\n    image: presence\n")
-	here := strings.NewReplacer("@postgres/", "@"+c.postgres.Address+"/", "10.89.8.2", "127.0.0.1", "from the environment", server.AdminKey)
+	here := strings.NewReplacer("@10.89.8.3/", "@"+c.postgres.Address+"/", "10.89.8.2", "127.0.0.1", "from the environment", server.AdminKey)
 	for _, line := range regexp.MustCompile(`(?m)^ *PRESENCE_([A-Z_]+): (.*)$`).FindAllStringSubmatch(service, -1) {
 		env = append(env, line[1]+"="+here.Replace(line[2]))
 	}

@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +19,7 @@ func TestComposeIsValid(t *testing.T) {
 		"compose.yaml": {"PRESENCE_AUTH__ADMIN_KEY: from the environment"},
 		"compose-cluster.yaml": {
 			"PRESENCE_CLUSTER__NAME: node1", "PRESENCE_CLUSTER__NAME: node3", "POSTGRES_PASSWORD: its-password",
-			"PRESENCE_CLUSTER__LOG: postgres://presence:its-password@postgres/presence",
+			"PRESENCE_CLUSTER__LOG: postgres://presence:its-password@10.89.8.3/presence",
 		},
 	} {
 		out := readCompose(t, name)
@@ -26,6 +28,53 @@ func TestComposeIsValid(t *testing.T) {
 				t.Errorf("docker-compose doesn't find %q in %s:\n%s", line, name, out)
 			}
 		}
+	}
+}
+
+// TestComposeServicesHaveAddresses checks that each service of the cluster has an address of
+// its own: one without would be given an address that is free at the moment, maybe that of
+// a service which starts later.
+func TestComposeServicesHaveAddresses(t *testing.T) {
+	out := readCompose(t, "compose-cluster.yaml")
+	_, services, _ := strings.Cut(out, "\nservices:\n")
+	services, _, _ = strings.Cut(services, "\nvolumes:\n")
+	names := regexp.MustCompile(`(?m)^  [a-z0-9]+:$`).FindAllString(services, -1)
+	addresses := regexp.MustCompile(`ipv4_address: .*`).FindAllString(services, -1)
+	slices.Sort(addresses)
+	if n := len(slices.Compact(addresses)); len(names) != 5 || n != len(names) {
+		t.Errorf("the services %q have %d addresses:\n%s", names, n, services)
+	}
+}
+
+// TestComposeSecrets runs the command of compose-cluster.yaml that creates the secrets, and
+// checks that docker-compose finds them.
+func TestComposeSecrets(t *testing.T) {
+	compose, top := server.Require(t, "docker-compose", "docker-compose reads deploy/.env"), t.TempDir()
+	for _, folder := range []string{"deploy", "dist"} {
+		if err := os.Mkdir(filepath.Join(top, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sample := read(t, "compose-cluster.yaml")
+	write(t, filepath.Join(top, "deploy", "compose-cluster.yaml"), sample)
+	command := regexp.MustCompile(`(?m)^#   (.* >deploy/.env\))$`).FindStringSubmatch(sample)
+	if command == nil {
+		t.Fatal("the sample has no command that creates deploy/.env")
+	}
+	create := exec.Command("sh", "-ec", command[1])
+	create.Dir = top
+	if out, err := create.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command[1], err, out)
+	}
+	info, err := os.Stat(filepath.Join(top, "deploy", ".env"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read deploy/.env: %v %v", info.Mode(), err)
+	}
+	config := exec.Command(compose, "-f", filepath.Join("deploy", "compose-cluster.yaml"), "config")
+	config.Dir = top
+	out, err := config.CombinedOutput()
+	if err != nil || !regexp.MustCompile(`LOG: postgres://presence:[0-9a-f]{64}@`).Match(out) || !regexp.MustCompile(`AUTH__ADMIN_KEY: [0-9a-f]{64}\n`).Match(out) {
+		t.Errorf("docker-compose config: %v\n%s", err, out)
 	}
 }
 
