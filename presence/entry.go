@@ -10,8 +10,9 @@ type proposal struct {
 	own      bool // the run is that of this node; set when the entry is applied
 
 	// The fields below are set only by the node that proposes the entry.
-	data   []byte    // its encoded form
-	landed chan bool // receives whether the entry was applied; it isn't if its run has ended
+	operations []encoded
+	data       []byte    // its encoded form
+	landed     chan bool // receives whether the entry was applied; it isn't if its run has ended
 }
 
 // logged is the encoded form of an entry. A later level may add operations, and change
@@ -24,9 +25,9 @@ type logged struct {
 	Operations []encoded
 }
 
-func (c *codec) encodeEntry(p *proposal, operations []encoded) []byte {
-	l := logged{Level: 1, Run: p.run, Number: p.number, Operations: operations}
-	for _, o := range operations {
+func (c *codec) encodeEntry(p *proposal) []byte {
+	l := logged{Level: 1, Run: p.run, Number: p.number, Operations: p.operations}
+	for _, o := range p.operations {
 		l.Level = max(l.Level, c.levels[o.Code])
 	}
 	data, err := c.encoder.Marshal(&l)

@@ -202,7 +202,7 @@ func (n *node) load(ctx context.Context) error {
 // awaitSilence returns an error if the last run of this database still has beats: then
 // another process runs with a copy of the file.
 func (n *node) awaitSilence() error {
-	run, last := n.runBefore()
+	run, last := n.runOf(n.before)
 	silence := last.beats[0] + toMicros(longestGap) - n.svc.clock.now()
 	if run == 0 || silence <= 0 {
 		return nil
@@ -212,14 +212,8 @@ func (n *node) awaitSilence() error {
 	case <-n.ctx.Done():
 		return n.reason()
 	}
-	if _, now := n.runBefore(); now.count > last.count {
+	if _, now := n.runOf(n.before); now.count > last.count {
 		return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.path)
 	}
 	return nil
-}
-
-func (n *node) runBefore() (int64, run) {
-	n.svc.mu.RLock()
-	defer n.svc.mu.RUnlock()
-	return n.svc.model.runOf(n.before)
 }

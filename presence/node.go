@@ -2,7 +2,6 @@ package presence
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -66,14 +65,13 @@ func newNode(s *Service, config *Config) *node {
 	return n
 }
 
-// ownRun returns the run as which the node proposes. The number is zero if it has none.
-func (n *node) ownRun() (int64, run) {
+// runOf returns the run with a nonce. The number is zero if there is none.
+func (n *node) runOf(nonce int64) (int64, run) {
 	n.svc.mu.RLock()
 	defer n.svc.mu.RUnlock()
-	return n.svc.model.runOf(n.nonce.Load())
+	return n.svc.model.runOf(nonce)
 }
 
-// runOf returns the run with a nonce. The number is zero if there is none.
 func (m *model) runOf(nonce int64) (id int64, r run) {
 	for id, r := range m.runs {
 		if nonce != 0 && r.nonce == nonce {
@@ -136,23 +134,23 @@ func (n *node) ready() error {
 	if err := n.failed(); err != nil {
 		return &Error{Code: CodeUnavailable, Message: err.Error(), Cause: err}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	switch {
-	case time.Since(n.lastOwn) < awayAfter:
-		return nil
-	case n.lost == nil && n.w.lastError.Load() == nil:
-		return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("what this node has appended to the log was not applied for %d seconds", time.Since(n.lastOwn)/time.Second)}
+	if n.isAway() {
+		return n.whyLate()
 	}
-	return n.whyLate()
+	return nil
 }
 
-// whyLate returns the error of a call that has waited for too long. n.mu is held.
+// whyLate returns the error of a call that has waited for too long.
 func (n *node) whyLate() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if err := n.w.lastError.Load(); err != nil {
 		return err
 	}
-	return &Error{Code: CodeUnavailable, Message: "the log can't be reached"} // the cause, which names PostgreSQL's host, is logged
+	if n.lost != nil {
+		return &Error{Code: CodeUnavailable, Message: "the log can't be reached"} // the cause, which names PostgreSQL's host, is logged
+	}
+	return &Error{Code: CodeUnavailable, Message: "what this node has appended to the log was not applied yet"}
 }
 
 // leads reports whether the node does what one node of all has to do: it has the earliest

@@ -23,35 +23,51 @@ func (n *node) await(r *request, most time.Duration) error {
 		<-r.done
 		return nil
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	return n.whyLate()
 }
 
 // propose appends requests to the log, in as few entries as possible. It returns once all
-// are applied, or the node stops.
+// are applied, or the node stops. If the run of this node ends before an entry is applied,
+// it proposes the requests again, except those that were given up meanwhile.
 func (n *node) propose(requests []*request) {
-	var batch []*request
-	var operations []encoded
+	for len(requests) > 0 {
+		id, r := n.runOf(n.nonce.Load())
+		switch {
+		case n.ctx.Err() != nil || id == 0 && n.leaving.Load():
+			n.refuse(requests, n.reason())
+			return
+		case id == 0:
+			n.begin()
+			continue
+		}
+		p, rest := n.fill(requests)
+		p.run, p.number = id, r.number+1
+		if len(p.requests) == 0 || n.enter(p) {
+			requests = rest
+		}
+	}
+}
+
+// fill returns a proposal with as many requests as fit into one entry, and the rest. It
+// leaves out those that were given up, and refuses those that can't be in an entry.
+func (n *node) fill(requests []*request) (p *proposal, rest []*request) {
+	p = &proposal{}
 	size := entryOverhead
-	for _, r := range requests {
+	for i, r := range requests {
 		if r.taken.Load() {
-			continue // given up
+			continue
 		}
 		o, err := n.encode(r)
 		if err != nil {
 			n.refuse([]*request{r}, err)
 			continue
 		}
-		if size+len(o.Fields)+entryOverhead > maxEntry || len(batch) == batchLength {
-			n.proposeEntry(batch, operations)
-			batch, operations, size = nil, nil, entryOverhead
+		if size += len(o.Fields) + entryOverhead; size > maxEntry {
+			return p, requests[i:]
 		}
-		batch, operations, size = append(batch, r), append(operations, o), size+len(o.Fields)+entryOverhead
+		p.requests, p.operations = append(p.requests, r), append(p.operations, o)
 	}
-	if len(batch) > 0 {
-		n.proposeEntry(batch, operations)
-	}
+	return p, nil
 }
 
 // entryOverhead is more than an entry has for itself, and for each operation besides the
@@ -80,32 +96,6 @@ func (n *node) encode(r *request) (encoded, error) {
 	return o, nil
 }
 
-// proposeEntry proposes one entry. If the run of this node ends before the entry is applied,
-// it proposes the requests again, except those that were given up meanwhile.
-func (n *node) proposeEntry(requests []*request, operations []encoded) {
-	id, r := n.runToPropose()
-	if id != 0 && n.enter(&proposal{run: id, number: r.number + 1, requests: requests}, operations) {
-		return
-	}
-	if id == 0 || n.ctx.Err() != nil {
-		n.refuse(requests, n.reason())
-		return
-	}
-	n.propose(requests)
-}
-
-// runToPropose returns the run of this node, which it begins if there is none. The number is
-// zero if the node stops.
-func (n *node) runToPropose() (int64, run) {
-	for n.ctx.Err() == nil {
-		if id, r := n.ownRun(); id != 0 || n.leaving.Load() {
-			return id, r
-		}
-		n.begin()
-	}
-	return 0, run{}
-}
-
 // begin begins a run of this node, and takes over the devices whose streams are open here.
 func (n *node) begin() {
 	last := n.nonce.Load()
@@ -123,7 +113,7 @@ func (n *node) begin() {
 	}
 	r := &request{op: op} // without a channel: answer leaves it alone when a write fails that is tried again
 	switch {
-	case !n.enter(&proposal{requests: []*request{r}}, []encoded{o}):
+	case !n.enter(&proposal{requests: []*request{r}, operations: []encoded{o}}):
 	case r.err != nil:
 		n.fail(r.err)
 	default:
@@ -137,8 +127,8 @@ const retryEvery = 100 * time.Millisecond
 // enter appends an entry until follow has reached it, and reports whether it was applied.
 // Only one entry is under way at a time. One that was appended is appended again if it
 // doesn't arrive, because the log may lose what no node has applied.
-func (n *node) enter(p *proposal, operations []encoded) (applied bool) {
-	p.data, p.landed = n.codec.encodeEntry(p, operations), make(chan bool, 1)
+func (n *node) enter(p *proposal) (applied bool) {
+	p.data, p.landed = n.codec.encodeEntry(p), make(chan bool, 1)
 	n.mu.Lock()
 	n.underWay = p
 	n.mu.Unlock()
