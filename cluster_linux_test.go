@@ -125,7 +125,7 @@ func TestFromOneServerToThreeNodesAndBack(t *testing.T) {
 	if got := back.Status("alice"); !strings.Contains(got, "in three") {
 		t.Errorf("a server that is alone again shows %s", got)
 	}
-	one.refused("has 2 users of its own, and the log has its own users as well")
+	one.refused("has 2 users of its own, and the log has begun with another database")
 }
 
 // TestLogThatLostItsEndIsAccepted checks that the nodes refuse to go on, and that the command

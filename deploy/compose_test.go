@@ -16,7 +16,7 @@ import (
 // creates.
 func TestComposeIsValid(t *testing.T) {
 	for name, lines := range map[string][]string{
-		"compose.yaml": {"PRESENCE_AUTH__ADMIN_KEY: from the environment"},
+		"compose.yaml": {"PRESENCE_AUTH__ADMIN_KEY: from the environment", "PRESENCE_AUTH__SECRET: " + server.Secret},
 		"compose-cluster.yaml": {
 			"PRESENCE_CLUSTER__NAME: node1", "PRESENCE_CLUSTER__NAME: node3", "POSTGRES_PASSWORD: its-password",
 			"PRESENCE_CLUSTER__LOG: postgres://presence:its-password@10.89.8.3/presence",
@@ -61,10 +61,17 @@ func TestComposeSecrets(t *testing.T) {
 	if command == nil {
 		t.Fatal("the sample has no command that creates deploy/.env")
 	}
-	create := exec.Command("sh", "-ec", command[1])
-	create.Dir = top
-	if out, err := create.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", command[1], err, out)
+	var created []string
+	for range 2 { // the second time, it leaves the file alone
+		create := exec.Command("sh", "-ec", command[1])
+		create.Dir = top
+		if out, err := create.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", command[1], err, out)
+		}
+		created = append(created, read(t, filepath.Join(top, "deploy", ".env")))
+	}
+	if created[0] != created[1] {
+		t.Error("the command replaces the secrets")
 	}
 	info, err := os.Stat(filepath.Join(top, "deploy", ".env"))
 	if err != nil || info.Mode().Perm() != 0o600 {

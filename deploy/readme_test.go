@@ -116,21 +116,21 @@ func (r reader) stop() {
 // TestReadmeNamesWhatIsThere checks that the keys, files, calls, metrics and codes in
 // the README exist.
 func TestReadmeNamesWhatIsThere(t *testing.T) {
-	readme, api := read(t, "README.md"), read(t, "../httpapi/openapi.yaml")
+	readme, api, compose := read(t, "README.md"), read(t, "../httpapi/openapi.yaml"), read(t, "compose-cluster.yaml")
 	source := sources(t, "../*.go", "../httpapi/*.go", "../presence/*.go", "../presence/store/*.go", "../sdk/*.js")
 	keys := keysOf(read(t, "../presence.toml"))
 	for pattern, there := range map[string]func(name string) bool{
 		"`((?:database|auth|features|limits|timing|tls|cors|webhooks|cluster|ops|log)\\.[a-z_]+)\\b": func(name string) bool { return keys[name] },
 		`PRESENCE_([A-Z_]+)`: func(name string) bool {
-			return keys[strings.ReplaceAll(strings.ToLower(name), "__", ".")]
+			return keys[strings.ReplaceAll(strings.ToLower(name), "__", ".")] || strings.Contains(compose, "${PRESENCE_"+name)
 		},
 		`\]\(([^)#]+)\)`: func(name string) bool {
 			_, err := os.Stat(name)
 			return err == nil || strings.HasPrefix(name, "https://")
 		},
-		`\b(deploy/[a-zA-Z.]+)`: func(name string) bool {
+		`\b(deploy/[a-zA-Z.-]+)`: func(name string) bool {
 			_, err := os.Stat(filepath.Join("..", name))
-			return err == nil
+			return err == nil || name == "deploy/.env" || name == "deploy/presence.db.secret" // the commands create these
 		},
 		`(/v1/[a-zA-Z/]+[a-zA-Z])`: func(name string) bool { return strings.Contains(api, "\n  "+name+":\n") || name == "/v1/admin" },
 		"`(presence_[a-z_]+)`":     func(name string) bool { return strings.Contains(source, `"`+name+`"`) },

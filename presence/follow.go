@@ -232,8 +232,10 @@ func (n *node) observe(entry *LogEntry, p *proposal) error {
 				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", n.w.model.runs[p.run].node)
 			}
 		case *beat:
-			for _, name := range op.dead { // own entries only
-				n.svc.log.Warn("node is dead: it had no beat while this node had three", "node", name)
+			for _, name := range op.dead {
+				if p.own {
+					n.svc.log.Warn("node is dead: it had no beat while this node had three", "node", name)
+				}
 			}
 			if err := n.compareDigest(p.run, op); err != nil {
 				return err

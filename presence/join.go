@@ -154,8 +154,8 @@ func (n *node) fetch(ctx context.Context, state *LogState, config Config) error 
 		}
 	}
 	if c.Users > 0 {
-		return fmt.Errorf("%s has %s of its own, and the log has its own users as well: "+
-			"move the file away, and the node copies the state from the log; or the command presence cluster accept makes the log go on from this file",
+		return fmt.Errorf("%s has %s of its own, and the log has begun with another database. To keep the users of the log, "+
+			"move the file away, and the node copies them; to keep those of the file, use the command presence cluster accept",
 			n.path, number(c.Users, "user", "users"))
 	}
 	return n.load(ctx)

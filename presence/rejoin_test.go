@@ -214,7 +214,7 @@ func TestADatabaseThatCantJoin(t *testing.T) {
 		alone.register("bob")
 		alone.must(alone.Close())
 		alone.log = c.log
-		alone.isRefusedToOpen("has 1 user of its own, and the log has its own users as well: move the file away")
+		alone.isRefusedToOpen("has 1 user of its own, and the log has begun with another database. To keep the users of the log, move the file away")
 
 		c.pass(1500 * time.Millisecond)
 		c.nodes[0].must(c.nodes[0].Service.node.saveSnapshot(t.Context()))
@@ -282,7 +282,7 @@ func TestTwoFounders(t *testing.T) {
 			w := &world{t: t, path: t.TempDir() + "/presence.db", settings: DefaultSettings(), log: second}
 			w.start()
 		}}
-		late.isRefusedToOpen("has 1 user of its own, and the log has its own users as well")
+		late.isRefusedToOpen("has 1 user of its own, and the log has begun with another database")
 	})
 }
 
