@@ -290,7 +290,10 @@ func (b *batch) publish(m *model) {
 	m.jumps, m.deletions, m.cursors = b.jumps, b.deletions, b.cursors
 	m.meter.committed = b.committed
 	if b.mark != nil {
-		m.logPlace = b.mark.place
+		m.applied = placeDigest{b.mark.place, b.mark.digest}
+		if minute := toMicros(time.Minute); b.now/minute != b.before/minute {
+			m.minute = m.applied
+		}
 	}
 	for _, f := range b.follow {
 		f(m)

@@ -15,13 +15,13 @@ const beatEvery = time.Second
 // none. The beginning of a run counts as a beat.
 type beats [3]micros
 
-// add adds a beat at a time. Beats that follow each other at once, because the log was away
-// when they were due, count as one.
+// add adds a beat at a time. Beats at nearly the same time count as one: they were due while
+// the log was away.
 func (b *beats) add(now micros) {
-	switch passed := now - b[0]; {
-	case passed < toMicros(beatEvery*9/10):
+	switch {
+	case now-b[0] < toMicros(beatEvery/2):
 		b[0] = now
-	case passed > toMicros(longestGap):
+	case isOutage(b[0], now):
 		*b = beats{now} // the log was away, also from the others
 	default:
 		*b = beats{now, b[0], b[1]}
@@ -49,41 +49,24 @@ func (op *beat) apply(b *batch) error {
 	return nil
 }
 
-// beat proposes a beat each second, or later once the last one is applied. If no entry of
-// this node is applied for awayAfter, it moves the streams away, once.
+// beat proposes a beat each second, or later once the last one is applied.
 func (n *node) beat() {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
-	moved := false
 	for {
 		select {
 		case <-ticker.C:
+			n.w.send(n.newBeat(), nil, false) // for at most maxWait
 		case <-n.ctx.Done():
 			return
 		}
-		n.w.send(n.newBeat(), nil, false) // for at most maxWait
-		away := n.isAway()
-		if away && !moved {
-			n.svc.moveAway()
-		}
-		moved = away
 	}
 }
 
 func (n *node) newBeat() *beat {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return &beat{Place: n.applied.place, Digest: n.applied.digest}
-}
-
-// awayAfter is for how long no entry of a node is applied until it isn't ready, and moves
-// its streams away.
-const awayAfter = 10 * time.Second
-
-func (n *node) isAway() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return time.Since(n.lastOwn) >= awayAfter
+	n.svc.mu.RLock()
+	defer n.svc.mu.RUnlock()
+	return &beat{Place: n.svc.model.applied.place, Digest: n.svc.model.applied.digest}
 }
 
 // digestsKept is for how many places the node remembers its digest.

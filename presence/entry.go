@@ -50,7 +50,7 @@ func (c *codec) decodeEntry(data []byte) (*proposal, error) {
 	for _, o := range l.Operations {
 		op, err := c.decode(o)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("an entry of the log can't be read (%w): the command presence cluster accept makes the log go on from this database", err)
 		}
 		r := &request{op: op}
 		r.taken.Store(true)

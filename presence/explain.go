@@ -100,7 +100,6 @@ func (s *Service) explain(userID string) (e Explanation, id uint32, feeds int, e
 	x := explainer{user: u, now: now, started: s.started, ends: s.model.ends, settings: &s.model.settings}
 	streams := len(u.sessions())
 	if s.node != nil {
-		x.started = 0
 		streams, _ = x.count(connected) // at all nodes
 	}
 	e = Explanation{

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,7 +62,8 @@ func (f *faults) step() {
 	}{
 		{30, "connect", f.connect}, {15, "close", f.hangUp}, {20, "set", f.set}, {30, "pass", f.passSome},
 		{6, "cut", f.cutLink}, {8, "restore", f.restoreLink}, {2, "outage", f.outage}, {3, "restart", f.restart}, {2, "kill", f.killNode},
-		{3, "log out", f.logOut}, {2, "disk", f.failDisk},
+		{3, "log out", f.logOut}, {2, "disk", f.failDisk}, {3, "clock", f.setClock}, {3, "slow", f.slowLink},
+		{2, "snapshot", f.saveSnapshot}, {2, "lose", f.loseAppends}, {5, "close", f.closeTwice},
 	}
 	total := 0
 	for _, m := range moves {
@@ -207,12 +209,49 @@ func (f *faults) killNode(c *client, user string, node int) {
 	f.links[node].deliver(held)
 }
 
+// closeTwice closes a node whose link may be cut, and opens and closes it again, each time for
+// as long as a context lasts.
+func (f *faults) closeTwice(_ *client, _ string, node int) {
+	w := f.nodes[node]
+	w.must(w.Close())
+	f.leave(node)
+	for range 2 {
+		ctx, cancel := context.WithTimeout(f.t.Context(), time.Duration(f.rand.Int64N(int64(5*time.Second))))
+		svc, err := Open(ctx, Config{Path: w.path, Settings: &w.settings, Log: w.log, Node: w.node})
+		if err == nil {
+			w.must(svc.Close())
+		} else if !errors.Is(err, context.DeadlineExceeded) {
+			f.t.Errorf("Open: %v", err)
+		}
+		cancel()
+	}
+	f.restoreLink(nil, "", node)
+	f.links[node].slow(0)
+	w.start()
+}
+
+func (f *faults) setClock(*client, string, int) {
+	f.log.turnClock(time.Duration(f.rand.Int64N(int64(40*time.Second))) - 20*time.Second)
+}
+
+func (f *faults) loseAppends(_ *client, _ string, node int) { f.links[node].lose() }
+
+func (f *faults) slowLink(_ *client, _ string, node int) {
+	f.links[node].slow(time.Duration(f.rand.Int64N(int64(1500 * time.Millisecond))))
+}
+
+// saveSnapshot has no effect if the link is cut.
+func (f *faults) saveSnapshot(_ *client, _ string, node int) {
+	f.nodes[node].Service.node.saveSnapshot(f.t.Context())
+}
+
 // check waits until all faults are over, and checks what must be true then.
 func (f *faults) check() {
 	for i := range f.links {
 		f.restoreLink(nil, "", i)
+		f.links[i].slow(0)
 	}
-	for range 5 {
+	for range 10 {
 		f.pass(20 * time.Second)
 		f.read()
 	}

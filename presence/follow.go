@@ -2,7 +2,6 @@ package presence
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,7 @@ func (n *node) follow() {
 	for n.ctx.Err() == nil {
 		entries, err := n.log.Next(n.ctx, n.mark.place)
 		if err != nil {
-			err = n.recover(err)
+			err = n.reconnect(err)
 		}
 		for i := 0; i < len(entries) && err == nil; i++ {
 			err = n.applyEntry(&entries[i])
@@ -25,9 +24,9 @@ func (n *node) follow() {
 	}
 }
 
-// recover waits until the log can be reached again, after an error of Next. It returns an
+// reconnect waits until the log can be reached again, after an error of Next. It returns an
 // error if the node can't go on.
-func (n *node) recover(err error) error {
+func (n *node) reconnect(err error) error {
 	for n.ctx.Err() == nil {
 		switch {
 		case err == nil || errors.Is(err, errLostLog):
@@ -61,8 +60,8 @@ func (n *node) verify() error {
 		return nil // there was none, or it was removed
 	}
 	entries, err := n.log.Next(ctx, place-1)
-	if err != nil && !errors.Is(err, ErrLostEnd) {
-		return err
+	if err != nil {
+		return err // reconnect explains ErrLostEnd
 	}
 	if len(entries) == 0 || !bytes.Equal(entryHash(&entries[0]), n.mark.entry) {
 		return n.errLostEnd(place - 1)
@@ -95,13 +94,12 @@ func (n *node) applyEntry(entry *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	for proposed := p; !n.perform(entry, now, p); {
-		n.pause()
-		p, err = n.takeEntry(entry.Data) // without the results of the last attempt
-		if err := cmp.Or(err, n.ctx.Err()); err != nil {
-			return err
+	for proposed := p; !n.perform(entry, now, p); p.landed = proposed.landed {
+		if n.pause(); n.ctx.Err() != nil {
+			proposed.land(false)
+			return n.ctx.Err()
 		}
-		p.landed = proposed.landed
+		p, _ = n.takeEntry(entry.Data) // without the results of the last attempt
 	}
 	err = n.observe(entry, p)
 	p.answer(nil)
@@ -139,20 +137,14 @@ func (n *node) hasNoEffect(p *proposal) bool {
 func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	run, _ := n.w.model.runOf(n.nonce.Load())
 	p.own = run != 0 && run == p.run
-	m := &mark{place: entry.Place, number: p.number, at: entry.At.UnixMicro(), entry: entryHash(entry), before: n.mark.digest}
+	m := &mark{place: entry.Place, number: p.number, at: entry.At.UnixMicro(), entry: entryHash(entry), before: n.mark.digest,
+		ours: n.nonce.Load(), nonce: n.mark.nonce, proposed: n.mark.proposed}
 	for _, r := range p.requests {
 		if !r.take() {
 			r.then = n.effect(r.op, p.own)
 		}
-		switch op := r.op.(type) {
-		case *beginRun:
-			if op.Nonce == n.nonce.Load() {
-				m.nonce = op.Nonce
-			}
-		case *configure:
-			if p.own {
-				m.proposed = n.codec.encodeSettings(op.Settings)
-			}
+		if op, ok := r.op.(*configure); ok && p.own {
+			m.proposed = n.codec.encodeSettings(op.Settings)
 		}
 	}
 	before := n.w.lastBatch
@@ -166,7 +158,6 @@ func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	}
 	n.w.store.Wrote(b.written)
 	n.mark = m
-	n.keepDigest(b)
 	return true
 }
 
@@ -213,13 +204,13 @@ func (p *proposal) land(applied bool) {
 func (n *node) observe(entry *LogEntry, p *proposal) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.applied = placeDigest{entry.Place, n.mark.digest}
-	n.digests[entry.Place%digestsKept] = n.applied
+	n.digests[entry.Place%digestsKept] = placeDigest{entry.Place, n.mark.digest}
 	n.grown.Add(int64(len(entry.Data)))
 	close(n.progress)
 	n.progress = make(chan struct{})
 	if p.own {
 		n.lastOwn = time.Now()
+		n.silence.Reset(awayAfter)
 		if n.lost != nil {
 			n.svc.log.Info("log can be reached again")
 		}

@@ -2,6 +2,7 @@ package presence
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,22 +21,19 @@ func (s *Service) openNode(ctx context.Context, config *Config, schema store.Sch
 	if err == nil {
 		err = n.start(ctx, last, settings)
 	}
-	detach()
-	n.opened.Store(true)
-	if failed := n.failed(); failed != nil {
-		err = failed
+	if !detach() {
+		n.stop(ctx.Err()) // if that isn't done yet
 	}
-	if err == nil {
+	n.opened.Store(true)
+	if err = cmp.Or(n.failed(), err); err == nil {
 		return nil
 	}
 	n.stop(err)
+	closeAll := s.closeStore
 	if s.node != nil {
-		return errors.Join(err, s.Close())
+		closeAll = s.Close
 	}
-	if s.store != nil {
-		return errors.Join(err, s.closeStore())
-	}
-	return err
+	return errors.Join(err, closeAll())
 }
 
 // open opens the database, which is, or becomes, a copy of the state of the log, and reads
@@ -63,7 +61,7 @@ func (n *node) open(ctx context.Context, config *Config, schema store.Schema) (l
 	if err := n.restore(ctx); err != nil {
 		return 0, err
 	}
-	return state.Last, n.recover(n.verify())
+	return state.Last, n.reconnect(n.verify())
 }
 
 // restore reads how far the database has applied the log.
@@ -71,12 +69,12 @@ func (n *node) restore(ctx context.Context) error {
 	n.w, n.mark = n.svc.writer, &mark{}
 	m := n.mark
 	row := n.w.store.Reader().QueryRowContext(ctx, "SELECT place, at, entry, digest, nonce, proposed FROM node")
-	if err := row.Scan(&m.place, &m.at, &m.entry, &m.digest, &n.before, &n.proposed); err != nil {
+	if err := row.Scan(&m.place, &m.at, &m.entry, &m.digest, &m.nonce, &m.proposed); err != nil {
 		return err
 	}
-	n.svc.model.logPlace = m.place
-	n.applied = placeDigest{m.place, m.digest}
-	n.digests[m.place%digestsKept] = n.applied
+	n.before = m.nonce
+	n.svc.model.applied = placeDigest{m.place, m.digest}
+	n.digests[m.place%digestsKept] = n.svc.model.applied
 	_, err := n.w.store.Exec("PRAGMA synchronous = NORMAL") // what is lost is applied again
 	return err
 }
@@ -88,7 +86,11 @@ func (n *node) start(ctx context.Context, last int64, settings Settings) error {
 	s.node, s.writer.node = n, n
 	s.model.settings.takeOwn(settings)
 	n.setOwn(settings)
-	s.started = s.clock.now()
+	s.clock.follow(n.w.lastBatch, n.w.lastBatch) // until an entry arrives, the time is the log's as well
+	var first operation = n.newBeat()
+	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, n.mark.proposed) {
+		first = &configure{settings.deciding()} // what this node proposed last isn't proposed again
+	}
 	n.tasks.Go(n.follow)
 	err := n.reach(ctx, Position{Place: last})
 	if err == nil {
@@ -99,15 +101,12 @@ func (n *node) start(ctx context.Context, last int64, settings Settings) error {
 	}
 	s.startTasks()
 	n.tasks.Go(n.beat)
+	n.tasks.Go(n.moveAway)
 	n.tasks.Go(n.saveSnapshots)
 	if err != nil {
 		return err
 	}
-	var op operation = n.newBeat()
-	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, n.proposed) {
-		op = &configure{settings.deciding()} // what this node proposed last isn't proposed again
-	}
-	return s.writer.submit(op)
+	return s.writer.submit(first)
 }
 
 // awaitLog waits until the log can be reached.
@@ -144,8 +143,8 @@ func (n *node) fetch(ctx context.Context, state *LogState, config Config) error 
 	case c.log == state.ID:
 		return n.load(ctx)
 	case c.log != "" && state.Snapshot < 0:
-		return fmt.Errorf("%w: %s has applied the entry %d of a log, and this one is empty. Correct the address of the log; "+
-			"or the command presence cluster accept makes the log begin with this database", errLostLog, n.path, c.place)
+		return fmt.Errorf("%s has applied the entry %d of a log, and this one is empty. Correct the address of the log; "+
+			"or the command presence cluster accept makes the log begin with this database", n.path, c.place)
 	case c.log != "":
 		return fmt.Errorf("%s belongs to another log: correct the address of the log, or move the file away, and the node copies the state from this log", n.path)
 	case state.Snapshot < 0:
@@ -202,7 +201,7 @@ func (n *node) load(ctx context.Context) error {
 // awaitSilence returns an error if the last run of this database still has beats: then
 // another process runs with a copy of the file.
 func (n *node) awaitSilence() error {
-	run, last := n.runOf(n.before)
+	run, last := n.svc.runOf(n.before)
 	silence := last.beats[0] + toMicros(longestGap) - n.svc.clock.now()
 	if run == 0 || silence <= 0 {
 		return nil
@@ -212,7 +211,7 @@ func (n *node) awaitSilence() error {
 	case <-n.ctx.Done():
 		return n.reason()
 	}
-	if _, now := n.runOf(n.before); now.count > last.count {
+	if _, now := n.svc.runOf(n.before); now.count > last.count {
 		return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.path)
 	}
 	return nil

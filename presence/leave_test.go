@@ -119,3 +119,21 @@ func TestNodesThatDisagree(t *testing.T) {
 		other.must(other.Ready(t.Context()))
 	})
 }
+
+// TestADeadNodeDoesntDisagreeWithItself checks that a node which was killed can start with
+// another Config.Agreement, however often others have refused it.
+func TestADeadNodeDoesntDisagreeWithItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1)
+		other := c.join()
+		c.pass(3 * time.Second)
+		one := c.kill(0)
+		one.agreement = []string{"another"}
+		for range 2 {
+			one.isRefusedToOpen(`is not the same here and on the node "node 2"`)
+		}
+		other.must(other.Close())
+		one.start()
+		one.must(one.Ready(t.Context()))
+	})
+}

@@ -3,8 +3,8 @@ package presence
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
-	"time"
 )
 
 // mark is how far a node has applied the log, as it is stored with each entry.
@@ -16,9 +16,9 @@ type mark struct {
 	before []byte // the digest at the previous place
 	digest []byte // the result: the digest at this place
 
-	// The fields below are nil unless the entry is one of this node.
-	nonce    any // that of the run that begins
-	proposed any // the settings that the node proposes
+	ours     int64  // the nonce that this node has proposed last; zero before the first
+	nonce    int64  // that of the last run of this node
+	proposed []byte // the settings that this node has proposed last
 }
 
 // entryHash returns the SHA-256 of an entry.
@@ -42,14 +42,16 @@ func logTime(last, lastAt, at micros) micros {
 // saveMark stores the mark of the batch, and counts the entry for its run.
 func (b *batch) saveMark() {
 	m := b.mark
+	if r := b.runs[b.run]; r.nonce != 0 && r.nonce == m.ours {
+		m.nonce = m.ours
+	}
 	b.changeRun(b.run, func(r *run) { r.number = m.number })
 	m.digest = b.digest()
-	b.exec("UPDATE node SET place = ?, at = ?, entry = ?, digest = ?, nonce = ifnull(?, nonce), proposed = ifnull(?, proposed)",
-		m.place, m.at, m.entry, m.digest, m.nonce, m.proposed)
+	b.exec("UPDATE node SET place = ?, at = ?, entry = ?, digest = ?, nonce = ?, proposed = ifnull(?, x'')", m.place, m.at, m.entry, m.digest, m.nonce, m.proposed)
 }
 
 // digest returns the digest of the state after the batch: a hash of the previous digest
-// and of every account that the batch has changed. All nodes have the same digest at the
+// of the runs, and of every account that the batch has changed. All nodes have the same digest at the
 // same place.
 func (b *batch) digest() []byte {
 	form := slices.Clone(b.mark.before)
@@ -57,6 +59,10 @@ func (b *batch) digest() []byte {
 	text := func(s string) { number(int64(len(s))); form = append(form, s...) }
 	for _, n := range []int64{b.mark.place, b.now, b.version, int64(b.nextUser), b.lastRun} {
 		number(n)
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.runs)) {
+		number(id)
+		number(b.runs[id].beats[0])
 	}
 	for _, id := range b.changed() {
 		number(int64(id))
@@ -77,13 +83,4 @@ func (b *batch) digest() []byte {
 	}
 	sum := sha256.Sum256(form)
 	return sum[:]
-}
-
-// keepDigest keeps the digest after a batch that is the first one of a minute.
-func (n *node) keepDigest(b *batch) {
-	if minute := toMicros(time.Minute); b.now/minute != b.before/minute {
-		n.mu.Lock()
-		n.minute = placeDigest{b.mark.place, b.mark.digest}
-		n.mu.Unlock()
-	}
 }

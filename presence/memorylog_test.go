@@ -31,6 +31,13 @@ func newMemoryLog() *memoryLog {
 
 var errUnsure = errors.New("the connection broke")
 
+// turnClock changes the clock of the engine.
+func (l *memoryLog) turnClock(by time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ahead += by
+}
+
 // fail makes all calls return err. Nil makes them succeed again.
 func (l *memoryLog) fail(err error) {
 	l.mu.Lock()

@@ -37,21 +37,18 @@ type node struct {
 	grown   atomic.Int64 // the size of the entries that were applied since the last snapshot
 	before  int64        // that of the last run of the process before
 
-	proposed []byte // the settings that the process before has proposed last
-
 	// The fields below belong to follow, and before start to its starter.
 	mark *mark // what is applied
 
-	mu        sync.Mutex  // Service.mu is taken before it, never after it
-	agreement []string    // see Config.Agreement
-	settings  Settings    // those that the configuration of this node has, as far as they decide outcomes
-	underWay  *proposal   // was appended, or may have been, and is not applied yet; nil if there is none
-	applied   placeDigest // at the last entry that is applied
+	mu        sync.Mutex // Service.mu is taken before it, never after it
+	agreement []string   // see Config.Agreement
+	settings  Settings   // those that the configuration of this node has, as far as they decide outcomes
+	underWay  *proposal  // was appended, or may have been, and is not applied yet; nil if there is none
 	digests   [digestsKept]placeDigest
 	differing map[int64]bool // the runs whose state is not that of this node
 	progress  chan struct{}  // closed and replaced when an entry was applied
-	minute    placeDigest    // at the first entry of the last minute of the log; zero until one has begun
 	lastOwn   time.Time      // when an entry of this node was applied last
+	silence   *time.Timer    // fires awayAfter later
 	lost      error          // why the log can't be reached; nil if it can
 	reported  time.Time      // when lost was logged last
 }
@@ -59,17 +56,17 @@ type node struct {
 func newNode(s *Service, config *Config) *node {
 	n := &node{
 		svc: s, log: config.Log, name: config.Node, path: config.Path, agreement: config.Agreement, codec: s.codec,
-		progress: make(chan struct{}), differing: make(map[int64]bool), lastOwn: time.Now(),
+		progress: make(chan struct{}), differing: make(map[int64]bool), lastOwn: time.Now(), silence: time.NewTimer(awayAfter),
 	}
 	n.ctx, n.stop = context.WithCancelCause(context.Background())
 	return n
 }
 
 // runOf returns the run with a nonce. The number is zero if there is none.
-func (n *node) runOf(nonce int64) (int64, run) {
-	n.svc.mu.RLock()
-	defer n.svc.mu.RUnlock()
-	return n.svc.model.runOf(nonce)
+func (s *Service) runOf(nonce int64) (int64, run) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.model.runOf(nonce)
 }
 
 func (m *model) runOf(nonce int64) (id int64, r run) {
@@ -134,16 +131,16 @@ func (n *node) ready() error {
 	if err := n.failed(); err != nil {
 		return &Error{Code: CodeUnavailable, Message: err.Error(), Cause: err}
 	}
-	if n.isAway() {
-		return n.whyLate()
-	}
-	return nil
-}
-
-// whyLate returns the error of a call that has waited for too long.
-func (n *node) whyLate() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if time.Since(n.lastOwn) < awayAfter {
+		return nil
+	}
+	return n.whyLate()
+}
+
+// whyLate returns the error of a call that has waited for too long. n.mu is held.
+func (n *node) whyLate() error {
 	if err := n.w.lastError.Load(); err != nil {
 		return err
 	}
@@ -163,16 +160,27 @@ func (n *node) leads() bool {
 	return run != 0 && run == slices.Min(slices.Collect(maps.Keys(runs.runs)))
 }
 
-// moveAway ends all sessions and the feeds that are not stored, so that their clients
-// connect elsewhere. New ones may be opened.
-func (s *Service) moveAway() {
-	now := s.clock.now()
-	s.update(func(m *model) {
-		for _, u := range m.users {
-			for _, session := range u.sessions() {
-				m.ended = append(m.ended, session.endedAt(now))
-			}
+// awayAfter is for how long no entry of a node is applied until it isn't ready, and moves
+// its streams away.
+const awayAfter = 10 * time.Second
+
+// moveAway ends all sessions and the feeds that are not stored, when no entry of this node
+// was applied for awayAfter, so that their clients connect elsewhere. New ones may be opened.
+func (n *node) moveAway() {
+	for {
+		select {
+		case <-n.silence.C:
+		case <-n.ctx.Done():
+			return
 		}
-		m.endAll(false)
-	})
+		now := n.svc.clock.now()
+		n.svc.update(func(m *model) {
+			for _, u := range m.users {
+				for _, session := range u.sessions() {
+					m.ended = append(m.ended, session.endedAt(now))
+				}
+			}
+			m.endAll(false)
+		})
+	}
 }

@@ -67,7 +67,7 @@ func (c *cluster) settle() {
 	synctest.Wait()
 	for _, w := range c.nodes {
 		if w.Service.node.failed() == nil {
-			if got := w.Service.node.applied.place; got != c.log.last() {
+			if got := w.Service.model.applied.place; got != c.log.last() {
 				c.t.Errorf("%s has applied %d entries of %d", w.node, got, c.log.last())
 			}
 		}
@@ -85,7 +85,7 @@ func (c *cluster) same() {
 				c.t.Errorf("%s differs on %s:\n%s\nand on %s\n%s", table, c.nodes[0].node, first[table], w.node, rows)
 			}
 		}
-		if string(w.Service.node.applied.digest) != string(c.nodes[0].Service.node.applied.digest) {
+		if string(w.Service.model.applied.digest) != string(c.nodes[0].Service.model.applied.digest) {
 			c.t.Errorf("the digests differ")
 		}
 	}

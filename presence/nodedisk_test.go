@@ -18,17 +18,13 @@ import (
 // durable in the log: its callers get an error, it has no beats and isn't ready, and once
 // the disk is back it has the state of the others, without anything twice.
 func TestTheDiskOfOneNodeFails(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there an open file keeps its name")
-	}
 	synctest.Test(t, func(t *testing.T) {
 		c := openCluster(t, 2, silent)
 		one, two := c.nodes[0], c.nodes[1]
 		stays, moves, left := one.web("stays", "tab"), one.web("moves", "tab"), one.web("left", "tab")
 		one.register("alice")
 		c.pass(1500 * time.Millisecond)
-		away := filepath.Join(t.TempDir(), "away")
-		one.must(os.Rename(one.path, away))
+		putBack := one.loseDisk()
 		began := time.Now()
 		_, err := one.Connect(t.Context(), Device{UserID: "ghost", ID: "tab"})
 		wantCode(t, err, CodeUnavailable, "its login is in the log, and can't be written here")
@@ -52,7 +48,7 @@ func TestTheDiskOfOneNodeFails(t *testing.T) {
 		wantList(t, two.live(), []string{"node 2"}, "the node has no beats")
 		two.web("moves", "tab")
 
-		one.must(os.Rename(away, one.path))
+		putBack()
 		c.pass(2 * time.Second)
 		one.must(one.Ready(t.Context()))
 		wantList(t, two.live(), []string{"node 2", "node 1"}, "the node has a new run")
@@ -73,22 +69,18 @@ func TestTheDiskOfOneNodeFails(t *testing.T) {
 // TestAStreamMovesWhileTheDiskFails checks that a session ends whose device has moved, also
 // if the entry that says so can't be written at once.
 func TestAStreamMovesWhileTheDiskFails(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there an open file keeps its name")
-	}
 	synctest.Test(t, func(t *testing.T) {
 		c := openCluster(t, 2, silent)
 		one, two := c.nodes[0], c.nodes[1]
 		alice := one.web("alice", "tab")
 		c.pass(1500 * time.Millisecond)
-		away := filepath.Join(t.TempDir(), "away")
 		c.links[0].cut(errCut, errCut)
 		c.pass(5 * time.Second)
 		two.web("alice", "tab")
 		c.links[0].cut(nil, nil)
-		one.must(os.Rename(one.path, away))
+		putBack := one.loseDisk()
 		c.pass(2 * time.Second)
-		one.must(os.Rename(away, one.path))
+		putBack()
 		c.pass(2 * time.Second)
 		alice.ends(io.EOF)
 		c.is("alice ONLINE", "her new stream is open")
@@ -99,9 +91,6 @@ func TestAStreamMovesWhileTheDiskFails(t *testing.T) {
 // TestANodeBeginsARunWhileTheDiskFails checks that the node goes on whose run has begun in
 // the log, but can't be written at once.
 func TestANodeBeginsARunWhileTheDiskFails(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there an open file keeps its name")
-	}
 	synctest.Test(t, func(t *testing.T) {
 		c := openCluster(t, 2, silent)
 		one, two := c.nodes[0], c.nodes[1]
@@ -110,13 +99,12 @@ func TestANodeBeginsARunWhileTheDiskFails(t *testing.T) {
 		c.links[0].cut(errCut, nil)
 		c.pass(5 * time.Second)
 		wantList(t, two.live(), []string{"node 2"}, "the run has ended")
-		away := filepath.Join(t.TempDir(), "away")
-		one.must(os.Rename(one.path, away))
+		putBack := one.loseDisk()
 		c.links[0].cut(nil, nil)
 		c.pass(200 * time.Millisecond) // the begin is the first entry that can't be written
 		wantList(t, two.live(), []string{"node 2", "node 1"}, "a run has begun")
 		wantList(t, one.live(), []string{"node 2"}, "the node can't write that")
-		one.must(os.Rename(away, one.path))
+		putBack()
 		c.pass(2 * time.Second)
 		one.must(one.Ready(t.Context()))
 		wantList(t, one.live(), []string{"node 2", "node 1"}, "the node has its run")
@@ -130,9 +118,6 @@ func TestANodeBeginsARunWhileTheDiskFails(t *testing.T) {
 // TestARepeatArrivesWhileTheDiskFails checks that an entry that arrives for the second time
 // has no effect either if that can't be written at once.
 func TestARepeatArrivesWhileTheDiskFails(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there an open file keeps its name")
-	}
 	synctest.Test(t, func(t *testing.T) {
 		c := openCluster(t, 2, silent)
 		one := c.nodes[0]
@@ -141,11 +126,10 @@ func TestARepeatArrivesWhileTheDiskFails(t *testing.T) {
 		repeat := c.log.entries[c.log.last()-1].Data
 		one.set("alice", "second", 0)
 		c.settle()
-		away := filepath.Join(t.TempDir(), "away")
-		one.must(os.Rename(one.path, away))
+		putBack := one.loseDisk()
 		one.must(c.log.Append(t.Context(), repeat))
 		c.pass(500 * time.Millisecond)
-		one.must(os.Rename(away, one.path))
+		putBack()
 		c.pass(2 * time.Second)
 		c.is("alice UNLOGINED second", "the first status isn't set again")
 		c.same()
@@ -180,6 +164,55 @@ func TestADamagedDatabaseStopsItsNode(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestANodeStopsWhileItsDiskFails closes a node that can't write an entry of its own.
+func TestANodeStopsWhileItsDiskFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2)
+		one, two := c.nodes[0], c.nodes[1]
+		one.register("alice")
+		c.settle()
+		putBack := one.loseDisk()
+		_, err := one.Set(t.Context(), "alice", "it is in the log", 0)
+		wantCode(t, err, CodeUnavailable, "it can't be written here")
+		began := time.Now()
+		one.must(one.Close())
+		if took := time.Since(began); took > maxWait+retryEvery {
+			t.Errorf("Close takes %s", took)
+		}
+		putBack()
+		one.start()
+		c.settle()
+		two.is("alice UNLOGINED it is in the log", "the other has applied it")
+		c.same()
+	})
+}
+
+// TestBeatsArePartOfTheState checks that a node whose beats are not those of the others stops,
+// because it would find others dead at another entry.
+func TestBeatsArePartOfTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 3)
+		last := c.nodes[2]
+		c.pass(3 * time.Second)
+		last.must(last.Close())
+		last.damage("UPDATE runs SET beat_1 = beat_1 + 1")
+		last.start()
+		c.pass(3 * time.Second)
+		last.hasStopped("has another state than " + last.path)
+	})
+}
+
+// loseDisk makes everything fail that the service writes, until putBack is called.
+func (w *world) loseDisk() (putBack func()) {
+	w.t.Helper()
+	if runtime.GOOS == "windows" {
+		w.t.Skip("there an open file keeps its name")
+	}
+	away := filepath.Join(w.t.TempDir(), "away")
+	w.must(os.Rename(w.path, away))
+	return func() { w.must(os.Rename(away, w.path)) }
 }
 
 // damage changes the file of a service that is closed.

@@ -18,7 +18,7 @@ type Position struct {
 func (s *Service) Position() Position {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return Position{s.model.version, s.model.logPlace}
+	return Position{s.model.version, s.model.applied.place}
 }
 
 // Await waits until the service has reached a position, for at most 5 seconds. Without a log
@@ -94,7 +94,7 @@ func (s *Service) LogMetrics() *LogMetrics {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := &LogMetrics{
-		Place: n.applied.place, DigestPlace: n.minute.place, Digest: n.minute.digest, Silent: time.Since(n.lastOwn).Truncate(time.Second),
+		Place: s.model.applied.place, DigestPlace: s.model.minute.place, Digest: s.model.minute.digest, Silent: time.Since(n.lastOwn).Truncate(time.Second),
 		AwayFor: n.lost, Failed: n.failed(), Append: n.appends.read(&times),
 	}
 	own, _ := s.model.runOf(n.nonce.Load())
@@ -106,7 +106,7 @@ func (s *Service) LogMetrics() *LogMetrics {
 }
 
 // Stopped returns a channel that is closed when the service can't go on because of its log,
-// or begins to close; see StopCause. Without a log it returns nil.
+// or closes; see StopCause. Without a log it returns nil.
 func (s *Service) Stopped() <-chan struct{} {
 	if s.node == nil {
 		return nil

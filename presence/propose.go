@@ -23,6 +23,8 @@ func (n *node) await(r *request, most time.Duration) error {
 		<-r.done
 		return nil
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	return n.whyLate()
 }
 
@@ -31,7 +33,7 @@ func (n *node) await(r *request, most time.Duration) error {
 // it proposes the requests again, except those that were given up meanwhile.
 func (n *node) propose(requests []*request) {
 	for len(requests) > 0 {
-		id, r := n.runOf(n.nonce.Load())
+		id, r := n.svc.runOf(n.nonce.Load())
 		switch {
 		case n.ctx.Err() != nil || id == 0 && n.leaving.Load():
 			n.refuse(requests, n.reason())
@@ -148,7 +150,11 @@ func (n *node) enter(p *proposal) (applied bool) {
 			return applied
 		case <-time.After(again):
 		case <-n.ctx.Done():
-			return false
+			n.mu.Lock()
+			isApplied := n.underWay != p
+			n.underWay = nil // so that nobody uses its requests any more
+			n.mu.Unlock()
+			return isApplied && <-p.landed
 		}
 	}
 }

@@ -105,6 +105,23 @@ func TestASecondProcessOnACopyIsRefused(t *testing.T) {
 	})
 }
 
+// TestASecondProcessWithAClockAhead is the same for a log whose time is behind that of the
+// machines, because the clock of the engine was set back and no entry has come since.
+func TestASecondProcessWithAClockAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1)
+		c.pass(1500 * time.Millisecond)
+		c.log.turnClock(-time.Hour)
+		c.log.fail(errCut)
+		c.pass(8 * time.Second)
+		c.log.fail(nil)
+		c.pass(1500 * time.Millisecond)
+		second := c.nodes[0].killed()
+		second.log, second.node = c.log, "second"
+		second.isRefusedToOpen("another process runs with a copy of")
+	})
+}
+
 // isRefusedToOpen checks that the service can't be opened, and that the error is one line
 // which contains want.
 func (w *world) isRefusedToOpen(want string) {
@@ -244,7 +261,7 @@ func TestRestoringACluster(t *testing.T) {
 			w.must(w.Close())
 			_, err := Restore(t.Context(), w.path, backup)
 			w.must(err)
-			w.isRefusedToOpen("cluster accept makes the log go on from this file")
+			w.isRefusedToOpen("to keep those of the file, use the command presence cluster accept")
 		}
 		c.log = newMemoryLog()
 		one.log = c.log

@@ -233,7 +233,10 @@ func (s *Service) closeStore() error {
 	if s.watching != nil {
 		err = s.watching.Close()
 	}
-	return errors.Join(err, s.store.Close())
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	return err
 }
 
 func (s *Service) isDraining() bool {

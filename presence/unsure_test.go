@@ -165,14 +165,14 @@ func TestTheClockOfTheLogGoesBack(t *testing.T) {
 		c.pass(1500 * time.Millisecond)
 		alice.Close()
 		c.pass(9600 * time.Millisecond)
-		c.log.setAhead(-5 * time.Minute)
+		c.log.turnClock(-5 * time.Minute)
 		before := c.log.last()
 		c.pass(time.Minute)
 		if n := c.log.last() - before; n > 3*60 {
 			t.Errorf("there are %d entries in a minute", n)
 		}
 		c.is("alice UNLOGINED", "the grace is over, although the log has an earlier time")
-		c.log.setAhead(0)
+		c.log.turnClock(5 * time.Minute)
 		bob := c.nodes[1].web("bob", "tab")
 		bob.Close()
 		c.pass(9 * time.Second)
@@ -181,10 +181,4 @@ func TestTheClockOfTheLogGoesBack(t *testing.T) {
 		c.is("bob UNLOGINED", "the grace is over")
 		c.same()
 	})
-}
-
-func (l *memoryLog) setAhead(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ahead = d
 }
