@@ -57,16 +57,17 @@ func TestComposeSecrets(t *testing.T) {
 	}
 	sample := read(t, "compose-cluster.yaml")
 	write(t, filepath.Join(top, "deploy", "compose-cluster.yaml"), sample)
-	command := regexp.MustCompile(`(?m)^#   (.* >deploy/.env\))$`).FindStringSubmatch(sample)
-	if command == nil {
+	command := regexp.MustCompile(`(?m)^#   for name(.*\n)+?#   done$`).FindString(sample)
+	if command == "" {
 		t.Fatal("the sample has no command that creates deploy/.env")
 	}
+	command = strings.ReplaceAll(command, "#   ", "")
 	var created []string
 	for range 2 { // the second time, it leaves the file alone
-		create := exec.Command("sh", "-ec", command[1])
+		create := exec.Command("sh", "-ec", command)
 		create.Dir = top
 		if out, err := create.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", command[1], err, out)
+			t.Fatalf("%s: %v\n%s", command, err, out)
 		}
 		created = append(created, read(t, filepath.Join(top, "deploy", ".env")))
 	}

@@ -17,7 +17,7 @@ import (
 // that in the log, begins another, and takes over the devices whose streams are still open.
 //
 // The goroutine of the writer proposes, one entry at a time. Another goroutine follows the
-// log, and a third one appends beats.
+// log. Others submit beats, move the streams away, and save snapshots.
 type node struct {
 	svc     *Service
 	w       *writer // nil until the database is open
