@@ -50,9 +50,9 @@ func (b *batch) saveMark() {
 	b.exec("UPDATE node SET place = ?, at = ?, entry = ?, digest = ?, nonce = ?, proposed = ifnull(?, x'')", m.place, m.at, m.entry, m.digest, m.nonce, m.proposed)
 }
 
-// digest returns the digest of the state after the batch: a hash of the previous digest
-// of the runs, and of every account that the batch has changed. All nodes have the same digest at the
-// same place.
+// digest returns the digest of the state after the batch: a hash of the previous digest, of
+// the runs, and of every account that the batch has changed. All nodes have the same digest
+// at the same place.
 func (b *batch) digest() []byte {
 	form := slices.Clone(b.mark.before)
 	number := func(n int64) { form = binary.AppendVarint(form, n) }
