@@ -20,7 +20,7 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 		return ErrOverloaded
 	}
 	r := newRequest()
-	r.op, r.then = op, func(m *model) { m.loggedIn(session, op) }
+	r.op, r.then = op, func(m *model) { n.loggedIn(m, session, op) }
 	if err := n.w.enqueue(r); err != nil {
 		return err
 	}
@@ -58,12 +58,23 @@ func (n *node) openAhead(session *Session, r *request, op *connect) (opened bool
 	return opened
 }
 
-// loggedIn opens the session of a login that was applied, unless it is open already.
-func (m *model) loggedIn(session *Session, op *connect) {
+// loggedIn opens the session of a login that was applied, unless it is open already. It may
+// have ended in this batch, by an earlier login of its device.
+func (n *node) loggedIn(m *model, session *Session, op *connect) {
 	if session.login == nil {
 		m.open(session, op.UserID, op.version)
 		return
 	}
 	session.login = nil
 	m.supersede(m.byName[op.UserID], op.DeviceID, session)
+	if session.ending.kind != notEnded {
+		m.endStream(op, n.svc.clock.now())
+	}
+}
+
+// endStream has the end stored of a stream that has no session.
+func (m *model) endStream(op *connect, at micros) {
+	if u := m.byName[op.UserID]; u != nil {
+		m.ended = append(m.ended, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: at})
+	}
 }

@@ -115,6 +115,38 @@ func TestAStreamThatWasReplacedInAnOutage(t *testing.T) {
 	})
 }
 
+// TestTwoLoginsInOneEntry has a device that resumes twice while the log is away. Both logins
+// are in one entry, and the second stream has replaced the first one before the entry
+// arrives. No stream is left that nobody reads.
+func TestTwoLoginsInOneEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1, silent) // nobody considers it dead meanwhile
+		one := c.nodes[0]
+		alice := one.web("alice", "tab")
+		c.pass(time.Second)
+		c.log.fail(errCut)
+		c.pass(1500 * time.Millisecond) // a beat is under way
+		first := alice.resume()
+		var second *stream
+		var opening sync.WaitGroup
+		opening.Go(func() { second = first.resume() })
+		synctest.Wait()
+		c.links[0].hold()
+		c.log.fail(nil)
+		c.pass(200 * time.Millisecond)
+		c.links[0].release() // the beat arrives, and both logins are proposed
+		c.links[0].hold()
+		opening.Wait()
+		c.links[0].release()
+		c.settle()
+		first.Close()
+		second.Close()
+		c.pass(11 * time.Second)
+		c.is("alice UNLOGINED", "none of her streams is open")
+		c.same()
+	})
+}
+
 // TestWhoDoesntResumeWaitsForTheLog checks that without the log no session opens for a device
 // that doesn't resume, for an unknown user, or for one that the node knows to be kicked.
 func TestWhoDoesntResumeWaitsForTheLog(t *testing.T) {

@@ -168,10 +168,9 @@ func (n *node) effect(op operation, own bool) func(*model) {
 	switch op := op.(type) {
 	case *connect:
 		return func(m *model) {
-			u := m.byName[op.UserID]
-			m.supersede(u, op.DeviceID, nil)
-			if own && u != nil {
-				m.ended = append(m.ended, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: n.svc.clock.now()})
+			m.supersede(m.byName[op.UserID], op.DeviceID, nil)
+			if own {
+				m.endStream(op, n.svc.clock.now())
 			}
 		}
 	case *nameFeed:
