@@ -120,15 +120,13 @@ const latest = math.MaxInt
 
 // conditionsOf returns the conditions of a database with a schema.
 func conditionsOf(schema int) []condition {
-	switch {
-	case schema < 4:
-		return conditions[:]
-	case schema < 5:
-		return slices.Concat(conditions[:], conditionsOf4[:])
-	case schema < 6:
-		return slices.Concat(conditions[:], conditionsOf4[:], conditionsOf5[:])
+	all := slices.Clone(conditions[:])
+	for i, added := range [][]condition{conditionsOf4[:], conditionsOf5[:], conditionsOf6[:]} {
+		if schema >= 4+i {
+			all = append(all, added...)
+		}
 	}
-	return slices.Concat(conditions[:], conditionsOf4[:], conditionsOf5[:], conditionsOf6[:])
+	return all
 }
 
 // tooLong and badEntry are conditions of users, whose own entry is in their row, and of

@@ -98,7 +98,7 @@ func checkAgainst(ctx context.Context, path string, schema store.Schema) (c Chec
 	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM users").Scan(&c.Users); err != nil {
 		return c, err
 	}
-	if c.Schema >= 6 { // nothing else can read the log of a database of an earlier schema
+	if c.Schema >= 6 { // a database of an earlier schema can't go on with its log, so it counts as one without
 		if err := db.QueryRowContext(ctx, "SELECT ifnull(max(log), ''), ifnull(max(place), 0) FROM node").Scan(&c.log, &c.place); err != nil {
 			return c, err
 		}
