@@ -105,6 +105,22 @@ func TestASecondProcessOnACopyIsRefused(t *testing.T) {
 	})
 }
 
+// TestANodeDoesntStartWithoutItsLog checks that the database of a node isn't used without its
+// log, unless it has left the log.
+func TestANodeDoesntStartWithoutItsLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1)
+		one := c.nodes[0]
+		one.register("alice")
+		one.must(one.Close())
+		one.log = nil
+		one.isRefusedToOpen("presence cluster leave makes it that of a single server")
+		one.must(LeaveLog(t.Context(), one.path))
+		one.start()
+		one.is("alice UNLOGINED", "nothing is lost")
+	})
+}
+
 // TestASecondProcessWithAClockAhead is the same for a log whose time is behind that of the
 // machines, because the clock of the engine was set back and no entry has come since.
 func TestASecondProcessWithAClockAhead(t *testing.T) {

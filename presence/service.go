@@ -56,6 +56,7 @@ type Service struct {
 //   - a setting is out of range; see [Settings.Validate].
 //   - the file can't be opened or written, or belongs to another program.
 //   - another service uses the file.
+//   - it belongs to a log, and Config.Log is nil; see [LeaveLog].
 //   - its schema is that of a newer release.
 //   - it is damaged in a way that [Check] reports.
 //   - it has to be upgraded, and the backup can't be written.
@@ -117,11 +118,25 @@ func (s *Service) start(ctx context.Context, settings Settings) error {
 	if err := s.read(ctx); err != nil {
 		return err
 	}
+	if err := s.checkAlone(ctx); err != nil {
+		return err
+	}
 	if err := s.beginRun(ctx, settings); err != nil {
 		return err
 	}
 	s.startTasks()
 	return nil
+}
+
+// checkAlone returns an error if the database belongs to a log. Without the log, it would
+// silently become another one than those of the other nodes.
+func (s *Service) checkAlone(ctx context.Context) error {
+	var log string
+	if err := s.store.Reader().QueryRowContext(ctx, "SELECT log FROM node").Scan(&log); err != nil || log == "" {
+		return err
+	}
+	return fmt.Errorf("%s is that of one of several nodes, and no log is configured: set cluster.log, "+
+		"or the command presence cluster leave makes it that of a single server", s.store.Path())
 }
 
 func (s *Service) startTasks() {
