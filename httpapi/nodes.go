@@ -36,7 +36,7 @@ func (c collector) logged(out sink) {
 	if m == nil {
 		return
 	}
-	out.gauge("presence_log_up", "1 while the log can be reached and this node applies it; otherwise 0.", one(m.AwayFor == nil && m.Failed == nil))
+	out.gauge("presence_log_up", "1 while the log can be reached and this node applies it; otherwise 0.", one(m.AwayFor == nil && c.h.service.StopCause() == nil))
 	out.gauge("presence_log_place", "Place in the log of the last entry that this node has applied.", float64(m.Place))
 	out.gauge("presence_log_silent_seconds", "Time since this node has applied an entry, in whole seconds; there is one every second.", m.Silent.Seconds())
 	out.counter("presence_log_entries_total", "Entries that this node has appended.", m.Append.Count())

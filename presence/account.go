@@ -72,6 +72,10 @@ type device struct {
 
 func (d *device) isConnected() bool { return d.stream != 0 && d.graceUntil == 0 }
 
+// hasStream reports whether a stream is that of the device, which may be nil. A device that
+// is hidden has none.
+func (d *device) hasStream(stream int64) bool { return d != nil && d.stream == stream && !d.hidden }
+
 // disconnect records that the device disconnected at a time. It counts as connected for
 // grace, and a native one is kept for retention.
 func (d *device) disconnect(at, grace, retention micros) {

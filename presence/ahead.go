@@ -10,17 +10,32 @@ import (
 // long as the longest silence of a log that isn't away.
 const aheadAfter = longestGap
 
+// pendingLogin is the login of a session that has opened ahead of it.
+type pendingLogin struct {
+	*request
+	replaces int64 // the stream that the device had when the session opened; zero if it had none
+}
+
+// isAheadOf reports whether the session waits for its login, and its device, which may be
+// nil, has not connected elsewhere since. own is the run of this node.
+func (s *Session) isAheadOf(d *device, own int64) bool {
+	return s.login != nil && (d == nil || !d.isConnected() || d.run == own || d.stream == s.login.replaces)
+}
+
 // logIn logs a device in that resumes, and opens its session. If the log is away, the
 // session opens on what the node knows, and the login counts once the log is back.
 func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
-	if err := ctx.Err(); err != nil {
+	if err := n.w.admit(ctx); err != nil {
 		return err
 	}
-	if n.w.wait() > maxWait {
-		return ErrOverloaded
-	}
 	r := newRequest()
-	r.op, r.then = op, func(m *model) { n.loggedIn(m, session, op) }
+	r.op = op
+	r.then = func(m *model) {
+		if session.login == nil {
+			m.open(session, op.UserID, op.version)
+		}
+		session.login = nil // it may have ended; then reconcile ends the stream
+	}
 	if err := n.w.enqueue(r); err != nil {
 		return err
 	}
@@ -52,29 +67,11 @@ func (n *node) openAhead(session *Session, r *request, op *connect) (opened bool
 		for _, older := range u.ofDevice(op.DeviceID) {
 			m.ended = append(m.ended, older.endedAt(now))
 		}
+		session.login, opened = &pendingLogin{request: r}, true
+		if d := u.device(op.DeviceID); d != nil {
+			session.login.replaces = d.stream
+		}
 		m.open(session, op.UserID, m.version)
-		session.login, opened = r, true
 	})
 	return opened
-}
-
-// loggedIn opens the session of a login that was applied, unless it is open already. It may
-// have ended in this batch, by an earlier login of its device.
-func (n *node) loggedIn(m *model, session *Session, op *connect) {
-	if session.login == nil {
-		m.open(session, op.UserID, op.version)
-		return
-	}
-	session.login = nil
-	m.supersede(m.byName[op.UserID], op.DeviceID, session)
-	if session.ending.kind != notEnded {
-		m.endStream(op, n.svc.clock.now())
-	}
-}
-
-// endStream has the end stored of a stream that has no session.
-func (m *model) endStream(op *connect, at micros) {
-	if u := m.byName[op.UserID]; u != nil {
-		m.ended = append(m.ended, endedStream{User: u.id, DeviceID: op.DeviceID, Stream: op.Stream, at: at})
-	}
 }

@@ -49,53 +49,67 @@ func (op *beat) apply(b *batch) error {
 	return nil
 }
 
-// beat proposes a beat each second, or later once the last one is applied.
+// newBeat returns a beat with the state as it is now.
+func (s *Service) newBeat() *beat {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return &beat{Place: s.model.applied.place, Digest: s.model.applied.digest}
+}
+
+// beat proposes a beat each second, or later once the last one is applied. It also moves the
+// streams away when that is due.
 func (n *node) beat() {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
+	last, due := newRequest(), ticker.C
 	for {
 		select {
-		case <-ticker.C:
-			n.w.send(n.newBeat(), nil, false) // for at most maxWait
+		case <-n.silence.C:
+			n.moveAway()
+		case <-last.done:
+			due = ticker.C
+		case <-due:
+			last, due = newRequest(), nil
+			last.op = n.svc.newBeat()
+			if n.w.enqueue(last) != nil {
+				last.answer()
+			}
 		case <-n.ctx.Done():
 			return
 		}
 	}
 }
 
-func (n *node) newBeat() *beat {
-	n.svc.mu.RLock()
-	defer n.svc.mu.RUnlock()
-	return &beat{Place: n.svc.model.applied.place, Digest: n.svc.model.applied.digest}
+// placeDigest is the digest at a place.
+type placeDigest struct {
+	place  int64
+	digest []byte
 }
 
 // digestsKept is for how many places the node remembers its digest.
 const digestsKept = 4096
 
 // compareDigest compares the state with that of another node at the same place. It returns
-// an error unless most nodes have the state of this one. n.mu is held.
+// an error unless most nodes have the state of this one.
 func (n *node) compareDigest(run int64, op *beat) error {
 	known, runs := n.digests[op.Place%digestsKept], n.w.model.runs
-	switch {
-	case known.place != op.Place:
+	if known.place != op.Place {
 		return nil
-	case bytes.Equal(known.digest, op.Digest):
-		delete(n.differing, run)
-		return nil
-	case !n.differing[run]:
+	}
+	differs := !bytes.Equal(known.digest, op.Digest)
+	if differs && !n.differing[run] {
 		n.svc.log.Error("another node has another state: one of the two databases is damaged", "node", runs[run].node, "entry", op.Place)
 	}
-	n.differing[run] = true
-	maps.DeleteFunc(n.differing, func(id int64, _ bool) bool { _, live := runs[id]; return !live })
-	if 2*len(n.differing) < len(runs) {
+	n.differing[run] = differs
+	agree := len(runs)
+	for id := range runs {
+		if n.differing[id] {
+			agree--
+		}
+	}
+	if !differs || 2*agree > len(runs) {
 		return nil
 	}
 	return fmt.Errorf("at the entry %d of the log, the node %q has another state than %s, which is probably damaged: "+
 		"move this file away, and the node copies the state from the log", op.Place, runs[run].node, n.path)
-}
-
-// placeDigest is the digest at a place.
-type placeDigest struct {
-	place  int64
-	digest []byte
 }

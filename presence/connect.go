@@ -97,13 +97,8 @@ func (m *model) open(s *Session, userID string, version int64) {
 	if m.draining {
 		m.end(s, ending{kind: endClosed})
 	}
-	m.supersede(u, s.deviceID, s)
-}
-
-// supersede ends the sessions of a device, except the newest one, which may be nil.
-func (m *model) supersede(u *user, deviceID string, newest *Session) {
-	for _, older := range u.ofDevice(deviceID) {
-		if older != newest {
+	for _, older := range u.ofDevice(s.deviceID) {
+		if older != s {
 			m.end(older, ending{kind: endSuperseded})
 		}
 	}

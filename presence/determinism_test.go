@@ -88,7 +88,7 @@ func script(w *world) [][]operation {
 		{&configure{changed.deciding()}, &beginRun{}, &endRuns{}},
 		{&beginRun{Node: "x", Nonce: 7, Level: 1}, device("u0", "2", Web), &beat{Place: 1}, &setAgreement{[]string{"hash"}}},
 		{&endRun{}},
-		{&takeOver{Run: 3, Streams: []endedStream{{User: 9, DeviceID: "2", Stream: streams}, {User: 1, DeviceID: "9", Stream: 1}}}},
+		{&takeOver{Streams: []endedStream{{User: 9, DeviceID: "2", Stream: streams}, {User: 1, DeviceID: "9", Stream: 1}}}},
 		{&settle{Users: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}, &beginRun{Node: "y", Nonce: 8}},
 	}
 	for i := range 20 { // a crowd, so that the order of maps would show

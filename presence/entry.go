@@ -1,18 +1,27 @@
 package presence
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // proposal is a batch of requests whose operations are one entry of a log.
 type proposal struct {
 	run      int64 // the run that proposes it; zero means that its only operation begins one
 	number   int64 // counts the entries of the run from 1
 	requests []*request
-	own      bool // the run is that of this node; set when the entry is applied
+	landed   chan bool // receives whether the entry had an effect; has a buffer of one
+
+	// The fields below are set when the entry is applied.
+	own  bool // its run is that of this node
+	void bool // it has no effect, because it was appended twice or its run has ended
 
 	// The fields below are set only by the node that proposes the entry.
 	operations []encoded
-	data       []byte    // its encoded form
-	landed     chan bool // receives whether the entry was applied; it isn't if its run has ended
+	data       []byte // its encoded form
 }
 
 // logged is the encoded form of an entry. A later level may add operations, and change
@@ -46,15 +55,76 @@ func (c *codec) decodeEntry(data []byte) (*proposal, error) {
 	if l.Level > c.level {
 		return nil, fmt.Errorf("the log has operations of level %d, and this release knows level %d: upgrade this node", l.Level, c.level)
 	}
-	p := &proposal{run: l.Run, number: l.Number}
+	p := &proposal{run: l.Run, number: l.Number, landed: make(chan bool, 1)}
 	for _, o := range l.Operations {
 		op, err := c.decode(o)
 		if err != nil {
 			return nil, fmt.Errorf("an entry of the log can't be read (%w): the command presence cluster accept makes the log go on from this database", err)
 		}
-		r := &request{op: op}
-		r.taken.Store(true)
-		p.requests = append(p.requests, r)
+		p.requests = append(p.requests, &request{op: op})
 	}
 	return p, nil
+}
+
+// mark is how far a node has applied the log, as it is stored with each entry.
+type mark struct {
+	place    int64
+	number   int64  // of the entry in its run
+	at       micros // when the entry was appended, by the clock of the engine
+	entry    []byte // the SHA-256 of the entry
+	before   []byte // the digest at the previous place
+	digest   []byte // the result: the digest at this place
+	nonce    int64  // that of the run that this node has begun or proposed last
+	proposed []byte // the settings that this node has proposed last
+}
+
+// entryHash returns the SHA-256 of an entry.
+func entryHash(e *LogEntry) []byte {
+	sum := sha256.Sum256(append(binary.BigEndian.AppendUint64(nil, uint64(e.At.UnixMicro())), e.Data...))
+	return sum[:]
+}
+
+// logTime returns the time of an entry that was appended at at, where the last one was
+// appended at lastAt and got the time last. That is at, unless the clock of the engine was
+// set back: then the time goes on from the last one.
+func logTime(last, lastAt, at micros) micros {
+	if passed := at - lastAt; at < last && passed > 0 && passed <= toMicros(longestGap) {
+		return last + passed
+	}
+	return max(at, last)
+}
+
+// saveMark stores the mark of the batch, and counts the entry for its run.
+func (b *batch) saveMark() {
+	m := b.mark
+	b.changeRun(b.run, func(r *run) { r.number = m.number })
+	m.digest = b.digest()
+	b.exec("UPDATE node SET place = ?, at = ?, entry = ?, digest = ?, nonce = ?, proposed = ifnull(?, x'')", m.place, m.at, m.entry, m.digest, m.nonce, m.proposed)
+}
+
+// digest returns the digest of the state after the batch: a hash of the previous digest, of
+// the runs, and of every account that the batch has changed. All nodes have the same digest
+// at the same place.
+func (b *batch) digest() []byte {
+	form := slices.Clone(b.mark.before)
+	add := func(text string, numbers ...int64) {
+		for _, n := range numbers {
+			form = binary.AppendVarint(form, n)
+		}
+		form = append(binary.AppendVarint(form, int64(len(text))), text...)
+	}
+	add("", b.mark.place, b.now, b.version, int64(b.nextUser), b.lastRun)
+	for _, id := range slices.Sorted(maps.Keys(b.runs)) {
+		add("", id, b.runs[id].beats[0])
+	}
+	for _, id := range b.changed() {
+		add("", int64(id))
+		if a := b.accounts[id]; a != nil {
+			said := a.said.orNothing()
+			add(a.userID, a.own.version, int64(a.own.statusType), a.public.version, int64(a.public.statusType), int64(len(a.devices)), a.revokedAt)
+			add(said.text, int64(said.availability))
+		}
+	}
+	sum := sha256.Sum256(form)
+	return sum[:]
 }

@@ -2,8 +2,8 @@ package presence
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -13,7 +13,8 @@ func (n *node) follow() {
 	for n.ctx.Err() == nil {
 		entries, err := n.log.Next(n.ctx, n.mark.place)
 		if err != nil {
-			err = n.reconnect(err)
+			n.pause()
+			err = n.try(n.verify)
 		}
 		for i := 0; i < len(entries) && err == nil; i++ {
 			err = n.applyEntry(&entries[i])
@@ -24,58 +25,29 @@ func (n *node) follow() {
 	}
 }
 
-// reconnect waits until the log can be reached again, after an error of Next. It returns an
-// error if the node can't go on.
-func (n *node) reconnect(err error) error {
-	for n.ctx.Err() == nil {
-		switch {
-		case err == nil || errors.Is(err, errLostLog):
-			return err
-		case errors.Is(err, ErrTrimmed):
-			return errors.New("this node was away for longer than the log keeps its entries: start it again")
-		case errors.Is(err, ErrLostEnd):
-			return n.errLostEnd(n.mark.place - 1)
-		}
-		n.away(err)
-		n.pause()
-		err = n.verify()
-	}
-	return nil
-}
-
 // verify checks that the log still is the one that the node has applied.
-func (n *node) verify() error {
-	ctx, cancel := context.WithTimeout(n.ctx, maxWait)
-	defer cancel()
+func (n *node) verify(ctx context.Context) error {
 	state, err := n.log.State(ctx)
 	place := n.mark.place
 	switch {
 	case err != nil:
 		return err
 	case state.ID != n.logID:
-		return fmt.Errorf("%w: its tables were removed or replaced after the entry %d", errLostLog, place)
-	case place > state.Last:
-		return n.errLostEnd(state.Last)
+		return fatal{fmt.Errorf("the log is not the one that this node has applied: its tables were removed or replaced after the entry %d", place)}
+	case place+1 < state.First:
+		return fatal{fmt.Errorf("%s was away for longer than the log keeps its entries: start this node again", n.path)}
 	case place < state.First:
 		return nil // there was none, or it was removed
 	}
-	entries, err := n.log.Next(ctx, place-1)
-	if err != nil {
-		return err // reconnect explains ErrLostEnd
+	if place <= state.Last {
+		entries, err := n.log.Next(ctx, place-1)
+		if err != nil || len(entries) > 0 && bytes.Equal(entryHash(&entries[0]), n.mark.entry) {
+			return err
+		}
 	}
-	if len(entries) == 0 || !bytes.Equal(entryHash(&entries[0]), n.mark.entry) {
-		return n.errLostEnd(place - 1)
-	}
-	return nil
-}
-
-// errLostLog is matched by the errors of a node whose log isn't the one that it has applied.
-var errLostLog = errors.New("the log is not the one that this node has applied")
-
-func (n *node) errLostEnd(last int64) error {
-	return fmt.Errorf("%w: %s has applied the entry %d of the log, and the log has lost it: the log ends, or goes on differently, after the entry %d. "+
+	return fatal{fmt.Errorf("%s has applied the entry %d of the log, and the log has lost it: the log ends, or goes on differently, after the entry %d. "+
 		"The command presence cluster accept makes the log go on from this database; or move the file away to go on from the log",
-		errLostLog, n.path, n.mark.place, last)
+		n.path, place, min(state.Last, place-1))}
 }
 
 // applyEntry applies the next entry of the log. An error means that the node can't go on.
@@ -94,43 +66,36 @@ func (n *node) applyEntry(entry *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	for proposed := p; !n.perform(entry, now, p); p.landed = proposed.landed {
+	for landed := p.landed; !n.perform(entry, now, p); p.landed = landed {
 		if n.pause(); n.ctx.Err() != nil {
-			proposed.land(false)
+			landed <- !p.void // it is in the log, and who waited is answered
 			return n.ctx.Err()
 		}
 		p, _ = n.takeEntry(entry.Data) // without the results of the last attempt
 	}
 	err = n.observe(entry, p)
-	p.answer(nil)
-	p.land(true)
+	for _, r := range p.requests {
+		r.answer()
+	}
+	p.landed <- !p.void
 	return err
 }
 
 // takeEntry returns what is to be applied of an entry of the log. If this node has proposed
 // it, that is what is under way.
-func (n *node) takeEntry(data []byte) (p *proposal, err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if u := n.underWay; u != nil && bytes.Equal(u.data, data) {
-		n.underWay, p = nil, u
-	} else if p, err = n.codec.decodeEntry(data); err != nil {
-		return nil, err
-	}
-	if n.hasNoEffect(p) {
-		p.land(false)
-		return &proposal{}, nil
-	}
-	return p, nil
-}
-
-// hasNoEffect reports whether an entry was appended twice, or its run has ended.
-func (n *node) hasNoEffect(p *proposal) bool {
-	if p.run == 0 {
-		return false // beginning the same run twice has no effect
+func (n *node) takeEntry(data []byte) (*proposal, error) {
+	p := n.underWay.Load()
+	if p == nil || !bytes.Equal(p.data, data) || !n.underWay.CompareAndSwap(p, nil) {
+		var err error
+		if p, err = n.codec.decodeEntry(data); err != nil {
+			return nil, err
+		}
 	}
 	r, live := n.w.model.runs[p.run]
-	return !live || p.number <= r.number
+	if p.void = p.run != 0 && (!live || p.number <= r.number); p.void {
+		p.run, p.requests = 0, nil
+	}
+	return p, nil
 }
 
 // perform applies an entry in one transaction, and reports whether that succeeded.
@@ -138,10 +103,10 @@ func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	run, _ := n.w.model.runOf(n.nonce.Load())
 	p.own = run != 0 && run == p.run
 	m := &mark{place: entry.Place, number: p.number, at: entry.At.UnixMicro(), entry: entryHash(entry), before: n.mark.digest,
-		ours: n.nonce.Load(), nonce: n.mark.nonce, proposed: n.mark.proposed}
+		nonce: cmp.Or(n.nonce.Load(), n.before), proposed: n.mark.proposed}
 	for _, r := range p.requests {
 		if !r.take() {
-			r.then = n.effect(r.op, p.own)
+			r.then = nil // it was given up
 		}
 		if op, ok := r.op.(*configure); ok && p.own {
 			m.proposed = n.codec.encodeSettings(op.Settings)
@@ -152,7 +117,7 @@ func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	b.run, b.mark = p.run, m
 	b.extendGraces()
 	if err := n.w.perform(b, p.requests); err != nil {
-		p.answer(n.w.unwritable(err))
+		n.w.refuse(p.requests, n.w.unwritable(err))
 		n.w.lastBatch = before
 		return false
 	}
@@ -161,64 +126,15 @@ func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	return true
 }
 
-// effect returns what an operation changes in memory if nobody waits for it: older sessions
-// and feeds end. A login of this node whose caller has returned has no session, so its
-// stream ends at once.
-func (n *node) effect(op operation, own bool) func(*model) {
-	switch op := op.(type) {
-	case *connect:
-		return func(m *model) {
-			m.supersede(m.byName[op.UserID], op.DeviceID, nil)
-			if own {
-				m.endStream(op, n.svc.clock.now())
-			}
-		}
-	case *nameFeed:
-		return func(m *model) { m.endFeeds(func(name string) bool { return name == op.Name }) }
-	}
-	return nil
-}
-
-// answer answers those who wait for the requests of the entry.
-func (p *proposal) answer(err error) {
-	for _, r := range p.requests {
-		if r.done == nil {
-			continue // decoded
-		}
-		if err != nil {
-			r.err = err
-		}
-		r.answer()
-	}
-}
-
-// land lets the node that has proposed the entry propose its next one. It does nothing on another.
-func (p *proposal) land(applied bool) {
-	if p.landed != nil {
-		p.landed <- applied
-	}
-}
-
 // observe records that an entry was applied, and draws the node's own conclusions from it.
 func (n *node) observe(entry *LogEntry, p *proposal) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.digests[entry.Place%digestsKept] = placeDigest{entry.Place, n.mark.digest}
 	n.grown.Add(int64(len(entry.Data)))
-	close(n.progress)
-	n.progress = make(chan struct{})
-	if p.own {
-		n.lastOwn = time.Now()
-		n.silence.Reset(awayAfter)
-		if n.lost != nil {
-			n.svc.log.Info("log can be reached again")
-		}
-		n.lost = nil
-	}
+	n.advance(p.own)
 	for _, r := range p.requests {
 		switch op := r.op.(type) {
 		case *configure:
-			if !p.own && n.opened.Load() && op.Settings != n.settings {
+			if !p.own && n.opened.Load() && op.Settings != *n.settings.Load() {
 				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", n.w.model.runs[p.run].node)
 			}
 		case *beat:
@@ -232,33 +148,23 @@ func (n *node) observe(entry *LogEntry, p *proposal) error {
 			}
 		}
 	}
-	if u := n.underWay; u != nil && n.hasNoEffect(u) {
-		n.underWay = nil
-		u.land(false)
-	}
 	return nil
 }
 
-// reportEvery is how often a node says that it can't reach the log.
-const reportEvery = time.Minute
-
-// away records that the log can't be reached, and logs it at once and then once a minute.
-func (n *node) away(err error) {
-	if n.ctx.Err() != nil {
-		return
-	}
+// advance wakes those who wait until entries are applied. If the last one was an entry of
+// this node, the log can be reached.
+func (n *node) advance(own bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.lost == nil || time.Since(n.reported) >= reportEvery {
-		n.reported = time.Now()
-		n.svc.log.Error("log can't be reached", "error", err)
+	close(n.progress)
+	n.progress = make(chan struct{})
+	if !own {
+		return
 	}
-	n.lost = err
-}
-
-func (n *node) pause() {
-	select {
-	case <-time.After(retryEvery):
-	case <-n.ctx.Done():
+	n.lastOwn = time.Now()
+	n.silence.Reset(awayAfter)
+	if n.lost != nil {
+		n.svc.log.Info("log can be reached again")
 	}
+	n.lost = nil
 }

@@ -39,9 +39,13 @@ func (s *Service) openNode(ctx context.Context, config *Config, schema store.Sch
 // open opens the database, which is, or becomes, a copy of the state of the log, and reads
 // it. It returns the place of the last entry of the log.
 func (n *node) open(ctx context.Context, config *Config, schema store.Schema) (last int64, err error) {
-	state, err := n.awaitLog()
+	var state LogState
+	err = n.try(func(ctx context.Context) (err error) { state, err = n.log.State(ctx); return err })
 	if err != nil {
 		return 0, err
+	}
+	for _, warning := range state.Warnings {
+		n.svc.log.Warn("the log is less safe than it could be: " + warning)
 	}
 	n.logID = state.ID
 	if err := n.fetch(ctx, &state, *config); err != nil {
@@ -61,7 +65,7 @@ func (n *node) open(ctx context.Context, config *Config, schema store.Schema) (l
 	if err := n.restore(ctx); err != nil {
 		return 0, err
 	}
-	return state.Last, n.reconnect(n.verify())
+	return state.Last, n.try(n.verify)
 }
 
 // restore reads how far the database has applied the log.
@@ -69,10 +73,9 @@ func (n *node) restore(ctx context.Context) error {
 	n.w, n.mark = n.svc.writer, &mark{}
 	m := n.mark
 	row := n.w.store.Reader().QueryRowContext(ctx, "SELECT place, at, entry, digest, nonce, proposed FROM node")
-	if err := row.Scan(&m.place, &m.at, &m.entry, &m.digest, &m.nonce, &m.proposed); err != nil {
+	if err := row.Scan(&m.place, &m.at, &m.entry, &m.digest, &n.before, &m.proposed); err != nil {
 		return err
 	}
-	n.before = m.nonce
 	n.svc.model.applied = placeDigest{m.place, m.digest}
 	n.digests[m.place%digestsKept] = n.svc.model.applied
 	_, err := n.w.store.Exec("PRAGMA synchronous = NORMAL") // what is lost is applied again
@@ -85,11 +88,12 @@ func (n *node) start(ctx context.Context, last int64, settings Settings) error {
 	s := n.svc
 	s.node, s.writer.node = n, n
 	s.model.settings.takeOwn(settings)
-	n.setOwn(settings)
+	deciding := settings.deciding()
+	n.settings.Store(&deciding)
 	s.clock.follow(n.w.lastBatch, n.w.lastBatch) // until an entry arrives, the time is the log's as well
-	var first operation = n.newBeat()
-	if value := n.codec.encodeSettings(settings.deciding()); !bytes.Equal(value, n.mark.proposed) {
-		first = &configure{settings.deciding()} // what this node proposed last isn't proposed again
+	var first operation = s.newBeat()
+	if !bytes.Equal(n.codec.encodeSettings(deciding), n.mark.proposed) {
+		first = &configure{deciding} // what this node proposed last isn't proposed again
 	}
 	n.tasks.Go(n.follow)
 	err := n.reach(ctx, Position{Place: last})
@@ -101,31 +105,11 @@ func (n *node) start(ctx context.Context, last int64, settings Settings) error {
 	}
 	s.startTasks()
 	n.tasks.Go(n.beat)
-	n.tasks.Go(n.moveAway)
 	n.tasks.Go(n.saveSnapshots)
 	if err != nil {
 		return err
 	}
 	return s.writer.submit(first)
-}
-
-// awaitLog waits until the log can be reached.
-func (n *node) awaitLog() (LogState, error) {
-	for {
-		ctx, cancel := context.WithTimeout(n.ctx, maxWait)
-		state, err := n.log.State(ctx)
-		cancel()
-		if err == nil {
-			for _, warning := range state.Warnings {
-				n.svc.log.Warn("the log is less safe than it could be: " + warning)
-			}
-		}
-		if err == nil || errors.Is(err, ErrLogUnusable) || n.ctx.Err() != nil {
-			return state, err
-		}
-		n.away(err)
-		n.pause()
-	}
 }
 
 // fetch makes the database a copy of the state of the log, unless it is one already. If the
@@ -215,4 +199,49 @@ func (n *node) awaitSilence() error {
 		return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.path)
 	}
 	return nil
+}
+
+// A snapshot is due after an hour, or when the log has grown by as much as a snapshot takes,
+// but at least by 64 MiB.
+const (
+	snapshotEvery = time.Hour
+	snapshotBytes = 64 << 20
+)
+
+// saveSnapshots saves a snapshot in the log whenever one is due while the node leads. If
+// that fails, it tries again a minute later.
+func (n *node) saveSnapshots() {
+	ticker := time.NewTicker(time.Minute)
+	defer ticker.Stop()
+	last, size := time.Now(), int64(0)
+	for {
+		select {
+		case <-ticker.C:
+		case <-n.ctx.Done():
+			return
+		}
+		grown := n.grown.Load()
+		due := time.Since(last) >= snapshotEvery || grown >= max(snapshotBytes, size)
+		if !due || grown == 0 || !n.leads() {
+			continue
+		}
+		if err := n.saveSnapshot(n.ctx); err == nil {
+			last = time.Now()
+			size, _, _ = n.w.store.Sizes()
+			n.grown.Add(-grown)
+		} else if n.ctx.Err() == nil {
+			n.svc.log.Error("snapshot can't be saved in the log", "error", err)
+		}
+	}
+}
+
+// saveSnapshot saves a copy of the database in the log.
+func (n *node) saveSnapshot(ctx context.Context) error {
+	return store.WithCopy(ctx, n.path, func(copied *os.File) error {
+		c, err := Check(ctx, copied.Name())
+		if err != nil {
+			return err
+		}
+		return n.log.SaveSnapshot(ctx, c.place, copied)
+	})
 }

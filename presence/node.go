@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,40 +26,43 @@ type node struct {
 	logID   string
 	name    string
 	path    string // of the database
+	before  int64  // the nonce of the last run of the process before
 	codec   *codec
 	appends histogram
 
-	ctx     context.Context         // done when the node can't go on, or stops
-	stop    context.CancelCauseFunc // with ErrClosed, unless the node can't go on
-	tasks   sync.WaitGroup
-	opened  atomic.Bool  // Open has returned
-	leaving atomic.Bool  // it begins no run any more
-	nonce   atomic.Int64 // that of the run that this node has begun or proposed last; zero before the first
-	grown   atomic.Int64 // the size of the entries that were applied since the last snapshot
-	before  int64        // that of the last run of the process before
+	ctx      context.Context         // done when the node can't go on, or stops
+	stop     context.CancelCauseFunc // with ErrClosed, unless the node can't go on
+	tasks    sync.WaitGroup
+	opened   atomic.Bool              // Open has returned
+	leaving  atomic.Bool              // it begins no run any more
+	nonce    atomic.Int64             // that of the run that this node has begun or proposed last; zero before the first
+	grown    atomic.Int64             // the size of the entries that were applied since the last snapshot
+	underWay atomic.Pointer[proposal] // was appended, or may have been, and is not applied yet; nil if there is none
+
+	agreement atomic.Pointer[[]string] // see Config.Agreement
+	settings  atomic.Pointer[Settings] // those that the configuration of this node has, as far as they decide outcomes
+	silence   *time.Timer              // fires awayAfter after lastOwn
 
 	// The fields below belong to follow, and before start to its starter.
-	mark *mark // what is applied
-
-	mu        sync.Mutex // Service.mu is taken before it, never after it
-	agreement []string   // see Config.Agreement
-	settings  Settings   // those that the configuration of this node has, as far as they decide outcomes
-	underWay  *proposal  // was appended, or may have been, and is not applied yet; nil if there is none
+	mark      *mark // what is applied
 	digests   [digestsKept]placeDigest
-	differing map[int64]bool // the runs whose state is not that of this node
-	progress  chan struct{}  // closed and replaced when an entry was applied
-	lastOwn   time.Time      // when an entry of this node was applied last
-	silence   *time.Timer    // fires awayAfter later
-	lost      error          // why the log can't be reached; nil if it can
-	reported  time.Time      // when lost was logged last
+	differing map[int64]bool // whether the last digest of each run was not that of this node
+
+	mu       sync.Mutex    // Service.mu is taken before it, never after it
+	progress chan struct{} // closed and replaced when an entry was applied
+	lastOwn  time.Time     // when an entry of this node was applied last
+	lost     error         // why the log can't be reached; nil if it can
+	reported time.Time     // when lost was logged last
 }
 
 func newNode(s *Service, config *Config) *node {
 	n := &node{
-		svc: s, log: config.Log, name: config.Node, path: config.Path, agreement: config.Agreement, codec: s.codec,
+		svc: s, log: config.Log, name: config.Node, path: config.Path, codec: s.codec,
 		progress: make(chan struct{}), differing: make(map[int64]bool), lastOwn: time.Now(), silence: time.NewTimer(awayAfter),
 	}
+	n.agreement.Store(&config.Agreement)
 	n.ctx, n.stop = context.WithCancelCause(context.Background())
+	s.streams.Store(rand.Int64N(maxCount)) // so that no two nodes have a stream with the same number
 	return n
 }
 
@@ -76,20 +80,6 @@ func (m *model) runOf(nonce int64) (id int64, r run) {
 		}
 	}
 	return 0, run{}
-}
-
-// setAgreement replaces the hashes with which the node begins its next run.
-func (n *node) setAgreement(hashes []string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.agreement = hashes
-}
-
-// setOwn remembers the settings of the node's configuration.
-func (n *node) setOwn(settings Settings) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.settings = settings.deciding()
 }
 
 // leave ends the run of a node that is about to stop, so that the others needn't wait for
@@ -128,22 +118,25 @@ func (n *node) reason() error {
 
 // ready returns nil if the node can do all its work.
 func (n *node) ready() error {
-	if err := n.failed(); err != nil {
-		return &Error{Code: CodeUnavailable, Message: err.Error(), Cause: err}
+	if n.ctx.Err() != nil {
+		return n.reason()
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if time.Since(n.lastOwn) < awayAfter {
+	silent := time.Since(n.lastOwn)
+	n.mu.Unlock()
+	if silent < awayAfter {
 		return nil
 	}
 	return n.whyLate()
 }
 
-// whyLate returns the error of a call that has waited for too long. n.mu is held.
+// whyLate returns the error of a call that has waited for too long.
 func (n *node) whyLate() error {
 	if err := n.w.lastError.Load(); err != nil {
 		return err
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.lost != nil {
 		return &Error{Code: CodeUnavailable, Message: "the log can't be reached"} // the cause, which names PostgreSQL's host, is logged
 	}
@@ -155,32 +148,49 @@ func (n *node) whyLate() error {
 func (n *node) leads() bool {
 	n.svc.mu.RLock()
 	defer n.svc.mu.RUnlock()
-	runs := &n.svc.model
-	run, _ := runs.runOf(n.nonce.Load())
-	return run != 0 && run == slices.Min(slices.Collect(maps.Keys(runs.runs)))
+	m := &n.svc.model
+	run, _ := m.runOf(n.nonce.Load())
+	return run != 0 && run == slices.Min(slices.Collect(maps.Keys(m.runs)))
 }
 
 // awayAfter is for how long no entry of a node is applied until it isn't ready, and moves
 // its streams away.
 const awayAfter = 10 * time.Second
 
-// moveAway ends all sessions and the feeds that are not stored, when no entry of this node
-// was applied for awayAfter, so that their clients connect elsewhere. New ones may be opened.
+// moveAway ends all sessions and the feeds that are not stored, so that their clients connect
+// elsewhere. New ones may be opened.
 func (n *node) moveAway() {
-	for {
-		select {
-		case <-n.silence.C:
-		case <-n.ctx.Done():
-			return
-		}
-		now := n.svc.clock.now()
-		n.svc.update(func(m *model) {
-			for _, u := range m.users {
-				for _, session := range u.sessions() {
-					m.ended = append(m.ended, session.endedAt(now))
-				}
+	now := n.svc.clock.now()
+	n.svc.update(func(m *model) {
+		for _, u := range m.users {
+			for _, session := range u.sessions() {
+				m.ended = append(m.ended, session.endedAt(now))
 			}
-			m.endAll(false)
-		})
+		}
+		m.endAll(false)
+	})
+}
+
+// reconcile makes the sessions of this node and the streams of the devices of the users agree
+// whom a batch has changed. A session ends whose device has another stream. A stream of this
+// node ends that has no session.
+func (n *node) reconcile(m *model, b *batch) {
+	own, _ := m.runOf(n.nonce.Load())
+	for _, id := range b.changed() {
+		u := m.user(id)
+		for _, s := range slices.Clone(u.sessions()) {
+			if d := u.device(s.deviceID); !d.hasStream(s.stream) && !s.isAheadOf(d, own) {
+				m.end(s, ending{kind: endSuperseded})
+			}
+		}
+		if u == nil || own == 0 || m.draining {
+			continue
+		}
+		for _, d := range u.devices {
+			isOpen := slices.ContainsFunc(u.sessions(), func(s *Session) bool { return s.stream == d.stream })
+			if d.run == own && d.isConnected() && !isOpen {
+				m.ended = append(m.ended, endedStream{User: id, DeviceID: d.id, Stream: d.stream, at: b.now})
+			}
+		}
 	}
 }

@@ -99,9 +99,15 @@ func TestANodeBeginsARunWhileTheDiskFails(t *testing.T) {
 		c.links[0].cut(errCut, nil)
 		c.pass(5 * time.Second)
 		wantList(t, two.live(), []string{"node 2"}, "the run has ended")
-		putBack := one.loseDisk()
+		c.links[0].hold()
 		c.links[0].cut(nil, nil)
-		c.pass(200 * time.Millisecond) // the begin is the first entry that can't be written
+		c.pass(200 * time.Millisecond)
+		c.links[0].release() // a beat of the run that has ended
+		c.links[0].hold()
+		c.pass(200 * time.Millisecond)
+		putBack := one.loseDisk()
+		c.links[0].release() // the begin is the first entry that can't be written
+		c.pass(0)
 		wantList(t, two.live(), []string{"node 2", "node 1"}, "a run has begun")
 		wantList(t, one.live(), []string{"node 2"}, "the node can't write that")
 		putBack()

@@ -72,7 +72,6 @@ type LogMetrics struct {
 	Place   int64         // of the last entry that is applied
 	Silent  time.Duration // for how long no entry of this node was applied, in whole seconds
 	AwayFor error         // why the log can't be reached; nil if it can
-	Failed  error         // why the node has stopped; nil if it hasn't
 	Append  Histogram     // the time in seconds to append an entry
 
 	// DigestPlace is the place of the first entry of the last minute, by the time of the
@@ -95,7 +94,7 @@ func (s *Service) LogMetrics() *LogMetrics {
 	defer n.mu.Unlock()
 	m := &LogMetrics{
 		Place: s.model.applied.place, DigestPlace: s.model.minute.place, Digest: s.model.minute.digest, Silent: time.Since(n.lastOwn).Truncate(time.Second),
-		AwayFor: n.lost, Failed: n.failed(), Append: n.appends.read(&times),
+		AwayFor: n.lost, Append: n.appends.read(&times),
 	}
 	own, _ := s.model.runOf(n.nonce.Load())
 	for i, id := range slices.Sorted(maps.Keys(s.model.runs)) {

@@ -3,6 +3,7 @@ package presence
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -12,19 +13,15 @@ import (
 // that was not proposed until then has no effect. One that was proposed may have its effect
 // later.
 func (n *node) await(r *request, most time.Duration) error {
-	timer := time.NewTimer(most)
-	defer timer.Stop()
 	select {
 	case <-r.done:
 		return nil
-	case <-timer.C:
+	case <-time.After(most):
 	}
 	if !r.take() {
 		<-r.done
 		return nil
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	return n.whyLate()
 }
 
@@ -36,7 +33,7 @@ func (n *node) propose(requests []*request) {
 		id, r := n.svc.runOf(n.nonce.Load())
 		switch {
 		case n.ctx.Err() != nil || id == 0 && n.leaving.Load():
-			n.refuse(requests, n.reason())
+			n.w.refuse(requests, n.reason())
 			return
 		case id == 0:
 			n.begin()
@@ -53,7 +50,7 @@ func (n *node) propose(requests []*request) {
 // fill returns a proposal with as many requests as fit into one entry, and the rest. It
 // leaves out those that were given up, and refuses those that can't be in an entry.
 func (n *node) fill(requests []*request) (p *proposal, rest []*request) {
-	p = &proposal{}
+	p = &proposal{landed: make(chan bool, 1)}
 	size := entryOverhead
 	for i, r := range requests {
 		if r.taken.Load() {
@@ -61,7 +58,7 @@ func (n *node) fill(requests []*request) (p *proposal, rest []*request) {
 		}
 		o, err := n.encode(r)
 		if err != nil {
-			n.refuse([]*request{r}, err)
+			n.w.refuse(requests[i:i+1], err)
 			continue
 		}
 		if size += len(o.Fields) + entryOverhead; size > maxEntry {
@@ -101,21 +98,18 @@ func (n *node) encode(r *request) (encoded, error) {
 // begin begins a run of this node, and takes over the devices whose streams are open here.
 func (n *node) begin() {
 	last := n.nonce.Load()
-	op := &beginRun{Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.codec.level, Before: cmp.Or(last, n.before), Start: last == 0}
+	op := &beginRun{
+		Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.codec.level, Agreement: *n.agreement.Load(),
+		Before: cmp.Or(last, n.before), Start: last == 0,
+	}
 	n.nonce.Store(op.Nonce)
 	if last != 0 {
 		n.svc.log.Warn("the other nodes have considered this node dead: it begins a new run, and takes its streams over")
 	}
-	n.mu.Lock()
-	op.Agreement = n.agreement
-	n.mu.Unlock()
-	o, err := n.codec.encode(op)
-	if err != nil {
-		panic(err) // it has a code
-	}
-	r := &request{op: op} // without a channel: answer leaves it alone when a write fails that is tried again
+	r := &request{op: op}
+	p, _ := n.fill([]*request{r})
 	switch {
-	case !n.enter(&proposal{requests: []*request{r}, operations: []encoded{o}}):
+	case !n.enter(p):
 	case r.err != nil:
 		n.fail(r.err)
 	default:
@@ -123,48 +117,73 @@ func (n *node) begin() {
 	}
 }
 
-// retryEvery is the time after which a failed call of the log is repeated.
-const retryEvery = 100 * time.Millisecond
-
-// enter appends an entry until follow has reached it, and reports whether it was applied.
+// enter appends an entry until follow has reached it, and reports whether it had an effect.
 // Only one entry is under way at a time. One that was appended is appended again if it
 // doesn't arrive, because the log may lose what no node has applied.
 func (n *node) enter(p *proposal) (applied bool) {
-	p.data, p.landed = n.codec.encodeEntry(p), make(chan bool, 1)
-	n.mu.Lock()
-	n.underWay = p
-	n.mu.Unlock()
-	for {
-		again := maxWait
-		ctx, cancel := context.WithTimeout(n.ctx, maxWait)
-		began := time.Now()
-		if err := n.log.Append(ctx, p.data); err == nil {
-			n.appends.observe(&times, int64(time.Since(began)))
-		} else {
-			n.away(err)
-			again = retryEvery
-		}
-		cancel()
+	p.data = n.codec.encodeEntry(p)
+	n.underWay.Store(p)
+	for n.ctx.Err() == nil {
+		n.try(func(ctx context.Context) error {
+			if n.underWay.Load() != p {
+				return nil // it has arrived, although the last attempt failed
+			}
+			began := time.Now()
+			err := n.log.Append(ctx, p.data)
+			if err == nil {
+				n.appends.observe(&times, int64(time.Since(began)))
+			}
+			return err
+		})
 		select {
 		case applied := <-p.landed:
 			return applied
-		case <-time.After(again):
+		case <-time.After(maxWait):
 		case <-n.ctx.Done():
-			n.mu.Lock()
-			isApplied := n.underWay != p
-			n.underWay = nil // so that nobody uses its requests any more
-			n.mu.Unlock()
-			return isApplied && <-p.landed
 		}
+	}
+	return !n.underWay.CompareAndSwap(p, nil) && <-p.landed
+}
+
+// retryEvery is the time after which a failed call of the log is repeated.
+const retryEvery = 100 * time.Millisecond
+
+// fatal is an error after which a node can't go on.
+type fatal struct{ error }
+
+// try calls f, which calls the log, until it succeeds, the node stops, or trying again is of
+// no use.
+func (n *node) try(f func(context.Context) error) error {
+	for {
+		ctx, cancel := context.WithTimeout(n.ctx, maxWait)
+		err := f(ctx)
+		cancel()
+		_, isFatal := errors.AsType[fatal](err)
+		if err == nil || isFatal || n.ctx.Err() != nil || errors.Is(err, ErrLogUnusable) && !n.opened.Load() {
+			return err
+		}
+		n.away(err)
+		n.pause()
 	}
 }
 
-// refuse answers the requests that are not being applied.
-func (n *node) refuse(requests []*request, err error) {
-	for _, r := range requests {
-		if r.take() {
-			r.err = err
-			r.answer()
-		}
+func (n *node) pause() {
+	select {
+	case <-time.After(retryEvery):
+	case <-n.ctx.Done():
 	}
+}
+
+// reportEvery is how often a node says that it can't reach the log.
+const reportEvery = time.Minute
+
+// away records that the log can't be reached, and logs it at once and then once a minute.
+func (n *node) away(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lost == nil || time.Since(n.reported) >= reportEvery {
+		n.reported = time.Now()
+		n.svc.log.Error("log can't be reached", "error", err)
+	}
+	n.lost = err
 }

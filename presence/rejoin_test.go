@@ -72,7 +72,7 @@ func TestANodeThatMissedWhatWasTrimmed(t *testing.T) {
 		two.start()
 		c.links[2].cut(nil, nil)
 		c.pass(time.Second)
-		if err := three.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "start it again") {
+		if err := three.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "start this node again") {
 			t.Errorf("Ready returns %v", err)
 		}
 		one.must(three.Close())
@@ -223,8 +223,8 @@ func (w *world) hasStopped(why string) {
 	if err := w.Ready(w.t.Context()); err == nil || !strings.Contains(err.Error(), why) {
 		w.t.Errorf("Ready returns %v, want an error that contains %q", err, why)
 	}
-	if m := w.LogMetrics(); m.Failed == nil {
-		w.t.Error("LogMetrics has no reason")
+	if w.StopCause() == nil {
+		w.t.Error("StopCause has no reason")
 	}
 	_, err := w.Set(w.t.Context(), "alice", "too late", 0)
 	wantCode(w.t, err, CodeUnavailable, "the node has stopped")

@@ -279,7 +279,7 @@ func (s *Service) Configure(ctx context.Context, settings Settings) error {
 		return err
 	}
 	if s.node != nil {
-		s.node.setOwn(settings)
+		s.node.settings.Store(new(settings.deciding()))
 	}
 	return s.writer.doThen(ctx, &configure{settings.deciding()}, func(m *model) { m.settings.takeOwn(settings) })
 }
@@ -291,7 +291,7 @@ func (s *Service) SetAgreement(ctx context.Context, hashes []string) error {
 	if s.node == nil {
 		return nil
 	}
-	s.node.setAgreement(hashes)
+	s.node.agreement.Store(&hashes)
 	return s.writer.do(ctx, &setAgreement{hashes})
 }
 
@@ -302,6 +302,9 @@ func (s *Service) publish(b *batch) {
 	var leftovers int
 	s.update(func(m *model) {
 		b.publish(m)
+		if s.node != nil {
+			s.node.reconcile(m, b)
+		}
 		due, leftovers = m.nextDue(), m.deletions.leftovers
 	})
 	s.janitor.expect(due)

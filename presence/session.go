@@ -120,7 +120,7 @@ type Session struct {
 
 	// Guarded by Service.mu.
 	user    *user    // nil until the session is open
-	login   *request // of a session that is open before its login is applied; otherwise nil
+	login   *pendingLogin // nil unless the session is open before its login is applied
 	expires time.Time
 	ending  ending
 	waiting waiting

@@ -65,7 +65,8 @@ func (c feedCursors) lowest(version int64) int64 {
 	return version
 }
 
-// nameFeed returns the cursor of a stored feed, and creates the feed if there is none.
+// nameFeed returns the cursor of a stored feed, and creates the feed if there is none. An
+// open feed of that name ends, also on another node.
 type nameFeed struct {
 	Name   string `cbor:"1,keyasint,omitempty"`
 	cursor int64  // the result
@@ -78,6 +79,7 @@ func (op *nameFeed) apply(b *batch) error {
 		b.saveCursor(op.Name, cursor)
 	}
 	op.cursor = cursor
+	b.after(func(m *model) { m.endFeeds(func(name string) bool { return name == op.Name }) })
 	return nil
 }
 

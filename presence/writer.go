@@ -87,13 +87,18 @@ type request struct {
 	op    operation
 	then  func(*model) // see doThen; may be nil
 	err   error
-	done  chan struct{} // receives when the request is answered; has a buffer of one
+	done  chan struct{} // receives when the request is answered; has a buffer of one; nil if nobody waits
 	taken atomic.Bool   // see take
 }
 
 func newRequest() *request { return &request{done: make(chan struct{}, 1)} }
 
-func (r *request) answer() { r.done <- struct{}{} }
+// answer lets the caller return, if one waits.
+func (r *request) answer() {
+	if r.done != nil {
+		r.done <- struct{}{}
+	}
+}
 
 // take reports whether the caller is the first. With a log, either whoever waits takes a
 // request, and so gives it up, or whoever answers it.
@@ -118,13 +123,21 @@ func (w *writer) do(ctx context.Context, op operation) error { return w.doThen(c
 // a session that is opened. If the operation succeeds, publish calls then after the
 // operation's own changes of the model, and before those of any later operation.
 func (w *writer) doThen(ctx context.Context, op operation, then func(*model)) error {
+	if err := w.admit(ctx); err != nil {
+		return err
+	}
+	return w.send(op, then, false)
+}
+
+// admit returns an error if an operation of a caller must not be queued now.
+func (w *writer) admit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if w.wait() > maxWait {
 		return ErrOverloaded
 	}
-	return w.send(op, then, false)
+	return nil
 }
 
 // submit is do without a limit of the waiting time, for operations that the service
@@ -217,7 +230,7 @@ func (w *writer) gather(batch []*request) []*request {
 func (w *writer) write(requests []*request) {
 	b := w.newBatch(w.clock.now())
 	if err := w.perform(b, requests); err != nil {
-		w.refuse(requests, err)
+		w.refuse(requests, w.unwritable(err))
 		return
 	}
 	w.own = b.run
@@ -248,18 +261,18 @@ func (w *writer) perform(b *batch, requests []*request) error {
 	return nil
 }
 
-// refuse answers the requests of a batch that could not be committed, of which nothing
-// took effect. Ready reports the reason until a write succeeds.
+// refuse answers the requests with an error.
 func (w *writer) refuse(requests []*request, err error) {
-	reason := w.unwritable(err)
 	for _, r := range requests {
-		r.err = reason
-		r.answer()
+		if r.done != nil {
+			r.err = err
+			r.answer()
+		}
 	}
 }
 
-// unwritable records that a batch could not be committed, and returns the error for the
-// callers.
+// unwritable records that a batch could not be committed, of which nothing took effect, and
+// returns the error for the callers. Ready reports it until a write succeeds.
 func (w *writer) unwritable(err error) *Error {
 	reason := unwritable(store.Diagnose(w.store.Path(), err))
 	w.meter.failed(w.lastBatch)

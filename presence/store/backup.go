@@ -42,6 +42,22 @@ func Backup(ctx context.Context, path, to string) error {
 	return SyncFolder(filepath.Dir(to))
 }
 
+// WithCopy calls f with a copy of the database at path, as it is at one moment, and removes
+// the copy afterwards.
+func WithCopy(ctx context.Context, path string, f func(copied *os.File) error) error {
+	copied, err := copyNextTo(ctx, path, path)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(copied)
+	file, err := os.Open(copied)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return f(file)
+}
+
 // replaceBackup is Backup for a name that an earlier backup may have.
 func replaceBackup(ctx context.Context, path, to string) error {
 	copied, err := copyNextTo(ctx, path, to)
