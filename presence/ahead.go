@@ -28,8 +28,7 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 	if err := n.w.admit(ctx); err != nil {
 		return err
 	}
-	r := newRequest()
-	r.op = op
+	r := newRequest(op)
 	r.then = func(m *model) {
 		if session.login == nil {
 			m.open(session, op.UserID, op.version)

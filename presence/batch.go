@@ -290,9 +290,9 @@ func (b *batch) publish(m *model) {
 	m.jumps, m.deletions, m.cursors = b.jumps, b.deletions, b.cursors
 	m.meter.committed = b.committed
 	if b.mark != nil {
-		m.applied = placeDigest{b.mark.place, b.mark.digest}
+		m.applied = *b.mark
 		if minute := toMicros(time.Minute); b.now/minute != b.before/minute {
-			m.minute = m.applied
+			m.minute = m.applied.placeDigest
 		}
 	}
 	for _, f := range b.follow {

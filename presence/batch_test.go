@@ -130,8 +130,8 @@ func TestSessionOpensInOrderOfItsBatch(t *testing.T) {
 	t.Cleanup(func() { w.closeStore() })
 	var batch []*request
 	submit := func(op operation, then func(*model)) {
-		r := newRequest()
-		r.op, r.then = op, then
+		r := newRequest(op)
+		r.then = then
 		batch = append(batch, r)
 	}
 	connect := func(user string) *stream {

@@ -61,7 +61,7 @@ func (s *Service) newBeat() *beat {
 func (n *node) beat() {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
-	last, due := newRequest(), ticker.C
+	last, due := newRequest(nil), ticker.C
 	for {
 		select {
 		case <-n.silence.C:
@@ -69,8 +69,7 @@ func (n *node) beat() {
 		case <-last.done:
 			due = ticker.C
 		case <-due:
-			last, due = newRequest(), nil
-			last.op = n.svc.newBeat()
+			last, due = newRequest(n.svc.newBeat()), nil
 			if n.w.enqueue(last) != nil {
 				last.answer()
 			}

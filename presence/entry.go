@@ -10,36 +10,32 @@ import (
 
 // proposal is a batch of requests whose operations are one entry of a log.
 type proposal struct {
-	run      int64 // the run that proposes it; zero means that its only operation begins one
-	number   int64 // counts the entries of the run from 1
+	logged
+	data     []byte // the encoded form; set by the node that proposes the entry
 	requests []*request
 	landed   chan bool // receives whether the entry had an effect; has a buffer of one
 
 	// The fields below are set when the entry is applied.
 	own  bool // its run is that of this node
 	void bool // it has no effect, because it was appended twice or its run has ended
-
-	// The fields below are set only by the node that proposes the entry.
-	operations []encoded
-	data       []byte // its encoded form
 }
 
-// logged is the encoded form of an entry. A later level may add operations, and change
+// logged is what is encoded of an entry. A later level may add operations, and change
 // nothing here.
 type logged struct {
 	_          struct{} `cbor:",toarray"`
 	Level      int      // the level of operations that a node must know to read the entry
-	Run        int64
-	Number     int64
+	Run        int64    // the run that proposes it; zero means that its only operation begins one
+	Number     int64    // counts the entries of the run from 1
 	Operations []encoded
 }
 
-func (c *codec) encodeEntry(p *proposal) []byte {
-	l := logged{Level: 1, Run: p.run, Number: p.number, Operations: p.operations}
-	for _, o := range p.operations {
+func (c *codec) encodeEntry(l *logged) []byte {
+	l.Level = 1
+	for _, o := range l.Operations {
 		l.Level = max(l.Level, c.levels[o.Code])
 	}
-	data, err := c.encoder.Marshal(&l)
+	data, err := c.encoder.Marshal(l)
 	if err != nil {
 		panic(err) // the operations are encoded already
 	}
@@ -48,15 +44,14 @@ func (c *codec) encodeEntry(p *proposal) []byte {
 
 // decodeEntry returns an entry with requests for which nobody waits.
 func (c *codec) decodeEntry(data []byte) (*proposal, error) {
-	var l logged
-	if err := c.decoder.Unmarshal(data, &l); err != nil {
+	p := &proposal{landed: make(chan bool, 1)}
+	if err := c.decoder.Unmarshal(data, &p.logged); err != nil {
 		return nil, fmt.Errorf("an entry of the log is malformed: %w", err)
 	}
-	if l.Level > c.level {
-		return nil, fmt.Errorf("the log has operations of level %d, and this release knows level %d: upgrade this node", l.Level, c.level)
+	if p.Level > c.level {
+		return nil, fmt.Errorf("the log has operations of level %d, and this release knows level %d: upgrade this node", p.Level, c.level)
 	}
-	p := &proposal{run: l.Run, number: l.Number, landed: make(chan bool, 1)}
-	for _, o := range l.Operations {
+	for _, o := range p.Operations {
 		op, err := c.decode(o)
 		if err != nil {
 			return nil, fmt.Errorf("an entry of the log can't be read (%w): the command presence cluster accept makes the log go on from this database", err)
@@ -68,12 +63,10 @@ func (c *codec) decodeEntry(data []byte) (*proposal, error) {
 
 // mark is how far a node has applied the log, as it is stored with each entry.
 type mark struct {
-	place    int64
+	placeDigest
 	number   int64  // of the entry in its run
 	at       micros // when the entry was appended, by the clock of the engine
 	entry    []byte // the SHA-256 of the entry
-	before   []byte // the digest at the previous place
-	digest   []byte // the result: the digest at this place
 	nonce    int64  // that of the run that this node has begun or proposed last
 	proposed []byte // the settings that this node has proposed last
 }
@@ -106,7 +99,7 @@ func (b *batch) saveMark() {
 // the runs, and of every account that the batch has changed. All nodes have the same digest
 // at the same place.
 func (b *batch) digest() []byte {
-	form := slices.Clone(b.mark.before)
+	form := slices.Clone(b.mark.digest) // the previous one
 	add := func(text string, numbers ...int64) {
 		for _, n := range numbers {
 			form = binary.AppendVarint(form, n)

@@ -11,7 +11,7 @@ import (
 // follow applies the entries of the log until the node stops.
 func (n *node) follow() {
 	for n.ctx.Err() == nil {
-		entries, err := n.log.Next(n.ctx, n.mark.place)
+		entries, err := n.log.Next(n.ctx, n.w.model.applied.place)
 		if err != nil {
 			n.pause()
 			err = n.try(n.verify)
@@ -28,7 +28,7 @@ func (n *node) follow() {
 // verify checks that the log still is the one that the node has applied.
 func (n *node) verify(ctx context.Context) error {
 	state, err := n.log.State(ctx)
-	place := n.mark.place
+	place := n.w.model.applied.place
 	switch {
 	case err != nil:
 		return err
@@ -41,7 +41,7 @@ func (n *node) verify(ctx context.Context) error {
 	}
 	if place <= state.Last {
 		entries, err := n.log.Next(ctx, place-1)
-		if err != nil || len(entries) > 0 && bytes.Equal(entryHash(&entries[0]), n.mark.entry) {
+		if err != nil || len(entries) > 0 && bytes.Equal(entryHash(&entries[0]), n.w.model.applied.entry) {
 			return err
 		}
 	}
@@ -54,10 +54,10 @@ func (n *node) verify(ctx context.Context) error {
 // An entry that can't be written is tried again until it can, because it is durable and all
 // other nodes apply it; those who wait for it get the error.
 func (n *node) applyEntry(entry *LogEntry) error {
-	if entry.Place != n.mark.place+1 {
-		return fmt.Errorf("the log has the entry %d after %d", entry.Place, n.mark.place)
+	if entry.Place != n.w.model.applied.place+1 {
+		return fmt.Errorf("the log has the entry %d after %d", entry.Place, n.w.model.applied.place)
 	}
-	now := logTime(n.w.lastBatch, n.mark.at, entry.At.UnixMicro())
+	now := logTime(n.w.lastBatch, n.w.model.applied.at, entry.At.UnixMicro())
 	if isOutage(n.w.lastBatch, now) {
 		n.svc.janitor.outageEnded(now) // before the clock shows it
 	}
@@ -91,9 +91,9 @@ func (n *node) takeEntry(data []byte) (*proposal, error) {
 			return nil, err
 		}
 	}
-	r, live := n.w.model.runs[p.run]
-	if p.void = p.run != 0 && (!live || p.number <= r.number); p.void {
-		p.run, p.requests = 0, nil
+	r, live := n.w.model.runs[p.Run]
+	if p.void = p.Run != 0 && (!live || p.Number <= r.number); p.void {
+		p.Run, p.requests = 0, nil
 	}
 	return p, nil
 }
@@ -101,9 +101,9 @@ func (n *node) takeEntry(data []byte) (*proposal, error) {
 // perform applies an entry in one transaction, and reports whether that succeeded.
 func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	run, _ := n.w.model.runOf(n.nonce.Load())
-	p.own = run != 0 && run == p.run
-	m := &mark{place: entry.Place, number: p.number, at: entry.At.UnixMicro(), entry: entryHash(entry), before: n.mark.digest,
-		nonce: cmp.Or(n.nonce.Load(), n.before), proposed: n.mark.proposed}
+	p.own = run != 0 && run == p.Run
+	m := n.w.model.applied
+	m.place, m.number, m.at, m.entry, m.nonce = entry.Place, p.Number, entry.At.UnixMicro(), entryHash(entry), cmp.Or(n.nonce.Load(), n.before)
 	for _, r := range p.requests {
 		if !r.take() {
 			r.then = nil // it was given up
@@ -114,7 +114,7 @@ func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	}
 	before := n.w.lastBatch
 	b := n.w.newBatch(now)
-	b.run, b.mark = p.run, m
+	b.run, b.mark = p.Run, &m
 	b.extendGraces()
 	if err := n.w.perform(b, p.requests); err != nil {
 		n.w.refuse(p.requests, n.w.unwritable(err))
@@ -122,20 +122,19 @@ func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 		return false
 	}
 	n.w.store.Wrote(b.written)
-	n.mark = m
 	return true
 }
 
 // observe records that an entry was applied, and draws the node's own conclusions from it.
 func (n *node) observe(entry *LogEntry, p *proposal) error {
-	n.digests[entry.Place%digestsKept] = placeDigest{entry.Place, n.mark.digest}
+	n.digests[entry.Place%digestsKept] = n.w.model.applied.placeDigest
 	n.grown.Add(int64(len(entry.Data)))
 	n.advance(p.own)
 	for _, r := range p.requests {
 		switch op := r.op.(type) {
 		case *configure:
 			if !p.own && n.opened.Load() && op.Settings != *n.settings.Load() {
-				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", n.w.model.runs[p.run].node)
+				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", n.w.model.runs[p.Run].node)
 			}
 		case *beat:
 			for _, name := range op.dead {
@@ -143,7 +142,7 @@ func (n *node) observe(entry *LogEntry, p *proposal) error {
 					n.svc.log.Warn("node is dead: it had no beat while this node had three", "node", name)
 				}
 			}
-			if err := n.compareDigest(p.run, op); err != nil {
+			if err := n.compareDigest(p.Run, op); err != nil {
 				return err
 			}
 		}
@@ -161,7 +160,7 @@ func (n *node) advance(own bool) {
 	if !own {
 		return
 	}
-	n.lastOwn = time.Now()
+	n.lastOwn.Store(new(time.Now()))
 	n.silence.Reset(awayAfter)
 	if n.lost != nil {
 		n.svc.log.Info("log can be reached again")

@@ -16,24 +16,22 @@ import (
 // openNode opens a service with a log.
 func (s *Service) openNode(ctx context.Context, config *Config, schema store.Schema, settings Settings) error {
 	n := newNode(s, config)
-	detach := context.AfterFunc(ctx, func() { n.stop(ctx.Err()) })
+	detach := context.AfterFunc(ctx, func() { s.stop(ctx.Err()) })
 	last, err := n.open(ctx, config, schema)
-	if err == nil {
-		err = n.start(ctx, last, settings)
+	if err != nil {
+		s.stop(err)
+		return errors.Join(err, s.closeStore())
 	}
+	err = n.start(ctx, last, settings)
 	if !detach() {
-		n.stop(ctx.Err()) // if that isn't done yet
+		s.stop(ctx.Err()) // if that isn't done yet
 	}
 	n.opened.Store(true)
-	if err = cmp.Or(n.failed(), err); err == nil {
-		return nil
+	if err = cmp.Or(s.StopCause(), err); err != nil {
+		s.stop(err)
+		return errors.Join(err, s.Close())
 	}
-	n.stop(err)
-	closeAll := s.closeStore
-	if s.node != nil {
-		closeAll = s.Close
-	}
-	return errors.Join(err, closeAll())
+	return nil
 }
 
 // open opens the database, which is, or becomes, a copy of the state of the log, and reads
@@ -70,14 +68,13 @@ func (n *node) open(ctx context.Context, config *Config, schema store.Schema) (l
 
 // restore reads how far the database has applied the log.
 func (n *node) restore(ctx context.Context) error {
-	n.w, n.mark = n.svc.writer, &mark{}
-	m := n.mark
+	n.w = n.svc.writer
+	m := &n.w.model.applied
 	row := n.w.store.Reader().QueryRowContext(ctx, "SELECT place, at, entry, digest, nonce, proposed FROM node")
 	if err := row.Scan(&m.place, &m.at, &m.entry, &m.digest, &n.before, &m.proposed); err != nil {
 		return err
 	}
-	n.svc.model.applied = placeDigest{m.place, m.digest}
-	n.digests[m.place%digestsKept] = n.svc.model.applied
+	n.digests[m.place%digestsKept] = m.placeDigest
 	_, err := n.w.store.Exec("PRAGMA synchronous = NORMAL") // what is lost is applied again
 	return err
 }
@@ -92,7 +89,7 @@ func (n *node) start(ctx context.Context, last int64, settings Settings) error {
 	n.settings.Store(&deciding)
 	s.clock.follow(n.w.lastBatch, n.w.lastBatch) // until an entry arrives, the time is the log's as well
 	var first operation = s.newBeat()
-	if !bytes.Equal(n.codec.encodeSettings(deciding), n.mark.proposed) {
+	if !bytes.Equal(n.codec.encodeSettings(deciding), s.model.applied.proposed) {
 		first = &configure{deciding} // what this node proposed last isn't proposed again
 	}
 	n.tasks.Go(n.follow)
@@ -101,7 +98,7 @@ func (n *node) start(ctx context.Context, last int64, settings Settings) error {
 		err = n.awaitSilence()
 	}
 	if err != nil {
-		n.stop(err) // before the writer starts, which would begin a run
+		s.stop(err) // before the writer starts, which would begin a run
 	}
 	s.startTasks()
 	n.tasks.Go(n.beat)
@@ -151,9 +148,6 @@ func (n *node) found(ctx context.Context, config Config) error {
 	s, err := Open(ctx, config) // alone, to upgrade the file and to apply what is due
 	if err == nil {
 		err = s.Close()
-	}
-	if err == nil {
-		err = store.Change(ctx, n.path, leaveLog)
 	}
 	if err == nil {
 		err = n.saveSnapshot(ctx)

@@ -12,7 +12,7 @@ type model struct {
 	sweeper   sweeper
 	nextUser  uint32 // the account.id of the next user
 	version   int64
-	applied   placeDigest // at the last entry of the log that is applied; zero without a log
+	applied   mark        // how far the log is applied; zero without a log
 	minute    placeDigest // at the first entry of the last minute of the log; zero until one has begun
 	settings  Settings
 	switches  switches

@@ -30,38 +30,35 @@ type node struct {
 	codec   *codec
 	appends histogram
 
-	ctx      context.Context         // done when the node can't go on, or stops
-	stop     context.CancelCauseFunc // with ErrClosed, unless the node can't go on
+	ctx      context.Context // Service.ctx
 	tasks    sync.WaitGroup
 	opened   atomic.Bool              // Open has returned
-	leaving  atomic.Bool              // it begins no run any more
 	nonce    atomic.Int64             // that of the run that this node has begun or proposed last; zero before the first
 	grown    atomic.Int64             // the size of the entries that were applied since the last snapshot
 	underWay atomic.Pointer[proposal] // was appended, or may have been, and is not applied yet; nil if there is none
 
-	agreement atomic.Pointer[[]string] // see Config.Agreement
-	settings  atomic.Pointer[Settings] // those that the configuration of this node has, as far as they decide outcomes
-	silence   *time.Timer              // fires awayAfter after lastOwn
+	agreement atomic.Pointer[[]string]  // see Config.Agreement
+	settings  atomic.Pointer[Settings]  // those that the configuration of this node has, as far as they decide outcomes
+	lastOwn   atomic.Pointer[time.Time] // when an entry of this node was applied last
+	silence   *time.Timer               // fires awayAfter later
 
 	// The fields below belong to follow, and before start to its starter.
-	mark      *mark // what is applied
 	digests   [digestsKept]placeDigest
 	differing map[int64]bool // whether the last digest of each run was not that of this node
 
 	mu       sync.Mutex    // Service.mu is taken before it, never after it
 	progress chan struct{} // closed and replaced when an entry was applied
-	lastOwn  time.Time     // when an entry of this node was applied last
 	lost     error         // why the log can't be reached; nil if it can
 	reported time.Time     // when lost was logged last
 }
 
 func newNode(s *Service, config *Config) *node {
 	n := &node{
-		svc: s, log: config.Log, name: config.Node, path: config.Path, codec: s.codec,
-		progress: make(chan struct{}), differing: make(map[int64]bool), lastOwn: time.Now(), silence: time.NewTimer(awayAfter),
+		svc: s, ctx: s.ctx, log: config.Log, name: config.Node, path: config.Path, codec: s.codec,
+		progress: make(chan struct{}), differing: make(map[int64]bool), silence: time.NewTimer(awayAfter),
 	}
 	n.agreement.Store(&config.Agreement)
-	n.ctx, n.stop = context.WithCancelCause(context.Background())
+	n.lastOwn.Store(new(time.Now()))
 	s.streams.Store(rand.Int64N(maxCount)) // so that no two nodes have a stream with the same number
 	return n
 }
@@ -82,35 +79,19 @@ func (m *model) runOf(nonce int64) (id int64, r run) {
 	return 0, run{}
 }
 
-// leave ends the run of a node that is about to stop, so that the others needn't wait for
-// its beats. It waits for at most maxWait.
-func (n *node) leave() {
-	n.leaving.Store(true)
-	n.w.send(&endRun{}, nil, false)
-	n.stop(ErrClosed)
-}
-
 // fail stops the node, because it can't go on. All sessions end, and nothing is written
 // any more.
 func (n *node) fail(err error) {
-	n.stop(err)
+	n.svc.stop(err)
 	if n.opened.Load() { // otherwise Open returns it
 		n.svc.log.Error("node can't go on", "error", err)
 	}
 	n.svc.Drain()
 }
 
-// failed returns why the node can't go on, or nil.
-func (n *node) failed() error {
-	if err := context.Cause(n.ctx); err != ErrClosed {
-		return err
-	}
-	return nil
-}
-
 // reason returns the error of callers when the node has stopped.
 func (n *node) reason() error {
-	if err := n.failed(); err != nil {
+	if err := n.svc.StopCause(); err != nil {
 		return &Error{Code: CodeUnavailable, Message: "the node has stopped", Cause: err}
 	}
 	return ErrClosed
@@ -118,13 +99,10 @@ func (n *node) reason() error {
 
 // ready returns nil if the node can do all its work.
 func (n *node) ready() error {
-	if n.ctx.Err() != nil {
+	switch {
+	case n.ctx.Err() != nil:
 		return n.reason()
-	}
-	n.mu.Lock()
-	silent := time.Since(n.lastOwn)
-	n.mu.Unlock()
-	if silent < awayAfter {
+	case time.Since(*n.lastOwn.Load()) < awayAfter:
 		return nil
 	}
 	return n.whyLate()

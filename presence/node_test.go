@@ -66,7 +66,7 @@ func (c *cluster) settle() {
 	c.t.Helper()
 	synctest.Wait()
 	for _, w := range c.nodes {
-		if w.Service.node.failed() == nil {
+		if w.StopCause() == nil {
 			if got := w.Service.model.applied.place; got != c.log.last() {
 				c.t.Errorf("%s has applied %d entries of %d", w.node, got, c.log.last())
 			}

@@ -93,7 +93,7 @@ func (s *Service) LogMetrics() *LogMetrics {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := &LogMetrics{
-		Place: s.model.applied.place, DigestPlace: s.model.minute.place, Digest: s.model.minute.digest, Silent: time.Since(n.lastOwn).Truncate(time.Second),
+		Place: s.model.applied.place, DigestPlace: s.model.minute.place, Digest: s.model.minute.digest, Silent: time.Since(*n.lastOwn.Load()).Truncate(time.Second),
 		AwayFor: n.lost, Append: n.appends.read(&times),
 	}
 	own, _ := s.model.runOf(n.nonce.Load())
@@ -105,18 +105,13 @@ func (s *Service) LogMetrics() *LogMetrics {
 }
 
 // Stopped returns a channel that is closed when the service can't go on because of its log,
-// or closes; see StopCause. Without a log it returns nil.
-func (s *Service) Stopped() <-chan struct{} {
-	if s.node == nil {
-		return nil
-	}
-	return s.node.ctx.Done()
-}
+// or closes; see StopCause.
+func (s *Service) Stopped() <-chan struct{} { return s.ctx.Done() }
 
 // StopCause returns why the service can't go on, with what to do about it, or nil.
 func (s *Service) StopCause() error {
-	if s.node == nil {
-		return nil
+	if err := context.Cause(s.ctx); err != ErrClosed {
+		return err
 	}
-	return s.node.failed()
+	return nil
 }

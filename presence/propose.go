@@ -32,7 +32,7 @@ func (n *node) propose(requests []*request) {
 	for len(requests) > 0 {
 		id, r := n.svc.runOf(n.nonce.Load())
 		switch {
-		case n.ctx.Err() != nil || id == 0 && n.leaving.Load():
+		case n.ctx.Err() != nil || id == 0 && n.svc.isDraining():
 			n.w.refuse(requests, n.reason())
 			return
 		case id == 0:
@@ -40,7 +40,7 @@ func (n *node) propose(requests []*request) {
 			continue
 		}
 		p, rest := n.fill(requests)
-		p.run, p.number = id, r.number+1
+		p.Run, p.Number = id, r.number+1
 		if len(p.requests) == 0 || n.enter(p) {
 			requests = rest
 		}
@@ -64,7 +64,7 @@ func (n *node) fill(requests []*request) (p *proposal, rest []*request) {
 		if size += len(o.Fields) + entryOverhead; size > maxEntry {
 			return p, requests[i:]
 		}
-		p.requests, p.operations = append(p.requests, r), append(p.operations, o)
+		p.requests, p.Operations = append(p.requests, r), append(p.Operations, o)
 	}
 	return p, nil
 }
@@ -82,13 +82,11 @@ func (n *node) encode(r *request) (encoded, error) {
 		return o, err
 	case len(o.Fields)+2*entryOverhead > maxEntry:
 		return o, &Error{Code: CodeLimit, Message: "the request is too long for the log"}
-	case n.codec.levels[o.Code] == 0:
-		return o, nil // all releases know it
 	}
 	n.svc.mu.RLock()
 	defer n.svc.mu.RUnlock()
 	for _, other := range n.svc.model.runs {
-		if other.nonce != 0 && other.level < n.codec.levels[o.Code] {
+		if other.level < n.codec.levels[o.Code] {
 			return o, &Error{Code: CodeUnavailable, Message: fmt.Sprintf("the node %q has an earlier release, which can't do this: upgrade it", other.node)}
 		}
 	}
@@ -121,7 +119,7 @@ func (n *node) begin() {
 // Only one entry is under way at a time. One that was appended is appended again if it
 // doesn't arrive, because the log may lose what no node has applied.
 func (n *node) enter(p *proposal) (applied bool) {
-	p.data = n.codec.encodeEntry(p)
+	p.data = n.codec.encodeEntry(&p.logged)
 	n.underWay.Store(p)
 	for n.ctx.Err() == nil {
 		n.try(func(ctx context.Context) error {

@@ -35,6 +35,9 @@ type Service struct {
 	codec    *codec
 	node     *node // nil without a log
 
+	ctx  context.Context         // done when the service closes, or its node can't go on
+	stop context.CancelCauseFunc // with ErrClosed, unless the node can't go on
+
 	mu    sync.RWMutex
 	model model
 
@@ -77,6 +80,7 @@ func Open(ctx context.Context, config Config) (*Service, error) {
 		codec:   cmp.Or(config.codec, newCodec()),
 		meters:  meters{opened: time.Now().Add(-1)},
 	}
+	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -231,8 +235,9 @@ func (m *model) endAll(stored bool) {
 func (s *Service) Close() error {
 	s.Drain()
 	if s.node != nil {
-		s.node.leave()
+		s.writer.send(&endRun{}, nil, false) // so that the others needn't wait for beats; for at most maxWait
 	}
+	s.stop(ErrClosed)
 	if !s.writer.close() {
 		return nil
 	}

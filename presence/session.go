@@ -119,7 +119,7 @@ type Session struct {
 	waker    waker
 
 	// Guarded by Service.mu.
-	user    *user    // nil until the session is open
+	user    *user         // nil until the session is open
 	login   *pendingLogin // nil unless the session is open before its login is applied
 	expires time.Time
 	ending  ending

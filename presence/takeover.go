@@ -39,8 +39,6 @@ func (n *node) takeOverStreams() {
 		}
 	})
 	for streams := range slices.Chunk(open, sweep) {
-		r := newRequest()
-		r.op = &takeOver{streams}
-		n.propose([]*request{r})
+		n.propose([]*request{newRequest(&takeOver{streams})})
 	}
 }

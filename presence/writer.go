@@ -53,7 +53,7 @@ func newWriter(s *Service, lastBatch micros) *writer {
 		meter:     writerMeter{opened: s.meters.opened, openedAt: s.clock.now()},
 		pace:      newPace(),
 		queue:     make(chan *request, queueLength),
-		requests:  sync.Pool{New: func() any { return newRequest() }},
+		requests:  sync.Pool{New: func() any { return newRequest(nil) }},
 		done:      make(chan struct{}),
 		lastBatch: lastBatch,
 	}
@@ -91,7 +91,7 @@ type request struct {
 	taken atomic.Bool   // see take
 }
 
-func newRequest() *request { return &request{done: make(chan struct{}, 1)} }
+func newRequest(op operation) *request { return &request{op: op, done: make(chan struct{}, 1)} }
 
 // answer lets the caller return, if one waits.
 func (r *request) answer() {
@@ -180,9 +180,7 @@ func (w *writer) enqueue(r *request) error {
 func (w *writer) doFirst(ops ...operation) error {
 	var batch []*request
 	for _, op := range ops {
-		r := newRequest()
-		r.op = op
-		batch = append(batch, r)
+		batch = append(batch, newRequest(op))
 	}
 	w.write(batch)
 	var errs []error
