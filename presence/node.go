@@ -161,7 +161,7 @@ func (n *node) reconcile(m *model, b *batch) {
 				m.end(s, ending{kind: endSuperseded})
 			}
 		}
-		if u == nil || own == 0 || m.draining {
+		if u == nil || m.draining {
 			continue
 		}
 		for _, d := range u.devices {

@@ -1,0 +1,112 @@
+package presence
+
+import (
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestASessionAheadOfItsLoginStays checks that changes of its user which are not a newer
+// stream don't end a session whose login waits for the log.
+func TestASessionAheadOfItsLoginStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent)
+		one, two := c.nodes[0], c.nodes[1]
+		alice := two.web("alice", "tab")
+		two.register("bob")
+		two.subscribe("alice", "bob")
+		c.pass(time.Second)
+		c.links[0].cut(errCut, nil)
+		c.pass(1500 * time.Millisecond) // a beat is under way
+		again := &stream{w: one, device: alice.device, versions: make(map[string]int64)}
+		again = again.resumeFrom(one.stats().Version)
+		two.set("alice", "elsewhere", 0)
+		two.set("bob", "busy", 0)
+		c.settle()
+		again.wants("alice ONLINE elsewhere", "bob UNLOGINED busy")
+		c.links[0].cut(nil, nil)
+		c.pass(time.Second)
+		alice.ends(io.EOF)
+		c.pass(time.Minute)
+		c.is("alice ONLINE elsewhere", "her newest stream is open")
+		again.Close()
+		c.pass(11 * time.Second)
+		c.is("alice UNLOGINED elsewhere", "its end counts")
+		c.same()
+	})
+}
+
+// TestAReplacedLoginEndsOnlyItsSession has a device that resumes twice while the log is away,
+// where only the first login is on its way to the log. Its arrival doesn't end the second
+// session.
+func TestAReplacedLoginEndsOnlyItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1, silent)
+		one := c.nodes[0]
+		alice := one.web("alice", "tab")
+		c.pass(1500 * time.Millisecond)
+		c.links[0].hold()
+		first := alice.resume()
+		var second *stream
+		var opening sync.WaitGroup
+		opening.Go(func() { second = first.resume() })
+		opening.Wait()
+		first.ends(io.EOF)
+		c.links[0].release()
+		c.pass(time.Minute)
+		c.is("alice ONLINE", "her newest stream is open")
+		second.quiet("it is open")
+		second.Close()
+		c.pass(11 * time.Second)
+		c.is("alice UNLOGINED", "no stream of hers is open")
+		c.same()
+	})
+}
+
+// TestAHiddenDeviceIsNotTakenOver checks that a stream ends whose device was hidden while its
+// node was dead: in public, it has logged out.
+func TestAHiddenDeviceIsNotTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent)
+		one, two := c.nodes[0], c.nodes[1]
+		tab := two.web("alice", "tab")
+		watcher := one.web("watcher", "tab")
+		one.subscribe("watcher", "alice")
+		c.pass(time.Second)
+		c.links[1].cut(errCut, errCut)
+		c.pass(6 * time.Second)
+		one.hide(true)
+		one.hide(false)
+		watcher.wants("alice UNLOGINED")
+		c.links[1].cut(nil, nil)
+		c.pass(2 * time.Second)
+		tab.ends(io.EOF)
+		watcher.quiet("the device counts once it connects")
+		tab.resume()
+		watcher.wants("alice ONLINE")
+		c.same()
+	})
+}
+
+// TestDrainOfANodeKeepsDevicesConnected checks that the devices of a node that drains count as
+// connected until its run ends, also if their users change meanwhile.
+func TestDrainOfANodeKeepsDevicesConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent)
+		one, two := c.nodes[0], c.nodes[1]
+		alice := one.web("alice", "tab")
+		c.pass(time.Second)
+		one.Drain()
+		alice.ends(ErrClosed)
+		two.set("alice", "busy", 0)
+		c.pass(15 * time.Second)
+		two.is("alice ONLINE busy", "the grace of a dropped stream is over, and that of a restart has not begun")
+		one.must(one.Close())
+		two.pass(25 * time.Second)
+		two.is("alice ONLINE busy", "it runs")
+		two.pass(10 * time.Second)
+		two.is("alice UNLOGINED busy", "it is over")
+	})
+}
