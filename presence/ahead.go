@@ -19,7 +19,7 @@ type pendingLogin struct {
 // isAheadOf reports whether the session waits for its login, and its device, which may be
 // nil, has not connected elsewhere since. own is the run of this node.
 func (s *Session) isAheadOf(d *device, own int64) bool {
-	return s.login != nil && (d == nil || !d.isConnected() || d.run == own || d.stream == s.login.replaces)
+	return s.login != nil && (d == nil || d.run == own || d.stream == s.login.replaces)
 }
 
 // logIn logs a device in that resumes, and opens its session. If the log is away, the

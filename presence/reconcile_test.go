@@ -38,6 +38,27 @@ func TestASessionAheadOfItsLoginStays(t *testing.T) {
 	})
 }
 
+// TestASessionAheadOfItsLoginStaysWhenItsDeviceIsOffline is the same for a device whose node is
+// dead, and whose grace is over before the login is applied.
+func TestASessionAheadOfItsLoginStaysWhenItsDeviceIsOffline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent, func(s *Settings) { s.RestartGrace = time.Second })
+		phone := c.nodes[0].ios("alice", "phone")
+		c.pass(time.Second)
+		c.links[0].cut(errCut, nil)
+		c.pass(1500 * time.Millisecond) // a beat is under way
+		again := phone.resume()
+		c.pass(3 * time.Second)
+		c.is("alice OFFLINE", "her node is dead")
+		again.wants("alice OFFLINE")
+		c.links[0].cut(nil, nil)
+		c.pass(time.Minute)
+		c.is("alice ONLINE", "her newest stream is open")
+		again.wants("alice ONLINE")
+		c.same()
+	})
+}
+
 // TestAReplacedLoginEndsOnlyItsSession has a device that resumes twice while the log is away,
 // where only the first login is on its way to the log. Its arrival doesn't end the second
 // session.
