@@ -30,10 +30,9 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 	}
 	r := newRequest(op)
 	r.then = func(m *model) {
-		if session.login == nil {
+		if session.login == nil { // otherwise it is open already, or has ended
 			m.open(session, op.UserID, op.version)
 		}
-		session.login = nil // it may have ended; then reconcile ends the stream
 	}
 	if err := n.w.enqueue(r); err != nil {
 		return err
@@ -53,9 +52,8 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 }
 
 // openAhead opens a session whose login is not applied, unless the user is unknown or the
-// login would be refused. The streams that it replaces have ended, whatever becomes of it.
-// If the login fails later, the session ends: a change that makes it fail ends the session
-// itself, and if the entry can't be written, the next attempt does.
+// login would be refused. The streams that it replaces have ended, whatever becomes of it. A
+// change that makes the login fail later ends the session itself.
 func (n *node) openAhead(session *Session, r *request, op *connect) (opened bool) {
 	now := n.svc.clock.now()
 	n.svc.update(func(m *model) {

@@ -59,7 +59,7 @@ func newNode(s *Service, config *Config) *node {
 	}
 	n.agreement.Store(&config.Agreement)
 	n.lastOwn.Store(new(time.Now()))
-	s.streams.Store(rand.Int64N(maxCount)) // so that no two nodes have a stream with the same number
+	s.streams.Store(rand.Int64N(maxCount/2)) // so that no two nodes have a stream with the same number
 	return n
 }
 
@@ -149,15 +149,17 @@ func (n *node) moveAway() {
 	})
 }
 
-// reconcile makes the sessions of this node and the streams of the devices of the users agree
-// whom a batch has changed. A session ends whose device has another stream. A stream of this
-// node ends that has no session.
+// reconcile compares the sessions of this node with the devices of each user whom a batch has
+// changed. A session ends if its device has another stream, and a stream of this node ends if
+// it has no session.
 func (n *node) reconcile(m *model, b *batch) {
 	own, _ := m.runOf(n.nonce.Load())
 	for _, id := range b.changed() {
 		u := m.user(id)
 		for _, s := range slices.Clone(u.sessions()) {
-			if d := u.device(s.deviceID); !d.hasStream(s.stream) && !s.isAheadOf(d, own) {
+			if d := u.device(s.deviceID); d.hasStream(s.stream) {
+				s.login = nil // it is applied
+			} else if !s.isAheadOf(d, own) {
 				m.end(s, ending{kind: endSuperseded})
 			}
 		}

@@ -2,7 +2,7 @@ package presence
 
 import "slices"
 
-// takeOver makes devices belong to the run of the batch whose run has ended, because their
+// takeOver makes devices whose run has ended belong to the run of the batch, because their
 // streams are still open on its node.
 type takeOver struct {
 	Streams []endedStream `cbor:"1,keyasint,omitempty"`
