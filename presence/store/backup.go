@@ -43,9 +43,14 @@ func Backup(ctx context.Context, path, to string) error {
 }
 
 // WithCopy calls f with a copy of the database at path, as it is at one moment, and removes
-// the copy afterwards.
+// the copy afterwards. It also removes the copy of an earlier process that was killed, so only
+// one call for a database may run at a time.
 func WithCopy(ctx context.Context, path string, f func(copied *os.File) error) error {
-	copied, err := copyNextTo(ctx, path, path)
+	to := path + ".copy"
+	if err := removeUnfinished(to); err != nil {
+		return err
+	}
+	copied, err := copyNextTo(ctx, path, to)
 	if err != nil {
 		return err
 	}

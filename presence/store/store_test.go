@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -119,5 +120,37 @@ func copyFile(t *testing.T, from, to string) {
 	defer target.Close()
 	if _, err := io.Copy(target, source); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWithCopyLeavesNothing checks that the copy is gone afterwards, and also that of a process
+// that was killed, but no file with another name.
+func TestWithCopyLeavesNothing(t *testing.T) {
+	d := open(t, "hello")
+	for _, name := range []string{d.Path() + ".copy.1.partial", d.Path() + ".backup.1.partial"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := errors.New("failed")
+	for _, want := range []error{nil, failed} {
+		err := WithCopy(t.Context(), d.Path(), func(copied *os.File) error {
+			db, err := OpenToRead(t.Context(), copied.Name())
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			var word string
+			if err := db.QueryRowContext(t.Context(), "SELECT word FROM words").Scan(&word); err != nil || word != "hello" {
+				t.Errorf("the copy has %q, and the error is %v", word, err)
+			}
+			return want
+		})
+		if err != want {
+			t.Errorf("WithCopy returns %v, want %v", err, want)
+		}
+	}
+	if left, _ := filepath.Glob(d.Path() + ".*"); len(left) != 1 { // the backup that another process may be writing
+		t.Errorf("left are %v", left)
 	}
 }
