@@ -17,9 +17,9 @@ type pendingLogin struct {
 }
 
 // isAheadOf reports whether the session waits for its login, and its device, which may be
-// nil, has not connected elsewhere since. own is the run of this node.
-func (s *Session) isAheadOf(d *device, own int64) bool {
-	return s.login != nil && (d == nil || d.run == own || d.stream == s.login.replaces)
+// nil, has not connected elsewhere since. The streams of this node have numbers above first.
+func (s *Session) isAheadOf(d *device, first int64) bool {
+	return s.login != nil && (d == nil || d.stream == 0 || d.stream == s.login.replaces || first < d.stream && d.stream < s.stream)
 }
 
 // logIn logs a device in that resumes, and opens its session. If the log is away, the

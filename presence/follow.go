@@ -12,9 +12,11 @@ import (
 func (n *node) follow() {
 	for n.ctx.Err() == nil {
 		entries, err := n.log.Next(n.ctx, n.w.model.applied.place)
-		if err != nil {
-			n.pause()
-			err = n.try(n.verify)
+		if cause := err; err != nil {
+			if err = n.try(n.verify); err == nil && n.ctx.Err() == nil {
+				n.away(cause)
+				n.pause()
+			}
 		}
 		for i := 0; i < len(entries) && err == nil; i++ {
 			err = n.applyEntry(&entries[i])
@@ -117,7 +119,9 @@ func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	b.run, b.mark = p.Run, &m
 	b.extendGraces()
 	if err := n.w.perform(b, p.requests); err != nil {
-		n.w.refuse(p.requests, n.w.unwritable(err))
+		if reason := n.w.unwritable(err); p.Run != 0 { // begin waits until it is written
+			n.w.refuse(p.requests, reason)
+		}
 		n.w.lastBatch = before
 		return false
 	}

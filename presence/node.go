@@ -27,12 +27,14 @@ type node struct {
 	name    string
 	path    string // of the database
 	before  int64  // the nonce of the last run of the process before
+	first   int64  // the streams of this process have the numbers above
 	codec   *codec
 	appends histogram
 
 	ctx      context.Context // Service.ctx
 	tasks    sync.WaitGroup
 	opened   atomic.Bool              // Open has returned
+	leaving  atomic.Bool              // it begins no run any more
 	nonce    atomic.Int64             // that of the run that this node has begun or proposed last; zero before the first
 	grown    atomic.Int64             // the size of the entries that were applied since the last snapshot
 	underWay atomic.Pointer[proposal] // was appended, or may have been, and is not applied yet; nil if there is none
@@ -56,10 +58,11 @@ func newNode(s *Service, config *Config) *node {
 	n := &node{
 		svc: s, ctx: s.ctx, log: config.Log, name: config.Node, path: config.Path, codec: s.codec,
 		progress: make(chan struct{}), differing: make(map[int64]bool), silence: time.NewTimer(awayAfter),
+		first: rand.Int64N(maxCount / 2), // so that no two nodes have a stream with the same number
 	}
 	n.agreement.Store(&config.Agreement)
 	n.lastOwn.Store(new(time.Now()))
-	s.streams.Store(rand.Int64N(maxCount/2)) // so that no two nodes have a stream with the same number
+	s.streams.Store(n.first)
 	return n
 }
 
@@ -159,7 +162,7 @@ func (n *node) reconcile(m *model, b *batch) {
 		for _, s := range slices.Clone(u.sessions()) {
 			if d := u.device(s.deviceID); d.hasStream(s.stream) {
 				s.login = nil // it is applied
-			} else if !s.isAheadOf(d, own) {
+			} else if !s.isAheadOf(d, n.first) {
 				m.end(s, ending{kind: endSuperseded})
 			}
 		}

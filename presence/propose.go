@@ -32,7 +32,7 @@ func (n *node) propose(requests []*request) {
 	for len(requests) > 0 {
 		id, r := n.svc.runOf(n.nonce.Load())
 		switch {
-		case n.ctx.Err() != nil || id == 0 && n.svc.isDraining():
+		case n.ctx.Err() != nil || id == 0 && n.leaving.Load():
 			n.w.refuse(requests, n.reason())
 			return
 		case id == 0:
@@ -41,8 +41,10 @@ func (n *node) propose(requests []*request) {
 		}
 		p, rest := n.fill(requests)
 		p.Run, p.Number = id, r.number+1
-		if len(p.requests) == 0 || n.enter(p) {
+		if again := p.requests; len(again) == 0 || n.enter(p) {
 			requests = rest
+		} else {
+			requests = append(again, rest...) // without those that are answered: others may use them already
 		}
 	}
 }
@@ -107,7 +109,7 @@ func (n *node) begin() {
 	r := &request{op: op}
 	p, _ := n.fill([]*request{r})
 	switch {
-	case !n.enter(p):
+	case len(p.requests) > 0 && !n.enter(p):
 	case r.err != nil:
 		n.fail(r.err)
 	default:
@@ -122,7 +124,7 @@ func (n *node) enter(p *proposal) (applied bool) {
 	p.data = n.codec.encodeEntry(&p.logged)
 	n.underWay.Store(p)
 	for n.ctx.Err() == nil {
-		n.try(func(ctx context.Context) error {
+		err := n.try(func(ctx context.Context) error {
 			if n.underWay.Load() != p {
 				return nil // it has arrived, although the last attempt failed
 			}
@@ -133,6 +135,9 @@ func (n *node) enter(p *proposal) (applied bool) {
 			}
 			return err
 		})
+		if err != nil && n.ctx.Err() == nil {
+			n.fail(err)
+		}
 		select {
 		case applied := <-p.landed:
 			return applied

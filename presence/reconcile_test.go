@@ -39,22 +39,35 @@ func TestASessionAheadOfItsLoginStays(t *testing.T) {
 }
 
 // TestASessionAheadOfItsLoginStaysWhenItsDeviceIsOffline is the same for a device whose node is
-// dead, and whose grace is over before the login is applied.
+// dead, and whose grace is over, when the node has begun its next run, and before the login is
+// applied.
 func TestASessionAheadOfItsLoginStaysWhenItsDeviceIsOffline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := openCluster(t, 2, silent, func(s *Settings) { s.RestartGrace = time.Second })
-		phone := c.nodes[0].ios("alice", "phone")
+		c := openCluster(t, 2, silent, func(s *Settings) { s.RestartGrace = 2500 * time.Millisecond })
+		one, two := c.nodes[0], c.nodes[1]
+		phone := one.ios("alice", "phone")
 		c.pass(time.Second)
 		c.links[0].cut(errCut, nil)
 		c.pass(1500 * time.Millisecond) // a beat is under way
 		again := phone.resume()
-		c.pass(3 * time.Second)
-		c.is("alice OFFLINE", "her node is dead")
+		c.pass(3500 * time.Millisecond)
+		c.is("alice OFFLINE", "the grace is over")
 		again.wants("alice OFFLINE")
+		c.links[0].hold()
 		c.links[0].cut(nil, nil)
-		c.pass(time.Minute)
-		c.is("alice ONLINE", "her newest stream is open")
-		again.wants("alice ONLINE")
+		for range 2 { // the beat, which has no effect, and the beginning of the run
+			c.pass(200 * time.Millisecond)
+			c.links[0].release()
+			c.links[0].hold()
+		}
+		c.pass(200 * time.Millisecond)
+		two.set("alice", "busy", 0)
+		c.settle()
+		again.wants("alice OFFLINE busy")
+		c.links[0].release()
+		c.pass(3 * time.Second)
+		again.wants("alice ONLINE busy")
+		c.is("alice ONLINE busy", "her newest stream is open")
 		c.same()
 	})
 }
@@ -82,6 +95,33 @@ func TestAReplacedLoginEndsOnlyItsSession(t *testing.T) {
 		second.Close()
 		c.pass(11 * time.Second)
 		c.is("alice UNLOGINED", "no stream of hers is open")
+		c.same()
+	})
+}
+
+// TestAReplacedLoginOfAnEndedRun is the same where the run in which the first login has arrived
+// ends before the second one is applied.
+func TestAReplacedLoginOfAnEndedRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1, silent)
+		one := c.nodes[0]
+		alice := one.web("alice", "tab")
+		c.pass(1500 * time.Millisecond)
+		c.links[0].hold()
+		second := alice.resume().resume()
+		held := c.links[0].take()
+		c.links[0].cut(errCut, nil)
+		c.links[0].deliver(held[:1]) // the first login
+		synctest.Wait()
+		two := c.join(silent)
+		c.pass(5 * time.Second)
+		wantList(t, two.live(), []string{"node 2"}, "the run has ended")
+		two.set("alice", "elsewhere", 0)
+		c.settle()
+		second.wants("alice ONLINE elsewhere")
+		c.links[0].cut(nil, nil)
+		c.pass(40 * time.Second)
+		c.is("alice ONLINE elsewhere", "her newest stream is open")
 		c.same()
 	})
 }

@@ -235,6 +235,7 @@ func (m *model) endAll(stored bool) {
 func (s *Service) Close() error {
 	s.Drain()
 	if s.node != nil {
+		s.node.leaving.Store(true)
 		s.writer.send(&endRun{}, nil, false) // so that the others needn't wait for beats; for at most maxWait
 	}
 	s.stop(ErrClosed)

@@ -262,10 +262,8 @@ func (w *writer) perform(b *batch, requests []*request) error {
 // refuse answers the requests with an error.
 func (w *writer) refuse(requests []*request, err error) {
 	for _, r := range requests {
-		if r.done != nil {
-			r.err = err
-			r.answer()
-		}
+		r.err = err
+		r.answer()
 	}
 }
 
