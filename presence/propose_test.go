@@ -88,6 +88,7 @@ func (l *deafLog) fail(err error) {
 	l.from, l.err = l.last(), err
 	l.mu.Unlock()
 	l.cut(nil, nil) // ends the calls that wait
+	synctest.Wait()
 }
 
 // TestANodeReportsThatItCantRead checks that a node says so which can't read the next entry,
