@@ -100,8 +100,9 @@ func TestStreamsMoveAwayAfterTenSeconds(t *testing.T) {
 		c.pass(1500 * time.Millisecond)
 		c.links[0].hold() // an entry, behind which a beat waits
 		go one.Set(t.Context(), "alice", "late", 0)
-		c.pass(4900 * time.Millisecond)
+		c.pass(4700 * time.Millisecond)
 		c.links[0].cut(errCut, nil)
+		c.pass(200 * time.Millisecond) // until the node reads again, whose call the link has cut
 		c.links[0].release()
 		synctest.Wait()
 		began := time.Now()

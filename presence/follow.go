@@ -106,9 +106,10 @@ func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 	p.own = run != 0 && run == p.Run
 	m := n.w.model.applied
 	m.place, m.number, m.at, m.entry, m.nonce = entry.Place, p.Number, entry.At.UnixMicro(), entryHash(entry), cmp.Or(n.nonce.Load(), n.before)
-	for _, r := range p.requests {
-		if !r.take() {
-			r.then = nil // it was given up
+	for i, r := range p.requests {
+		if !r.take() { // it was given up, and its caller may still use the operation
+			r.then = nil
+			r.op, _ = n.codec.decode(p.Operations[i])
 		}
 		if op, ok := r.op.(*configure); ok && p.own {
 			m.proposed = n.codec.encodeSettings(op.Settings)

@@ -65,6 +65,27 @@ func TestANodeThatCantBeginStops(t *testing.T) {
 	})
 }
 
+// TestACallThatIsGivenUpIsLeftAlone checks that nothing writes to an operation whose caller has
+// given it up, although it is applied later.
+func TestACallThatIsGivenUpIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1, silent)
+		one := c.nodes[0]
+		one.register("alice")
+		c.pass(1500 * time.Millisecond)
+		c.links[0].hold()
+		op, err := newSetEntry("alice", &Entry{CustomStatus: "late"})
+		one.must(err)
+		wantCode(t, one.writer.do(t.Context(), op), CodeUnavailable, "the log is away")
+		c.links[0].release()
+		c.pass(time.Second)
+		one.is("alice UNLOGINED late", "the call was in the log")
+		if op.result != (Status{}) {
+			t.Errorf("the operation has the result %+v", op.result)
+		}
+	})
+}
+
 // deafLog is a link of which Next fails from a place on, and everything else works.
 type deafLog struct {
 	*link
