@@ -19,7 +19,7 @@ type pendingLogin struct {
 // isAheadOf reports whether the session waits for its login, and its device, which may be
 // nil, has not connected elsewhere since. The streams of this node have numbers above first.
 func (s *Session) isAheadOf(d *device, first int64) bool {
-	return s.login != nil && (d == nil || d.stream == 0 || d.stream == s.login.replaces || first < d.stream && d.stream < s.stream)
+	return s.login != nil && !s.login.taken.Load() && (d == nil || d.stream == 0 || d.stream == s.login.replaces || first < d.stream && d.stream < s.stream)
 }
 
 // logIn logs a device in that resumes, and opens its session. If the log is away, the

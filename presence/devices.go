@@ -208,12 +208,11 @@ func (op *drop) apply(b *batch) error {
 		if a == nil {
 			continue
 		}
-		d := a.device(e.DeviceID)
-		if d == nil || !d.isConnected() || d.run != b.run || d.stream != e.Stream {
-			continue
-		}
-		at := max(b.read-e.Age, d.since)
-		b.change(a, func() { b.dropDevice(a, d, at, toMicros(b.settings.ReconnectGrace)) })
+		b.change(a, func() {
+			if d := a.device(e.DeviceID); d != nil && d.isConnected() && d.run == b.run && d.stream == e.Stream {
+				b.dropDevice(a, d, max(b.read-e.Age, d.since), toMicros(b.settings.ReconnectGrace))
+			}
+		})
 	}
 	return nil
 }

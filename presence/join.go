@@ -19,6 +19,7 @@ func (s *Service) openNode(ctx context.Context, config *Config, schema store.Sch
 	detach := context.AfterFunc(ctx, func() { s.stop(ctx.Err()) })
 	last, err := n.open(ctx, config, schema)
 	if err != nil {
+		detach()
 		s.stop(err)
 		return errors.Join(err, s.closeStore())
 	}

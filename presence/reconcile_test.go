@@ -126,6 +126,53 @@ func TestAReplacedLoginOfAnEndedRun(t *testing.T) {
 	})
 }
 
+// TestALoginThatIsReplacedAtOnce has a device that logs in twice in one entry. The first session
+// is open ahead of its login, and the second login was given up. No stream is left.
+func TestALoginThatIsReplacedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1, silent)
+		one := c.nodes[0]
+		alice := one.web("alice", "tab")
+		c.pass(1500 * time.Millisecond)
+		c.links[0].hold()
+		c.pass(time.Second) // a beat is under way
+		again := alice.resume()
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			_, err := one.Connect(t.Context(), Device{UserID: "alice", ID: "tab"})
+			wantCode(t, err, CodeUnavailable, "it is given up")
+		})
+		synctest.Wait()
+		c.links[0].release()
+		c.links[0].hold() // both logins are in one entry
+		calls.Wait()
+		c.links[0].release()
+		c.settle()
+		again.ends(io.EOF)
+		c.pass(time.Minute)
+		c.is("alice UNLOGINED", "no stream of hers is open")
+		c.same()
+	})
+}
+
+// TestALateEndLosesNoDeadline reports the end of a stream a second time, which is applied just
+// after the grace is over, and before anything else has settled that.
+func TestALateEndLosesNoDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1, silent)
+		one := c.nodes[0]
+		alice := one.web("alice", "tab")
+		c.pass(1500 * time.Millisecond)
+		ended := alice.endedAt(one.clock.now())
+		alice.Close() // the grace is over at 11.5 s
+		c.pass(9700 * time.Millisecond)
+		c.links[0].slow(600 * time.Millisecond)
+		one.janitor.streamEnded(ended)
+		c.pass(2 * time.Minute)
+		c.is("alice UNLOGINED", "the grace is over")
+	})
+}
+
 // TestAHiddenDeviceIsNotTakenOver checks that a stream ends whose device was hidden while its
 // node was dead: in public, it has logged out.
 func TestAHiddenDeviceIsNotTakenOver(t *testing.T) {

@@ -14,12 +14,12 @@ func (op *takeOver) apply(b *batch) error {
 		if a == nil {
 			continue
 		}
-		if d := a.device(e.DeviceID); d.hasStream(e.Stream) {
-			b.change(a, func() {
+		b.change(a, func() {
+			if d := a.device(e.DeviceID); d.hasStream(e.Stream) {
 				d.run, d.since, d.graceUntil, d.retainUntil = b.run, b.read, 0, 0
 				b.saveDevice(a, d)
-			})
-		}
+			}
+		})
 	}
 	return nil
 }
