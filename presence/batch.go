@@ -49,24 +49,6 @@ func (b *batch) nextVersion() int64 {
 	return b.version
 }
 
-// account returns a copy of the account that may be changed, or nil if there is no
-// such user. It returns the same copy each time in a batch.
-func (b *batch) account(userID string) *account { return b.toChange(b.peek(userID)) }
-
-// accountByID is account for a users.id.
-func (b *batch) accountByID(id uint32) *account { return b.toChange(b.peekByID(id)) }
-
-func (b *batch) toChange(a *account) *account {
-	if a == nil {
-		return nil
-	}
-	copied, isNew := b.copyOf(a)
-	if isNew {
-		b.keep(copied)
-	}
-	return copied
-}
-
 // keep adds to the batch an account that it changes or creates.
 func (b *batch) keep(a *account) *account {
 	b.put(a)
@@ -74,9 +56,10 @@ func (b *batch) keep(a *account) *account {
 	return a
 }
 
-// register returns the account of a user, and creates it if there is none.
+// register returns the account of a user, which must not be changed, and creates it if there
+// is none.
 func (b *batch) register(userID string) (*account, *Error) {
-	if a := b.account(userID); a != nil {
+	if a := b.peek(userID); a != nil {
 		return a, nil
 	}
 	if b.nextUser > maxUsers {
@@ -92,14 +75,19 @@ func (b *batch) register(userID string) (*account, *Error) {
 	return a, nil
 }
 
-// change changes an account. It calls mutate and applies the deadlines that have
-// passed. If a view shows the difference, it gets the next version and is announced; a
-// change that both show takes one version. Every change of an existing account goes
-// through here.
-func (b *batch) change(a *account, mutate func()) {
+// change changes an account, and returns the changed copy. It calls mutate with the copy and
+// applies the deadlines that have passed. If a view shows the difference, it gets the next
+// version and is announced; a change that both show takes one version. Every change of an
+// existing account goes through here: a deadline that has passed and was not applied to the
+// copy would be lost.
+func (b *batch) change(a *account, mutate func(*account)) *account {
+	a, isNew := b.copyOf(a)
+	if isNew {
+		b.keep(a)
+	}
 	before := *a
 	before.devices = slices.Clone(a.devices) // mutate changes them in place
-	mutate()
+	mutate(a)
 	for _, d := range a.settle(&before, b.now, toMicros(b.settings.CustomStatusTTL)) {
 		b.deleteDevice(a, d.id)
 	}
@@ -114,6 +102,7 @@ func (b *batch) change(a *account, mutate func()) {
 		own:    !a.looksLike(&a.own, &before, &before.own) || a.invisible != before.invisible,
 		public: !a.looksLike(&a.public, &before, &before.public),
 	})
+	return a
 }
 
 // announce gives the views that show a change the next version.

@@ -2,6 +2,7 @@ package presence
 
 import (
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -228,6 +229,44 @@ func TestOperationsReadTheirBatch(t *testing.T) {
 				t.Errorf("%s reads the committed state: only overlay.go may", name)
 			}
 			return true
+		})
+	}
+}
+
+// TestNoOperationLosesADeadline applies operations that change nothing of a user just after
+// the user's grace is over, and before anything else has settled that.
+func TestNoOperationLosesADeadline(t *testing.T) {
+	for _, op := range []operation{
+		&admit{UserID: "alice"},
+		&importUsers{UserIDs: []string{"alice", "bob"}},
+		&setIdle{UserID: "alice", DeviceID: "tab"},
+		&setIdle{UserID: "alice", DeviceID: "none"},
+		&setVisibility{UserID: "alice"},
+		&setEntry{UserID: "alice", Entry: entry{Source: "calendar", Text: "away", StartsAt: lastClock}},
+		&setEntry{UserID: "alice", Entry: entry{Text: strings.Repeat("x", 1000)}},
+		&logout{UserID: "alice", DeviceID: "none"},
+		&renameUser{UserID: "alice", To: "watcher"},
+		&renameUser{UserID: "alice", To: "not a name\n"},
+		&drop{Ended: []endedStream{{User: 1, DeviceID: "tab", Stream: 1}}},
+		&takeOver{Streams: []endedStream{{User: 1, DeviceID: "tab", Stream: 1}}},
+		&befriend{UserID: "alice", Friends: []string{"watcher", "alice"}},
+		&subscribe{UserID: "alice", Targets: []string{"watcher"}},
+	} {
+		t.Run(fmt.Sprintf("%T %+v", op, op), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := openCluster(t, 1, silent)
+				one := c.nodes[0]
+				one.register("watcher")
+				alice := one.web("alice", "tab")
+				c.pass(1500 * time.Millisecond)
+				alice.Close() // the grace is over at 11.5 s
+				c.pass(9700 * time.Millisecond)
+				c.links[0].slow(600 * time.Millisecond)
+				go one.writer.submit(op)                        // some of them are refused
+				one.janitor.streamEnded(endedStream{User: 100}) // so that the janitor waits, too
+				c.pass(2 * time.Minute)
+				c.is("alice UNLOGINED", "the grace is over")
+			})
 		})
 	}
 }

@@ -98,12 +98,13 @@ type deleteUsers struct {
 
 func (op *deleteUsers) apply(b *batch) error {
 	for _, id := range unique(op.UserIDs) {
-		if _, err := b.find(id); err != nil {
+		a, err := b.find(id)
+		if err != nil {
 			op.failed = append(op.failed, failure(id, err))
 			continue
 		}
 		op.deletedAt = max(b.now, op.At)
-		b.delete(b.account(id), op.deletedAt)
+		b.delete(a, op.deletedAt)
 	}
 	return nil
 }
@@ -111,6 +112,7 @@ func (op *deleteUsers) apply(b *batch) error {
 // delete deletes a user. The user's friends and subscriptions, which may be many, no
 // longer count, and are removed later by removeLeftovers.
 func (b *batch) delete(a *account, at micros) {
+	a, _ = b.copyOf(a)
 	b.expelAll(a, KickedByAdmin, at)
 	b.revokeFormer(a, at)
 	b.exec("DELETE FROM users WHERE id = ?", a.id)

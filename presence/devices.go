@@ -80,7 +80,7 @@ func (op *connect) apply(b *batch) error {
 	if err != nil {
 		return err
 	}
-	b.change(a, func() { b.login(a, op) })
+	b.change(a, func(a *account) { b.login(a, op) })
 	op.version = b.version
 	return nil
 }
@@ -204,11 +204,11 @@ type drop struct {
 
 func (op *drop) apply(b *batch) error {
 	for _, e := range op.Ended {
-		a := b.accountByID(e.User)
+		a := b.peekByID(e.User)
 		if a == nil {
 			continue
 		}
-		b.change(a, func() {
+		b.change(a, func(a *account) {
 			if d := a.device(e.DeviceID); d != nil && d.isConnected() && d.run == b.run && d.stream == e.Stream {
 				b.dropDevice(a, d, max(b.read-e.Age, d.since), toMicros(b.settings.ReconnectGrace))
 			}
@@ -230,11 +230,11 @@ type logout struct {
 }
 
 func (op *logout) apply(b *batch) error {
-	a := b.account(op.UserID)
+	a := b.peek(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
-	b.change(a, func() {
+	b.change(a, func(a *account) {
 		if op.DeviceID == "" {
 			b.expelAll(a, KickedLogout, max(b.now, op.At))
 		} else if a.device(op.DeviceID) != nil {
@@ -254,12 +254,12 @@ type kick struct {
 }
 
 func (op *kick) apply(b *batch) error {
-	a := b.account(op.UserID)
+	a := b.peek(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
 	op.revokedAt = max(b.now, op.At)
-	b.change(a, func() {
+	b.change(a, func(a *account) {
 		a.revokedAt = max(a.revokedAt, op.revokedAt)
 		b.expelAll(a, KickedByAdmin, op.revokedAt)
 	})

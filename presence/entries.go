@@ -129,7 +129,7 @@ func (op *setEntry) apply(b *batch) error {
 	if len(op.Entry.Text) > b.settings.CustomStatusBytes {
 		return malformed("customStatus must have at most %d bytes", b.settings.CustomStatusBytes)
 	}
-	a := b.account(op.UserID)
+	a := b.peek(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
@@ -140,7 +140,7 @@ func (op *setEntry) apply(b *batch) error {
 	if err := b.checkRoom(a, &e); err != nil {
 		return err
 	}
-	b.change(a, func() { a.say(e, b.now, toMicros(b.settings.CustomStatusTTL)) })
+	a = b.change(a, func(a *account) { a.say(e, b.now, toMicros(b.settings.CustomStatusTTL)) })
 	op.result = a.ownStatus(b.settings.LastSeen)
 	return nil
 }

@@ -236,8 +236,8 @@ func (op *settle) apply(b *batch) error {
 		if due := b.dueSince(id); due != 0 && due <= b.now {
 			b.due = append(b.due, due)
 		}
-		if a := b.accountByID(id); a != nil {
-			b.change(a, func() {})
+		if a := b.peekByID(id); a != nil {
+			b.change(a, func(*account) {})
 		}
 	}
 	b.forgetKicks()

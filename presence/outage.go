@@ -26,8 +26,7 @@ func (b *batch) extendGraces() {
 		}
 	}
 	for _, id := range b.inGrace(b.before) {
-		a := b.accountByID(id)
-		b.change(a, func() {
+		b.change(b.peekByID(id), func(a *account) {
 			for i := range a.devices {
 				if d := &a.devices[i]; b.ends[d.run] == nil && d.stateAt(b.before) == inGrace {
 					d.graceUntil += gap

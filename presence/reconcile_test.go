@@ -155,24 +155,6 @@ func TestALoginThatIsReplacedAtOnce(t *testing.T) {
 	})
 }
 
-// TestALateEndLosesNoDeadline reports the end of a stream a second time, which is applied just
-// after the grace is over, and before anything else has settled that.
-func TestALateEndLosesNoDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := openCluster(t, 1, silent)
-		one := c.nodes[0]
-		alice := one.web("alice", "tab")
-		c.pass(1500 * time.Millisecond)
-		ended := alice.endedAt(one.clock.now())
-		alice.Close() // the grace is over at 11.5 s
-		c.pass(9700 * time.Millisecond)
-		c.links[0].slow(600 * time.Millisecond)
-		one.janitor.streamEnded(ended)
-		c.pass(2 * time.Minute)
-		c.is("alice UNLOGINED", "the grace is over")
-	})
-}
-
 // TestAHiddenDeviceIsNotTakenOver checks that a stream ends whose device was hidden while its
 // node was dead: in public, it has logged out.
 func TestAHiddenDeviceIsNotTakenOver(t *testing.T) {

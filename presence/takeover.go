@@ -10,11 +10,11 @@ type takeOver struct {
 
 func (op *takeOver) apply(b *batch) error {
 	for _, e := range op.Streams {
-		a := b.accountByID(e.User)
+		a := b.peekByID(e.User)
 		if a == nil {
 			continue
 		}
-		b.change(a, func() {
+		b.change(a, func(a *account) {
 			if d := a.device(e.DeviceID); d.hasStream(e.Stream) {
 				d.run, d.since, d.graceUntil, d.retainUntil = b.run, b.read, 0, 0
 				b.saveDevice(a, d)

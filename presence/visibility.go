@@ -39,22 +39,21 @@ type setIdle struct {
 	Idle     bool   `cbor:"3,keyasint,omitempty"`
 }
 
-func (op *setIdle) apply(b *batch) error {
-	a := b.account(op.UserID)
+func (op *setIdle) apply(b *batch) (err error) {
+	a := b.peek(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
-	d := a.device(op.DeviceID)
-	if d == nil || !d.isConnected() {
-		return malformed("the device is not connected")
-	}
-	if d.idle != op.Idle {
-		b.change(a, func() {
+	b.change(a, func(a *account) {
+		d := a.device(op.DeviceID)
+		if d == nil || !d.isConnected() {
+			err = malformed("the device is not connected")
+		} else if d.idle != op.Idle {
 			d.idle = op.Idle
 			b.saveDevice(a, d)
-		})
-	}
-	return nil
+		}
+	})
+	return err
 }
 
 // setVisibility makes a user invisible, or visible again.
@@ -64,12 +63,12 @@ type setVisibility struct {
 }
 
 func (op *setVisibility) apply(b *batch) error {
-	a := b.account(op.UserID)
+	a := b.peek(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
 	if a.invisible != op.Invisible {
-		b.change(a, func() { b.setInvisible(a, op.Invisible) })
+		b.change(a, func(a *account) { b.setInvisible(a, op.Invisible) })
 	}
 	return nil
 }
