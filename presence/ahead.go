@@ -45,24 +45,20 @@ func (n *node) logIn(ctx context.Context, session *Session, op *connect) error {
 	if n.openAhead(session, r, op) {
 		return nil
 	}
-	if err := n.await(r, maxWait-aheadAfter); err != nil {
-		return err
-	}
-	return r.err
+	return n.await(r, maxWait-aheadAfter)
 }
 
 // openAhead opens a session whose login is not applied, unless the user is unknown or the
 // login would be refused. The streams that it replaces have ended, whatever becomes of it. A
 // change that makes the login fail later ends the session itself.
 func (n *node) openAhead(session *Session, r *request, op *connect) (opened bool) {
-	now := n.svc.clock.now()
 	n.svc.update(func(m *model) {
 		u, k := m.byName[op.UserID], m.kicked.last[op.key()]
-		if r.taken.Load() || m.draining || u == nil || revoked(u.revokedAt, op.IssuedAt) || k.refuses(now, m.jumps.orZero(op.Cursor, m.version), op.IssuedAt) {
+		if r.taken.Load() || m.draining || u == nil || revoked(u.revokedAt, op.IssuedAt) || k.refuses(n.svc.clock.now(), m.jumps.orZero(op.Cursor, m.version), op.IssuedAt) {
 			return
 		}
 		for _, older := range u.ofDevice(op.DeviceID) {
-			m.ended = append(m.ended, older.endedAt(now))
+			m.ended = append(m.ended, older.endedNow())
 		}
 		session.login, opened = &pendingLogin{request: r}, true
 		if d := u.device(op.DeviceID); d != nil {

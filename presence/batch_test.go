@@ -128,7 +128,7 @@ func TestSessionOpensInOrderOfItsBatch(t *testing.T) {
 	w := open(t)
 	w.janitor.close()
 	w.writer.close()
-	t.Cleanup(func() { w.closeStore() })
+	t.Cleanup(func() { w.release() })
 	var batch []*request
 	submit := func(op operation, then func(*model)) {
 		r := newRequest(op)

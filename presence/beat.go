@@ -51,28 +51,30 @@ func (op *beat) apply(b *batch) error {
 
 // newBeat returns a beat with the state as it is now.
 func (s *Service) newBeat() *beat {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return &beat{Place: s.model.applied.place, Digest: s.model.applied.digest}
+	m := s.applied()
+	return &beat{Place: m.place, Digest: m.digest}
 }
 
-// beat proposes a beat each second, or later once the last one is applied. It also moves the
-// streams away when that is due.
+// beat proposes a beat each second, but none before the last one is applied.
 func (n *node) beat() {
-	ticker := time.NewTicker(beatEvery)
-	defer ticker.Stop()
-	last, due := newRequest(nil), ticker.C
+	ticks := time.Tick(beatEvery)
+	for {
+		select {
+		case <-ticks:
+			n.w.submit(n.svc.newBeat())
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+// moveAway ends all sessions, and the feeds that are not stored, when no entry of this node was
+// applied for awayAfter, so that their clients connect elsewhere. New ones may be opened.
+func (n *node) moveAway() {
 	for {
 		select {
 		case <-n.silence.C:
-			n.moveAway()
-		case <-last.done:
-			due = ticker.C
-		case <-due:
-			last, due = newRequest(n.svc.newBeat()), nil
-			if n.w.enqueue(last) != nil {
-				last.answer()
-			}
+			n.svc.update(func(m *model) { m.endAll(false) })
 		case <-n.ctx.Done():
 			return
 		}
@@ -100,10 +102,10 @@ func (n *node) compareDigest(run int64, op *beat) error {
 		n.svc.log.Error("another node has another state: one of the two databases is damaged", "node", runs[run].node, "entry", op.Place)
 	}
 	n.differing[run] = differs
-	agree := len(runs)
+	agree := 0
 	for id := range runs {
-		if n.differing[id] {
-			agree--
+		if !n.differing[id] {
+			agree++
 		}
 	}
 	if !differs || 2*agree > len(runs) {

@@ -35,7 +35,7 @@ func applyScript(w *world, as func(operation) operation) {
 	w.t.Helper()
 	w.janitor.close()
 	w.writer.close()
-	w.t.Cleanup(func() { w.closeStore() })
+	w.t.Cleanup(func() { w.release() })
 	w.model.version, w.model.jumps, w.model.deletions = 0, nil, deletions{}
 	w.writer.lastBatch = 0
 	for _, random := range []string{"jumps", "deletion_key"} {

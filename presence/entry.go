@@ -71,6 +71,13 @@ type mark struct {
 	proposed []byte // the settings that this node has proposed last
 }
 
+// applied returns how far the log is applied.
+func (s *Service) applied() mark {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.model.applied
+}
+
 // entryHash returns the SHA-256 of an entry.
 func entryHash(e *LogEntry) []byte {
 	sum := sha256.Sum256(append(binary.BigEndian.AppendUint64(nil, uint64(e.At.UnixMicro())), e.Data...))

@@ -15,7 +15,7 @@ func (n *node) follow() {
 		if cause := err; err != nil {
 			if err = n.try(n.verify); err == nil && n.ctx.Err() == nil {
 				n.away(cause)
-				n.pause()
+				n.pause(retryEvery)
 			}
 		}
 		for i := 0; i < len(entries) && err == nil; i++ {
@@ -34,7 +34,7 @@ func (n *node) verify(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case state.ID != n.logID:
+	case state.ID != n.state.ID:
 		return fatal{fmt.Errorf("the log is not the one that this node has applied: its tables were removed or replaced after the entry %d", place)}
 	case place+1 < state.First:
 		return fatal{fmt.Errorf("%s was away for longer than the log keeps its entries: start this node again", n.path)}
@@ -69,7 +69,7 @@ func (n *node) applyEntry(entry *LogEntry) error {
 		return err
 	}
 	for landed := p.landed; !n.perform(entry, now, p); p.landed = landed {
-		if n.pause(); n.ctx.Err() != nil {
+		if !n.pause(retryEvery) {
 			landed <- !p.void // it is in the log, and who waited is answered
 			return n.ctx.Err()
 		}

@@ -13,101 +13,52 @@ import (
 	"github.com/presence-server/presence/presence/store"
 )
 
-// openNode opens a service with a log.
-func (s *Service) openNode(ctx context.Context, config *Config, schema store.Schema, settings Settings) error {
-	n := newNode(s, config)
-	detach := context.AfterFunc(ctx, func() { s.stop(ctx.Err()) })
-	last, err := n.open(ctx, config, schema)
-	if err != nil {
-		detach()
-		s.stop(err)
-		return errors.Join(err, s.closeStore())
-	}
-	err = n.start(ctx, last, settings)
-	if !detach() {
-		s.stop(ctx.Err()) // if that isn't done yet
-	}
-	n.opened.Store(true)
-	if err = cmp.Or(s.StopCause(), err); err != nil {
-		s.stop(err)
-		return errors.Join(err, s.Close())
-	}
-	return nil
-}
-
-// open opens the database, which is, or becomes, a copy of the state of the log, and reads
-// it. It returns the place of the last entry of the log.
-func (n *node) open(ctx context.Context, config *Config, schema store.Schema) (last int64, err error) {
-	var state LogState
-	err = n.try(func(ctx context.Context) (err error) { state, err = n.log.State(ctx); return err })
-	if err != nil {
-		return 0, err
-	}
-	for _, warning := range state.Warnings {
-		n.svc.log.Warn("the log is less safe than it could be: " + warning)
-	}
-	n.logID = state.ID
-	if err := n.fetch(ctx, &state, *config); err != nil {
-		return 0, err
-	}
+// catchUp applies what the log held when Open began.
+func (n *node) catchUp(ctx context.Context, deciding Settings) error {
 	s := n.svc
-	if s.store, err = store.Open(ctx, n.path, schema, s.log); err != nil {
-		return 0, err
-	}
-	n.path = s.store.Path()
-	if err := s.read(ctx); err != nil {
-		return 0, err
+	if err := n.restore(ctx); err != nil {
+		return err
 	}
 	if err := s.store.Start(); err != nil {
-		return 0, err
+		return err
 	}
-	if err := n.restore(ctx); err != nil {
-		return 0, err
+	n.settings.Store(&deciding)
+	s.clock.follow(n.w.lastBatch, n.w.lastBatch) // until an entry arrives, the time is the log's as well
+	if err := n.try(n.verify); err != nil {
+		return err
 	}
-	return state.Last, n.try(n.verify)
+	n.tasks.Go(n.follow)
+	if err := n.reach(ctx, Position{Place: n.state.Last}); err != nil {
+		return err
+	}
+	return n.awaitSilence()
 }
 
 // restore reads how far the database has applied the log.
 func (n *node) restore(ctx context.Context) error {
-	n.w = n.svc.writer
+	n.w, n.path = n.svc.writer, n.svc.store.Path()
 	m := &n.w.model.applied
-	row := n.w.store.Reader().QueryRowContext(ctx, "SELECT place, at, entry, digest, nonce, proposed FROM node")
+	row := n.svc.store.Reader().QueryRowContext(ctx, "SELECT place, at, entry, digest, nonce, proposed FROM node")
 	if err := row.Scan(&m.place, &m.at, &m.entry, &m.digest, &n.before, &m.proposed); err != nil {
 		return err
 	}
 	n.digests[m.place%digestsKept] = m.placeDigest
-	_, err := n.w.store.Exec("PRAGMA synchronous = NORMAL") // what is lost is applied again
+	_, err := n.svc.store.Exec("PRAGMA synchronous = NORMAL") // what is lost is applied again
 	return err
 }
 
-// start starts the goroutines of the service, applies what the log held up to last, and
-// begins the run of the node. The service must be closed, also after an error.
-func (n *node) start(ctx context.Context, last int64, settings Settings) error {
-	s := n.svc
-	s.node, s.writer.node = n, n
-	s.model.settings.takeOwn(settings)
-	deciding := settings.deciding()
-	n.settings.Store(&deciding)
-	s.clock.follow(n.w.lastBatch, n.w.lastBatch) // until an entry arrives, the time is the log's as well
-	var first operation = s.newBeat()
-	if !bytes.Equal(n.codec.encodeSettings(deciding), s.model.applied.proposed) {
-		first = &configure{deciding} // what this node proposed last isn't proposed again
-	}
-	n.tasks.Go(n.follow)
-	err := n.reach(ctx, Position{Place: last})
-	if err == nil {
-		err = n.awaitSilence()
-	}
-	if err != nil {
-		s.stop(err) // before the writer starts, which would begin a run
-	}
-	s.startTasks()
+// join begins the run of the node, with settings that differ from what it proposed last.
+func (n *node) join() error {
 	n.tasks.Go(n.beat)
+	n.tasks.Go(n.moveAway)
 	n.tasks.Go(n.saveSnapshots)
-	if err != nil {
-		return err
+	var first operation = n.svc.newBeat()
+	if deciding := *n.settings.Load(); !bytes.Equal(n.codec.encodeSettings(deciding), n.svc.applied().proposed) {
+		first = &configure{deciding}
 	}
-	return s.writer.submit(first)
+	err := n.w.submit(first)
+	n.opened.Store(true)
+	return cmp.Or(n.svc.StopCause(), err)
 }
 
 // fetch makes the database a copy of the state of the log, unless it is one already. If the
@@ -115,7 +66,15 @@ func (n *node) start(ctx context.Context, last int64, settings Settings) error {
 //
 // A database that belongs to a log doesn't found another one: when a log is lost, the first
 // node that starts again would go on alone, and may have applied less than the others.
-func (n *node) fetch(ctx context.Context, state *LogState, config Config) error {
+func (n *node) fetch(ctx context.Context, config Config) error {
+	err := n.try(func(ctx context.Context) (err error) { n.state, err = n.log.State(ctx); return err })
+	if err != nil {
+		return err
+	}
+	state := &n.state
+	for _, warning := range state.Warnings {
+		n.svc.log.Warn("the log is less safe than it could be: " + warning)
+	}
 	c, err := Check(ctx, n.path)
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -154,7 +113,7 @@ func (n *node) found(ctx context.Context, config Config) error {
 		err = n.saveSnapshot(ctx)
 	}
 	if err == nil {
-		err = store.Change(ctx, n.path, fmt.Sprintf("UPDATE node SET log = '%s'", n.logID))
+		err = store.Change(ctx, n.path, fmt.Sprintf("UPDATE node SET log = '%s'", n.state.ID))
 	}
 	return err
 }
@@ -174,7 +133,7 @@ func (n *node) load(ctx context.Context) error {
 		return fmt.Errorf("the snapshot in the log can't be used: %w", err)
 	}
 	return store.Replace(ctx, n.path, file.Name(),
-		fmt.Sprintf("UPDATE node SET log = '%s', place = %d, nonce = 0, proposed = x''", n.logID, place))
+		fmt.Sprintf("UPDATE node SET log = '%s', place = %d, nonce = 0, proposed = x''", n.state.ID, place))
 }
 
 // awaitSilence returns an error if the last run of this database still has beats: then
@@ -185,10 +144,8 @@ func (n *node) awaitSilence() error {
 	if run == 0 || silence <= 0 {
 		return nil
 	}
-	select {
-	case <-time.After(time.Duration(silence) * time.Microsecond):
-	case <-n.ctx.Done():
-		return n.reason()
+	if !n.pause(time.Duration(silence) * time.Microsecond) {
+		return context.Cause(n.ctx)
 	}
 	if _, now := n.svc.runOf(n.before); now.count > last.count {
 		return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.path)
@@ -206,15 +163,8 @@ const (
 // saveSnapshots saves a snapshot in the log whenever one is due while the node leads. If
 // that fails, it tries again a minute later.
 func (n *node) saveSnapshots() {
-	ticker := time.NewTicker(time.Minute)
-	defer ticker.Stop()
 	last, size := time.Now(), int64(0)
-	for {
-		select {
-		case <-ticker.C:
-		case <-n.ctx.Done():
-			return
-		}
+	for n.pause(time.Minute) {
 		grown := n.grown.Load()
 		due := time.Since(last) >= snapshotEvery || grown >= max(snapshotBytes, size)
 		if !due || grown == 0 || !n.leads() {

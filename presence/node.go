@@ -23,7 +23,7 @@ type node struct {
 	svc     *Service
 	w       *writer // nil until the database is open
 	log     Log
-	logID   string
+	state   LogState // of the log when Open began
 	name    string
 	path    string // of the database
 	before  int64  // the nonce of the last run of the process before
@@ -85,26 +85,18 @@ func (m *model) runOf(nonce int64) (id int64, r run) {
 // fail stops the node, because it can't go on. All sessions end, and nothing is written
 // any more.
 func (n *node) fail(err error) {
-	n.svc.stop(err)
+	n.svc.stop(&Error{Code: CodeUnavailable, Message: "the node has stopped", Cause: err})
 	if n.opened.Load() { // otherwise Open returns it
 		n.svc.log.Error("node can't go on", "error", err)
 	}
 	n.svc.Drain()
 }
 
-// reason returns the error of callers when the node has stopped.
-func (n *node) reason() error {
-	if err := n.svc.StopCause(); err != nil {
-		return &Error{Code: CodeUnavailable, Message: "the node has stopped", Cause: err}
-	}
-	return ErrClosed
-}
-
 // ready returns nil if the node can do all its work.
 func (n *node) ready() error {
 	switch {
 	case n.ctx.Err() != nil:
-		return n.reason()
+		return context.Cause(n.ctx)
 	case time.Since(*n.lastOwn.Load()) < awayAfter:
 		return nil
 	}
@@ -137,20 +129,6 @@ func (n *node) leads() bool {
 // awayAfter is for how long no entry of a node is applied until it isn't ready, and moves
 // its streams away.
 const awayAfter = 10 * time.Second
-
-// moveAway ends all sessions and the feeds that are not stored, so that their clients connect
-// elsewhere. New ones may be opened.
-func (n *node) moveAway() {
-	now := n.svc.clock.now()
-	n.svc.update(func(m *model) {
-		for _, u := range m.users {
-			for _, session := range u.sessions() {
-				m.ended = append(m.ended, session.endedAt(now))
-			}
-		}
-		m.endAll(false)
-	})
-}
 
 // reconcile compares the sessions of this node with the devices of each user whom a batch has
 // changed. A session ends if its device has another stream, and a stream of this node ends if

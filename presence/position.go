@@ -47,7 +47,7 @@ func (n *node) reach(ctx context.Context, p Position) error {
 		select {
 		case <-progress:
 		case <-n.ctx.Done():
-			return n.reason()
+			return context.Cause(n.ctx)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -102,16 +102,4 @@ func (s *Service) LogMetrics() *LogMetrics {
 		m.Nodes = append(m.Nodes, NodeState{Name: r.node, Run: id, Own: id == own, Leads: i == 0, Beats: r.count})
 	}
 	return m
-}
-
-// Stopped returns a channel that is closed when the service can't go on because of its log,
-// or closes; see StopCause.
-func (s *Service) Stopped() <-chan struct{} { return s.ctx.Done() }
-
-// StopCause returns why the service can't go on, with what to do about it, or nil.
-func (s *Service) StopCause() error {
-	if err := context.Cause(s.ctx); err != ErrClosed {
-		return err
-	}
-	return nil
 }

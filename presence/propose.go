@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// await waits until a request is answered. After most it gives the request up. A request
-// that was not proposed until then has no effect. One that was proposed may have its effect
-// later.
+// await waits until a request is answered, and returns its error. After most it gives the
+// request up. A request that was not proposed until then has no effect. One that was proposed
+// may have its effect later.
 func (n *node) await(r *request, most time.Duration) error {
 	select {
 	case <-r.done:
-		return nil
+		return r.err
 	case <-time.After(most):
 	}
-	if !r.take() {
-		<-r.done
-		return nil
+	if r.take() {
+		return n.whyLate()
 	}
-	return n.whyLate()
+	<-r.done
+	return r.err
 }
 
 // propose appends requests to the log, in as few entries as possible. It returns once all
@@ -33,7 +33,7 @@ func (n *node) propose(requests []*request) {
 		id, r := n.svc.runOf(n.nonce.Load())
 		switch {
 		case n.ctx.Err() != nil || id == 0 && n.leaving.Load():
-			n.w.refuse(requests, n.reason())
+			n.w.refuse(requests, context.Cause(n.ctx))
 			return
 		case id == 0:
 			n.begin()
@@ -166,14 +166,17 @@ func (n *node) try(f func(context.Context) error) error {
 			return err
 		}
 		n.away(err)
-		n.pause()
+		n.pause(retryEvery)
 	}
 }
 
-func (n *node) pause() {
+// pause waits, and reports whether the node still runs.
+func (n *node) pause(d time.Duration) bool {
 	select {
-	case <-time.After(retryEvery):
+	case <-time.After(d):
+		return true
 	case <-n.ctx.Done():
+		return false
 	}
 }
 

@@ -36,7 +36,7 @@ type Service struct {
 	node     *node // nil without a log
 
 	ctx  context.Context         // done when the service closes, or its node can't go on
-	stop context.CancelCauseFunc // with ErrClosed, unless the node can't go on
+	stop context.CancelCauseFunc // with the error that callers get from then on
 
 	mu    sync.RWMutex
 	model model
@@ -89,23 +89,39 @@ func Open(ctx context.Context, config Config) (*Service, error) {
 	} else if simulated(time.Now()) {
 		s.machine = simulatedMachine()
 	}
-	schema, err := store.ReadSchema(migrations)
+	detach := context.AfterFunc(ctx, func() { s.stop(ctx.Err()) })
+	if err := s.open(ctx, &config, settings); err != nil {
+		detach()
+		err = orDone(ctx, cmp.Or(s.StopCause(), err))
+		s.stop(err)
+		return nil, errors.Join(err, s.release())
+	}
+	err := s.startTasks()
+	if !detach() {
+		err = ctx.Err()
+	}
 	if err != nil {
-		return nil, err
-	}
-	if config.Log != nil {
-		if err := s.openNode(ctx, &config, schema, settings); err != nil {
-			return nil, orDone(ctx, err)
-		}
-		return s, nil
-	}
-	if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
-		return nil, orDone(ctx, err)
-	}
-	if err := s.start(ctx, settings); err != nil {
-		return nil, errors.Join(orDone(ctx, store.Diagnose(s.store.Path(), err)), s.closeStore())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// open opens the database, and does all that Open does before the goroutines start.
+func (s *Service) open(ctx context.Context, config *Config, settings Settings) error {
+	schema, err := store.ReadSchema(migrations)
+	if err != nil {
+		return err
+	}
+	if config.Log != nil {
+		s.node = newNode(s, config)
+		if err := s.node.fetch(ctx, *config); err != nil {
+			return err
+		}
+	}
+	if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
+		return err
+	}
+	return store.Diagnose(s.store.Path(), s.start(ctx, settings))
 }
 
 // orDone returns the error of ctx, if that is why something failed with err: SQLite then
@@ -117,19 +133,19 @@ func orDone(ctx context.Context, err error) error {
 	return err
 }
 
-// start loads the model, begins the run, and starts the goroutines.
+// start loads the model, and begins the run; a node only applies what the log holds.
 func (s *Service) start(ctx context.Context, settings Settings) error {
 	if err := s.read(ctx); err != nil {
 		return err
 	}
+	s.model.settings.takeOwn(settings)
+	if s.node != nil {
+		return s.node.catchUp(ctx, settings.deciding())
+	}
 	if err := s.checkAlone(ctx); err != nil {
 		return err
 	}
-	if err := s.beginRun(ctx, settings); err != nil {
-		return err
-	}
-	s.startTasks()
-	return nil
+	return s.beginRun(ctx, settings)
 }
 
 // checkAlone returns an error if the database belongs to a log. Without the log, it would
@@ -143,9 +159,15 @@ func (s *Service) checkAlone(ctx context.Context) error {
 		"or the command presence cluster leave makes it that of a single server", s.store.Path())
 }
 
-func (s *Service) startTasks() {
+// startTasks starts the goroutines, which Close ends. It returns an error if a node can't
+// begin its run.
+func (s *Service) startTasks() error {
 	s.writer.start()
 	go s.janitor.run()
+	if s.node != nil {
+		return s.node.join()
+	}
+	return nil
 }
 
 // read reads the state into the model, before any other goroutine has s.
@@ -170,7 +192,6 @@ func (s *Service) beginRun(ctx context.Context, settings Settings) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.model.settings.takeOwn(settings)
 	// The jump comes first: a version issued before it could equal one that a
 	// client holds from a history that was lost when a backup was restored.
 	if err := s.writer.doFirst(&beginRun{}, newDeletionKey(), &configure{settings.deciding()}, &endRuns{}); err != nil {
@@ -215,11 +236,16 @@ func (s *Service) Drain() {
 	})
 }
 
-// endAll ends all sessions, and all feeds or those that are not stored.
+// endAll ends all sessions, and all feeds or those that are not stored. The streams of the
+// sessions count as ended, unless the service drains.
 func (m *model) endAll(stored bool) {
 	for _, u := range m.byName {
 		for len(u.sessions()) > 0 {
-			m.end(u.live.sessions[0], ending{kind: endClosed})
+			s := u.live.sessions[0]
+			if !m.draining {
+				m.ended = append(m.ended, s.endedNow())
+			}
+			m.end(s, ending{kind: endClosed})
 		}
 	}
 	for _, f := range slices.Clone(m.feeds) {
@@ -242,20 +268,34 @@ func (s *Service) Close() error {
 	if !s.writer.close() {
 		return nil
 	}
+	s.janitor.close()
+	return s.release()
+}
+
+// release waits for the goroutines of the node, and closes the database.
+func (s *Service) release() error {
 	if s.node != nil {
 		s.node.tasks.Wait()
 	}
-	s.janitor.close()
-	return s.closeStore()
-}
-
-func (s *Service) closeStore() error {
 	var err error
 	if s.watching != nil {
 		err = s.watching.Close()
 	}
 	if s.store != nil {
 		err = errors.Join(err, s.store.Close())
+	}
+	return err
+}
+
+// Stopped returns a channel that is closed when the service can't go on because of its log,
+// or closes; see StopCause.
+func (s *Service) Stopped() <-chan struct{} { return s.ctx.Done() }
+
+// StopCause returns why the service can't go on, with what to do about it, or nil.
+func (s *Service) StopCause() error {
+	err := context.Cause(s.ctx)
+	if reason, ok := errors.AsType[*Error](err); ok {
+		return reason.Cause
 	}
 	return err
 }

@@ -265,7 +265,7 @@ func (s *Session) kickedOut(why KickReason) Event {
 func (s *Session) Close() {
 	s.svc.mu.Lock()
 	attached := s.svc.model.detach(s)
-	ended := s.endedAt(s.svc.clock.now())
+	ended := s.endedNow()
 	if attached {
 		s.svc.model.meter.ended[s.closing(ended.at)]++
 		s.ending = ending{kind: endSuperseded}
@@ -279,6 +279,7 @@ func (s *Session) Close() {
 	}
 }
 
-func (s *Session) endedAt(at micros) endedStream {
-	return endedStream{User: s.user.id, DeviceID: s.deviceID, Stream: s.stream, at: at}
+// endedNow returns the stream of the session as one that ends now.
+func (s *Session) endedNow() endedStream {
+	return endedStream{User: s.user.id, DeviceID: s.deviceID, Stream: s.stream, at: s.svc.clock.now()}
 }

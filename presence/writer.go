@@ -49,6 +49,7 @@ func newWriter(s *Service, lastBatch micros) *writer {
 		clock:     s.clock,
 		log:       s.log,
 		model:     &s.model,
+		node:      s.node,
 		publish:   s.publish,
 		meter:     writerMeter{opened: s.meters.opened, openedAt: s.clock.now()},
 		pace:      newPace(),
@@ -151,11 +152,10 @@ func (w *writer) send(op operation, then func(*model), patient bool) error {
 	if err := w.enqueue(r); err != nil {
 		return err
 	}
-	if patient || w.node == nil {
-		<-r.done
-	} else if err := w.node.await(r, maxWait); err != nil {
-		return err // r may be in use
+	if w.node != nil && !patient {
+		return w.node.await(r, maxWait) // r may be in use afterwards
 	}
+	<-r.done
 	err := r.err
 	r.op, r.then = nil, nil
 	w.requests.Put(r)
