@@ -295,8 +295,8 @@ func TestOpenCancelled(t *testing.T) {
 		svc, err := Open(ctx, Config{Path: w.path})
 		if err == nil {
 			w.must(svc.Close())
-			if steps < 3 {
-				t.Errorf("Open checked its context only %d times", steps)
+			if steps == 0 { // how often database/sql checks it, differs
+				t.Error("Open doesn't check its context")
 			}
 			return
 		}
