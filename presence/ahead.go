@@ -58,7 +58,7 @@ func (n *node) openAhead(session *Session, r *request, op *connect) (opened bool
 			return
 		}
 		for _, older := range u.ofDevice(op.DeviceID) {
-			m.ended = append(m.ended, older.endedNow())
+			m.ended = append(m.ended, older.endedStream())
 		}
 		session.login, opened = &pendingLogin{request: r}, true
 		if d := u.device(op.DeviceID); d != nil {

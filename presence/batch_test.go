@@ -262,8 +262,8 @@ func TestNoOperationLosesADeadline(t *testing.T) {
 				alice.Close() // the grace is over at 11.5 s
 				c.pass(9700 * time.Millisecond)
 				c.links[0].slow(600 * time.Millisecond)
-				go one.writer.submit(op)                        // some of them are refused
-				one.janitor.streamEnded(endedStream{User: 100}) // so that the janitor waits, too
+				go one.writer.submit(op)                         // some of them are refused
+				one.janitor.streamsEnded(endedStream{User: 100}) // so that the janitor waits, too
 				c.pass(2 * time.Minute)
 				c.is("alice UNLOGINED", "the grace is over")
 			})

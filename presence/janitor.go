@@ -38,8 +38,12 @@ func (j *janitor) expect(due micros) {
 	}
 }
 
-// streamEnded makes the janitor store the ends of streams.
-func (j *janitor) streamEnded(ended ...endedStream) {
+// streamsEnded makes the janitor store that streams have ended now.
+func (j *janitor) streamsEnded(ended ...endedStream) {
+	now := j.svc.clock.now()
+	for i := range ended {
+		ended[i].at = now
+	}
 	j.mu.Lock()
 	j.ended = append(j.ended, ended...)
 	j.mu.Unlock()

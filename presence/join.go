@@ -67,11 +67,11 @@ func (n *node) join() error {
 // A database that belongs to a log doesn't found another one: when a log is lost, the first
 // node that starts again would go on alone, and may have applied less than the others.
 func (n *node) fetch(ctx context.Context, config Config) error {
-	err := n.try(func(ctx context.Context) (err error) { n.state, err = n.log.State(ctx); return err })
+	state := &n.state
+	err := n.try(func(ctx context.Context) (err error) { *state, err = n.log.State(ctx); return err })
 	if err != nil {
 		return err
 	}
-	state := &n.state
 	for _, warning := range state.Warnings {
 		n.svc.log.Warn("the log is less safe than it could be: " + warning)
 	}
@@ -113,7 +113,7 @@ func (n *node) found(ctx context.Context, config Config) error {
 		err = n.saveSnapshot(ctx)
 	}
 	if err == nil {
-		err = store.Change(ctx, n.path, fmt.Sprintf("UPDATE node SET log = '%s'", n.state.ID))
+		err = store.Change(context.WithoutCancel(ctx), n.path, fmt.Sprintf("UPDATE node SET log = '%s'", n.state.ID))
 	}
 	return err
 }

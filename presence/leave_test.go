@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,5 +136,32 @@ func TestADeadNodeDoesntDisagreeWithItself(t *testing.T) {
 		other.must(other.Close())
 		one.start()
 		one.must(one.Ready(t.Context()))
+	})
+}
+
+// TestAClosingNodeWhoseRunHasEndedRefuses checks that a call isn't answered as if it had
+// succeeded when its node, which the others have declared dead, closes before it can propose
+// the call again.
+func TestAClosingNodeWhoseRunHasEndedRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2)
+		one, two := c.nodes[0], c.nodes[1]
+		one.register("alice")
+		c.settle()
+		c.links[1].cut(errCut, nil) // it can only read
+		c.pass(6 * time.Second)
+		wantList(t, one.live(), []string{"node 1"}, "the node is dead for the others")
+		var set, connect error
+		var tasks sync.WaitGroup
+		tasks.Go(func() { _, set = two.Service.Set(t.Context(), "alice", "here", 0) })
+		tasks.Go(func() { _, connect = two.Service.Connect(t.Context(), Device{UserID: "alice", ID: "tab"}) })
+		synctest.Wait()
+		tasks.Go(func() { two.Service.Close() })
+		c.pass(300 * time.Millisecond)
+		c.links[1].cut(nil, nil)
+		tasks.Wait()
+		wantCode(t, set, CodeUnavailable, "")
+		wantCode(t, connect, CodeUnavailable, "")
+		one.is("alice UNLOGINED", "nothing has happened")
 	})
 }

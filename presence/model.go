@@ -97,7 +97,7 @@ func (s *Service) update(change func(*model)) {
 	s.mu.Unlock()
 	rouse(woken)
 	if len(ended) > 0 {
-		s.janitor.streamEnded(ended...)
+		s.janitor.streamsEnded(ended...)
 	}
 }
 

@@ -44,7 +44,7 @@ type node struct {
 	lastOwn   atomic.Pointer[time.Time] // when an entry of this node was applied last
 	silence   *time.Timer               // fires awayAfter later
 
-	// The fields below belong to follow, and before start to its starter.
+	// The fields below belong to follow, and before that runs to Open.
 	digests   [digestsKept]placeDigest
 	differing map[int64]bool // whether the last digest of each run was not that of this node
 
@@ -150,7 +150,7 @@ func (n *node) reconcile(m *model, b *batch) {
 		for _, d := range u.devices {
 			isOpen := slices.ContainsFunc(u.sessions(), func(s *Session) bool { return s.stream == d.stream })
 			if d.run == own && d.isConnected() && !isOpen {
-				m.ended = append(m.ended, endedStream{User: id, DeviceID: d.id, Stream: d.stream, at: b.now})
+				m.ended = append(m.ended, endedStream{User: id, DeviceID: d.id, Stream: d.stream})
 			}
 		}
 	}

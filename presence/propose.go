@@ -33,7 +33,7 @@ func (n *node) propose(requests []*request) {
 		id, r := n.svc.runOf(n.nonce.Load())
 		switch {
 		case n.ctx.Err() != nil || id == 0 && n.leaving.Load():
-			n.w.refuse(requests, context.Cause(n.ctx))
+			n.w.refuse(requests, cmp.Or(context.Cause(n.ctx), error(ErrClosed)))
 			return
 		case id == 0:
 			n.begin()

@@ -90,18 +90,14 @@ func Open(ctx context.Context, config Config) (*Service, error) {
 		s.machine = simulatedMachine()
 	}
 	detach := context.AfterFunc(ctx, func() { s.stop(ctx.Err()) })
-	if err := s.open(ctx, &config, settings); err != nil {
-		detach()
+	err, end := s.open(ctx, &config, settings), s.release
+	if err == nil {
+		err, end = s.startTasks(), s.Close
+	}
+	if !detach() || err != nil {
 		err = orDone(ctx, cmp.Or(s.StopCause(), err))
 		s.stop(err)
-		return nil, errors.Join(err, s.release())
-	}
-	err := s.startTasks()
-	if !detach() {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, end())
 	}
 	return s, nil
 }
@@ -121,7 +117,14 @@ func (s *Service) open(ctx context.Context, config *Config, settings Settings) e
 	if s.store, err = store.Open(ctx, config.Path, schema, s.log); err != nil {
 		return err
 	}
-	return store.Diagnose(s.store.Path(), s.start(ctx, settings))
+	if err := s.read(ctx); err != nil {
+		return store.Diagnose(s.store.Path(), err)
+	}
+	s.model.settings.takeOwn(settings)
+	if s.node != nil {
+		return s.node.catchUp(ctx, settings.deciding())
+	}
+	return store.Diagnose(s.store.Path(), s.beginRun(ctx, settings))
 }
 
 // orDone returns the error of ctx, if that is why something failed with err: SQLite then
@@ -131,21 +134,6 @@ func orDone(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	return err
-}
-
-// start loads the model, and begins the run; a node only applies what the log holds.
-func (s *Service) start(ctx context.Context, settings Settings) error {
-	if err := s.read(ctx); err != nil {
-		return err
-	}
-	s.model.settings.takeOwn(settings)
-	if s.node != nil {
-		return s.node.catchUp(ctx, settings.deciding())
-	}
-	if err := s.checkAlone(ctx); err != nil {
-		return err
-	}
-	return s.beginRun(ctx, settings)
 }
 
 // checkAlone returns an error if the database belongs to a log. Without the log, it would
@@ -189,7 +177,7 @@ func (s *Service) read(ctx context.Context) error {
 // beginRun ends the last run, begins the next, and applies the deadlines that passed
 // meanwhile.
 func (s *Service) beginRun(ctx context.Context, settings Settings) error {
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(s.checkAlone(ctx), ctx.Err()); err != nil {
 		return err
 	}
 	// The jump comes first: a version issued before it could equal one that a
@@ -243,7 +231,7 @@ func (m *model) endAll(stored bool) {
 		for len(u.sessions()) > 0 {
 			s := u.live.sessions[0]
 			if !m.draining {
-				m.ended = append(m.ended, s.endedNow())
+				m.ended = append(m.ended, s.endedStream())
 			}
 			m.end(s, ending{kind: endClosed})
 		}

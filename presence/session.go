@@ -265,9 +265,8 @@ func (s *Session) kickedOut(why KickReason) Event {
 func (s *Session) Close() {
 	s.svc.mu.Lock()
 	attached := s.svc.model.detach(s)
-	ended := s.endedNow()
 	if attached {
-		s.svc.model.meter.ended[s.closing(ended.at)]++
+		s.svc.model.meter.ended[s.closing(s.svc.clock.now())]++
 		s.ending = ending{kind: endSuperseded}
 		clear(s.waiting)
 	}
@@ -275,11 +274,11 @@ func (s *Session) Close() {
 	s.waker.alarm.Stop()
 	s.waker.rouse()
 	if attached {
-		s.svc.janitor.streamEnded(ended)
+		s.svc.janitor.streamsEnded(s.endedStream())
 	}
 }
 
-// endedNow returns the stream of the session as one that ends now.
-func (s *Session) endedNow() endedStream {
-	return endedStream{User: s.user.id, DeviceID: s.deviceID, Stream: s.stream, at: s.svc.clock.now()}
+// endedStream returns the stream of the session, for an operation that is about its end.
+func (s *Session) endedStream() endedStream {
+	return endedStream{User: s.user.id, DeviceID: s.deviceID, Stream: s.stream}
 }

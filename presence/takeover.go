@@ -33,7 +33,7 @@ func (n *node) takeOverStreams() {
 		for _, u := range m.users {
 			for _, s := range u.sessions() {
 				if d := u.device(s.deviceID); d.hasStream(s.stream) && d.run != run {
-					open = append(open, s.endedNow())
+					open = append(open, s.endedStream())
 				}
 			}
 		}

@@ -39,21 +39,24 @@ type setIdle struct {
 	Idle     bool   `cbor:"3,keyasint,omitempty"`
 }
 
-func (op *setIdle) apply(b *batch) (err error) {
+func (op *setIdle) apply(b *batch) error {
 	a := b.peek(op.UserID)
 	if a == nil {
 		return unknownUser()
 	}
-	b.change(a, func(a *account) {
-		d := a.device(op.DeviceID)
-		if d == nil || !d.isConnected() {
-			err = malformed("the device is not connected")
-		} else if d.idle != op.Idle {
+	now, _ := b.copyOf(a)
+	d := now.device(op.DeviceID)
+	if d == nil || !d.isConnected() {
+		return malformed("the device is not connected")
+	}
+	if d.idle != op.Idle {
+		b.change(a, func(a *account) {
+			d := a.device(op.DeviceID)
 			d.idle = op.Idle
 			b.saveDevice(a, d)
-		}
-	})
-	return err
+		})
+	}
+	return nil
 }
 
 // setVisibility makes a user invisible, or visible again.

@@ -137,7 +137,7 @@ func checkCopy(ctx context.Context, copied, path string) error {
 // OpenToRead opens a presence database, which others may have open, to read it. It
 // reads through SQLite alone: opening and closing the file itself would release the
 // locks of a service in this process. The error is [fs.ErrNotExist] if there is no
-// file.
+// file, or it is empty.
 func OpenToRead(ctx context.Context, path string) (*sql.DB, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
@@ -148,6 +148,9 @@ func OpenToRead(ctx context.Context, path string) (*sql.DB, error) {
 	}
 	if err := checkRegular(path, file); err != nil {
 		return nil, err
+	}
+	if file.Size() == 0 { // Open was interrupted
+		return nil, fmt.Errorf("there is no database: %s is empty: %w", path, fs.ErrNotExist)
 	}
 	db, err := sql.Open("sqlite", dsn(path, []string{"busy_timeout(5000)"})+"&mode=ro")
 	if err != nil {
