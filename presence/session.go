@@ -264,7 +264,7 @@ func (s *Session) kickedOut(why KickReason) Event {
 // a session that has ended already does nothing.
 func (s *Session) Close() {
 	s.svc.mu.Lock()
-	attached := s.svc.model.detach(s)
+	attached, ended := s.svc.model.detach(s), s.endedStream()
 	if attached {
 		s.svc.model.meter.ended[s.closing(s.svc.clock.now())]++
 		s.ending = ending{kind: endSuperseded}
@@ -274,11 +274,12 @@ func (s *Session) Close() {
 	s.waker.alarm.Stop()
 	s.waker.rouse()
 	if attached {
-		s.svc.janitor.streamsEnded(s.endedStream())
+		s.svc.janitor.streamsEnded(ended)
 	}
 }
 
-// endedStream returns the stream of the session, for an operation that is about its end.
+// endedStream returns the stream of the session, for an operation that is about its end. The
+// caller holds Service.mu.
 func (s *Session) endedStream() endedStream {
 	return endedStream{User: s.user.id, DeviceID: s.deviceID, Stream: s.stream}
 }
