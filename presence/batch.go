@@ -81,8 +81,8 @@ func (b *batch) register(userID string) (*account, *Error) {
 // existing account goes through here: a deadline that has passed and was not applied to the
 // copy would be lost.
 func (b *batch) change(a *account, mutate func(*account)) *account {
-	a, isNew := b.copyOf(a)
-	if isNew {
+	a = b.copyOf(a)
+	if b.accounts[a.id] != a {
 		b.keep(a)
 	}
 	before := *a

@@ -112,7 +112,7 @@ func (op *deleteUsers) apply(b *batch) error {
 // delete deletes a user. The user's friends and subscriptions, which may be many, no
 // longer count, and are removed later by removeLeftovers.
 func (b *batch) delete(a *account, at micros) {
-	a, _ = b.copyOf(a)
+	a = b.copyOf(a)
 	b.expelAll(a, KickedByAdmin, at)
 	b.revokeFormer(a, at)
 	b.exec("DELETE FROM users WHERE id = ?", a.id)

@@ -71,14 +71,14 @@ func (v *overlay) stored(id uint32) *account {
 
 // copyOf returns a copy of an account that may be changed: the one that the batch has
 // already, or a new one.
-func (v *overlay) copyOf(a *account) (copied *account, isNew bool) {
+func (v *overlay) copyOf(a *account) *account {
 	if mine := v.accounts[a.id]; mine != nil {
-		return mine, false
+		return mine
 	}
-	copied = new(*a)
+	copied := new(*a)
 	copied.devices = slices.Clone(a.devices)
 	v.ends.applyTo(copied.devices)
-	return copied, true
+	return copied
 }
 
 // changed returns the numbers of the accounts that the batch changes, in ascending order.

@@ -56,7 +56,7 @@ func (op *renameUser) apply(b *batch) error {
 // the user stays, and with it everything that is stored under the number. In memory the
 // old ID ends as that of a deleted user does.
 func (b *batch) rename(a *account, to string, at micros) *account {
-	a, _ = b.copyOf(a)
+	a = b.copyOf(a)
 	from, before := a.userID, *a
 	b.expelAll(a, KickedByAdmin, at)
 	b.revokeFormer(a, at)

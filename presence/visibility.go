@@ -44,8 +44,7 @@ func (op *setIdle) apply(b *batch) error {
 	if a == nil {
 		return unknownUser()
 	}
-	now, _ := b.copyOf(a)
-	d := now.device(op.DeviceID)
+	d := b.copyOf(a).device(op.DeviceID)
 	if d == nil || !d.isConnected() {
 		return malformed("the device is not connected")
 	}
