@@ -10,16 +10,10 @@ import (
 // long as the longest silence of a log that isn't away.
 const aheadAfter = longestGap
 
-// pendingLogin is the login of a session that has opened ahead of it.
-type pendingLogin struct {
-	*request
-	replaces int64 // the stream that the device had when the session opened; zero if it had none
-}
-
 // isAheadOf reports whether the session waits for its login, and its device, which may be
 // nil, has not connected elsewhere since. The streams of this node have numbers above first.
 func (s *Session) isAheadOf(d *device, first int64) bool {
-	return s.login != nil && !s.login.taken.Load() && (d == nil || d.stream == 0 || d.stream == s.login.replaces || first < d.stream && d.stream < s.stream)
+	return s.login != nil && !s.login.taken.Load() && (d == nil || d.stream == 0 || d.stream == s.replaces || first < d.stream && d.stream < s.stream)
 }
 
 // logIn logs a device in that resumes, and opens its session. If the log is away, the
@@ -60,9 +54,9 @@ func (n *node) openAhead(session *Session, r *request, op *connect) (opened bool
 		for _, older := range u.ofDevice(op.DeviceID) {
 			m.ended = append(m.ended, older.endedStream())
 		}
-		session.login, opened = &pendingLogin{request: r}, true
+		session.login, opened = r, true
 		if d := u.device(op.DeviceID); d != nil {
-			session.login.replaces = d.stream
+			session.replaces = d.stream
 		}
 		m.open(session, op.UserID, m.version)
 	})

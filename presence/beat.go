@@ -49,36 +49,18 @@ func (op *beat) apply(b *batch) error {
 	return nil
 }
 
-// newBeat returns a beat with the state as it is now.
-func (s *Service) newBeat() *beat {
-	m := s.applied()
-	return &beat{Place: m.place, Digest: m.digest}
-}
-
 // beat proposes a beat each second, but none before the last one is applied.
 func (n *node) beat() {
-	ticks := time.Tick(beatEvery)
-	for {
-		select {
-		case <-ticks:
-			n.w.submit(n.svc.newBeat())
-		case <-n.ctx.Done():
-			return
-		}
+	for ticks := time.Tick(beatEvery); n.pause(ticks); {
+		m := n.svc.applied()
+		n.w.submit(&beat{Place: m.place, Digest: m.digest})
 	}
 }
 
 // moveAway ends all sessions, and the feeds that are not stored, when no entry of this node was
 // applied for awayAfter, so that their clients connect elsewhere. New ones may be opened.
 func (n *node) moveAway() {
-	for {
-		select {
-		case <-n.silence.C:
-			n.svc.update(func(m *model) { m.endAll(false) })
-		case <-n.ctx.Done():
-			return
-		}
-	}
+	n.svc.update(func(m *model) { m.endAll(false) })
 }
 
 // placeDigest is the digest at a place.
@@ -91,26 +73,21 @@ type placeDigest struct {
 const digestsKept = 4096
 
 // compareDigest compares the state with that of another node at the same place. It returns
-// an error unless most nodes have the state of this one.
-func (n *node) compareDigest(run int64, op *beat) error {
-	known, runs := n.digests[op.Place%digestsKept], n.w.model.runs
+// an error if the last three beats of others came with another state. So of three nodes, one
+// whose database is damaged stops, and the others go on.
+func (n *node) compareDigest(other string, op *beat) error {
+	known := n.digests[op.Place%digestsKept]
 	if known.place != op.Place {
 		return nil
 	}
-	differs := !bytes.Equal(known.digest, op.Digest)
-	if differs && !n.differing[run] {
-		n.svc.log.Error("another node has another state: one of the two databases is damaged", "node", runs[run].node, "entry", op.Place)
+	if bytes.Equal(known.digest, op.Digest) {
+		n.differing = 0
+		return nil
 	}
-	n.differing[run] = differs
-	agree := 0
-	for id := range runs {
-		if !n.differing[id] {
-			agree++
-		}
-	}
-	if !differs || 2*agree > len(runs) {
+	n.svc.log.Error("another node has another state: one of the two databases is damaged", "node", other, "entry", op.Place)
+	if n.differing++; n.differing < 3 {
 		return nil
 	}
 	return fmt.Errorf("at the entry %d of the log, the node %q has another state than %s, which is probably damaged: "+
-		"move this file away, and the node copies the state from the log", op.Place, runs[run].node, n.path)
+		"move this file away, and the node copies the state from the log", op.Place, other, n.path)
 }

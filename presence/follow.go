@@ -12,17 +12,14 @@ import (
 func (n *node) follow() {
 	for n.ctx.Err() == nil {
 		entries, err := n.log.Next(n.ctx, n.w.model.applied.place)
-		if cause := err; err != nil {
-			if err = n.try(n.verify); err == nil && n.ctx.Err() == nil {
-				n.away(cause)
-				n.pause(retryEvery)
+		if err != nil && n.try(n.verify) == nil {
+			n.away(err)
+			n.pause(time.After(retryEvery))
+		}
+		for i := 0; i < len(entries) && n.ctx.Err() == nil; i++ {
+			if err := n.applyEntry(&entries[i]); err != nil {
+				n.fail(err)
 			}
-		}
-		for i := 0; i < len(entries) && err == nil; i++ {
-			err = n.applyEntry(&entries[i])
-		}
-		if err != nil && n.ctx.Err() == nil {
-			n.fail(err)
 		}
 	}
 }
@@ -69,8 +66,8 @@ func (n *node) applyEntry(entry *LogEntry) error {
 		return err
 	}
 	for landed := p.landed; !n.perform(entry, now, p); p.landed = landed {
-		if !n.pause(retryEvery) {
-			landed <- !p.void // it is in the log, and who waited is answered
+		if !n.pause(time.After(retryEvery)) {
+			landed <- p.void // it is in the log, and who waited is answered
 			return n.ctx.Err()
 		}
 		p, _ = n.takeEntry(entry.Data) // without the results of the last attempt
@@ -79,7 +76,7 @@ func (n *node) applyEntry(entry *LogEntry) error {
 	for _, r := range p.requests {
 		r.answer()
 	}
-	p.landed <- !p.void
+	p.landed <- p.void
 	return err
 }
 
@@ -89,41 +86,40 @@ func (n *node) takeEntry(data []byte) (*proposal, error) {
 	p := n.underWay.Load()
 	if p == nil || !bytes.Equal(p.data, data) || !n.underWay.CompareAndSwap(p, nil) {
 		var err error
-		if p, err = n.codec.decodeEntry(data); err != nil {
+		if p, err = n.svc.codec.decodeEntry(data); err != nil {
 			return nil, err
 		}
 	}
 	r, live := n.w.model.runs[p.Run]
-	if p.void = p.Run != 0 && (!live || p.Number <= r.number); p.void {
-		p.Run, p.requests = 0, nil
+	if p.Run != 0 && (!live || p.Number <= r.number) {
+		p.Run, p.requests, p.void = 0, nil, p.requests
 	}
 	return p, nil
 }
 
 // perform applies an entry in one transaction, and reports whether that succeeded.
 func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
-	run, _ := n.w.model.runOf(n.nonce.Load())
-	p.own = run != 0 && run == p.Run
+	p.own = p.Run != 0 && n.w.model.runs[p.Run].nonce == n.nonce.Load()
 	m := n.w.model.applied
-	m.place, m.number, m.at, m.entry, m.nonce = entry.Place, p.Number, entry.At.UnixMicro(), entryHash(entry), cmp.Or(n.nonce.Load(), n.before)
+	m.place, m.at, m.entry, m.nonce = entry.Place, entry.At.UnixMicro(), entryHash(entry), cmp.Or(n.nonce.Load(), m.nonce)
 	for i, r := range p.requests {
 		if !r.take() { // it was given up, and its caller may still use the operation
 			r.then = nil
-			r.op, _ = n.codec.decode(p.Operations[i])
+			r.op, _ = n.svc.codec.decode(p.Operations[i])
 		}
 		if op, ok := r.op.(*configure); ok && p.own {
-			m.proposed = n.codec.encodeSettings(op.Settings)
+			m.proposed = n.svc.codec.marshal(op.Settings)
 		}
 	}
-	before := n.w.lastBatch
 	b := n.w.newBatch(now)
 	b.run, b.mark = p.Run, &m
 	b.extendGraces()
+	b.changeRun(b.run, func(r *run) { r.number = p.Number })
 	if err := n.w.perform(b, p.requests); err != nil {
 		if reason := n.w.unwritable(err); p.Run != 0 { // begin waits until it is written
 			n.w.refuse(p.requests, reason)
 		}
-		n.w.lastBatch = before
+		n.w.lastBatch = b.before
 		return false
 	}
 	n.w.store.Wrote(b.written)
@@ -131,44 +127,37 @@ func (n *node) perform(entry *LogEntry, now micros, p *proposal) bool {
 }
 
 // observe records that an entry was applied, and draws the node's own conclusions from it.
-func (n *node) observe(entry *LogEntry, p *proposal) error {
+func (n *node) observe(entry *LogEntry, p *proposal) (err error) {
 	n.digests[entry.Place%digestsKept] = n.w.model.applied.placeDigest
 	n.grown.Add(int64(len(entry.Data)))
-	n.advance(p.own)
+	n.mu.Lock()
+	close(n.progress)
+	n.progress = make(chan struct{})
+	if p.own {
+		n.lastOwn.Store(new(time.Now()))
+		n.silence.Reset(awayAfter)
+		if n.lost != nil {
+			n.svc.log.Info("log can be reached again")
+		}
+		n.lost = nil
+	}
+	n.mu.Unlock()
+	proposer := n.w.model.runs[p.Run].node
 	for _, r := range p.requests {
 		switch op := r.op.(type) {
 		case *configure:
 			if !p.own && n.opened.Load() && op.Settings != *n.settings.Load() {
-				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", n.w.model.runs[p.Run].node)
+				n.svc.log.Warn("another node has changed the settings: they are not those of this node's configuration", "node", proposer)
 			}
 		case *beat:
-			for _, name := range op.dead {
-				if p.own {
-					n.svc.log.Warn("node is dead: it had no beat while this node had three", "node", name)
-				}
+			if !p.own {
+				err = n.compareDigest(proposer, op)
+				continue
 			}
-			if err := n.compareDigest(p.Run, op); err != nil {
-				return err
+			for _, name := range op.dead {
+				n.svc.log.Warn("node is dead: it had no beat while this node had three", "node", name)
 			}
 		}
 	}
-	return nil
-}
-
-// advance wakes those who wait until entries are applied. If the last one was an entry of
-// this node, the log can be reached.
-func (n *node) advance(own bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	close(n.progress)
-	n.progress = make(chan struct{})
-	if !own {
-		return
-	}
-	n.lastOwn.Store(new(time.Now()))
-	n.silence.Reset(awayAfter)
-	if n.lost != nil {
-		n.svc.log.Info("log can be reached again")
-	}
-	n.lost = nil
+	return err
 }

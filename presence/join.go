@@ -16,7 +16,9 @@ import (
 // catchUp applies what the log held when Open began.
 func (n *node) catchUp(ctx context.Context, deciding Settings) error {
 	s := n.svc
-	if err := n.restore(ctx); err != nil {
+	n.w, n.path = s.writer, s.store.Path()
+	n.digests[s.model.applied.place%digestsKept] = s.model.applied.placeDigest
+	if _, err := s.store.Exec("PRAGMA synchronous = NORMAL"); err != nil { // what is lost is applied again
 		return err
 	}
 	if err := s.store.Start(); err != nil {
@@ -34,26 +36,14 @@ func (n *node) catchUp(ctx context.Context, deciding Settings) error {
 	return n.awaitSilence()
 }
 
-// restore reads how far the database has applied the log.
-func (n *node) restore(ctx context.Context) error {
-	n.w, n.path = n.svc.writer, n.svc.store.Path()
-	m := &n.w.model.applied
-	row := n.svc.store.Reader().QueryRowContext(ctx, "SELECT place, at, entry, digest, nonce, proposed FROM node")
-	if err := row.Scan(&m.place, &m.at, &m.entry, &m.digest, &n.before, &m.proposed); err != nil {
-		return err
-	}
-	n.digests[m.place%digestsKept] = m.placeDigest
-	_, err := n.svc.store.Exec("PRAGMA synchronous = NORMAL") // what is lost is applied again
-	return err
-}
-
 // join begins the run of the node, with settings that differ from what it proposed last.
 func (n *node) join() error {
+	n.silence = time.AfterFunc(awayAfter, n.moveAway)
+	n.tasks.Go(func() { <-n.ctx.Done(); n.silence.Stop() })
 	n.tasks.Go(n.beat)
-	n.tasks.Go(n.moveAway)
 	n.tasks.Go(n.saveSnapshots)
-	var first operation = n.svc.newBeat()
-	if deciding := *n.settings.Load(); !bytes.Equal(n.codec.encodeSettings(deciding), n.svc.applied().proposed) {
+	var first operation = &beat{}
+	if deciding := *n.settings.Load(); !bytes.Equal(n.svc.codec.marshal(deciding), n.svc.applied().proposed) {
 		first = &configure{deciding}
 	}
 	err := n.w.submit(first)
@@ -67,28 +57,27 @@ func (n *node) join() error {
 // A database that belongs to a log doesn't found another one: when a log is lost, the first
 // node that starts again would go on alone, and may have applied less than the others.
 func (n *node) fetch(ctx context.Context, config Config) error {
-	state := &n.state
-	err := n.try(func(ctx context.Context) (err error) { *state, err = n.log.State(ctx); return err })
+	err := n.try(func(ctx context.Context) (err error) { n.state, err = n.log.State(ctx); return err })
 	if err != nil {
 		return err
 	}
-	for _, warning := range state.Warnings {
+	for _, warning := range n.state.Warnings {
 		n.svc.log.Warn("the log is less safe than it could be: " + warning)
 	}
 	c, err := Check(ctx, n.path)
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
-	case c.log == state.ID && c.place >= state.First-1:
+	case c.log == n.state.ID && c.place >= n.state.First-1:
 		return nil
-	case c.log == state.ID:
+	case c.log == n.state.ID:
 		return n.load(ctx)
-	case c.log != "" && state.Snapshot < 0:
+	case c.log != "" && n.state.Snapshot < 0:
 		return fmt.Errorf("%s has applied the entry %d of a log, and this one is empty. Correct the address of the log; "+
 			"or the command presence cluster accept makes the log begin with this database", n.path, c.place)
 	case c.log != "":
 		return fmt.Errorf("%s belongs to another log: correct the address of the log, or move the file away, and the node copies the state from this log", n.path)
-	case state.Snapshot < 0:
+	case n.state.Snapshot < 0:
 		if err := n.found(ctx, config); !errors.Is(err, ErrFounded) {
 			return err
 		}
@@ -120,37 +109,33 @@ func (n *node) found(ctx context.Context, config Config) error {
 
 // load replaces the database by the newest snapshot.
 func (n *node) load(ctx context.Context) error {
-	file, err := os.OpenFile(n.path+".joining", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	place, err := n.log.LoadSnapshot(ctx, file)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if _, err := Check(ctx, file.Name()); err != nil {
-		return fmt.Errorf("the snapshot in the log can't be used: %w", err)
-	}
-	return store.Replace(ctx, n.path, file.Name(),
-		fmt.Sprintf("UPDATE node SET log = '%s', place = %d, nonce = 0, proposed = x''", n.state.ID, place))
+	return store.Replace(ctx, n.path, func(file *os.File) (prepare string, err error) {
+		place, err := n.log.LoadSnapshot(ctx, file)
+		if err != nil {
+			return "", err
+		}
+		if _, err := Check(ctx, file.Name()); err != nil {
+			return "", fmt.Errorf("the snapshot in the log can't be used: %w", err)
+		}
+		return fmt.Sprintf("UPDATE node SET log = '%s', place = %d, nonce = 0, proposed = x''", n.state.ID, place), nil
+	})
 }
 
 // awaitSilence returns an error if the last run of this database still has beats: then
 // another process runs with a copy of the file.
 func (n *node) awaitSilence() error {
-	run, last := n.svc.runOf(n.before)
-	silence := last.beats[0] + toMicros(longestGap) - n.svc.clock.now()
-	if run == 0 || silence <= 0 {
-		return nil
+	before := n.svc.applied().nonce
+	_, last := n.svc.runOf(before)
+	for {
+		switch run, now := n.svc.runOf(before); {
+		case now.count > last.count:
+			return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.path)
+		case run == 0 || isOutage(now.beats[0], n.svc.clock.now()):
+			return nil
+		case !n.pause(time.After(retryEvery)):
+			return context.Cause(n.ctx)
+		}
 	}
-	if !n.pause(time.Duration(silence) * time.Microsecond) {
-		return context.Cause(n.ctx)
-	}
-	if _, now := n.svc.runOf(n.before); now.count > last.count {
-		return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.path)
-	}
-	return nil
 }
 
 // A snapshot is due after an hour, or when the log has grown by as much as a snapshot takes,
@@ -164,10 +149,9 @@ const (
 // that fails, it tries again a minute later.
 func (n *node) saveSnapshots() {
 	last, size := time.Now(), int64(0)
-	for n.pause(time.Minute) {
+	for n.pause(time.After(time.Minute)) {
 		grown := n.grown.Load()
-		due := time.Since(last) >= snapshotEvery || grown >= max(snapshotBytes, size)
-		if !due || grown == 0 || !n.leads() {
+		if grown == 0 || time.Since(last) < snapshotEvery && grown < max(snapshotBytes, size) || !n.leads() {
 			continue
 		}
 		if err := n.saveSnapshot(n.ctx); err == nil {

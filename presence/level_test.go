@@ -63,7 +63,7 @@ func TestAnEntryOfAHigherLevelStopsANode(t *testing.T) {
 		c.upgrade(1)
 		op, err := nextLevel().encode(&logout{UserID: "alice"})
 		two.must(err)
-		entry := nextLevel().encodeEntry(&logged{Run: 99, Number: 1, Operations: []encoded{op}}) // of a run that has ended
+		entry := nextLevel().marshal(&proposal{Level: 2, Run: 99, Number: 1, Operations: []encoded{op}}) // of a run that has ended
 		two.must(c.log.Append(t.Context(), entry))
 		synctest.Wait()
 		alice.ends(ErrClosed)

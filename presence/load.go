@@ -45,6 +45,12 @@ func (s *Service) restore(ctx context.Context) (lastBatch micros, err error) {
 	if err != nil {
 		return 0, err
 	}
+	applied := &m.applied
+	err = s.store.Reader().QueryRowContext(ctx, "SELECT log, place, at, entry, digest, nonce, proposed FROM node").Scan(
+		&applied.log, &applied.place, &applied.at, &applied.entry, &applied.digest, &applied.nonce, &applied.proposed)
+	if err != nil {
+		return 0, err
+	}
 	if err := s.restoreRuns(ctx); err != nil {
 		return 0, err
 	}

@@ -80,6 +80,17 @@ func (m *model) status(u, to *user) Status {
 	return u.publicStatus(m.settings.LastSeen)
 }
 
+// sessions iterates over the open sessions of all users, in order of the users' numbers.
+func (m *model) sessions(yield func(*Session) bool) {
+	for _, u := range m.users {
+		for _, s := range u.sessions() {
+			if !yield(s) {
+				return
+			}
+		}
+	}
+}
+
 func (m *model) user(id uint32) *user {
 	if int(id) >= len(m.users) {
 		return nil

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"math/rand/v2"
@@ -18,7 +19,7 @@ import (
 // that in the log, begins another, and takes over the devices whose streams are still open.
 //
 // The goroutine of the writer proposes, one entry at a time. Another goroutine follows the
-// log. Others submit beats, move the streams away, and save snapshots.
+// log. Others submit beats and save snapshots.
 type node struct {
 	svc     *Service
 	w       *writer // nil until the database is open
@@ -26,9 +27,7 @@ type node struct {
 	state   LogState // of the log when Open began
 	name    string
 	path    string // of the database
-	before  int64  // the nonce of the last run of the process before
 	first   int64  // the streams of this process have the numbers above
-	codec   *codec
 	appends histogram
 
 	ctx      context.Context // Service.ctx
@@ -42,11 +41,11 @@ type node struct {
 	agreement atomic.Pointer[[]string]  // see Config.Agreement
 	settings  atomic.Pointer[Settings]  // those that the configuration of this node has, as far as they decide outcomes
 	lastOwn   atomic.Pointer[time.Time] // when an entry of this node was applied last
-	silence   *time.Timer               // fires awayAfter later
+	silence   *time.Timer               // calls moveAway awayAfter later
 
 	// The fields below belong to follow, and before that runs to Open.
 	digests   [digestsKept]placeDigest
-	differing map[int64]bool // whether the last digest of each run was not that of this node
+	differing int // counts the last beats of others that had another digest
 
 	mu       sync.Mutex    // Service.mu is taken before it, never after it
 	progress chan struct{} // closed and replaced when an entry was applied
@@ -56,9 +55,9 @@ type node struct {
 
 func newNode(s *Service, config *Config) *node {
 	n := &node{
-		svc: s, ctx: s.ctx, log: config.Log, name: config.Node, path: config.Path, codec: s.codec,
-		progress: make(chan struct{}), differing: make(map[int64]bool), silence: time.NewTimer(awayAfter),
-		first: rand.Int64N(maxCount / 2), // so that no two nodes have a stream with the same number
+		svc: s, ctx: s.ctx, log: config.Log, name: config.Node, path: config.Path,
+		progress: make(chan struct{}),
+		first:    rand.Int64N(maxCount / 2), // so that no two nodes have a stream with the same number
 	}
 	n.agreement.Store(&config.Agreement)
 	n.lastOwn.Store(new(time.Now()))
@@ -85,6 +84,9 @@ func (m *model) runOf(nonce int64) (id int64, r run) {
 // fail stops the node, because it can't go on. All sessions end, and nothing is written
 // any more.
 func (n *node) fail(err error) {
+	if n.ctx.Err() != nil {
+		return // it has stopped already
+	}
 	n.svc.stop(&Error{Code: CodeUnavailable, Message: "the node has stopped", Cause: err})
 	if n.opened.Load() { // otherwise Open returns it
 		n.svc.log.Error("node can't go on", "error", err)
@@ -94,13 +96,10 @@ func (n *node) fail(err error) {
 
 // ready returns nil if the node can do all its work.
 func (n *node) ready() error {
-	switch {
-	case n.ctx.Err() != nil:
-		return context.Cause(n.ctx)
-	case time.Since(*n.lastOwn.Load()) < awayAfter:
+	if n.ctx.Err() == nil && time.Since(*n.lastOwn.Load()) < awayAfter {
 		return nil
 	}
-	return n.whyLate()
+	return cmp.Or(context.Cause(n.ctx), n.whyLate())
 }
 
 // whyLate returns the error of a call that has waited for too long.

@@ -102,13 +102,13 @@ type encoded struct {
 	Fields cbor.RawMessage
 }
 
-// encodeSettings returns the settings as they are stored.
-func (c *codec) encodeSettings(s Settings) []byte {
-	value, err := c.encoder.Marshal(s)
+// marshal returns a value as it is stored, or appended to a log.
+func (c *codec) marshal(v any) []byte {
+	data, err := c.encoder.Marshal(v)
 	if err != nil {
-		panic(err) // there is nothing in settings that can't be encoded
+		panic(err) // there is nothing in v that can't be encoded
 	}
-	return value
+	return data
 }
 
 func (c *codec) decodeSettings(value []byte) (s Settings, err error) {

@@ -15,13 +15,12 @@ import (
 func (n *node) await(r *request, most time.Duration) error {
 	select {
 	case <-r.done:
-		return r.err
 	case <-time.After(most):
+		if r.take() {
+			return n.whyLate()
+		}
+		<-r.done
 	}
-	if r.take() {
-		return n.whyLate()
-	}
-	<-r.done
 	return r.err
 }
 
@@ -41,18 +40,14 @@ func (n *node) propose(requests []*request) {
 		}
 		p, rest := n.fill(requests)
 		p.Run, p.Number = id, r.number+1
-		if again := p.requests; len(again) == 0 || n.enter(p) {
-			requests = rest
-		} else {
-			requests = append(again, rest...) // without those that are answered: others may use them already
-		}
+		requests = append(n.enter(p), rest...)
 	}
 }
 
 // fill returns a proposal with as many requests as fit into one entry, and the rest. It
 // leaves out those that were given up, and refuses those that can't be in an entry.
 func (n *node) fill(requests []*request) (p *proposal, rest []*request) {
-	p = &proposal{landed: make(chan bool, 1)}
+	p = &proposal{Level: 1, landed: make(chan []*request, 1)}
 	size := entryOverhead
 	for i, r := range requests {
 		if r.taken.Load() {
@@ -67,6 +62,7 @@ func (n *node) fill(requests []*request) (p *proposal, rest []*request) {
 			return p, requests[i:]
 		}
 		p.requests, p.Operations = append(p.requests, r), append(p.Operations, o)
+		p.Level = max(p.Level, n.svc.codec.levels[o.Code])
 	}
 	return p, nil
 }
@@ -78,7 +74,7 @@ const entryOverhead = 64
 // encode returns the operation of a request. It returns an error if the operation can't be
 // in an entry now.
 func (n *node) encode(r *request) (encoded, error) {
-	o, err := n.codec.encode(r.op)
+	o, err := n.svc.codec.encode(r.op)
 	switch {
 	case err != nil:
 		return o, err
@@ -88,7 +84,7 @@ func (n *node) encode(r *request) (encoded, error) {
 	n.svc.mu.RLock()
 	defer n.svc.mu.RUnlock()
 	for _, other := range n.svc.model.runs {
-		if other.level < n.codec.levels[o.Code] {
+		if other.level < n.svc.codec.levels[o.Code] {
 			return o, &Error{Code: CodeUnavailable, Message: fmt.Sprintf("the node %q has an earlier release, which can't do this: upgrade it", other.node)}
 		}
 	}
@@ -99,8 +95,8 @@ func (n *node) encode(r *request) (encoded, error) {
 func (n *node) begin() {
 	last := n.nonce.Load()
 	op := &beginRun{
-		Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.codec.level, Agreement: *n.agreement.Load(),
-		Before: cmp.Or(last, n.before), Start: last == 0,
+		Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.svc.codec.level, Agreement: *n.agreement.Load(),
+		Before: n.svc.applied().nonce, Start: last == 0,
 	}
 	n.nonce.Store(op.Nonce)
 	if last != 0 {
@@ -108,72 +104,64 @@ func (n *node) begin() {
 	}
 	r := &request{op: op}
 	p, _ := n.fill([]*request{r})
-	switch {
-	case len(p.requests) > 0 && !n.enter(p):
-	case r.err != nil:
+	n.enter(p)
+	if r.err != nil {
 		n.fail(r.err)
-	default:
-		n.takeOverStreams()
+	}
+	n.takeOverStreams()
+}
+
+// enter appends an entry until follow has reached it, and returns the requests that are to
+// be proposed again, because it had no effect. Only one entry is under way at a time. One
+// that was appended is appended again if it doesn't arrive, because the log may lose what no
+// node has applied.
+func (n *node) enter(p *proposal) (again []*request) {
+	p.data = n.svc.codec.marshal(p)
+	n.underWay.Store(p)
+	for {
+		began, wait := time.Now(), retryEvery
+		if n.call(func(ctx context.Context) error { return n.log.Append(ctx, p.data) }) {
+			n.appends.observe(&times, int64(time.Since(began)))
+			wait = maxWait
+		}
+		select {
+		case again := <-p.landed:
+			return again
+		case <-time.After(wait):
+		case <-n.ctx.Done():
+			if n.underWay.CompareAndSwap(p, nil) {
+				return p.requests
+			}
+			return <-p.landed
+		}
 	}
 }
 
-// enter appends an entry until follow has reached it, and reports whether it had an effect.
-// Only one entry is under way at a time. One that was appended is appended again if it
-// doesn't arrive, because the log may lose what no node has applied.
-func (n *node) enter(p *proposal) (applied bool) {
-	p.data = n.codec.encodeEntry(&p.logged)
-	n.underWay.Store(p)
-	for n.ctx.Err() == nil {
-		err := n.try(func(ctx context.Context) error {
-			if n.underWay.Load() != p {
-				return nil // it has arrived, although the last attempt failed
-			}
-			began := time.Now()
-			err := n.log.Append(ctx, p.data)
-			if err == nil {
-				n.appends.observe(&times, int64(time.Since(began)))
-			}
-			return err
-		})
-		if err != nil && n.ctx.Err() == nil {
-			n.fail(err)
-		}
-		select {
-		case applied := <-p.landed:
-			return applied
-		case <-time.After(maxWait):
-		case <-n.ctx.Done():
-		}
+// call makes a call of the log, for at most maxWait, and reports whether it succeeded.
+func (n *node) call(f func(context.Context) error) bool {
+	ctx, cancel := context.WithTimeout(n.ctx, maxWait)
+	defer cancel()
+	err := f(ctx)
+	if err != nil {
+		n.away(err)
 	}
-	return !n.underWay.CompareAndSwap(p, nil) && <-p.landed
+	return err == nil
 }
 
 // retryEvery is the time after which a failed call of the log is repeated.
 const retryEvery = 100 * time.Millisecond
 
-// fatal is an error after which a node can't go on.
-type fatal struct{ error }
-
-// try calls f, which calls the log, until it succeeds, the node stops, or trying again is of
-// no use.
+// try makes a call of the log until it succeeds, and returns an error if the node stops.
 func (n *node) try(f func(context.Context) error) error {
-	for {
-		ctx, cancel := context.WithTimeout(n.ctx, maxWait)
-		err := f(ctx)
-		cancel()
-		_, isFatal := errors.AsType[fatal](err)
-		if err == nil || isFatal || n.ctx.Err() != nil || errors.Is(err, ErrLogUnusable) && !n.opened.Load() {
-			return err
-		}
-		n.away(err)
-		n.pause(retryEvery)
+	for !n.call(f) && n.pause(time.After(retryEvery)) {
 	}
+	return context.Cause(n.ctx)
 }
 
-// pause waits, and reports whether the node still runs.
-func (n *node) pause(d time.Duration) bool {
+// pause waits for a tick, and reports whether the node still runs.
+func (n *node) pause(tick <-chan time.Time) bool {
 	select {
-	case <-time.After(d):
+	case <-tick:
 		return true
 	case <-n.ctx.Done():
 		return false
@@ -183,11 +171,18 @@ func (n *node) pause(d time.Duration) bool {
 // reportEvery is how often a node says that it can't reach the log.
 const reportEvery = time.Minute
 
-// away records that the log can't be reached, and logs it at once and then once a minute.
+// fatal is an error after which a node can't go on.
+type fatal struct{ error }
+
+// away records that the log can't be reached, and logs it at once and then once a minute. It
+// stops the node if trying again is of no use.
 func (n *node) away(err error) {
+	if _, isFatal := errors.AsType[fatal](err); isFatal || errors.Is(err, ErrLogUnusable) && !n.opened.Load() {
+		n.fail(err)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.lost == nil || time.Since(n.reported) >= reportEvery {
+	if n.ctx.Err() == nil && (n.lost == nil || time.Since(n.reported) >= reportEvery) {
 		n.reported = time.Now()
 		n.svc.log.Error("log can't be reached", "error", err)
 	}

@@ -242,7 +242,7 @@ func (op *configure) apply(b *batch) error {
 	settings := op.Settings
 	settings.Keepalive, settings.BatchWindow = b.settings.Keepalive, b.settings.BatchWindow
 	if settings != b.settings {
-		b.exec("INSERT OR REPLACE INTO settings VALUES (1, ?)", b.codec.encodeSettings(op.Settings))
+		b.exec("INSERT OR REPLACE INTO settings VALUES (1, ?)", b.codec.marshal(op.Settings))
 		b.settings = settings
 	}
 	to := b.switches

@@ -138,10 +138,9 @@ func orDone(ctx context.Context, err error) error {
 
 // checkAlone returns an error if the database belongs to a log. Without the log, it would
 // silently become another one than those of the other nodes.
-func (s *Service) checkAlone(ctx context.Context) error {
-	var log string
-	if err := s.store.Reader().QueryRowContext(ctx, "SELECT log FROM node").Scan(&log); err != nil || log == "" {
-		return err
+func (s *Service) checkAlone() error {
+	if s.model.applied.log == "" {
+		return nil
 	}
 	return fmt.Errorf("%s is that of one of several nodes, and no log is configured: set cluster.log, "+
 		"or the command presence cluster leave makes it that of a single server", s.store.Path())
@@ -177,7 +176,7 @@ func (s *Service) read(ctx context.Context) error {
 // beginRun ends the last run, begins the next, and applies the deadlines that passed
 // meanwhile.
 func (s *Service) beginRun(ctx context.Context, settings Settings) error {
-	if err := cmp.Or(s.checkAlone(ctx), ctx.Err()); err != nil {
+	if err := cmp.Or(s.checkAlone(), ctx.Err()); err != nil {
 		return err
 	}
 	// The jump comes first: a version issued before it could equal one that a
@@ -202,12 +201,10 @@ func (s *Service) beginRun(ctx context.Context, settings Settings) error {
 func (s *Service) Expire(valid func(key string) bool) {
 	now := time.Now()
 	s.update(func(m *model) {
-		for _, u := range m.byName {
-			for _, session := range u.sessions() {
-				if session.key != "" && !valid(session.key) {
-					session.expires = now
-					m.woken = append(m.woken, &session.waker)
-				}
+		for session := range m.sessions {
+			if session.key != "" && !valid(session.key) {
+				session.expires = now
+				m.woken = append(m.woken, &session.waker)
 			}
 		}
 	})

@@ -119,11 +119,12 @@ type Session struct {
 	waker    waker
 
 	// Guarded by Service.mu.
-	user    *user         // nil until the session is open
-	login   *pendingLogin // nil unless the session is open before its login is applied
-	expires time.Time
-	ending  ending
-	waiting waiting
+	user     *user    // nil until the session is open
+	login    *request // nil unless the session is open before its login is applied
+	replaces int64    // the stream that the device had when the session opened before its login; zero if it had none
+	expires  time.Time
+	ending   ending
+	waiting  waiting
 
 	// waitingSince, guarded by Service.mu as well, is when the oldest waiting
 	// change that no round has taken became durable, measured from meters.opened.

@@ -10,16 +10,14 @@ type takeOver struct {
 
 func (op *takeOver) apply(b *batch) error {
 	for _, e := range op.Streams {
-		a := b.peekByID(e.User)
-		if a == nil {
-			continue
+		if a := b.peekByID(e.User); a != nil {
+			b.change(a, func(a *account) {
+				if d := a.device(e.DeviceID); d.hasStream(e.Stream) {
+					d.run, d.since, d.graceUntil, d.retainUntil = b.run, b.read, 0, 0
+					b.saveDevice(a, d)
+				}
+			})
 		}
-		b.change(a, func(a *account) {
-			if d := a.device(e.DeviceID); d.hasStream(e.Stream) {
-				d.run, d.since, d.graceUntil, d.retainUntil = b.run, b.read, 0, 0
-				b.saveDevice(a, d)
-			}
-		})
 	}
 	return nil
 }
@@ -30,11 +28,9 @@ func (n *node) takeOverStreams() {
 	var open []endedStream
 	n.svc.update(func(m *model) {
 		run, _ := m.runOf(n.nonce.Load())
-		for _, u := range m.users {
-			for _, s := range u.sessions() {
-				if d := u.device(s.deviceID); d.hasStream(s.stream) && d.run != run {
-					open = append(open, s.endedStream())
-				}
+		for s := range m.sessions {
+			if d := s.user.device(s.deviceID); d.hasStream(s.stream) && d.run != run {
+				open = append(open, s.endedStream())
 			}
 		}
 	})

@@ -262,10 +262,8 @@ func (s *Service) allWakers() []*waker {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	all := make([]*waker, 0, s.model.streams)
-	for _, u := range s.model.byName {
-		for _, session := range u.sessions() {
-			all = append(all, &session.waker)
-		}
+	for session := range s.model.sessions {
+		all = append(all, &session.waker)
 	}
 	for _, f := range s.model.feeds {
 		all = append(all, &f.waker)

@@ -117,11 +117,24 @@ func keepLogs(path, kept string) error {
 	return nil
 }
 
-// Replace puts the database from, which it prepares by running a statement, in the place
-// of the database at path, which is not kept. It fails while a service has that open. If it
-// is interrupted, even by kill -9, the file at path is either the one or the other.
-func Replace(ctx context.Context, path, from, statement string) error {
-	path, err := touch(path)
+// Replace puts another database in the place of the one at path, which is not kept. write
+// writes the other one to a file, and returns a statement that prepares it. Replace fails
+// while a service has the database at path open. If it is interrupted, even by kill -9, the
+// file at path is either the one or the other.
+func Replace(ctx context.Context, path string, write func(*os.File) (prepare string, err error)) error {
+	file, err := os.OpenFile(path+".joining", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	prepare, err := write(file)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	path, err = touch(path)
 	if err != nil {
 		return err
 	}
@@ -130,7 +143,7 @@ func Replace(ctx context.Context, path, from, statement string) error {
 		return err
 	}
 	defer lock.Close()
-	if err := change(ctx, from, "DELETE", statement); err != nil {
+	if err := change(ctx, file.Name(), "DELETE", prepare); err != nil {
 		return err
 	}
 	for _, suffix := range append(logs, "-shm") {
@@ -138,7 +151,7 @@ func Replace(ctx context.Context, path, from, statement string) error {
 			return err
 		}
 	}
-	return moveInto(from, path)
+	return moveInto(file.Name(), path)
 }
 
 // Change runs a statement on the database at path, which must exist. It fails while a
