@@ -65,18 +65,18 @@ func (n *node) applyEntry(entry *LogEntry) error {
 	if err != nil {
 		return err
 	}
-	for landed := p.landed; !n.perform(entry, now, p); p.landed = landed {
+	proposed := p
+	for ; !n.perform(entry, now, p); p, _ = n.takeEntry(entry.Data) { // without the results of the last attempt
 		if !n.pause(time.After(retryEvery)) {
-			landed <- p.void // it is in the log, and who waited is answered
+			proposed.landed <- proposed.void // it is in the log, and who waited is answered
 			return n.ctx.Err()
 		}
-		p, _ = n.takeEntry(entry.Data) // without the results of the last attempt
 	}
 	err = n.observe(entry, p)
 	for _, r := range p.requests {
 		r.answer()
 	}
-	p.landed <- p.void
+	proposed.landed <- proposed.void
 	return err
 }
 

@@ -142,6 +142,28 @@ func TestARepeatArrivesWhileTheDiskFails(t *testing.T) {
 	})
 }
 
+// TestAnEntryWithoutEffectArrivesWhileTheDiskFails checks that the operations are proposed
+// again of an entry that arrives after the run of its node has ended, if that can't be written
+// at once either.
+func TestAnEntryWithoutEffectArrivesWhileTheDiskFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 2, silent)
+		one, two := c.nodes[0], c.nodes[1]
+		c.pass(3 * time.Second)
+		c.links[0].hold()
+		c.pass(6 * time.Second)
+		wantList(t, one.live(), []string{"node 2"}, "a beat of the node is on its way")
+		putBack := one.loseDisk()
+		c.links[0].release()
+		c.pass(500 * time.Millisecond)
+		putBack()
+		c.pass(10 * time.Second)
+		wantList(t, two.live(), []string{"node 2", "node 1"}, "the node has beats again")
+		one.must(one.Ready(t.Context()))
+		c.same()
+	})
+}
+
 // TestADamagedDatabaseStopsItsNode checks that a node whose state isn't that of the others
 // stops and says what to do, and that the others go on if they agree. Of two nodes, at least
 // one stops.
