@@ -73,19 +73,19 @@ type placeDigest struct {
 const digestsKept = 4096
 
 // compareDigest compares the state with that of another node at the same place. It returns
-// an error if the last three beats of others came with another state. So of three nodes, one
-// whose database is damaged stops, and the others go on.
+// an error once the beats that differ outnumber those that agree by three more than there are
+// nodes. So a node whose database is damaged stops, and the others go on, although some of
+// them may be away for a few seconds.
 func (n *node) compareDigest(other string, op *beat) error {
-	known := n.digests[op.Place%digestsKept]
-	if known.place != op.Place {
+	switch known := n.digests[op.Place%digestsKept]; {
+	case op.Place == 0 || known.place != op.Place:
 		return nil
-	}
-	if bytes.Equal(known.digest, op.Digest) {
-		n.differing = 0
+	case bytes.Equal(known.digest, op.Digest):
+		n.differing = max(0, n.differing-1)
 		return nil
 	}
 	n.svc.log.Error("another node has another state: one of the two databases is damaged", "node", other, "entry", op.Place)
-	if n.differing++; n.differing < 3 {
+	if n.differing++; n.differing < 3+len(n.w.model.runs) {
 		return nil
 	}
 	return fmt.Errorf("at the entry %d of the log, the node %q has another state than %s, which is probably damaged: "+

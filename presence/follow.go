@@ -10,6 +10,7 @@ import (
 
 // follow applies the entries of the log until the node stops.
 func (n *node) follow() {
+	defer n.silence.Stop()
 	for n.ctx.Err() == nil {
 		entries, err := n.log.Next(n.ctx, n.w.model.applied.place)
 		if err != nil && n.try(n.verify) == nil {

@@ -29,6 +29,7 @@ func (n *node) catchUp(ctx context.Context, deciding Settings) error {
 	if err := n.try(n.verify); err != nil {
 		return err
 	}
+	n.silence = time.AfterFunc(awayAfter, n.moveAway)
 	n.tasks.Go(n.follow)
 	if err := n.reach(ctx, Position{Place: n.state.Last}); err != nil {
 		return err
@@ -38,8 +39,6 @@ func (n *node) catchUp(ctx context.Context, deciding Settings) error {
 
 // join begins the run of the node, with settings that differ from what it proposed last.
 func (n *node) join() error {
-	n.silence = time.AfterFunc(awayAfter, n.moveAway)
-	n.tasks.Go(func() { <-n.ctx.Done(); n.silence.Stop() })
 	n.tasks.Go(n.beat)
 	n.tasks.Go(n.saveSnapshots)
 	var first operation = &beat{}
@@ -126,11 +125,12 @@ func (n *node) load(ctx context.Context) error {
 func (n *node) awaitSilence() error {
 	before := n.svc.applied().nonce
 	_, last := n.svc.runOf(before)
+	end := time.Now().Add(time.Duration(last.beats[0]+toMicros(longestGap)-n.svc.clock.now()) * time.Microsecond)
 	for {
-		switch run, now := n.svc.runOf(before); {
+		switch _, now := n.svc.runOf(before); {
 		case now.count > last.count:
 			return fmt.Errorf("another process runs with a copy of %s: a node needs a database of its own; move this one away", n.path)
-		case run == 0 || isOutage(now.beats[0], n.svc.clock.now()):
+		case time.Now().After(end):
 			return nil
 		case !n.pause(time.After(retryEvery)):
 			return context.Cause(n.ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -62,4 +63,24 @@ func TestAnInterruptedStartOfANodeCanBeRepeated(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestALinkToAnotherFileSystem checks that a node whose database is a link can copy the state
+// from the log to where it leads.
+func TestALinkToAnotherFileSystem(t *testing.T) {
+	memory, err := os.MkdirTemp("/dev/shm", "presence-test-")
+	if err != nil {
+		t.Skip("there is no other file system: ", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(memory) })
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1, silent)
+		c.nodes[0].register("alice")
+		link := filepath.Join(t.TempDir(), "presence.db")
+		c.nodes[0].must(os.Symlink(filepath.Join(memory, "real.db"), link))
+		two := &world{t: t, path: link, settings: DefaultSettings(), log: c.log, node: "two"}
+		two.start()
+		two.is("alice UNLOGINED", "the snapshot is there")
+		two.must(two.Close())
+	})
 }

@@ -45,7 +45,7 @@ type node struct {
 
 	// The fields below belong to follow, and before that runs to Open.
 	digests   [digestsKept]placeDigest
-	differing int // counts the last beats of others that had another digest
+	differing int // see compareDigest
 
 	mu       sync.Mutex    // Service.mu is taken before it, never after it
 	progress chan struct{} // closed and replaced when an entry was applied
@@ -55,9 +55,8 @@ type node struct {
 
 func newNode(s *Service, config *Config) *node {
 	n := &node{
-		svc: s, ctx: s.ctx, log: config.Log, name: config.Node, path: config.Path,
-		progress: make(chan struct{}),
-		first:    rand.Int64N(maxCount / 2), // so that no two nodes have a stream with the same number
+		svc: s, ctx: s.ctx, log: config.Log, name: config.Node, path: config.Path, progress: make(chan struct{}),
+		first: rand.Int64N(maxCount / 2), // so that no two nodes have a stream with the same number
 	}
 	n.agreement.Store(&config.Agreement)
 	n.lastOwn.Store(new(time.Now()))

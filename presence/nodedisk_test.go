@@ -180,7 +180,7 @@ func TestADamagedDatabaseStopsItsNode(t *testing.T) {
 				c.pass(3 * time.Second)
 				last.must(last.Ready(t.Context()))
 				one.must(one.SetVisibility(t.Context(), "alice", true))
-				c.pass(3 * time.Second)
+				c.pass(6 * time.Second)
 				if nodes == 3 {
 					one.must(one.Ready(t.Context()))
 					one.set("bob", "goes on", 0)
@@ -192,6 +192,62 @@ func TestADamagedDatabaseStopsItsNode(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAMinorityStops checks that the nodes which agree go on if they are most: also if three
+// of seven have the same other state, such as that of a release that has a fault.
+func TestAMinorityStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 7, silent)
+		one := c.nodes[0]
+		one.register("alice")
+		c.settle()
+		for _, w := range c.nodes[4:] {
+			one.must(w.Close())
+			w.damage("UPDATE users SET custom_status = 'damaged', set_at = 1 WHERE user_id = 'alice'")
+			c.pass(100 * time.Millisecond)
+			w.start()
+		}
+		c.pass(2750 * time.Millisecond) // the three beat next
+		one.must(one.SetVisibility(t.Context(), "alice", true))
+		c.pass(10 * time.Second)
+		wantList(t, c.running(), []string{"node 1", "node 2", "node 3", "node 4"}, "the four that agree go on")
+	})
+}
+
+// TestAHealthyNodeGoesOn checks that a node isn't stopped by one that is damaged while the
+// third, which agrees, is away for a few seconds.
+func TestAHealthyNodeGoesOn(t *testing.T) {
+	for name, phase := range map[string]time.Duration{"damaged node beats before": 700 * time.Millisecond, "damaged node beats after": 300 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := openCluster(t, 3, silent)
+				one, last := c.nodes[0], c.nodes[2]
+				one.register("alice")
+				one.must(last.Close())
+				last.damage("UPDATE users SET custom_status = 'damaged', set_at = 1 WHERE user_id = 'alice'")
+				c.pass(phase)
+				last.start()
+				c.pass(2500 * time.Millisecond)
+				c.links[1].cut(errCut, errCut)
+				one.must(one.SetVisibility(t.Context(), "alice", true))
+				c.pass(2400 * time.Millisecond)
+				c.links[1].cut(nil, nil)
+				c.pass(6 * time.Second)
+				wantList(t, c.running(), []string{"node 1", "node 2"}, "the two that agree go on")
+			})
+		})
+	}
+}
+
+// running returns the names of the nodes that have not stopped.
+func (c *cluster) running() (names []string) {
+	for _, w := range c.nodes {
+		if w.StopCause() == nil {
+			names = append(names, w.node)
+		}
+	}
+	return names
 }
 
 // TestANodeStopsWhileItsDiskFails closes a node that can't write an entry of its own.

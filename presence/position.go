@@ -96,10 +96,9 @@ func (s *Service) LogMetrics() *LogMetrics {
 		Place: s.model.applied.place, DigestPlace: s.model.minute.place, Digest: s.model.minute.digest, Silent: time.Since(*n.lastOwn.Load()).Truncate(time.Second),
 		AwayFor: n.lost, Append: n.appends.read(&times),
 	}
-	own, _ := s.model.runOf(n.nonce.Load())
 	for i, id := range slices.Sorted(maps.Keys(s.model.runs)) {
 		r := s.model.runs[id]
-		m.Nodes = append(m.Nodes, NodeState{Name: r.node, Run: id, Own: id == own, Leads: i == 0, Beats: r.count})
+		m.Nodes = append(m.Nodes, NodeState{Name: r.node, Run: id, Own: r.nonce == n.nonce.Load(), Leads: i == 0, Beats: r.count})
 	}
 	return m
 }

@@ -47,8 +47,7 @@ func (n *node) propose(requests []*request) {
 // fill returns a proposal with as many requests as fit into one entry, and the rest. It
 // leaves out those that were given up, and refuses those that can't be in an entry.
 func (n *node) fill(requests []*request) (p *proposal, rest []*request) {
-	p = &proposal{Level: 1, landed: make(chan []*request, 1)}
-	size := entryOverhead
+	p, size := &proposal{Level: 1, landed: make(chan []*request, 1)}, entryOverhead
 	for i, r := range requests {
 		if r.taken.Load() {
 			continue
@@ -93,16 +92,14 @@ func (n *node) encode(r *request) (encoded, error) {
 
 // begin begins a run of this node, and takes over the devices whose streams are open here.
 func (n *node) begin() {
-	last := n.nonce.Load()
-	op := &beginRun{
-		Node: n.name, Nonce: rand.Int64N(maxCount-1) + 1, Level: n.svc.codec.level, Agreement: *n.agreement.Load(),
-		Before: n.svc.applied().nonce, Start: last == 0,
-	}
-	n.nonce.Store(op.Nonce)
+	last, next := n.nonce.Load(), rand.Int64N(maxCount-1)+1
+	r := &request{op: &beginRun{
+		Node: n.name, Nonce: next, Level: n.svc.codec.level, Agreement: *n.agreement.Load(), Before: n.svc.applied().nonce, Start: last == 0,
+	}}
+	n.nonce.Store(next)
 	if last != 0 {
 		n.svc.log.Warn("the other nodes have considered this node dead: it begins a new run, and takes its streams over")
 	}
-	r := &request{op: op}
 	p, _ := n.fill([]*request{r})
 	n.enter(p)
 	if r.err != nil {
@@ -116,6 +113,9 @@ func (n *node) begin() {
 // that was appended is appended again if it doesn't arrive, because the log may lose what no
 // node has applied.
 func (n *node) enter(p *proposal) (again []*request) {
+	if len(p.requests) == 0 {
+		return nil
+	}
 	p.data = n.svc.codec.marshal(p)
 	n.underWay.Store(p)
 	for {

@@ -155,17 +155,54 @@ func TestWritesSucceedAfterDrain(t *testing.T) {
 	})
 }
 
-// readOnlyLog is a log that refuses appends.
-type readOnlyLog struct{ *memoryLog }
-
-func (l readOnlyLog) Append(context.Context, []byte) error {
-	return fmt.Errorf("%w: permission denied", ErrLogUnusable)
+// unusableLog is a log that refuses appends, or to be read.
+type unusableLog struct {
+	*memoryLog
+	toRead bool
 }
 
-// TestALogThatRefusesAppends checks that Open returns the reason.
-func TestALogThatRefusesAppends(t *testing.T) {
+var errDenied = fmt.Errorf("%w: permission denied", ErrLogUnusable)
+
+func (l unusableLog) Append(ctx context.Context, data []byte) error {
+	if !l.toRead {
+		return errDenied
+	}
+	return l.memoryLog.Append(ctx, data)
+}
+
+func (l unusableLog) Next(ctx context.Context, after int64) ([]LogEntry, error) {
+	if l.toRead {
+		return nil, errDenied
+	}
+	return l.memoryLog.Next(ctx, after)
+}
+
+// TestAnUnusableLog checks that Open returns the reason at once.
+func TestAnUnusableLog(t *testing.T) {
+	for _, toRead := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := openCluster(t, 1, silent)
+			c.nodes[0].register("alice")
+			w := &world{t: t, path: t.TempDir() + "/presence.db", settings: DefaultSettings(), log: unusableLog{c.log, toRead}, node: "a"}
+			began := time.Now()
+			w.isRefusedToOpen("permission denied")
+			if took := time.Since(began); took > 0 {
+				t.Errorf("Open takes %s", took)
+			}
+		})
+	}
+}
+
+// TestNothingIsProposedInVain checks that no entry is appended if none of the requests can be
+// in it.
+func TestNothingIsProposedInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, path: t.TempDir() + "/presence.db", settings: DefaultSettings(), log: readOnlyLog{newMemoryLog()}, node: "a"}
-		w.isRefusedToOpen("permission denied")
+		c := openCluster(t, 1, silent)
+		last := c.log.last()
+		tooLong := &setAgreement{[]string{strings.Repeat("x", maxEntry)}}
+		wantCode(t, c.nodes[0].writer.do(t.Context(), tooLong), CodeLimit, "it is too long")
+		if n := c.log.last() - last; n != 0 {
+			t.Errorf("%d entries were appended", n)
+		}
 	})
 }

@@ -138,6 +138,21 @@ func TestASecondProcessWithAClockAhead(t *testing.T) {
 	})
 }
 
+// TestASecondProcessWhileTheClockJumps is the same for a log whose engine sets its clock
+// ahead while the second process waits for a beat of the first.
+func TestASecondProcessWhileTheClockJumps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := openCluster(t, 1, silent)
+		c.pass(400 * time.Millisecond)
+		c.join(silent)
+		c.pass(2700 * time.Millisecond) // a beat of the other node comes first
+		second := c.nodes[0].killed()
+		second.log, second.node = c.log, "second"
+		c.log.turnClock(time.Hour)
+		second.isRefusedToOpen("another process runs with a copy of")
+	})
+}
+
 // isRefusedToOpen checks that the service can't be opened, and that the error is one line
 // which contains want.
 func (w *world) isRefusedToOpen(want string) {

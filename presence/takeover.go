@@ -27,9 +27,8 @@ func (op *takeOver) apply(b *batch) error {
 func (n *node) takeOverStreams() {
 	var open []endedStream
 	n.svc.update(func(m *model) {
-		run, _ := m.runOf(n.nonce.Load())
 		for s := range m.sessions {
-			if d := s.user.device(s.deviceID); d.hasStream(s.stream) && d.run != run {
+			if d := s.user.device(s.deviceID); d.hasStream(s.stream) && m.runs[d.run].nonce != n.nonce.Load() {
 				open = append(open, s.endedStream())
 			}
 		}

@@ -120,21 +120,9 @@ func keepLogs(path, kept string) error {
 // Replace puts another database in the place of the one at path, which is not kept. write
 // writes the other one to a file, and returns a statement that prepares it. Replace fails
 // while a service has the database at path open. If it is interrupted, even by kill -9, the
-// file at path is either the one or the other.
+// file at path is either the one or the other, or empty if there was none.
 func Replace(ctx context.Context, path string, write func(*os.File) (prepare string, err error)) error {
-	file, err := os.OpenFile(path+".joining", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	prepare, err := write(file)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	path, err = touch(path)
+	path, err := touch(path)
 	if err != nil {
 		return err
 	}
@@ -143,7 +131,11 @@ func Replace(ctx context.Context, path string, write func(*os.File) (prepare str
 		return err
 	}
 	defer lock.Close()
-	if err := change(ctx, file.Name(), "DELETE", prepare); err != nil {
+	joining, err := writeNextTo(ctx, path, write)
+	if err != nil {
+		if sizeOf(path) == 0 { // touch has created it
+			os.Remove(path)
+		}
 		return err
 	}
 	for _, suffix := range append(logs, "-shm") {
@@ -151,7 +143,26 @@ func Replace(ctx context.Context, path string, write func(*os.File) (prepare str
 			return err
 		}
 	}
-	return moveInto(file.Name(), path)
+	return moveInto(joining, path)
+}
+
+// writeNextTo writes a database to a file next to another one, prepares it and syncs it.
+func writeNextTo(ctx context.Context, path string, write func(*os.File) (prepare string, err error)) (written string, err error) {
+	file, err := os.OpenFile(path+".joining", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
+	prepare, err := write(file)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = change(ctx, file.Name(), "DELETE", prepare)
+	}
+	if err != nil {
+		os.Remove(file.Name())
+	}
+	return file.Name(), err
 }
 
 // Change runs a statement on the database at path, which must exist. It fails while a
