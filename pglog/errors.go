@@ -54,11 +54,9 @@ func describe(err error) error {
 	case refused && lasting[server.Code] != "":
 		return fmt.Errorf("%w: "+lasting[server.Code], presence.ErrLogUnusable, server.Message)
 	case refused:
-		meaning := cmp.Or(passing[server.Code], "PostgreSQL reports")
-		return fmt.Errorf("pglog: %s: %s (SQLSTATE %s)", meaning, server.Message, server.Code)
+		return fmt.Errorf("pglog: %s: %s (SQLSTATE %s)", cmp.Or(passing[server.Code], "PostgreSQL reports"), server.Message, server.Code)
 	case unreachable: // its own text names the user and the database, and has several lines
-		lines := strings.Split(connect.Unwrap().Error(), "\n")
-		return fmt.Errorf("pglog: no connection to PostgreSQL: %s", strings.Join(slices.Compact(lines), "; "))
+		return fmt.Errorf("pglog: no connection to PostgreSQL: %s", strings.Join(slices.Compact(strings.Split(connect.Unwrap().Error(), "\n")), "; "))
 	case errors.Is(err, context.DeadlineExceeded): // that of the caller
 		return fmt.Errorf("pglog: PostgreSQL hasn't answered in time: %w", err)
 	}

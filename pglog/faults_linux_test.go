@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,7 +85,10 @@ func TestHungEngine(t *testing.T) {
 		"State":        func() error { _, err := log.State(ctxOf(t)); return err },
 		"SaveSnapshot": func() error { return log.SaveSnapshot(ctxOf(t), 0, strings.NewReader("state")) },
 		"LoadSnapshot": func() error { _, err := log.LoadSnapshot(ctxOf(t), io.Discard); return err },
-		"Open":         func() error { _, err := Open(ctxOf(t), postgres.URL("postgres"), log.logger); return err },
+		"Open": func() error {
+			_, err := Open(ctxOf(t), postgres.URL("postgres"), slog.New(slog.DiscardHandler))
+			return err
+		},
 	}
 	var all sync.WaitGroup
 	for name, call := range calls {

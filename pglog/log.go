@@ -54,7 +54,6 @@ var trimSQL string
 // hasn't answered for 5 s. No error contains the password.
 type Log struct {
 	config  *pgx.ConnConfig
-	logger  *slog.Logger
 	kept    time.Duration // presence.LogKept, except in tests
 	closing context.Context
 	close   context.CancelCauseFunc
@@ -75,11 +74,11 @@ func Open(ctx context.Context, url string, logger *slog.Logger) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{config: config, logger: logger, kept: presence.LogKept}
+	l := &Log{config: config, kept: presence.LogKept}
 	l.closing, l.close = context.WithCancelCause(context.Background())
 	l.caller = &connection{log: l, limit: timeout}
 	l.reader = &connection{log: l, limit: timeout, begin: "LISTEN presence"}
-	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { l.logger.Info(n.Message) }
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { logger.Info(n.Message) }
 	config.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) {
 		l.newest, _ = strconv.ParseInt(n.Payload, 10, 64)
 	}
