@@ -152,7 +152,7 @@ func (n *node) observe(entry *LogEntry, p *proposal) (err error) {
 			}
 		case *beat:
 			if !p.own {
-				err = n.compareDigest(proposer, op)
+				err = cmp.Or(err, n.compareDigest(proposer, op))
 				continue
 			}
 			for _, name := range op.dead {

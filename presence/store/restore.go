@@ -131,8 +131,9 @@ func Replace(ctx context.Context, path string, write func(*os.File) (prepare str
 		return err
 	}
 	defer lock.Close()
-	joining, err := writeNextTo(ctx, path, write)
-	if err != nil {
+	joining := path + ".joining"
+	defer os.Remove(joining)
+	if err := writeDatabase(ctx, joining, write); err != nil {
 		if sizeOf(path) == 0 { // touch has created it
 			os.Remove(path)
 		}
@@ -146,23 +147,20 @@ func Replace(ctx context.Context, path string, write func(*os.File) (prepare str
 	return moveInto(joining, path)
 }
 
-// writeNextTo writes a database to a file next to another one, prepares it and syncs it.
-func writeNextTo(ctx context.Context, path string, write func(*os.File) (prepare string, err error)) (written string, err error) {
-	file, err := os.OpenFile(path+".joining", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+// writeDatabase writes a database to a file, prepares it and syncs it.
+func writeDatabase(ctx context.Context, path string, write func(*os.File) (prepare string, err error)) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
 	prepare, err := write(file)
 	if err == nil {
 		err = file.Sync()
 	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = change(ctx, file.Name(), "DELETE", prepare)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
 	}
-	if err != nil {
-		os.Remove(file.Name())
-	}
-	return file.Name(), err
+	return change(ctx, path, "DELETE", prepare)
 }
 
 // Change runs a statement on the database at path, which must exist. It fails while a
