@@ -48,6 +48,26 @@ func (p *Program) Run(m *testing.M) (code int) {
 	return code
 }
 
+// RunInFolder is Run in a temporary folder of its own, because browsers that are killed
+// leave files in it.
+func (p *Program) RunInFolder(m *testing.M) (code int) {
+	folder, err := os.MkdirTemp("", "presence-browser-")
+	if err == nil {
+		err = os.Chmod(folder, 0o711) // PostgreSQL runs as another user than root
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	os.Setenv("TMPDIR", folder)
+	code = p.Run(m)
+	if err := os.RemoveAll(folder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
 // Path returns where the program is. The first call builds it, unless the
 // environment variable PRESENCE_BINARY names one.
 func (p *Program) Path(t testing.TB) string {

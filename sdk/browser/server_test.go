@@ -5,7 +5,6 @@ package browser_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
 
@@ -14,25 +13,7 @@ import (
 
 var program child.Program
 
-// TestMain runs the tests with a temporary folder of their own, because killed
-// browsers leave files in it.
-func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "presence-sdk-")
-	if err == nil {
-		err = os.Chmod(folder, 0o711) // PostgreSQL runs as another user than root
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Setenv("TMPDIR", folder)
-	code := program.Run(m)
-	if err := os.RemoveAll(folder); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(program.RunInFolder(m)) }
 
 // server is the built binary, as a test uses it.
 type server struct {

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import http from "node:http";
 import { test } from "node:test";
 import puppeteer from "puppeteer-core";
-import { startServer } from "../test/server.js";
+import { startServer } from "../../test/server.js";
 
 const { BROWSER: browserName, BROWSER_PATH: executablePath } = process.env;
 const LAN = "presence.test"; // resolves to this machine, but is not localhost: its pages have no Web Locks
