@@ -3,7 +3,6 @@ package pglog
 import (
 	"cmp"
 	"context"
-	_ "embed"
 	"errors"
 	"net"
 	"strings"
@@ -15,9 +14,6 @@ import (
 )
 
 const timeout = 5 * time.Second // of a call that PostgreSQL doesn't answer
-
-//go:embed connect.sql
-var connectSQL string
 
 // connection is a connection that one call uses at a time. A call opens it if it isn't
 // open, and closes it after an error.

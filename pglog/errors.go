@@ -56,7 +56,8 @@ func describe(err error) error {
 	case refused:
 		return fmt.Errorf("pglog: %s: %s (SQLSTATE %s)", cmp.Or(passing[server.Code], "PostgreSQL reports"), server.Message, server.Code)
 	case unreachable: // its own text names the user and the database, and has several lines
-		return fmt.Errorf("pglog: no connection to PostgreSQL: %s", strings.Join(slices.Compact(strings.Split(connect.Unwrap().Error(), "\n")), "; "))
+		lines := strings.Split(connect.Unwrap().Error(), "\n")
+		return fmt.Errorf("pglog: no connection to PostgreSQL: %s", strings.Join(slices.Compact(lines), "; "))
 	case errors.Is(err, context.DeadlineExceeded): // that of the caller
 		return fmt.Errorf("pglog: PostgreSQL hasn't answered in time: %w", err)
 	}

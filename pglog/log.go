@@ -32,6 +32,9 @@ import (
 
 const poll = time.Second // how often Next looks for entries without a notification
 
+//go:embed connect.sql
+var connectSQL string
+
 //go:embed append.sql
 var appendSQL string
 

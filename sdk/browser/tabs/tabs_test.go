@@ -26,23 +26,13 @@ func TestTabs(t *testing.T) {
 	for browser, name := range map[string]string{"chrome": "chromium", "firefox": "firefox-esr"} {
 		t.Run(name, func(t *testing.T) {
 			path := child.Require(t, name, "Firefox runs the SDK")
-			command := exec.CommandContext(inTime(t), node, "--test", "tabs.test.js")
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+			defer cancel()
+			command := exec.CommandContext(ctx, node, "--test", "tabs.test.js")
 			command.Env = append(os.Environ(), "PRESENCE_BINARY="+program.Path(t), "BROWSER="+browser, "BROWSER_PATH="+path)
 			if out, err := command.CombinedOutput(); err != nil {
 				t.Fatalf("node --test: %v\n%s", err, out)
 			}
 		})
 	}
-}
-
-// inTime returns a context that ends before go test gives up, which would leave the browser
-// running.
-func inTime(t *testing.T) context.Context {
-	deadline, ok := t.Deadline()
-	if !ok {
-		return t.Context()
-	}
-	ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(-10*time.Second))
-	t.Cleanup(cancel)
-	return ctx
 }
